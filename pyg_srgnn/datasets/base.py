@@ -1,0 +1,206 @@
+"""What every dataset of sessions shares: files, caches, splits, and samples as graphs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch_geometric.data import Batch, Data, Dataset
+
+from pyg_srgnn.data.graphs import session_graph, session_graphs
+from pyg_srgnn.data.sessions import Sessions, Vocabulary
+from pyg_srgnn.datasets.download import Source, fetch
+
+SPLITS = ("train", "valid", "trainval", "test")
+_FORMAT = 1  # of the processed files; another number makes every cache anew
+
+
+class SessionDataset(Dataset):
+    """Sessions of clicks; item ``i`` is the graph of sample ``i`` with the next item as target.
+
+    A dataset of its own says where its files come from (``name``, ``sources``) and how they are
+    read (:meth:`read`); downloading, caching, splitting and building graphs are done here. Raw
+    files lie in ``root/name/raw``, caches in ``root/name/processed``, one folder for each
+    combination of sources and parameters.
+
+    Args:
+        root: Folder of all datasets. (default: ``"datasets"``)
+        split: ``"train"``, ``"valid"`` (the last training sessions in time), ``"trainval"`` (both
+            together) or ``"test"``. (default: ``"train"``)
+        valid: What part of the training sessions validates: a fraction, or days as ``"7d"`` where
+            the sessions have times. (default: 0.1)
+        mirror: Folder or URL looked at before the built-in sources, laid out as
+            ``<name>/<file>``. (default: None)
+        transform: Applied to every ``Data`` on access. (default: None)
+
+    Raises:
+        ValueError: If the split is unknown or a part of it would be empty.
+        DownloadError: If no source gives a file.
+    """
+
+    name: str = ""
+    sources: tuple[Source, ...] = ()
+
+    def __init__(
+        self,
+        root: str | Path = "datasets",
+        split: str = "train",
+        valid: float | str = 0.1,
+        mirror: str | Path | None = None,
+        transform: Callable[[Data], Data] | None = None,
+    ) -> None:
+        if split not in SPLITS:
+            raise ValueError(
+                f"{type(self).__name__}: 'split' must be one of {', '.join(SPLITS)} (got {split!r})"
+            )
+        self.split = split
+        self.mirror = mirror
+        super().__init__(str(root), transform)
+        stored = load_file(self.processed_paths[0])
+        self.vocabulary = Vocabulary.load(self.processed_paths[1])
+        if split == "test":
+            self.sessions = _sessions_from(stored, "test")
+        else:
+            training = _sessions_from(stored, "training")
+            if split == "trainval":
+                self.sessions = training
+            else:
+                parts = training.split_last(valid)
+                self.sessions = parts[0] if split == "train" else parts[1]
+
+    def parameters(self) -> dict[str, Any]:
+        """What the processed files depend on besides the raw files; part of the cache's key."""
+        return {}
+
+    def read(self) -> tuple[Sessions, Sessions, Vocabulary]:
+        """Training sessions, test sessions (both in time order) and the vocabulary."""
+        raise NotImplementedError
+
+    @property
+    def num_items(self) -> int:
+        """Number of items in the catalogue."""
+        return len(self.vocabulary)
+
+    @property
+    def raw_dir(self) -> str:
+        """Folder of the raw files."""
+        return str(Path(self.root, self.name, "raw"))
+
+    @property
+    def processed_dir(self) -> str:
+        """Folder of the processed files, named by a hash of all that they depend on."""
+        key = {
+            "format": _FORMAT,
+            "sources": [(source.name, source.sha256) for source in self.sources],
+            "parameters": self.parameters(),
+        }
+        digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
+        return str(Path(self.root, self.name, "processed", digest))
+
+    @property
+    def raw_file_names(self) -> list[str]:
+        """Names of the raw files."""
+        return [source.name for source in self.sources]
+
+    @property
+    def processed_file_names(self) -> list[str]:
+        """Names of the processed files."""
+        return ["sessions.safetensors", "vocabulary.json"]
+
+    def download(self) -> None:
+        """Fetch the raw files that are missing."""
+        for source in self.sources:
+            fetch(source, Path(self.raw_dir), self.mirror, self.name)
+
+    def process(self) -> None:
+        """Read the raw files and store the sessions."""
+        training, test, vocabulary = self.read()
+        folder = Path(self.processed_dir)
+        aside = folder.with_name(folder.name + ".part")
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir(parents=True)
+        save_file(
+            _tensors_of(training, "training") | _tensors_of(test, "test"),
+            aside / self.processed_file_names[0],
+        )
+        vocabulary.save(aside / self.processed_file_names[1])
+        shutil.rmtree(folder, ignore_errors=True)  # there only if somebody removed files from it
+        aside.rename(folder)
+
+    # PyG calls these two when the object is made. Its own versions neither lock nor rename.
+
+    def _download(self) -> None:
+        if not self._processed():
+            self.download()
+
+    def _process(self) -> None:
+        if self._processed():
+            return
+        folder = Path(self.processed_dir)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.with_name(folder.name + ".lock")):
+            if not self._processed():
+                self.process()
+
+    def _processed(self) -> bool:
+        return all(Path(path).is_file() for path in self.processed_paths)
+
+    def len(self) -> int:
+        """Number of samples of the split."""
+        return self.sessions.num_samples
+
+    def get(self, idx: int) -> Data:
+        """The graph of one sample."""
+        (session,), (cut,) = (part.tolist() for part in self.sessions.samples(torch.tensor([idx])))
+        clicks = self.sessions[session]
+        return session_graph(clicks[:cut], int(clicks[cut]))
+
+    def batch(self, index: Sequence[int] | Tensor) -> Batch:
+        """The graphs of many samples in one batch, numbered as ``dataset[i]`` numbers them.
+
+        Args:
+            index: Sample numbers [B].
+
+        Returns:
+            What ``Batch.from_data_list([dataset[i] for i in index])`` gives.
+        """
+        if self.transform is not None:
+            return Batch.from_data_list([self[int(i)] for i in index])
+        number = torch.as_tensor(index, dtype=torch.long)
+        if self._indices is not None:
+            number = torch.as_tensor(self._indices, dtype=torch.long)[number]
+        session, cut = self.sessions.samples(number)
+        start = self.sessions.offsets[session]
+        # Clicks start … start + cut - 1 of every sample, one sample after another.
+        skipped = start - (cut.cumsum(0) - cut)
+        click = torch.arange(int(cut.sum())) + skipped.repeat_interleave(cut)
+        items = self.sessions.items
+        return session_graphs(items[click], cut, items[start + cut])
+
+    def __repr__(self) -> str:
+        """Name, split and counts."""
+        return (
+            f"{type(self).__name__}({len(self)}, split={self.split}, "
+            f"sessions={len(self.sessions)}, items={self.num_items})"
+        )
+
+
+def _tensors_of(sessions: Sessions, name: str) -> dict[str, Tensor]:
+    tensors = {f"{name}.items": sessions.items, f"{name}.offsets": sessions.offsets}
+    if sessions.times is not None:
+        tensors[f"{name}.times"] = sessions.times
+    return tensors
+
+
+def _sessions_from(tensors: dict[str, Tensor], name: str) -> Sessions:
+    return Sessions(
+        tensors[f"{name}.items"], tensors[f"{name}.offsets"], tensors.get(f"{name}.times")
+    )

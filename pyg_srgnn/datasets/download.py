@@ -1,0 +1,291 @@
+"""Get a file of known content: mirrors in order, resumed, locked, checked, never half there."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import os
+import re
+import sys
+import time
+import urllib.error
+import urllib.request
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from filelock import FileLock, Timeout
+from tqdm import tqdm
+
+TIMEOUT = 30.0
+"""Seconds without a byte after which a connection is given up."""
+ATTEMPTS = 3
+"""Connections to one URL that may fail one after another without bringing anything new."""
+BACKOFF = 0.5
+"""Seconds before the second attempt; doubled before each further one."""
+
+_CHUNK = 1 << 16
+
+
+class DownloadError(OSError):
+    """No source gave the file; says what was tried and how to put the file there by hand."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A raw file and where it comes from.
+
+    Args:
+        name: File name.
+        sha256: Checksum of the content, in hexadecimal; empty where none is known, and then
+            whatever file of that name is found is taken. (default: ``""``)
+        urls: http or https addresses, the first to try first. (default: none)
+    """
+
+    name: str
+    sha256: str = ""
+    urls: tuple[str, ...] = ()
+
+
+class _SourceError(Exception):
+    """One source failed; the next one may not."""
+
+
+class _Interrupted(Exception):
+    """A connection failed in a way that may pass."""
+
+
+def fetch(
+    source: Source, folder: str | Path, mirror: str | Path | None = None, subfolder: str = ""
+) -> Path:
+    """Make sure that a file is in a folder, whole and with the right content.
+
+    A file that is there with the right checksum is left alone. One with a wrong checksum is never
+    used: it is moved aside to ``<name>.wrong``, with a warning. The mirror is tried first, then
+    the source's URLs in order. Bytes are written to ``<name>.part``, where an interrupted download
+    goes on; the file gets its name only after its checksum was found right. Processes that want
+    the same folder at the same time wait for one another.
+
+    Args:
+        source: The file.
+        folder: Where it shall be; made if missing.
+        mirror: A folder or an http(s) URL with the file at ``<mirror>/<subfolder>/<name>``.
+            (default: None)
+        subfolder: The folder below the mirror. (default: ``""``)
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        DownloadError: If no source gives the file.
+        ValueError: If the mirror is a URL that is neither http nor https.
+        OSError: If the file cannot be written.
+    """
+    places = ([] if mirror is None else [_below(mirror, subfolder, source.name)]) + [*source.urls]
+    path = Path(folder, source.name)
+    if _is_right(path, source):
+        return path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _locked(path.parent):
+        if _is_right(path, source):  # another process was faster
+            return path
+        _move_aside(path, source)
+        part = path.with_name(path.name + ".part")
+        if not source.sha256:
+            part.unlink(missing_ok=True)  # nothing could tell whether it belongs to this source
+        failures: list[str] = []
+        for place in places:
+            try:
+                _get(place, part, source)
+            except _SourceError as error:
+                failures.append(f"{place}: {error}")
+            else:
+                _put_in_place(part, path)
+                return path
+    raise DownloadError(_explain(source, path, failures))
+
+
+def sha256_of(path: Path) -> str:
+    """Return the sha256 of a file in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _is_right(path: Path, source: Source) -> bool:
+    return path.is_file() and source.sha256 in ("", sha256_of(path))
+
+
+def _below(mirror: str | Path, subfolder: str, name: str) -> str | Path:
+    """Return where a mirror has a file."""
+    address = str(mirror)
+    if re.match(r"https?://", address, re.IGNORECASE):
+        return "/".join([address.rstrip("/"), *(quote(part) for part in (subfolder, name) if part)])
+    if "://" in address:
+        raise ValueError(f"a mirror is a folder or an http(s) URL (got {address!r})")
+    return Path(mirror).expanduser() / subfolder / name
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock, which a killed process gives up by dying."""
+    lock = FileLock(folder / ".download.lock")
+    try:
+        lock.acquire(timeout=3)
+    except Timeout:
+        tqdm.write(f"Waiting for another process that downloads to {folder} …", file=sys.stderr)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _move_aside(path: Path, source: Source) -> None:
+    if path.is_file():
+        aside = path.with_name(path.name + ".wrong")
+        found = sha256_of(path)
+        path.replace(aside)
+        warnings.warn(
+            f"{path} has sha256 {found}, expected {source.sha256}; "
+            f"it was moved to {aside.name} and is fetched again",
+            stacklevel=3,
+        )
+
+
+def _get(place: str | Path, part: Path, source: Source) -> None:
+    """Fill the part file from one place, from zero once more where going on gave a wrong file."""
+    if part.is_file() and source.sha256 and sha256_of(part) == source.sha256:
+        return  # whole already: the process before this one died just before it gave it its name
+    pieces = _copy(place, part) if isinstance(place, Path) else _download(place, part)
+    if pieces > 1 and not _is_right(part, source):
+        part.unlink()
+        pieces = _download(str(place), part)
+    if not _is_right(part, source):
+        found = sha256_of(part)
+        part.unlink()
+        raise _SourceError(f"wrong content: sha256 {found}")
+
+
+def _copy(origin: Path, part: Path) -> int:
+    """Copy a file of a local mirror."""
+    try:
+        file = origin.open("rb")
+    except OSError as error:
+        raise _SourceError(error.strerror or str(error)) from None
+    with file, part.open("wb") as out:
+        while chunk := file.read(1 << 20):
+            out.write(chunk)
+    return 1
+
+
+def _download(url: str, part: Path) -> int:
+    """Download to the part file, going on where it ends; return in how many pieces it came."""
+    pieces = 1 if part.is_file() and part.stat().st_size else 0
+    failed = longest = 0
+    while True:
+        try:
+            _read(url, part)
+            return pieces + 1
+        except _Interrupted as error:
+            size = part.stat().st_size if part.is_file() else 0
+            failed = 1 if size > longest else failed + 1
+            longest = max(size, longest)
+            if failed >= ATTEMPTS:
+                raise _SourceError(f"{error} ({failed} attempts)") from None
+            pieces += 1
+            time.sleep(BACKOFF * 2 ** (failed - 1))
+
+
+def _read(url: str, part: Path) -> None:
+    """Read one response to its end into the part file."""
+    have = part.stat().st_size if part.is_file() else 0
+    request = urllib.request.Request(url, headers={"User-Agent": "pyg-srgnn"})
+    if have:
+        request.add_header("Range", f"bytes={have}-")
+    with _opened(request, part) as response:
+        if response.status != 206:
+            have = 0  # the server sends the whole file
+        elif not str(response.headers.get("Content-Range")).startswith(f"bytes {have}-"):
+            part.unlink()
+            raise _Interrupted("the server sent another range than the one asked for")
+        length = response.headers.get("Content-Length")
+        total = have + int(length) if length and length.isdigit() else None
+        with (
+            part.open("ab" if have else "wb") as out,
+            tqdm(
+                desc=part.stem,
+                total=total,
+                initial=have,
+                unit="B",
+                unit_scale=True,
+                unit_divisor=1024,
+                delay=2,
+            ) as bar,
+        ):
+            while chunk := _chunk(response):
+                out.write(chunk)
+                have += len(chunk)
+                bar.update(len(chunk))
+    if total is not None and have < total:
+        raise _Interrupted(f"the connection ended after {have:,} of {total:,} bytes")
+
+
+def _opened(request: urllib.request.Request, part: Path) -> http.client.HTTPResponse:
+    """Open a URL; sort what goes wrong into what may pass and what will not."""
+    try:
+        response: http.client.HTTPResponse = urllib.request.urlopen(request, timeout=TIMEOUT)
+    except urllib.error.HTTPError as error:
+        error.close()
+        reason = f"HTTP {error.code} {error.reason}"
+        if error.code == 416:  # the part file is no beginning of what the server has
+            part.unlink()
+            raise _Interrupted(reason) from None
+        if error.code >= 500 or error.code in (408, 429):
+            raise _Interrupted(reason) from None
+        raise _SourceError(reason) from None
+    except urllib.error.URLError as error:
+        raise _Interrupted(str(error.reason)) from None
+    except (OSError, http.client.HTTPException) as error:
+        raise _Interrupted(str(error) or type(error).__name__) from None
+    except ValueError as error:  # no URL, or of an unknown type
+        raise _SourceError(str(error)) from None
+    if not response.url.startswith(("http://", "https://")):
+        response.close()
+        raise _SourceError(f"not an http(s) address: {response.url}")
+    return response
+
+
+def _chunk(response: http.client.HTTPResponse) -> bytes:
+    """Read some bytes; none at the end."""
+    try:
+        return response.read1(_CHUNK)
+    except (OSError, http.client.HTTPException) as error:
+        raise _Interrupted(str(error) or type(error).__name__) from None
+
+
+def _put_in_place(part: Path, path: Path) -> None:
+    """Give the part file its name once its bytes are on the disk."""
+    with part.open("rb") as file:
+        os.fsync(file.fileno())
+    part.replace(path)
+    if os.name == "posix":
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def _explain(source: Source, path: Path, failures: list[str]) -> str:
+    tried = "\n".join(f"  - {failure}" for failure in failures) or "  - no source is known"
+    checksum = f"its sha256 must be {source.sha256}" if source.sha256 else "no checksum is known"
+    return (
+        f"{source.name} could not be fetched. Tried:\n{tried}\n"
+        f"Put the file by hand at {path.resolve()} ({checksum})."
+    )

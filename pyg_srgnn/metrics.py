@@ -1,0 +1,128 @@
+"""Ranking metrics, all from one thing: the rank of the target among all items.
+
+Ties decide what a rank means when scores are equal. ``"conservative"`` (the default, as the
+authors of GRU4Rec report) puts every item that ties with the target ahead of it, so that a model
+which gives all items one score hits nothing; ``"standard"`` puts none ahead, and such a model
+would hit always; ``"median"`` puts half of them ahead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+TIES = ("conservative", "median", "standard")
+
+
+def ranks(scores: Tensor, target: Tensor, ties: str = "conservative") -> Tensor:
+    """Rank of each row's target among all items, 1 for the best.
+
+    Args:
+        scores: Scores of all items [B, V]; any real numbers.
+        target: Index of the target [B].
+        ties: ``"conservative"``, ``"median"`` or ``"standard"``. (default: ``"conservative"``)
+
+    Returns:
+        Ranks [B], int64 (float64 for ``"median"``). A target whose score is not a number comes
+        last.
+
+    Raises:
+        ValueError: If ``ties`` is unknown.
+    """
+    if ties not in TIES:
+        raise ValueError(f"ranks: 'ties' must be one of {', '.join(TIES)} (got {ties!r})")
+    of_target = scores.gather(1, target.unsqueeze(1))
+    # Counting what is *behind* leaves a score that is no number ahead of the target.
+    last = scores.size(1) - (scores < of_target).sum(1)
+    if ties == "conservative":
+        return last
+    tied = (scores == of_target).sum(1) - 1
+    if ties == "standard":
+        return last - tied.clamp(min=0)
+    return last - tied.clamp(min=0) / 2.0
+
+
+def hit_rate(ranks: Tensor, k: int) -> Tensor:
+    """1 where the target is among the k best, else 0; float64 [B]. The papers' "P@k"."""
+    return (ranks <= k).double()
+
+
+def reciprocal_rank(ranks: Tensor, k: int) -> Tensor:
+    """1 / rank where the target is among the k best, else 0; float64 [B]."""
+    return hit_rate(ranks, k) / ranks
+
+
+def ndcg(ranks: Tensor, k: int) -> Tensor:
+    """1 / log2(1 + rank) where the target is among the k best, else 0; float64 [B]."""
+    return hit_rate(ranks, k) / torch.log2(1.0 + ranks.double())
+
+
+class RankingMetrics(Metric):
+    """Means over all rows of HR@k, MRR@k, NDCG@k; coverage@k; and the share of tied targets.
+
+    coverage@k is the share of the catalogue that stands in at least one row's k best. Nothing
+    depends on how rows are cut into batches, nor on their order.
+
+    Args:
+        num_items: Number of items in the catalogue.
+        ks: The cut-offs. (default: 5, 10, 20)
+        ties: See :func:`ranks`. (default: ``"conservative"``)
+    """
+
+    full_state_update = False
+
+    def __init__(
+        self, num_items: int, ks: Sequence[int] = (5, 10, 20), ties: str = "conservative"
+    ) -> None:
+        super().__init__()
+        if not ks or min(ks) < 1:
+            raise ValueError(f"RankingMetrics: 'ks' must be whole numbers >= 1 (got {list(ks)})")
+        if ties not in TIES:
+            raise ValueError(
+                f"RankingMetrics: 'ties' must be one of {', '.join(TIES)} (got {ties!r})"
+            )
+        self.ks = tuple(ks)
+        self.ties = ties
+        self.num_items = num_items
+        zeros = torch.zeros(len(self.ks), dtype=torch.float64)
+        for name in ("hits", "reciprocal", "gain"):
+            self.add_state(name, zeros.clone(), dist_reduce_fx="sum")
+        self.add_state("rows", torch.tensor(0), dist_reduce_fx="sum")
+        self.add_state("tied", torch.tensor(0), dist_reduce_fx="sum")
+        recommended = torch.zeros(len(self.ks), num_items, dtype=torch.bool)
+        self.add_state("recommended", recommended, dist_reduce_fx="max")
+
+    hits: Tensor
+    reciprocal: Tensor
+    gain: Tensor
+    rows: Tensor
+    tied: Tensor
+    recommended: Tensor
+
+    def update(self, scores: Tensor, target: Tensor) -> None:
+        """Add rows: scores of all items [B, V] and targets [B]."""
+        rank = ranks(scores, target, self.ties)
+        best = scores.topk(min(max(self.ks), self.num_items)).indices
+        for i, k in enumerate(self.ks):
+            self.hits[i] += hit_rate(rank, k).sum()
+            self.reciprocal[i] += reciprocal_rank(rank, k).sum()
+            self.gain[i] += ndcg(rank, k).sum()
+            self.recommended[i, best[:, :k]] = True
+        self.rows += target.numel()
+        of_target = scores.gather(1, target.unsqueeze(1))
+        self.tied += ((scores == of_target).sum(1) > 1).sum()
+
+    def compute(self) -> dict[str, float]:
+        """The means, as fractions from 0 to 1: ``hr@5`` … ``coverage@20``, ``tied``."""
+        rows = max(int(self.rows), 1)
+        result: dict[str, float] = {}
+        for name, total in (("hr", self.hits), ("mrr", self.reciprocal), ("ndcg", self.gain)):
+            for i, k in enumerate(self.ks):
+                result[f"{name}@{k}"] = float(total[i]) / rows
+        for i, k in enumerate(self.ks):
+            result[f"coverage@{k}"] = float(self.recommended[i].double().mean())
+        result["tied"] = int(self.tied) / rows
+        return result

@@ -1,0 +1,91 @@
+"""From the nodes of session graphs to one vector a session."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.utils import scatter
+
+MODES = ("hybrid", "local", "average", "attention")
+
+
+class SessionReadout(nn.Module):
+    r"""Soft attention over the *clicks* of a session (Wu et al., AAAI 2019, equations 6-7).
+
+    .. math::
+        \mathbf{s}_l = \mathbf{h}_{last} \qquad
+        \alpha_t = \mathbf{q}^\top \sigma(\mathbf{W}_1 \mathbf{h}_{last}
+        + \mathbf{W}_2 \mathbf{h}_t + \mathbf{c}) \qquad
+        \mathbf{s}_g = \sum_t \alpha_t \mathbf{h}_t \qquad
+        \mathbf{s}_h = \mathbf{W}_3 [\mathbf{s}_l ; \mathbf{s}_g]
+
+    A repeated item counts once for every click, and *last* is the last click's node.
+
+    Args:
+        channels: Size of a node's features and of a session's vector.
+        mode: ``"hybrid"`` as above, or one of the paper's ablations: ``"local"`` (SR-GNN-L,
+            :math:`\mathbf{s}_l` alone), ``"average"`` (SR-GNN-AVG, the mean over the clicks),
+            ``"attention"`` (SR-GNN-ATT, :math:`\mathbf{s}_g` alone). (default: ``"hybrid"``)
+        bias: Whether :math:`\mathbf{W}_3` has a bias, as in the authors' code. (default: False)
+
+    Raises:
+        ValueError: If the mode is unknown.
+    """
+
+    def __init__(self, channels: int, mode: str = "hybrid", bias: bool = False) -> None:
+        super().__init__()
+        if mode not in MODES:
+            raise ValueError(
+                f"SessionReadout: 'mode' must be one of {', '.join(MODES)} (got {mode!r})"
+            )
+        self.channels = channels
+        self.mode = mode
+        if mode in ("hybrid", "attention"):
+            self.lin_last = nn.Linear(channels, channels, bias=False)
+            self.lin_click = nn.Linear(channels, channels)
+            self.q = nn.Linear(channels, 1, bias=False)
+        if mode == "hybrid":
+            self.lin_out = nn.Linear(2 * channels, channels, bias=bias)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw every parameter from U(-1/√channels, 1/√channels), as the authors' code does."""
+        bound = self.channels**-0.5
+        for parameter in self.parameters():
+            nn.init.uniform_(parameter, -bound, bound)
+
+    def forward(
+        self, h: Tensor, alias_index: Tensor, batch: Tensor, batch_size: int | None = None
+    ) -> Tensor:
+        """Read out the sessions of a batch.
+
+        Args:
+            h: Node features [N, channels].
+            alias_index: Node of each click, the sessions one after another [L].
+            batch: Session of each node [N].
+            batch_size: Number of sessions B. (default: read from ``batch``)
+
+        Returns:
+            Session vectors [B, channels].
+        """
+        if batch_size is None:
+            batch_size = int(batch[-1]) + 1
+        session = batch[alias_index]
+        ones = torch.ones_like(session)
+        clicks = scatter(ones, session, dim_size=batch_size)
+        last = h[alias_index[clicks.cumsum(0) - 1]]
+        if self.mode == "local":
+            return last
+        h_click = h[alias_index]
+        if self.mode == "average":
+            return scatter(h_click, session, dim_size=batch_size, reduce="mean")
+        gate = torch.sigmoid(self.lin_last(last)[session] + self.lin_click(h_click))
+        s_g = scatter(self.q(gate) * h_click, session, dim_size=batch_size)
+        if self.mode == "attention":
+            return s_g
+        out: Tensor = self.lin_out(torch.cat([last, s_g], dim=-1))
+        return out
+
+    def __repr__(self) -> str:
+        """Short description with the settings."""
+        return f"{self.__class__.__name__}({self.channels}, mode={self.mode})"

@@ -1,0 +1,180 @@
+"""SR-GNN: from session graphs to scores over the whole catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.data import Data
+
+from pyg_srgnn.nn.losses import softmax_binary_cross_entropy, softmax_cross_entropy
+from pyg_srgnn.nn.readout import SessionReadout
+from pyg_srgnn.nn.srgnn_conv import SRGNNConv
+
+LOSSES = {"cross_entropy": softmax_cross_entropy, "binary": softmax_binary_cross_entropy}
+INITS = ("authors", "paper", "simplified")
+
+
+class SRGNN(nn.Module):
+    """SR-GNN (`Wu et al., AAAI 2019 <https://arxiv.org/abs/1811.00855>`_).
+
+    Item embeddings pass through :class:`SRGNNConv` on each session's graph, a
+    :class:`SessionReadout` makes a vector of each session, and its inner product with the
+    *initial* embedding of every item is the item's score (equation 8).
+
+    Args:
+        num_items: Number of items V in the catalogue.
+        channels: Size d of an item's embedding. (default: 100)
+        num_steps: Rounds of propagation. (default: 1)
+        reset_after: Gates as in the authors' code instead of the paper. (default: False)
+        readout: ``"hybrid"``, ``"local"``, ``"average"`` or ``"attention"``. (default:
+            ``"hybrid"``)
+        readout_bias: Bias of the hybrid readout, as in the authors' code. (default: False)
+        loss: ``"cross_entropy"``, or ``"binary"``, the form that the paper prints. (default:
+            ``"cross_entropy"``)
+        init: How every parameter is drawn: ``"authors"`` U(-1/√d, 1/√d), ``"paper"`` N(0, 0.1²),
+            ``"simplified"`` U(-0.1, 0.1). (default: ``"authors"``)
+
+    Raises:
+        ValueError: If an argument is out of its range.
+    """
+
+    def __init__(
+        self,
+        num_items: int,
+        channels: int = 100,
+        num_steps: int = 1,
+        reset_after: bool = False,
+        readout: str = "hybrid",
+        readout_bias: bool = False,
+        loss: str = "cross_entropy",
+        init: str = "authors",
+    ) -> None:
+        super().__init__()
+        if num_items < 1:
+            raise ValueError(f"SRGNN: 'num_items' must be >= 1 (got {num_items})")
+        for name, value, allowed in (("loss", loss, LOSSES), ("init", init, INITS)):
+            if value not in allowed:
+                raise ValueError(f"SRGNN: '{name}' must be one of {', '.join(allowed)} (got {value!r})")
+        self.init = init
+        self.loss_name = loss
+        self.conv = SRGNNConv(channels, num_steps, reset_after)
+        self.embedding = nn.Embedding(num_items, channels)
+        self.readout = SessionReadout(channels, readout, readout_bias)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw every parameter as ``init`` says."""
+        bound = self.embedding.embedding_dim**-0.5 if self.init == "authors" else 0.1
+        for parameter in self.parameters():
+            if self.init == "paper":
+                nn.init.normal_(parameter, std=0.1)
+            else:
+                nn.init.uniform_(parameter, -bound, bound)
+
+    @property
+    def num_items(self) -> int:
+        """Number of items in the catalogue."""
+        return self.embedding.num_embeddings
+
+    def forward(self, data: Data) -> Tensor:
+        """Session vectors [B, d] of a ``Data`` or a ``Batch`` of session graphs."""
+        batch, size = data.batch, data.num_graphs if "batch" in data else 1
+        if batch is None:
+            batch = torch.zeros_like(data.x)
+        h = self.conv(self.embedding(data.x), data.edge_index, data.edge_weight, data.edge_weight_in)
+        s_h: Tensor = self.readout(h, data.alias_index, batch, size)
+        return s_h
+
+    def scores(self, data: Data) -> Tensor:
+        """Scores of every item for every session [B, V]."""
+        return self(data) @ self.embedding.weight.T
+
+    def loss(self, data: Data) -> Tensor:
+        """Mean loss of the sessions against their next items ``data.y``, a scalar."""
+        return LOSSES[self.loss_name](self(data), self.embedding.weight, data.y)
+
+    def topk(self, data: Data, k: int) -> tuple[Tensor, Tensor]:
+        """The k best items of every session.
+
+        Returns:
+            Their scores and their indices, best first, [B, k] both; k is capped at V.
+        """
+        if k < 1:
+            raise ValueError(f"SRGNN: 'k' must be >= 1 (got {k})")
+        best = self.scores(data).topk(min(k, self.num_items))
+        return best.values, best.indices
+
+    @classmethod
+    def from_authors(cls, state_dict: Mapping[str, Tensor], num_steps: int = 1) -> SRGNN:
+        """Load a checkpoint of the authors' PyTorch code.
+
+        Their table has a row 0 for padding, their update gate is one minus the paper's, and their
+        readout is W_3 [s_g ; s_l]; all three are turned into this class's form.
+
+        Args:
+            state_dict: The checkpoint, a mapping of names to tensors.
+            num_steps: Rounds of propagation, which their checkpoint does not tell. (default: 1)
+
+        Raises:
+            ValueError: If a tensor is missing, unknown, or has another shape.
+        """
+        given = {name: tensor for name, tensor in state_dict.items()}
+        missing = sorted(_AUTHORS - given.keys())
+        unknown = sorted(given.keys() - _AUTHORS - _AUTHORS_UNUSED)
+        if missing or unknown:
+            raise ValueError(
+                f"not a checkpoint of the authors' SR-GNN: missing {missing}, unknown {unknown}"
+            )
+        rows, channels = given["embedding.weight"].shape
+        model = cls(rows - 1, channels, num_steps, reset_after=True, readout_bias=True)
+
+        # Chunks are reset, update, candidate; σ(-v) = 1 - σ(v) turns the update gate.
+        turn = torch.ones(3 * channels, 1)
+        turn[channels : 2 * channels] = -1
+        w_3 = given["linear_transform.weight"]
+        converted = {
+            "embedding.weight": given["embedding.weight"][1:],
+            "conv.lin_in.weight": given["gnn.linear_edge_in.weight"],
+            "conv.lin_in.bias": given["gnn.linear_edge_in.bias"],
+            "conv.lin_out.weight": given["gnn.linear_edge_out.weight"],
+            "conv.lin_out.bias": given["gnn.linear_edge_out.bias"],
+            "conv.bias": torch.cat([given["gnn.b_iah"], given["gnn.b_oah"]]),
+            "conv.lin_ih.weight": turn * given["gnn.w_ih"],
+            "conv.lin_ih.bias": turn[:, 0] * given["gnn.b_ih"],
+            "conv.lin_hh.weight": turn * given["gnn.w_hh"],
+            "conv.lin_hh.bias": turn[:, 0] * given["gnn.b_hh"],
+            "readout.lin_last.weight": given["linear_one.weight"],
+            "readout.lin_click.weight": given["linear_two.weight"],
+            "readout.lin_click.bias": given["linear_one.bias"] + given["linear_two.bias"],
+            "readout.q.weight": given["linear_three.weight"],
+            "readout.lin_out.weight": torch.cat([w_3[:, channels:], w_3[:, :channels]], dim=1),
+            "readout.lin_out.bias": given["linear_transform.bias"],
+        }
+        for name, parameter in model.named_parameters():
+            if converted[name].shape != parameter.shape:
+                raise ValueError(
+                    f"the authors' checkpoint does not fit: {name} should have shape "
+                    f"{list(parameter.shape)}, but {list(converted[name].shape)} was found"
+                )
+        model.to(given["embedding.weight"].dtype).load_state_dict(converted)
+        return model
+
+
+_AUTHORS = frozenset(
+    ["embedding.weight", "linear_three.weight"]
+    + [f"gnn.{name}" for name in ("w_ih", "w_hh", "b_ih", "b_hh", "b_iah", "b_oah")]
+    + [
+        f"{layer}.{part}"
+        for layer in (
+            "gnn.linear_edge_in",
+            "gnn.linear_edge_out",
+            "linear_one",
+            "linear_two",
+            "linear_transform",
+        )
+        for part in ("weight", "bias")
+    ]
+)
+_AUTHORS_UNUSED = frozenset(["gnn.linear_edge_f.weight", "gnn.linear_edge_f.bias"])

@@ -1,0 +1,151 @@
+"""The gated graph layer of SR-GNN."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch_geometric.nn import MessagePassing
+from torch_geometric.utils import scatter
+
+
+class SRGNNConv(MessagePassing):
+    r"""The gated layer of `"Session-based Recommendation with Graph Neural Networks"
+    <https://arxiv.org/abs/1811.00855>`_ (AAAI 2019, equations 1-5) on any directed graph.
+
+    Every step hears both directions of the edges and updates each node through a gated unit; all
+    steps share their weights:
+
+    .. math::
+        \mathbf{a}_i &= \Big[ \sum_{u \to i} w^{in}_{ui} (\mathbf{W}_{in} \mathbf{h}_u
+        + \mathbf{b}_{in}) \,;\, \sum_{i \to x} w^{out}_{ix} (\mathbf{W}_{out} \mathbf{h}_x
+        + \mathbf{b}_{out}) \Big] + \mathbf{b}
+
+        \mathbf{z} &= \sigma(\mathbf{W}_z \mathbf{a} + \mathbf{U}_z \mathbf{h}) \qquad
+        \mathbf{r} = \sigma(\mathbf{W}_r \mathbf{a} + \mathbf{U}_r \mathbf{h})
+
+        \tilde{\mathbf{h}} &= \tanh(\mathbf{W}_o \mathbf{a}
+        + \mathbf{U}_o (\mathbf{r} \odot \mathbf{h})) \qquad
+        \mathbf{h}' = (1 - \mathbf{z}) \odot \mathbf{h} + \mathbf{z} \odot \tilde{\mathbf{h}}
+
+    The authors' code resets after the product instead, with biases in the gates:
+    :math:`\tilde{\mathbf{h}} = \tanh(\mathbf{W}_o \mathbf{a} + \mathbf{r} \odot
+    (\mathbf{U}_o \mathbf{h} + \mathbf{b}_o))`. That is ``reset_after=True``.
+
+    Args:
+        channels: Size of a node's features, in and out.
+        num_steps: Rounds of propagation. (default: 1)
+        reset_after: Whether to take the authors' form of the gates. (default: False, the paper's)
+        bias: Whether there are biases: of both directions, after the aggregation and, with
+            ``reset_after``, in the gates. (default: True)
+        **kwargs: Further arguments of :class:`torch_geometric.nn.conv.MessagePassing`.
+
+    Shapes:
+        - **input:** node features :math:`(|V|, channels)`, edge index :math:`(2, |E|)`, weights
+          by out-degree and by in-degree :math:`(|E|)`, both optional
+        - **output:** node features :math:`(|V|, channels)`
+
+    Raises:
+        ValueError: If ``channels`` or ``num_steps`` is less than 1, or the features have another
+            size.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        num_steps: int = 1,
+        reset_after: bool = False,
+        bias: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        kwargs.setdefault("aggr", "add")
+        super().__init__(**kwargs)
+        for name, value in (("channels", channels), ("num_steps", num_steps)):
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ValueError(f"SRGNNConv: '{name}' must be a whole number >= 1 (got {value!r})")
+        self.channels = channels
+        self.num_steps = num_steps
+        self.reset_after = reset_after
+
+        self.lin_in = nn.Linear(channels, channels, bias=bias)
+        self.lin_out = nn.Linear(channels, channels, bias=bias)
+        self.bias = nn.Parameter(torch.empty(2 * channels)) if bias else None
+        # Three products in one, in the order reset, update, candidate.
+        self.lin_ih = nn.Linear(2 * channels, 3 * channels, bias=bias and reset_after)
+        self.lin_hh = nn.Linear(channels, 3 * channels, bias=bias and reset_after)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw every parameter from U(-1/√channels, 1/√channels), as the authors' code does."""
+        bound = self.channels**-0.5
+        for parameter in self.parameters():
+            nn.init.uniform_(parameter, -bound, bound)
+
+    def forward(
+        self,
+        x: Tensor,
+        edge_index: Tensor,
+        edge_weight: Tensor | None = None,
+        edge_weight_in: Tensor | None = None,
+    ) -> Tensor:
+        """Propagate along the edges.
+
+        Args:
+            x: Node features [N, channels].
+            edge_index: Source and target of each edge [2, E].
+            edge_weight: Weight of each edge in its source's outgoing sum [E]. (default: one over
+                the source's out-degree)
+            edge_weight_in: Weight of each edge in its target's incoming sum [E]. (default: one
+                over the target's in-degree)
+
+        Returns:
+            Node features [N, channels].
+        """
+        if x.dim() != 2 or x.size(1) != self.channels:
+            raise ValueError(
+                f"SRGNNConv: 'x' must have shape [nodes, {self.channels}] (got {list(x.shape)})"
+            )
+        if edge_weight is None:
+            edge_weight = _by_degree(edge_index[0], x)
+        if edge_weight_in is None:
+            edge_weight_in = _by_degree(edge_index[1], x)
+
+        backward_index = edge_index.flip(0)
+        for _ in range(self.num_steps):
+            incoming = self.propagate(edge_index, x=self.lin_in(x), edge_weight=edge_weight_in)
+            outgoing = self.propagate(backward_index, x=self.lin_out(x), edge_weight=edge_weight)
+            a = torch.cat([incoming, outgoing], dim=-1)
+            if self.bias is not None:
+                a = a + self.bias
+            x = self._gates(a, x)
+        return x
+
+    def message(self, x_j: Tensor, edge_weight: Tensor) -> Tensor:
+        """Weigh the other end of each edge."""
+        return x_j * edge_weight.to(x_j.dtype).unsqueeze(-1)
+
+    def _gates(self, a: Tensor, h: Tensor) -> Tensor:
+        a_r, a_z, a_o = self.lin_ih(a).chunk(3, dim=-1)
+        if self.reset_after:
+            h_r, h_z, h_o = self.lin_hh(h).chunk(3, dim=-1)
+            candidate = torch.tanh(a_o + torch.sigmoid(a_r + h_r) * h_o)
+        else:
+            u_rz, u_o = self.lin_hh.weight.split([2 * self.channels, self.channels])
+            h_r, h_z = F.linear(h, u_rz).chunk(2, dim=-1)
+            candidate = torch.tanh(a_o + F.linear(torch.sigmoid(a_r + h_r) * h, u_o))
+        return h + torch.sigmoid(a_z + h_z) * (candidate - h)
+
+    def __repr__(self) -> str:
+        """Short description with the settings."""
+        return (
+            f"{self.__class__.__name__}({self.channels}, num_steps={self.num_steps}, "
+            f"reset_after={self.reset_after})"
+        )
+
+
+def _by_degree(end: Tensor, x: Tensor) -> Tensor:
+    """One over the number of edges that share this end."""
+    degree = scatter(torch.ones_like(end, dtype=x.dtype), end, dim_size=x.size(0))
+    return 1 / degree[end]

@@ -1,0 +1,246 @@
+"""Losses over the catalogue: values, gradients, extremes, and memory."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch.profiler import ProfilerActivity, profile
+
+from pyg_srgnn.nn.losses import softmax_binary_cross_entropy, softmax_cross_entropy
+from tests.reference import dense_srgnn as reference
+
+PAIRS = [
+    (softmax_cross_entropy, reference.cross_entropy),
+    (softmax_binary_cross_entropy, reference.binary_cross_entropy),
+]
+LOSSES = [softmax_cross_entropy, softmax_binary_cross_entropy]
+
+
+def name(value):
+    return getattr(value, "__name__", str(value))
+
+
+def case(rows=5, items=9, channels=3, scale=1.0, seed=0, dtype=torch.float64):
+    generator = torch.Generator().manual_seed(seed)
+    sessions = torch.randn(rows, channels, generator=generator).to(dtype) * scale
+    table = torch.randn(items, channels, generator=generator).to(dtype)
+    target = torch.randint(items, (rows,), generator=generator)
+    return sessions.requires_grad_(), table.requires_grad_(), target
+
+
+def with_logits(logits, dtype=torch.float64):
+    """Session vectors and items whose scores are exactly the rows given."""
+    logits = torch.tensor(logits, dtype=dtype)
+    return logits.requires_grad_(), torch.eye(logits.shape[1], dtype=dtype).requires_grad_()
+
+
+@pytest.mark.parametrize("scale", [0.1, 1.0, 3.0])
+@pytest.mark.parametrize(("loss", "naive"), PAIRS, ids=name)
+def test_value_and_gradients_against_the_formula(loss, naive, scale):
+    sessions, items, target = case(scale=scale)
+    value = loss(sessions, items, target)
+    assert value.shape == ()
+    gradients = torch.autograd.grad(value, (sessions, items))
+    expected = naive(sessions @ items.T, target.tolist())
+    assert value.item() == pytest.approx(expected.item(), abs=1e-11)
+    for a, b in zip(gradients, torch.autograd.grad(expected, (sessions, items)), strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=name)
+def test_gradcheck(loss):
+    sessions, items, target = case()
+    assert torch.autograd.gradcheck(lambda s, i: loss(s, i, target), (sessions, items))
+    assert torch.autograd.gradcheck(lambda s: loss(s, items.detach(), target), (sessions,))
+    assert torch.autograd.gradcheck(lambda i: loss(sessions.detach(), i, target), (items,))
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=name)
+def test_gradients_scale_with_what_follows(loss):
+    sessions, items, target = case()
+    once = torch.autograd.grad(loss(sessions, items, target), (sessions, items))
+    thrice = torch.autograd.grad(3 * loss(sessions, items, target), (sessions, items))
+    for a, b in zip(once, thrice, strict=True):
+        torch.testing.assert_close(3 * a, b, rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=name)
+def test_gradients_are_added_to_earlier_ones(loss):
+    """The embedding table also receives gradients from the session's own nodes."""
+    sessions, items, target = case()
+    loss(sessions, items, target).backward()
+    single = items.grad.clone()
+    loss(sessions, items, target).backward()
+    torch.testing.assert_close(items.grad, 2 * single, rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=name)
+def test_mean_over_rows(loss):
+    sessions, items, target = case()
+    single = [loss(sessions[i : i + 1], items, target[i : i + 1]) for i in range(len(target))]
+    torch.testing.assert_close(loss(sessions, items, target), torch.stack(single).mean())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("top", [100.0, 1e4, 1e6])
+@pytest.mark.parametrize("loss", LOSSES, ids=name)
+def test_extreme_logits_stay_finite(loss, top, dtype):
+    """The softmax puts everything on one item: first a wrong one, then the target."""
+    for target in (1, 0):
+        scores, items = with_logits([[top, 0.0, -top, 1.0]], dtype)
+        value = loss(scores, items, torch.tensor([target]))
+        value.backward()
+        assert torch.isfinite(value)
+        assert torch.isfinite(scores.grad).all()
+        assert torch.isfinite(items.grad).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_confident_mistake_has_its_exact_price(dtype):
+    """One wrong item far ahead of five equal ones: clamping 1 - y^ would cap price and gradient.
+
+    y^_wrong = 1 / (1 + 5 e^-z), so log(1 - y^_wrong) = log 5 - z up to e^-z, log y^_target = -z,
+    and the gradient by the wrong item's score is 1 + 1, shared by the others.
+    """
+    for z in (30.0, 80.0, 500.0):
+        target = torch.tensor([3])
+        scores, items = with_logits([[z, 0.0, 0.0, 0.0, 0.0, 0.0]], dtype)
+        value = softmax_cross_entropy(scores, items, target)
+        assert value.item() == pytest.approx(z, rel=1e-6)
+        value = softmax_binary_cross_entropy(scores, items, target)
+        assert value.item() == pytest.approx(2 * z - math.log(5), rel=1e-6)
+        (gradient,) = torch.autograd.grad(value, (scores,))
+        assert gradient[0].tolist() == pytest.approx([2, -0.2, -0.2, -1.2, -0.2, -0.2], rel=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_confident_right_answer_is_free(dtype):
+    target = torch.tensor([0])
+    for loss in LOSSES:
+        scores, items = with_logits([[60.0, 0.0, 0.0, 0.0]], dtype)
+        value = loss(scores, items, target)
+        (gradient,) = torch.autograd.grad(value, (scores,))
+        assert 0 <= value.item() < 1e-20 or dtype == torch.float32 and abs(value.item()) < 1e-6
+        assert gradient.abs().max() < 1e-20 or dtype == torch.float32
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=name)
+def test_a_common_shift_of_the_scores_changes_nothing(loss):
+    scores, items = with_logits([[1.0, -2.0, 0.5], [0.0, 0.0, 3.0]])
+    target = torch.tensor([0, 1])
+    value = loss(scores, items, target)
+    torch.testing.assert_close(loss(scores + 1000, items, target), value, rtol=0, atol=1e-9)
+    torch.testing.assert_close(loss(scores - 1000, items, target), value, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=name)
+def test_two_items(loss):
+    """With two items the second form counts the mistake twice."""
+    scores, items = with_logits([[0.3, -0.4]])
+    value = loss(scores, items, torch.tensor([0]))
+    simple = math.log1p(math.exp(-0.7))
+    factor = 2 if loss is softmax_binary_cross_entropy else 1
+    assert value.item() == pytest.approx(factor * simple, abs=1e-12)
+
+
+@pytest.mark.parametrize(("loss", "naive"), PAIRS, ids=name)
+def test_tied_scores(loss, naive):
+    scores, items = with_logits([[2.0, 2.0, 2.0], [0.0, 5.0, 5.0]])
+    target = torch.tensor([1, 0])
+    value = loss(scores, items, target)
+    expected = naive(scores, target.tolist())
+    assert value.item() == pytest.approx(expected.item(), abs=1e-11)
+    (a,), (b,) = (torch.autograd.grad(v, (scores,)) for v in (value, expected))
+    torch.testing.assert_close(a, b, rtol=0, atol=1e-10)
+
+
+def test_cross_entropy_is_torchs():
+    sessions, items, target = case(rows=30, items=50, channels=8, scale=2)
+    expected = F.cross_entropy(sessions @ items.T, target)
+    torch.testing.assert_close(softmax_cross_entropy(sessions, items, target), expected)
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=name)
+def test_single_precision_is_close_to_double(loss):
+    sessions, items, target = case(rows=16, items=2000, channels=16, dtype=torch.float32)
+    value = loss(sessions, items, target)
+    gradients = torch.autograd.grad(value, (sessions, items))
+    exact_inputs = [t.detach().double().requires_grad_() for t in (sessions, items)]
+    exact = loss(*exact_inputs, target)
+    assert value.dtype == torch.float32
+    assert value.item() == pytest.approx(exact.item(), rel=1e-5)
+    for a, b in zip(gradients, torch.autograd.grad(exact, exact_inputs), strict=True):
+        assert a.dtype == torch.float32
+        torch.testing.assert_close(a.double(), b, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=name)
+def test_non_contiguous_input(loss):
+    sessions, items, target = case()
+    value = loss(sessions.T.contiguous().T, items.T.contiguous().T, target)
+    torch.testing.assert_close(value, loss(sessions, items, target))
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=name)
+def test_no_gradient_wanted(loss):
+    sessions, items, target = case()
+    with torch.no_grad():
+        quiet = loss(sessions, items, target)
+    assert not quiet.requires_grad
+    torch.testing.assert_close(quiet, loss(sessions, items, target).detach())
+
+
+@pytest.mark.parametrize("bad", [-1, 9])
+@pytest.mark.parametrize("loss", LOSSES, ids=name)
+def test_a_target_outside_the_catalogue(loss, bad):
+    sessions, items, target = case()
+    target[2] = bad
+    with pytest.raises((ValueError, IndexError), match=str(bad)):
+        loss(sessions, items, target)
+
+
+def peak_bytes(work):
+    """Most bytes allocated at once by `work`, of every kernel's own memory too."""
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as result:
+        work()
+    events = result.profiler.kineto_results.events()
+    changes = sorted(
+        ((e.start_ns(), i, e.nbytes()) for i, e in enumerate(events) if e.name() == "[memory]")
+    )
+    live = peak = 0
+    for _, _, change in changes:
+        live += change
+        peak = max(peak, live)
+    return peak
+
+
+ROWS, ITEMS, CHANNELS = 64, 20_000, 4
+MATRIX = ROWS * ITEMS * 4
+
+
+def test_memory_of_the_plain_loss_is_more_than_two_matrices():
+    """The measure sees what it should see."""
+    sessions, items, target = case(ROWS, ITEMS, CHANNELS, dtype=torch.float32)
+    peak = peak_bytes(lambda: F.cross_entropy(sessions @ items.T, target).backward())
+    assert peak > 2 * MATRIX
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=name)
+def test_memory_is_one_matrix(loss):
+    """Forward and backward: one [batch, items] matrix, the gradients, and small change."""
+    sessions, items, target = case(ROWS, ITEMS, CHANNELS, dtype=torch.float32)
+    loss(sessions, items, target).backward()  # whatever is set up once
+    sessions.grad = items.grad = None
+    peak = peak_bytes(lambda: loss(sessions, items, target).backward())
+    gradients = 2 * 4 * (sessions.numel() + items.numel())  # kept from forward, then scaled
+    assert peak <= 1.1 * MATRIX + gradients, f"{peak / MATRIX:.2f} matrices"
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=name)
+def test_no_matrix_is_kept_for_the_backward_pass(loss):
+    sessions, items, target = case(ROWS, ITEMS, CHANNELS, dtype=torch.float32)
+    kept = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
+        loss(sessions, items, target)
+    assert sum(t.numel() * t.element_size() for t in kept) < MATRIX
