@@ -30,7 +30,8 @@ def distinct(rows=40, items=12, seed=0):
 
 def measured(scores, target, ks=KS, ties="conservative", split=None):
     metrics = RankingMetrics(scores.shape[1], ks=ks, ties=ties)
-    for s, t in zip(scores.split(split or len(scores)), target.split(split or len(target)), strict=True):
+    size = split or len(target)
+    for s, t in zip(scores.split(size), target.split(size), strict=True):
         metrics.update(s, t)
     return {k: float(v) for k, v in metrics.compute().items()}
 
@@ -39,9 +40,8 @@ def measured(scores, target, ks=KS, ties="conservative", split=None):
 @pytest.mark.parametrize("make", [coarse, distinct])
 def test_ranks_against_loops(make, ties):
     scores, target = make()
-    expected = [
-        reference.rank(row, t, ties) for row, t in zip(scores.tolist(), target.tolist(), strict=True)
-    ]
+    pairs = zip(scores.tolist(), target.tolist(), strict=True)
+    expected = [reference.rank(row, t, ties) for row, t in pairs]
     result = ranks(scores, target, ties=ties)
     assert result.shape == (len(target),)
     assert result.tolist() == expected
@@ -106,7 +106,7 @@ def test_default_cutoffs():
     assert set(metrics.compute()) == names | {"tied"}
 
 
-@pytest.mark.parametrize(("ties", "hr"), [("conservative", 0.0), ("standard", 1.0), ("median", 0.0)])
+@pytest.mark.parametrize(("ties", "hr"), [("conservative", 0), ("standard", 1), ("median", 0)])
 def test_a_constant_model(ties, hr):
     """Scores nothing under `conservative`; under `standard` everything, which is why it is not
     the default; under `median` the target stands in the middle of the 40 items."""

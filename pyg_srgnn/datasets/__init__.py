@@ -1,8 +1,33 @@
 """Datasets of sessions, one a file: where each comes from and how it is split."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from pyg_srgnn.datasets.base import SessionDataset
 from pyg_srgnn.datasets.diginetica import Diginetica
-
 from pyg_srgnn.datasets.yoochoose import Yoochoose
 
-__all__ = ["Diginetica", "SessionDataset", "Yoochoose"]
+__all__ = ["Diginetica", "SessionDataset", "Yoochoose", "open_dataset"]
+
+DATASETS: dict[str, type[SessionDataset]] = {
+    "diginetica": Diginetica,
+    "yoochoose1_64": Yoochoose,
+    "yoochoose1_4": Yoochoose,
+}
+
+
+def open_dataset(settings: Mapping[str, Any], split: str) -> SessionDataset:
+    """Open one split of a dataset from its name and arguments, such as a configuration holds.
+
+    Args:
+        settings: ``name``, one of :data:`DATASETS`, and that class's arguments.
+        split: ``"train"``, ``"valid"``, ``"trainval"`` or ``"test"``.
+
+    Raises:
+        ValueError: If the name is unknown or an argument out of its range.
+    """
+    arguments = dict(settings)
+    name = arguments.pop("name")
+    if name not in DATASETS:
+        raise ValueError(f"dataset.name must be one of {', '.join(DATASETS)} (got {name!r})")
+    return DATASETS[name](split=split, **arguments)

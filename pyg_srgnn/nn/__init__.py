@@ -1,5 +1,8 @@
 """SR-GNN as plain torch.nn: a layer, a readout, a model, its losses."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from pyg_srgnn.nn.losses import softmax_binary_cross_entropy, softmax_cross_entropy
 from pyg_srgnn.nn.readout import SessionReadout
 from pyg_srgnn.nn.srgnn import SRGNN
@@ -9,6 +12,25 @@ __all__ = [
     "SRGNN",
     "SRGNNConv",
     "SessionReadout",
+    "build_model",
     "softmax_binary_cross_entropy",
     "softmax_cross_entropy",
 ]
+
+MODELS = {"srgnn": SRGNN}
+
+
+def build_model(settings: Mapping[str, Any]) -> SRGNN:
+    """Make a model from its name and arguments, such as a configuration or a checkpoint holds.
+
+    Args:
+        settings: ``name``, one of :data:`MODELS`, and that class's arguments.
+
+    Raises:
+        ValueError: If the name is unknown or an argument out of its range.
+    """
+    arguments = dict(settings)
+    name = arguments.pop("name")
+    if name not in MODELS:
+        raise ValueError(f"model.name must be one of {', '.join(MODELS)} (got {name!r})")
+    return MODELS[name](**arguments)

@@ -8,7 +8,7 @@ from pyg_srgnn.data.graphs import session_graph, session_graphs
 from tests.reference import graphs as reference
 from tests.reference.names import random_sessions
 
-KEYS = ["x", "edge_index", "edge_weight", "edge_weight_in", "alias_index"]
+KEYS = {"x", "edge_index", "edge_weight", "edge_weight_in", "alias_index"}
 SESSIONS = random_sessions(30, num_items=8, seed=1)
 
 
@@ -25,10 +25,11 @@ def one_by_one(sessions, targets=None):
 
 
 def assert_same(a, b):
-    """Equal keys in equal order, equal dtypes, shapes and values."""
-    assert list(a.keys()) == list(b.keys())
-    for key in a.keys():  # noqa: SIM118 (iterating a Data gives pairs)
-        left, right = a[key], b[key]
+    """Equal keys, dtypes, shapes and values."""
+    a, b = a.to_dict(), b.to_dict()
+    assert a.keys() == b.keys()
+    for key, left in a.items():
+        right = b[key]
         if isinstance(left, torch.Tensor):
             assert left.dtype == right.dtype, key
             assert left.shape == right.shape, key
@@ -46,20 +47,19 @@ def test_example_of_the_paper():
     assert data.alias_index.tolist() == [0, 1, 2, 1, 3]
 
 
-def test_keys_order_and_dtypes():
+def test_keys_and_dtypes():
     data = session_graph(torch.tensor([5, 3, 5]), target=7)
     assert isinstance(data, Data)
-    assert list(data.keys()) == [*KEYS, "y"]
-    assert [data[k].dtype for k in data.keys()] == [  # noqa: SIM118
-        torch.int64,
-        torch.int64,
-        torch.float32,
-        torch.float32,
-        torch.int64,
-        torch.int64,
-    ]
+    assert {key: value.dtype for key, value in data.to_dict().items()} == {
+        "x": torch.int64,
+        "edge_index": torch.int64,
+        "edge_weight": torch.float32,
+        "edge_weight_in": torch.float32,
+        "alias_index": torch.int64,
+        "y": torch.int64,
+    }
     assert data.y.tolist() == [7]
-    assert list(session_graph(torch.tensor([5])).keys()) == KEYS
+    assert set(session_graph(torch.tensor([5])).to_dict()) == KEYS
     assert data.num_nodes == 2
     data.validate()
 
@@ -137,6 +137,17 @@ def test_batch_moves_and_clones_like_any_other():
     assert_same(batch.clone(), batch)
     assert_same(batch.to("cpu"), batch)
     assert_same(batch.clone().to_data_list()[4], batch.to_data_list()[4])
+
+
+def test_wrong_input_is_refused():
+    items = torch.tensor([1, 2, 3])
+    for lengths in ([3, 0], [2], [2, 2], []):
+        with pytest.raises(ValueError):
+            session_graphs(items, torch.tensor(lengths, dtype=torch.int64))
+    with pytest.raises(ValueError):
+        session_graphs(items, torch.tensor([1, 2]), torch.tensor([1]))
+    with pytest.raises(ValueError):
+        session_graph(items[:0])
 
 
 def test_inputs_are_left_alone():

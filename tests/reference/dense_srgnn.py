@@ -34,12 +34,8 @@ def propagate(
         a = torch.cat([into, out], dim=1)
         if "b" in p:
             a = a + p["b"]
-        z = torch.sigmoid(
-            affine(a, p["W_z"], p.get("b_iz")) + affine(h, p["U_z"], p.get("b_hz"))
-        )
-        r = torch.sigmoid(
-            affine(a, p["W_r"], p.get("b_ir")) + affine(h, p["U_r"], p.get("b_hr"))
-        )
+        z = torch.sigmoid(affine(a, p["W_z"], p.get("b_iz")) + affine(h, p["U_z"], p.get("b_hz")))
+        r = torch.sigmoid(affine(a, p["W_r"], p.get("b_ir")) + affine(h, p["U_r"], p.get("b_hr")))
         if reset_after:
             recurrent = r * affine(h, p["U_o"], p.get("b_ho"))
         else:

@@ -1,0 +1,59 @@
+"""The most clicked items: of everybody, and of the session itself."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.data import Data
+
+from pyg_srgnn.data.sessions import Sessions
+
+
+class Popularity(nn.Module):
+    """Scores an item by its clicks in the training sessions (POP).
+
+    Args:
+        counts: Clicks of each item, int64 [V].
+    """
+
+    def __init__(self, counts: Tensor) -> None:
+        super().__init__()
+        # A place in the order instead of a count: equally clicked items never tie.
+        order = counts.argsort(stable=True, descending=True)
+        place = torch.empty(counts.numel(), dtype=torch.float64)
+        place[order] = torch.arange(counts.numel(), 0, -1, dtype=torch.float64)
+        self.register_buffer("score", place / (counts.numel() + 1))
+
+    score: Tensor
+
+    @classmethod
+    def fit(cls, sessions: Sessions, num_items: int) -> Popularity:
+        """Count the clicks of the training sessions."""
+        return cls(torch.bincount(sessions.items, minlength=num_items))
+
+    def scores(self, data: Data) -> Tensor:
+        """Scores in (0, 1), the same for every session [B, V]."""
+        return self.score.expand(num_sessions(data), -1)
+
+
+class SessionPopularity(Popularity):
+    """Scores an item by its clicks in the session, then by popularity (S-POP)."""
+
+    def scores(self, data: Data) -> Tensor:
+        """Clicks in the session, plus the popularity below 1 [B, V]."""
+        scores = super().scores(data).clone()
+        session, item = clicks_of(data)
+        return scores.index_put_((session, item), scores.new_ones(()), accumulate=True)
+
+
+def num_sessions(data: Data) -> int:
+    """Number of sessions in a batch; one for a single graph."""
+    return int(data.num_graphs) if "batch" in data else 1
+
+
+def clicks_of(data: Data) -> tuple[Tensor, Tensor]:
+    """Session and item of every click of a batch, in order, int64 [L] both."""
+    item = data.x[data.alias_index]
+    if "batch" not in data:
+        return torch.zeros_like(item), item
+    return data.batch[data.alias_index], item

@@ -1,0 +1,23 @@
+"""srgnn-train: train, choose on validation, evaluate once."""
+
+from __future__ import annotations
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from pyg_srgnn.commands.application import application
+from pyg_srgnn.commands.checks import check
+from pyg_srgnn.training import train
+
+
+@application("train")
+def main(config: DictConfig) -> float:
+    """Train as the configuration says; the value of the monitored metric, for sweeps."""
+    check(config)
+    result = train(config, HydraConfig.get().runtime.output_dir)
+    part = result["test"] if result["valid"] is None else result["valid"]
+    return float(part[config.monitor])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,40 @@
+"""The learning curve of a run."""
+
+from __future__ import annotations
+
+import csv
+import logging
+from pathlib import Path
+
+from pyg_srgnn.data.files import written_aside
+
+log = logging.getLogger(__name__)
+
+
+def plot_epochs(run_dir: Path) -> Path | None:
+    """Draw loss, HR@20 and MRR@20 over the epochs of ``epochs.csv`` into ``epochs.png``.
+
+    Returns:
+        The picture's path, or None where matplotlib is not installed (extra ``plots``).
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        log.info("no learning curve: install the extra 'plots' to have one")
+        return None
+    with (run_dir / "epochs.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    epochs = [int(row["epoch"]) for row in rows]
+    part = next(key.split("/")[0] for key in rows[0] if "/" in key)
+    figure = Figure(figsize=(9, 3), layout="constrained")
+    panels = [("training loss", "loss", 1), ("HR@20, %", "hr@20", 100), ("MRR@20, %", "mrr@20", 100)]
+    for axes, (title, key, scale) in zip(figure.subplots(1, 3), panels, strict=True):
+        column = key if key in rows[0] else f"{part}/{key}"
+        axes.plot(epochs, [scale * float(row[column]) for row in rows], marker="o")
+        axes.set(xlabel="epoch", title=title if scale == 1 else f"{title} ({part})")
+        axes.grid(alpha=0.3)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    path = run_dir / "epochs.png"
+    with written_aside(path) as aside:
+        figure.savefig(aside, format="png", dpi=150)
+    return path

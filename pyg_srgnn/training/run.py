@@ -1,0 +1,318 @@
+"""A whole run: data, training, choice on validation, refit, one look at the test set, files."""
+
+from __future__ import annotations
+
+import json
+import logging
+import platform
+import shutil
+import time
+import warnings
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from pyg_srgnn.baselines import BASELINES
+from pyg_srgnn.data import SessionLoader
+from pyg_srgnn.data.files import written_aside
+from pyg_srgnn.datasets import SessionDataset, open_dataset
+from pyg_srgnn.evaluation import evaluate
+from pyg_srgnn.nn import build_model
+from pyg_srgnn.reports import metrics_table, plot_epochs
+from pyg_srgnn.training.callbacks import (
+    EpochLog,
+    MovableCheckpoint,
+    ProgressBar,
+    ResumableEarlyStopping,
+    SafeCheckpointIO,
+)
+from pyg_srgnn.training.module import SessionModule
+
+log = logging.getLogger(__name__)
+
+
+def train(config: DictConfig, run_dir: str | Path) -> dict[str, Any]:
+    """Train, choose, evaluate; a run that was interrupted goes on where it stopped.
+
+    ``protocol=honest`` trains on the training sessions without their last part, chooses the epoch
+    on that last part, with ``refit`` trains once more on all of them for as many epochs, and reads
+    the test set once. ``protocol=literature`` trains on all of them and reports the best *test*
+    epoch of every metric on its own; its numbers are too good, and labelled.
+
+    Args:
+        config: What ``conf/train.yaml`` composes.
+        run_dir: Where the files go: ``metrics.json``, ``config.yaml``, ``epochs.csv``,
+            ``checkpoints/``, ``epochs.png`` where matplotlib is there.
+
+    Returns:
+        What ``metrics.json`` holds.
+
+    Raises:
+        ValueError: If the directory holds a run with another configuration.
+    """
+    run_dir = Path(run_dir)
+    if done := _claim(run_dir, config):
+        log.info("%s holds this run already, finished:\n%s", run_dir, metrics_table(done))
+        return done
+    if config.checkpoint is not None:
+        _start_from(Path(config.checkpoint), run_dir)
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
+    # Cores and devices are Lightning's own report; one line an epoch is ours.
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+
+    run = _Run(config, run_dir)
+    result = run.literature() if config.protocol == "literature" else run.honest()
+    with written_aside(run_dir / "metrics.json") as aside:
+        aside.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    plot_epochs(run_dir)
+    log.info("%s\nFiles: %s", metrics_table(result), run_dir)
+    return result
+
+
+@dataclass
+class _Run:
+    config: DictConfig
+    run_dir: Path
+
+    def honest(self) -> dict[str, Any]:
+        """Choose the epoch on validation, refit if asked for, read the test set once."""
+        training, valid = self._open("train"), self._open("valid")
+        rows, seconds = self._fit(training, valid, "valid")
+        best = max(rows, key=lambda row: row[f"valid/{self.config.monitor}"])
+        chosen = "checkpoints/best.ckpt"
+        if self.config.refit:
+            training = self._open("trainval")
+            log.info("refitting on training and validation for %d epochs", best["epoch"])
+            seconds += self._fit(training, None, "refit", epochs=int(best["epoch"]))[1]
+            chosen = "checkpoints/refit.ckpt"
+        checkpoint = torch.load(self.run_dir / chosen, "cpu", weights_only=True)
+        model = build_model(checkpoint["model"])
+        model.load_state_dict(
+            {
+                name.removeprefix("model."): tensor
+                for name, tensor in checkpoint["state_dict"].items()
+                if name.startswith("model.")
+            }
+        )
+        test = self._open("test")
+        result = self._result(rows, training, test, seconds)
+        result["best_epoch"] = int(best["epoch"])
+        result["valid"] = _part(best, "valid")
+        result["test"] = self._evaluate(model.eval(), test, "test")
+        result["checkpoint"] = chosen
+        return result
+
+    def literature(self) -> dict[str, Any]:
+        """Train on everything and report the best test epoch of each metric."""
+        training, test = self._open("trainval"), self._open("test")
+        rows, seconds = self._fit(training, test, "test")
+        epochs = {
+            name: max(rows, key=lambda row, key=f"test/{name}": row[key])  # type: ignore[misc]
+            for name in _part(rows[0], "test")
+        }
+        result = self._result(rows, training, test, seconds)
+        result["best_epoch"] = int(epochs[self.config.monitor]["epoch"])
+        result["best_epochs"] = {name: int(row["epoch"]) for name, row in epochs.items()}
+        result["valid"] = None
+        result["test"] = {name: row[f"test/{name}"] for name, row in epochs.items()}
+        result["checkpoint"] = "checkpoints/best.ckpt"
+        return result
+
+    def _open(self, split: str) -> SessionDataset:
+        return open_dataset(self.config.dataset, split)
+
+    def _fit(
+        self,
+        training: SessionDataset,
+        watched: SessionDataset | None,
+        part: str,
+        epochs: int | None = None,
+    ) -> tuple[list[dict[str, float]], float]:
+        """Train once; return a row an epoch and the seconds spent training."""
+        config, checkpoints = self.config, self.run_dir / "checkpoints"
+        lightning.seed_everything(config.seed, workers=True, verbose=False)
+        settings = dict(OmegaConf.to_container(config.model, resolve=True))  # type: ignore[arg-type]
+        settings["num_items"] = training.num_items
+        counts = torch.bincount(training.sessions.items, minlength=training.num_items)
+        module = SessionModule(
+            build_model(settings),
+            **config.optimizer,
+            ties=config.ties,
+            part=part,
+            extra={"model": settings, "vocabulary": training.vocabulary.ids, "clicks": counts},
+        )
+        epoch_log = EpochLog(self.run_dir / ("refit.csv" if part == "refit" else "epochs.csv"))
+        last = MovableCheckpoint(
+            dirpath=checkpoints,
+            filename="refit" if part == "refit" else "last",
+            save_on_train_epoch_end=True,
+            enable_version_counter=False,
+        )
+        callbacks = [epoch_log, ProgressBar(epoch_log), last]
+        if watched is not None:
+            monitor = f"{part}/{config.monitor}"
+            best = MovableCheckpoint(
+                dirpath=checkpoints,
+                filename="best",
+                monitor=monitor,
+                mode="max",
+                enable_version_counter=False,
+            )
+            stopping = ResumableEarlyStopping(monitor, patience=config.patience, mode="max")
+            callbacks += [stopping, best]
+        options = dict(OmegaConf.to_container(config.trainer, resolve=True))  # type: ignore[arg-type]
+        if epochs is not None:
+            options["max_epochs"] = epochs
+        trainer = lightning.Trainer(
+            **options,
+            default_root_dir=self.run_dir,
+            logger=_logger(config, self.run_dir),
+            callbacks=callbacks,
+            plugins=[SafeCheckpointIO()],
+        )
+        resumed = checkpoints / f"{last.filename}.ckpt"
+        if resumed.is_file():
+            log.info("going on from %s", resumed)
+        loader = self._loader(training, shuffle=True)
+        trainer.fit(
+            module,
+            loader,
+            None if watched is None else self._loader(watched),
+            ckpt_path=resumed if resumed.is_file() else None,
+        )
+        if trainer.interrupted:
+            raise KeyboardInterrupt
+        return epoch_log.rows, sum(row["train_seconds"] for row in epoch_log.rows)
+
+    def _loader(self, dataset: SessionDataset, shuffle: bool = False) -> SessionLoader:
+        config = self.config
+        return SessionLoader(
+            dataset,
+            config.batch_size if shuffle else config.eval_batch_size,
+            shuffle,
+            seed=config.seed,
+            num_workers=config.num_workers,
+            persistent_workers=config.num_workers > 0,
+        )
+
+    def _evaluate(self, scorer: Any, dataset: SessionDataset, what: str) -> dict[str, float]:
+        return evaluate(
+            scorer, self._loader(dataset), dataset.num_items, self.config.ties, description=what
+        )
+
+    def _result(
+        self,
+        rows: list[dict[str, float]],
+        training: SessionDataset,
+        test: SessionDataset,
+        seconds: float,
+    ) -> dict[str, Any]:
+        """All but the model's own metrics; the baselines see the same training sessions."""
+        config = self.config
+        started = time.perf_counter()
+        result: dict[str, Any] = {
+            "dataset": config.dataset.name,
+            "protocol": config.protocol,
+            "refit": bool(config.refit) and config.protocol == "honest",
+            "model": config.model.name,
+            "seed": config.seed,
+            "epochs": len(rows),
+            "best_epoch": 0,
+            "valid": {},
+            "test": {},
+            "baselines": {
+                name: {
+                    "test": self._evaluate(
+                        baseline.fit(training.sessions, training.num_items), test, name
+                    )
+                }
+                for name, baseline in BASELINES.items()
+            },
+        }
+        if hasattr(test, "optimum"):
+            result["optimum"] = {"test": test.optimum()}
+        log.debug("baselines took %.0f s", time.perf_counter() - started)
+        samples = [row["samples_per_second"] * row["train_seconds"] for row in rows]
+        spent = sum(row["train_seconds"] for row in rows)
+        result["samples_per_second"] = sum(samples) / max(spent, 1e-9)
+        result["train_seconds"] = seconds
+        result["samples"] = {
+            "train": len(training),
+            "test": len(test),
+        }
+        packages = ("torch", "torch-geometric", "lightning", "hydra-core", "numpy", "pyg-srgnn")
+        result["versions"] = {"python": platform.python_version()}
+        result["versions"] |= {name: version(name) for name in packages}
+        return result
+
+
+def _part(row: dict[str, float], part: str) -> dict[str, float]:
+    prefix = f"{part}/"
+    return {key.removeprefix(prefix): row[key] for key in row if key.startswith(prefix)}
+
+
+def _claim(run_dir: Path, config: DictConfig) -> dict[str, Any] | None:
+    """Write the configuration into the directory, or hold it against the one that is there.
+
+    Returns the metrics where the run is finished.
+    """
+    path = run_dir / "config.yaml"
+    ours = OmegaConf.to_container(config, resolve=True)
+    if path.is_file():
+        theirs = OmegaConf.to_container(OmegaConf.load(path))
+        finished = (run_dir / "metrics.json").is_file()
+        free = set() if finished else {"trainer.max_epochs", "checkpoint"}
+        found, wanted = _flat(theirs), _flat(ours)
+        for key in sorted((found.keys() | wanted.keys()) - free):
+            if found.get(key) != wanted.get(key):
+                raise ValueError(
+                    f"{run_dir} holds another run: there {key}={found.get(key)}, here "
+                    f"{key}={wanted.get(key)}; choose another hydra.run.dir, or remove that one"
+                )
+        if finished:
+            done: dict[str, Any] = json.loads((run_dir / "metrics.json").read_text())
+            return done
+    with written_aside(path) as aside:
+        aside.write_text(OmegaConf.to_yaml(OmegaConf.create(ours)), encoding="utf-8")
+    return None
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    if isinstance(value, dict) and value:
+        parts = [_flat(v, f"{prefix}.{k}" if prefix else str(k)) for k, v in value.items()]
+        return {key: v for part in parts for key, v in part.items()}
+    return {prefix: value}
+
+
+def _start_from(checkpoint: Path, run_dir: Path) -> None:
+    """Take the checkpoints of another run over, to go on from its last epoch."""
+    folder = checkpoint / "checkpoints" if checkpoint.is_dir() else checkpoint.parent
+    last = folder / "last.ckpt" if checkpoint.is_dir() else checkpoint
+    if not last.is_file():
+        raise ValueError(f"checkpoint={checkpoint}: there is no file {last}")
+    for source, name in ((folder / "best.ckpt", "best.ckpt"), (last, "last.ckpt")):
+        target = run_dir / "checkpoints" / name
+        if source.is_file() and not target.is_file():
+            with written_aside(target) as aside:
+                shutil.copyfile(source, aside)
+
+
+def _logger(config: DictConfig, run_dir: Path) -> Any:
+    """The logger asked for; the CSV of every epoch is written with or without one."""
+    options = dict(config.logger)
+    name = options.pop("name")
+    if name == "csv":
+        return False
+    if name == "tensorboard":
+        from lightning.pytorch.loggers import TensorBoardLogger
+
+        return TensorBoardLogger(run_dir, name="tensorboard", version="", **options)
+    from lightning.pytorch.loggers import WandbLogger
+
+    return WandbLogger(save_dir=run_dir, **options)

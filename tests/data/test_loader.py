@@ -1,0 +1,151 @@
+"""SessionLoader gives what PyG's own loader gives, in a seeded order."""
+
+import pickle
+
+import pytest
+import torch
+from torch_geometric.data import Batch
+from torch_geometric.loader import DataLoader
+
+from pyg_srgnn.data import SessionLoader, Sessions, Vocabulary
+from pyg_srgnn.datasets.base import SessionDataset
+from tests.data.test_graphs import assert_same
+from tests.reference.names import random_sessions
+
+LISTS = random_sessions(15, num_items=8, longest=9)
+
+
+class Clicks(SessionDataset):
+    """A dataset without raw files; its processed files go to a folder of the test."""
+
+    name = "clicks"
+
+    def read(self):
+        sessions = Sessions.from_lists(LISTS)
+        return sessions, Sessions.from_lists(LISTS[::-1]), Vocabulary(range(8))
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    return Clicks(tmp_path, split="trainval")
+
+
+def targets(loader):
+    return [batch.y.tolist() for batch in loader]
+
+
+def keys_of(loader):
+    """Something that tells samples apart: the clicks and the target of each, in order."""
+    return [
+        (*data.x[data.alias_index].tolist(), int(data.y))
+        for batch in loader
+        for data in batch.to_data_list()
+    ]
+
+
+def prefixes():
+    return [(*s[:cut], s[cut]) for s in LISTS for cut in range(1, len(s))]
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 1000])
+def test_batches_equal_those_of_pyg(dataset, batch_size):
+    ours = list(SessionLoader(dataset, batch_size=batch_size))
+    theirs = list(DataLoader(dataset, batch_size=batch_size))
+    assert len(ours) == len(theirs)
+    for a, b in zip(ours, theirs, strict=True):
+        assert_same(a, b)
+
+
+def test_every_sample_once_in_order(dataset):
+    loader = SessionLoader(dataset, batch_size=7)
+    assert keys_of(loader) == prefixes()
+    assert len(loader) == len(targets(loader)) == -(-len(prefixes()) // 7)
+
+
+def test_default_batch_size(dataset):
+    loader = SessionLoader(dataset)
+    assert loader.batch_size == 100
+
+
+def test_the_last_batch_is_short_not_padded(dataset):
+    sizes = [batch.num_graphs for batch in SessionLoader(dataset, batch_size=7)]
+    assert sum(sizes) == len(dataset)
+    assert sizes[-1] == len(dataset) % 7 or len(dataset) % 7 == 0
+
+
+def test_a_subset_has_its_own_numbers(dataset):
+    order = [5, 3, 11, 3]
+    loader = SessionLoader(dataset[order], batch_size=3)
+    assert keys_of(loader) == [prefixes()[i] for i in order]
+
+
+def test_the_transform_is_applied(tmp_path):
+    def mark(data):
+        data.marked = torch.ones(1)
+        return data
+
+    dataset = Clicks(tmp_path, split="trainval", transform=mark)
+    for ours, theirs in zip(
+        SessionLoader(dataset, batch_size=7), DataLoader(dataset, batch_size=7), strict=True
+    ):
+        assert ours.marked.tolist() == [1] * ours.num_graphs
+        assert_same(ours, theirs)
+
+
+def test_shuffled_epochs(dataset):
+    """Every sample once; the order follows from the seed and the epoch alone."""
+    loader = SessionLoader(dataset, batch_size=7, shuffle=True, seed=3)
+    first = keys_of(loader)
+    assert sorted(first) == sorted(prefixes())
+    assert first != prefixes()
+    loader.sampler.set_epoch(1)
+    second = keys_of(loader)
+    assert sorted(second) == sorted(prefixes())
+    assert second != first
+    loader.sampler.set_epoch(0)
+    assert keys_of(loader) == first
+
+
+def test_the_order_does_not_depend_on_the_global_generator(dataset):
+    orders = []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        loader = SessionLoader(dataset, batch_size=7, shuffle=True, seed=3)
+        loader.sampler.set_epoch(4)
+        orders.append(keys_of(loader))
+    assert orders[0] == orders[1]
+    other = SessionLoader(dataset, batch_size=7, shuffle=True, seed=4)
+    other.sampler.set_epoch(4)
+    assert keys_of(other) != orders[0]
+
+
+def test_shuffling_does_not_move_the_global_generator(dataset):
+    torch.manual_seed(0)
+    expected = torch.rand(1)
+    torch.manual_seed(0)
+    iter(SessionLoader(dataset, batch_size=7, shuffle=True).sampler)
+    assert torch.equal(torch.rand(1), expected)
+
+
+def test_arguments_of_torchs_loader(dataset):
+    loader = SessionLoader(dataset, batch_size=7, shuffle=True, drop_last=True)
+    assert all(batch.num_graphs == 7 for batch in loader)
+    workers = SessionLoader(dataset, batch_size=20, num_workers=1)
+    for a, b in zip(workers, SessionLoader(dataset, batch_size=20), strict=True):
+        assert_same(a, b)
+
+
+def test_no_samples(dataset):
+    assert list(SessionLoader(dataset[[]], batch_size=7)) == []
+
+
+def test_a_loader_can_be_pickled(dataset):
+    loader = SessionLoader(dataset, batch_size=7, shuffle=True, seed=3)
+    assert keys_of(pickle.loads(pickle.dumps(loader))) == keys_of(loader)
+
+
+def test_batch_of_any_numbers(dataset):
+    index = [4, 0, 4]
+    expected = Batch.from_data_list([dataset[i] for i in index])
+    assert_same(dataset.batch(index), expected)
+    assert_same(dataset.batch(torch.tensor(index)), expected)
