@@ -23,11 +23,12 @@ from tqdm import tqdm
 TIMEOUT = 30.0
 """Seconds without a byte after which a connection is given up."""
 ATTEMPTS = 3
-"""Connections to one URL that may fail one after another without bringing anything new."""
+"""Connections to one URL that may fail one after another, each bringing less than 64 KiB."""
 BACKOFF = 0.5
 """Seconds before the second attempt; doubled before each further one."""
 
 _CHUNK = 1 << 16
+_HTTP = re.compile(r"https?://", re.IGNORECASE)
 
 
 class DownloadError(OSError):
@@ -124,7 +125,7 @@ def _is_right(path: Path, source: Source) -> bool:
 def _below(mirror: str | Path, subfolder: str, name: str) -> str | Path:
     """Return where a mirror has a file."""
     address = str(mirror)
-    if re.match(r"https?://", address, re.IGNORECASE):
+    if _HTTP.match(address):
         return "/".join([address.rstrip("/"), *(quote(part) for part in (subfolder, name) if part)])
     if "://" in address:
         raise ValueError(f"a mirror is a folder or an http(s) URL (got {address!r})")
@@ -194,7 +195,7 @@ def _download(url: str, part: Path) -> int:
             return pieces + 1
         except _Interrupted as error:
             size = part.stat().st_size if part.is_file() else 0
-            failed = 1 if size > longest else failed + 1
+            failed = 1 if size >= longest + _CHUNK else failed + 1
             longest = max(size, longest)
             if failed >= ATTEMPTS:
                 raise _SourceError(f"{error} ({failed} attempts)") from None
@@ -204,6 +205,8 @@ def _download(url: str, part: Path) -> int:
 
 def _read(url: str, part: Path) -> None:
     """Read one response to its end into the part file."""
+    if not _HTTP.match(url):
+        raise _SourceError("not an http(s) address")
     have = part.stat().st_size if part.is_file() else 0
     request = urllib.request.Request(url, headers={"User-Agent": "pyg-srgnn"})
     if have:
@@ -253,9 +256,7 @@ def _opened(request: urllib.request.Request, part: Path) -> http.client.HTTPResp
         raise _Interrupted(str(error.reason)) from None
     except (OSError, http.client.HTTPException) as error:
         raise _Interrupted(str(error) or type(error).__name__) from None
-    except ValueError as error:  # no URL, or of an unknown type
-        raise _SourceError(str(error)) from None
-    if not response.url.startswith(("http://", "https://")):
+    if not _HTTP.match(response.url):  # it can redirect to ftp
         response.close()
         raise _SourceError(f"not an http(s) address: {response.url}")
     return response

@@ -148,12 +148,13 @@ def _line(data: bytes, start: int) -> tuple[bytes, int]:
 
 
 def _decimal(line: bytes, place: int) -> int:
-    """Return the integer on a line of protocol 0; ``00`` and ``01`` there are False and True."""
+    """Return the 64-bit integer on a line of protocol 0, where ``00`` and ``01`` are False and True."""
     digits = line.removesuffix(b"L")
-    plain = digits.removeprefix(b"-")
-    if not plain.isdigit() or len(digits) > _DIGITS or digits in (b"00", b"01"):
+    whole = digits.removeprefix(b"-").isdigit() and len(digits) <= _DIGITS
+    value = int(digits) if whole and digits not in (b"00", b"01") else 1 << 63
+    if not -(1 << 63) <= value < 1 << 63:
         raise UnsafePickleError(f"found {line!r} before byte {place:,} in place of an integer")
-    return int(digits)
+    return value
 
 
 def _name(code: int) -> str:

@@ -1,8 +1,8 @@
 """Losses over the whole catalogue that never hold more than one [sessions, items] matrix.
 
 Autograd would keep the scores, their logarithmic softmax and its gradient: three such matrices.
-Both losses here have gradients in closed form, so the forward pass turns the scores in place into
-the gradient, keeps the two small products of it and lets the matrix go.
+Both losses here have gradients in closed form, so the forward pass turns the scores, in place, into
+their own gradient.
 """
 
 from __future__ import annotations
@@ -66,19 +66,19 @@ class _CatalogueLoss(torch.autograd.Function):
             precise = block if dtype in (torch.float32, torch.float64) else block.float()
             losses.append(turn_into_gradient_(precise, of_block.unsqueeze(1)))
             torch.div(precise, target.numel(), out=block)
-        grad_sessions = scores @ items if ctx.needs_input_grad[0] else None
-        grad_items = scores.T @ sessions if ctx.needs_input_grad[1] else None
-        ctx.save_for_backward(grad_sessions, grad_items)
+        ctx.save_for_backward(scores, sessions, items)
         return torch.cat(losses).mean()
 
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        grads = (
-            None if saved is None else grad.to(dtype) * saved
-            for saved, dtype in zip(ctx.saved_tensors, ctx.dtypes, strict=True)
-        )
-        return *grads, None, None, None
+        scores, sessions, items = ctx.saved_tensors
+        of_sessions, of_items = ctx.dtypes
+        grad = grad.to(scores.dtype)
+        grad_sessions = (scores @ items * grad).to(of_sessions) if ctx.needs_input_grad[0] else None
+        # The factor goes into the small matrix, not into the [items, d] product.
+        grad_items = (scores.T @ (sessions * grad)).to(of_items) if ctx.needs_input_grad[1] else None
+        return grad_sessions, grad_items, None, None, None
 
 
 def _cross_entropy_gradient_(scores: Tensor, target: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
@@ -83,7 +84,10 @@ class SRGNN(nn.Module):
         batch, size = data.batch, data.num_graphs if "batch" in data else 1
         if batch is None:
             batch = torch.zeros_like(data.x)
-        h = self.conv(self.embedding(data.x), data.edge_index, data.edge_weight, data.edge_weight_in)
+        # The scores give every row of the table a gradient; a sparse one of the few rows read here
+        # is added to that dense one in place, where a second table of zeros would cost as much.
+        embedded = F.embedding(data.x, self.embedding.weight, sparse=True)
+        h = self.conv(embedded, data.edge_index, data.edge_weight, data.edge_weight_in)
         s_h: Tensor = self.readout(h, data.alias_index, batch, size)
         return s_h
 

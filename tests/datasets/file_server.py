@@ -37,10 +37,10 @@ class FileServer:
         self.sent = 0
 
         class Handler(BaseHTTPRequestHandler):
-            def do_GET(handler) -> None:  # noqa: N805
+            def do_GET(handler) -> None:
                 self._answer(handler)
 
-            def log_message(handler, *args: object) -> None:  # noqa: N805
+            def log_message(handler, *args: object) -> None:
                 pass
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -72,9 +72,7 @@ class FileServer:
             if start >= len(content):
                 return handler.send_error(416)
             handler.send_response(206)
-            handler.send_header(
-                "Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}"
-            )
+            handler.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
         else:
             handler.send_response(200)
         if not self.silent:

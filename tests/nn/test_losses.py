@@ -177,6 +177,31 @@ def test_single_precision_is_close_to_double(loss):
         torch.testing.assert_close(a.double(), b, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("scale", [1.0, 2.0**16])
+@pytest.mark.parametrize(("dtype", "error"), [(torch.bfloat16, 1e-2), (torch.float16, 2e-3)])
+@pytest.mark.parametrize("loss", LOSSES, ids=name)
+def test_mixed_precision(loss, dtype, error, scale):
+    """Under autocast, with the scale that torch's GradScaler starts from.
+
+    Most rows of the item table receive only p_i / batch of a session's vector, about 5e-7 here:
+    float16 holds that to two digits, and at a million items not at all.
+    """
+    sessions, items, target = case(100, 20_000, 16, scale=0.2, dtype=torch.float32)
+    exact = torch.autograd.grad(loss(sessions, items, target), (sessions, items))
+    with torch.autocast("cpu", dtype=dtype):
+        value = loss(sessions, items, target)
+    assert value.dtype == torch.float32
+    assert value.item() == pytest.approx(loss(sessions, items, target).item(), rel=1e-3)
+    close = torch.autograd.grad(value * scale, (sessions, items))
+    rare = torch.ones(len(items), dtype=torch.bool).index_fill(0, target, False)
+    pairs = [(close[0], exact[0]), (close[1], exact[1])]
+    if scale > 1:  # unscaled gradients of float16 underflow in any implementation
+        pairs.append((close[1][rare], exact[1][rare]))
+    for a, b in pairs:
+        assert a.dtype == torch.float32
+        assert ((a / scale - b).norm() / b.norm()).item() < error
+
+
 @pytest.mark.parametrize("loss", LOSSES, ids=name)
 def test_non_contiguous_input(loss):
     sessions, items, target = case()
