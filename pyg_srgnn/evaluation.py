@@ -44,7 +44,9 @@ def evaluate(
         The metrics of :class:`pyg_srgnn.metrics.RankingMetrics`, as fractions from 0 to 1.
     """
     metrics = RankingMetrics(num_items, ties=ties).to(device)
-    bar = tqdm(loader, desc=description, disable=None if description else True, delay=2, leave=False)
+    bar = tqdm(
+        loader, desc=description, disable=None if description else True, delay=2, leave=False
+    )
     for batch in bar:
         batch = batch.to(device)
         metrics.update(scorer.scores(batch), batch.y)

@@ -196,6 +196,12 @@ def test_reset_and_copies():
     assert again == measured(scores[:1], target[:1], ks=(5,))
 
 
+@pytest.mark.parametrize("ks", [(), (0, 5), (5, -1)])
+def test_cutoffs_that_cannot_be(ks):
+    with pytest.raises(ValueError, match="ks"):
+        RankingMetrics(10, ks=ks)
+
+
 def test_unknown_ties_are_refused():
     with pytest.raises(ValueError, match="optimistic"):
         ranks(torch.zeros(1, 2), torch.tensor([0]), ties="optimistic")

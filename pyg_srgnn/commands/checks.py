@@ -44,9 +44,7 @@ def _is_valid_part(value: Any) -> bool:
 _FLAG: Rule = (lambda v: type(v) is bool, "true or false")
 _TEXT: Rule = (lambda v: isinstance(v, str) and bool(v), "a text")
 _LIMIT: Rule = (
-    lambda v: v is None
-    or (type(v) is int and v > 0)
-    or (type(v) is float and 0 < v <= 1),
+    lambda v: v is None or (type(v) is int and v > 0) or (type(v) is float and 0 < v <= 1),
     "a number of batches (a whole number >= 1), a fraction (0.0 to 1.0), or null",
 )
 
@@ -71,7 +69,9 @@ RULES: dict[str, Rule] = {
     "trainer.limit_train_batches": _LIMIT,
     "trainer.limit_val_batches": _LIMIT,
     "logger.name": _one_of("csv", "tensorboard", "wandb"),
-    "seed": _number(lambda v: type(v) is int and 0 <= v < 2**32, "a whole number from 0 to 2^32 - 1"),
+    "seed": _number(
+        lambda v: type(v) is int and 0 <= v < 2**32, "a whole number from 0 to 2^32 - 1"
+    ),
     "protocol": _one_of("honest", "literature"),
     "refit": _FLAG,
     "monitor": _one_of(*METRICS),
@@ -82,6 +82,10 @@ RULES: dict[str, Rule] = {
     "ties": _one_of(*TIES),
     "checkpoint": _optional(_TEXT),
     "k": _whole(1),
+    "items": (
+        lambda v: isinstance(v, list) and all(type(i) in (int, str) for i in v),
+        "a list of raw item ids, such as [17,4]",
+    ),
     "split": _one_of("train", "valid", "trainval", "test"),
     "baselines": (
         lambda v: isinstance(v, list) and set(v) <= set(BASELINES),

@@ -146,7 +146,9 @@ class SessionGenerator:
         log_stay = math.log1p(-self.stop) if self.stop < 1 else -math.inf
         length = 2 + (torch.log1p(-draws[1]) / log_stay).clamp(max=self.max_length - 2).long()
         # What the parts leave of the unit interval is the interest's taste.
-        parts = torch.tensor([self.noise, self.repeat, *(hop.weight for hop in self._hops), 1.0]).double()
+        parts = torch.tensor(
+            [self.noise, self.repeat, *(hop.weight for hop in self._hops), 1.0]
+        ).double()
         clicks = torch.zeros(len(interest), self.max_length, dtype=torch.long)
         size = self.ring.size(1)
         for t in range(self.max_length):
@@ -231,7 +233,9 @@ class SessionGenerator:
             row, origin = rows[there], origin[there, z]
             places = (origin[:, None] + hop.shift + self._steps) % self.ring.size(1)
             chance = hop.weight * posterior[row, z, None] * hop.chance[z, origin]
-            result.index_put_((row[:, None], self.ring[z[:, None], places]), chance, accumulate=True)
+            result.index_put_(
+                (row[:, None], self.ring[z[:, None], places]), chance, accumulate=True
+            )
             rest[row, z] -= hop.weight
         return result.addmm_(rest.clamp_(min=0) * posterior, self.taste)
 

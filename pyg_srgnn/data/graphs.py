@@ -69,7 +69,9 @@ def _build(
     if num_graphs == 0 or int(lengths.min()) < 1:
         raise ValueError("a session graph needs at least one click")
     if int(lengths.sum()) != num_clicks:
-        raise ValueError(f"the lengths add up to {int(lengths.sum())}, but there are {num_clicks} clicks")
+        raise ValueError(
+            f"the lengths add up to {int(lengths.sum())}, but there are {num_clicks} clicks"
+        )
     graphs = torch.arange(num_graphs, device=device)
     graph = graphs.repeat_interleave(lengths, output_size=num_clicks)
 

@@ -142,7 +142,9 @@ class Sessions:
         if isinstance(part, str):
             days = part.removesuffix("d")
             if not part.endswith("d") or not days.isdigit():
-                raise ValueError(f"a part of the sessions is a fraction or days as '7d', not {part!r}")
+                raise ValueError(
+                    f"a part of the sessions is a fraction or days as '7d', not {part!r}"
+                )
             if self.times is None:
                 raise ValueError(
                     f"the last {part} cannot be split off: these sessions have no times; "

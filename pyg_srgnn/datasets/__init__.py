@@ -3,13 +3,23 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pyg_srgnn.datasets.base import SessionDataset
+from pyg_srgnn.datasets.base import SPLITS, SessionDataset
 from pyg_srgnn.datasets.diginetica import Diginetica
+from pyg_srgnn.datasets.synthetic import Synthetic
 from pyg_srgnn.datasets.yoochoose import Yoochoose
 
-__all__ = ["Diginetica", "SessionDataset", "Yoochoose", "open_dataset"]
+__all__ = [
+    "DATASETS",
+    "SPLITS",
+    "Diginetica",
+    "SessionDataset",
+    "Synthetic",
+    "Yoochoose",
+    "open_dataset",
+]
 
 DATASETS: dict[str, type[SessionDataset]] = {
+    "synthetic": Synthetic,
     "diginetica": Diginetica,
     "yoochoose1_64": Yoochoose,
     "yoochoose1_4": Yoochoose,

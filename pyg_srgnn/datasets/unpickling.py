@@ -148,7 +148,7 @@ def _line(data: bytes, start: int) -> tuple[bytes, int]:
 
 
 def _decimal(line: bytes, place: int) -> int:
-    """Return the 64-bit integer on a line of protocol 0, where ``00`` and ``01`` are False and True."""
+    """Return the 64-bit integer on a line; ``00`` and ``01`` are False and True there."""
     digits = line.removesuffix(b"L")
     whole = digits.removeprefix(b"-").isdigit() and len(digits) <= _DIGITS
     value = int(digits) if whole and digits not in (b"00", b"01") else 1 << 63

@@ -116,8 +116,8 @@ class Yoochoose(TwoFileBenchmark):
             if self.fraction != 4:
                 raise
             raise DownloadError(
-                "Yoochoose 1/4 has no public source in the two-file form that we know, and "
-                "preparing it from the raw clicks is not built yet. Put the all_train_seq.txt and "
+                "Yoochoose 1/4 has no public source in the two-file form that is known, and it "
+                "cannot be prepared from the raw clicks here yet. Put the all_train_seq.txt and "
                 "test.txt that SR-GNN's preparation script writes where this says, or take "
                 f"fraction=64.\n{error}"
             ) from None

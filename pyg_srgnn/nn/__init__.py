@@ -9,6 +9,7 @@ from pyg_srgnn.nn.srgnn import SRGNN
 from pyg_srgnn.nn.srgnn_conv import SRGNNConv
 
 __all__ = [
+    "MODELS",
     "SRGNN",
     "SRGNNConv",
     "SessionReadout",

@@ -77,7 +77,9 @@ class _CatalogueLoss(torch.autograd.Function):
         grad = grad.to(scores.dtype)
         grad_sessions = (scores @ items * grad).to(of_sessions) if ctx.needs_input_grad[0] else None
         # The factor goes into the small matrix, not into the [items, d] product.
-        grad_items = (scores.T @ (sessions * grad)).to(of_items) if ctx.needs_input_grad[1] else None
+        grad_items = (
+            (scores.T @ (sessions * grad)).to(of_items) if ctx.needs_input_grad[1] else None
+        )
         return grad_sessions, grad_items, None, None, None
 
 

@@ -57,7 +57,9 @@ class SRGNN(nn.Module):
             raise ValueError(f"SRGNN: 'num_items' must be >= 1 (got {num_items})")
         for name, value, allowed in (("loss", loss, LOSSES), ("init", init, INITS)):
             if value not in allowed:
-                raise ValueError(f"SRGNN: '{name}' must be one of {', '.join(allowed)} (got {value!r})")
+                raise ValueError(
+                    f"SRGNN: '{name}' must be one of {', '.join(allowed)} (got {value!r})"
+                )
         self.init = init
         self.loss_name = loss
         self.conv = SRGNNConv(channels, num_steps, reset_after)

@@ -27,7 +27,11 @@ def plot_epochs(run_dir: Path) -> Path | None:
     epochs = [int(row["epoch"]) for row in rows]
     part = next(key.split("/")[0] for key in rows[0] if "/" in key)
     figure = Figure(figsize=(9, 3), layout="constrained")
-    panels = [("training loss", "loss", 1), ("HR@20, %", "hr@20", 100), ("MRR@20, %", "mrr@20", 100)]
+    panels = [
+        ("training loss", "loss", 1),
+        ("HR@20, %", "hr@20", 100),
+        ("MRR@20, %", "mrr@20", 100),
+    ]
     for axes, (title, key, scale) in zip(figure.subplots(1, 3), panels, strict=True):
         column = key if key in rows[0] else f"{part}/{key}"
         axes.plot(epochs, [scale * float(row[column]) for row in rows], marker="o")

@@ -1,7 +1,8 @@
-"""The table that a run prints: the model beside the baselines and, where known, the optimum."""
+"""The tables that people read: percent with two decimals, baselines beside the model."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 COLUMNS = ("hr@5", "hr@10", "hr@20", "mrr@5", "mrr@10", "mrr@20", "ndcg@20", "coverage@20")
@@ -11,8 +12,27 @@ LITERATURE = (
 )
 
 
-def metrics_table(metrics: dict[str, Any]) -> str:
-    """Test metrics in percent, one line for each of model, baselines and optimum.
+def metrics_table(title: str, rows: Mapping[str, Mapping[str, float]]) -> str:
+    """A line of metrics for every scorer.
+
+    Args:
+        title: First line.
+        rows: Metrics of each scorer as fractions; a missing one leaves its cell empty.
+    """
+    width = max(map(len, rows)) + 2
+    lines = [title, " " * width + "".join(f"{name:>13}" for name in COLUMNS)]
+    for name, row in rows.items():
+        cells = (f"{100 * row[key]:.2f}" if key in row else "" for key in COLUMNS)
+        lines.append(f"{name:<{width}}" + "".join(f"{cell:>13}" for cell in cells))
+    for name, row in rows.items():
+        if row.get("tied"):
+            share = 100 * row["tied"]
+            lines.append(f"{name}: {share:.2f} % of the targets tie with another item")
+    return "\n".join(lines)
+
+
+def run_summary(metrics: Mapping[str, Any]) -> str:
+    """The table and the circumstances of a run.
 
     Args:
         metrics: What ``metrics.json`` holds.
@@ -21,18 +41,12 @@ def metrics_table(metrics: dict[str, Any]) -> str:
     rows |= {name: part["test"] for name, part in metrics["baselines"].items()}
     if "optimum" in metrics:
         rows["optimum (exact)"] = metrics["optimum"]["test"]
-    width = max(map(len, rows)) + 2
-    title = f"{metrics['dataset']}, test, percent"
-    lines = [title, " " * width + "".join(f"{name:>13}" for name in COLUMNS)]
-    for name, row in rows.items():
-        cells = (f"{100 * row[key]:.2f}" if key in row else "" for key in COLUMNS)
-        lines.append(f"{name:<{width}}" + "".join(f"{cell:>13}" for cell in cells))
-    lines.append(
-        f"seed {metrics['seed']}, best epoch {metrics['best_epoch']}, "
-        f"{metrics['samples_per_second']:,.0f} samples/s, "
-        f"{metrics['train_seconds']:.0f} s of training; "
-        f"targets tied with another item: {100 * metrics['test']['tied']:.3f} %"
-    )
+    refit = ", refit on training + validation" if metrics["refit"] else ""
+    lines = [
+        metrics_table(f"{metrics['dataset']}, test, percent", rows),
+        f"seed {metrics['seed']}, best epoch {metrics['best_epoch']} of {metrics['epochs']}{refit}, "
+        f"{metrics['samples_per_second']:,.0f} samples/s, {metrics['train_seconds']:.0f} s of training",
+    ]
     if metrics["protocol"] == "literature":
         lines.append(LITERATURE)
     return "\n".join(lines)

@@ -6,7 +6,6 @@ import json
 import logging
 import platform
 import shutil
-import time
 import warnings
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -18,12 +17,13 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from pyg_srgnn.baselines import BASELINES
+from pyg_srgnn.checkpoint import Checkpoint, describe_training
 from pyg_srgnn.data import SessionLoader
 from pyg_srgnn.data.files import written_aside
 from pyg_srgnn.datasets import SessionDataset, open_dataset
 from pyg_srgnn.evaluation import evaluate
 from pyg_srgnn.nn import build_model
-from pyg_srgnn.reports import metrics_table, plot_epochs
+from pyg_srgnn.reports import plot_epochs, run_summary
 from pyg_srgnn.training.callbacks import (
     EpochLog,
     MovableCheckpoint,
@@ -57,7 +57,7 @@ def train(config: DictConfig, run_dir: str | Path) -> dict[str, Any]:
     """
     run_dir = Path(run_dir)
     if done := _claim(run_dir, config):
-        log.info("%s holds this run already, finished:\n%s", run_dir, metrics_table(done))
+        log.info("%s holds this run already, finished:\n%s", run_dir, run_summary(done))
         return done
     if config.checkpoint is not None:
         _start_from(Path(config.checkpoint), run_dir)
@@ -71,7 +71,7 @@ def train(config: DictConfig, run_dir: str | Path) -> dict[str, Any]:
     with written_aside(run_dir / "metrics.json") as aside:
         aside.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     plot_epochs(run_dir)
-    log.info("%s\nFiles: %s", metrics_table(result), run_dir)
+    log.info("%s\nFiles: %s", run_summary(result), run_dir)
     return result
 
 
@@ -91,20 +91,12 @@ class _Run:
             log.info("refitting on training and validation for %d epochs", best["epoch"])
             seconds += self._fit(training, None, "refit", epochs=int(best["epoch"]))[1]
             chosen = "checkpoints/refit.ckpt"
-        checkpoint = torch.load(self.run_dir / chosen, "cpu", weights_only=True)
-        model = build_model(checkpoint["model"])
-        model.load_state_dict(
-            {
-                name.removeprefix("model."): tensor
-                for name, tensor in checkpoint["state_dict"].items()
-                if name.startswith("model.")
-            }
-        )
+        model = Checkpoint.load(self.run_dir / chosen).model
         test = self._open("test")
         result = self._result(rows, training, test, seconds)
         result["best_epoch"] = int(best["epoch"])
         result["valid"] = _part(best, "valid")
-        result["test"] = self._evaluate(model.eval(), test, "test")
+        result["test"] = self._evaluate(model, test, "test")
         result["checkpoint"] = chosen
         return result
 
@@ -139,13 +131,14 @@ class _Run:
         lightning.seed_everything(config.seed, workers=True, verbose=False)
         settings = dict(OmegaConf.to_container(config.model, resolve=True))  # type: ignore[arg-type]
         settings["num_items"] = training.num_items
+        dataset = dict(OmegaConf.to_container(config.dataset, resolve=True))  # type: ignore[arg-type]
         counts = torch.bincount(training.sessions.items, minlength=training.num_items)
         module = SessionModule(
             build_model(settings),
             **config.optimizer,
             ties=config.ties,
             part=part,
-            extra={"model": settings, "vocabulary": training.vocabulary.ids, "clicks": counts},
+            extra=describe_training(settings, training.vocabulary, counts, dataset),
         )
         epoch_log = EpochLog(self.run_dir / ("refit.csv" if part == "refit" else "epochs.csv"))
         last = MovableCheckpoint(
@@ -215,7 +208,6 @@ class _Run:
     ) -> dict[str, Any]:
         """All but the model's own metrics; the baselines see the same training sessions."""
         config = self.config
-        started = time.perf_counter()
         result: dict[str, Any] = {
             "dataset": config.dataset.name,
             "protocol": config.protocol,
@@ -237,15 +229,11 @@ class _Run:
         }
         if hasattr(test, "optimum"):
             result["optimum"] = {"test": test.optimum()}
-        log.debug("baselines took %.0f s", time.perf_counter() - started)
         samples = [row["samples_per_second"] * row["train_seconds"] for row in rows]
         spent = sum(row["train_seconds"] for row in rows)
         result["samples_per_second"] = sum(samples) / max(spent, 1e-9)
         result["train_seconds"] = seconds
-        result["samples"] = {
-            "train": len(training),
-            "test": len(test),
-        }
+        result["samples"] = {"train": len(training), "test": len(test)}
         packages = ("torch", "torch-geometric", "lightning", "hydra-core", "numpy", "pyg-srgnn")
         result["versions"] = {"python": platform.python_version()}
         result["versions"] |= {name: version(name) for name in packages}

@@ -220,6 +220,10 @@ def test_repr_of_sessions():
     assert repr(Sessions.from_lists(LISTS)) == "Sessions(6, clicks=13, samples=7)"
 
 
+def test_repr_of_a_vocabulary():
+    assert repr(Vocabulary(["b", "a"])) == "Vocabulary(2)"
+
+
 @pytest.mark.parametrize("ids", [[30, 10, 20], ["b", "a", 'ü, "quoted" \\ 日本'], []])
 def test_vocabulary(ids, tmp_path):
     vocabulary = Vocabulary(ids)

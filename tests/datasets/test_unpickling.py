@@ -43,7 +43,7 @@ def test_what_is_written_is_read(tmp_path_factory, protocol, value):
 
 
 @given(data=st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_a_damaged_file_is_refused_or_read_as_python_reads_it(tmp_path_factory, data):
     """Never another value than pickle's, and never another error than ours."""
     value = data.draw(st.tuples(sessions, sessions))

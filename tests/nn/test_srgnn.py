@@ -144,6 +144,12 @@ def test_topk_of_more_than_all_items_is_all_items():
     assert all(sorted(row) == list(range(ITEMS)) for row in items.tolist())
 
 
+@pytest.mark.parametrize("k", [0, -3])
+def test_topk_of_nothing_is_refused(k):
+    with pytest.raises(ValueError, match=str(k)):
+        make().topk(batch_of(SESSIONS), k)
+
+
 def test_a_step_of_training_learns():
     torch.manual_seed(0)
     model = SRGNN(ITEMS, 8)

@@ -1,0 +1,92 @@
+"""A trained model as a file: what a run saves, and how it is found and opened again."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pyg_srgnn.data.sessions import Vocabulary
+from pyg_srgnn.nn import SRGNN, build_model
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A trained model with all it takes to recommend.
+
+    Args:
+        model: The model, in evaluation mode.
+        vocabulary: The catalogue's raw ids.
+        clicks: Clicks of each item in training, int64 [V].
+        dataset: Name and arguments of the dataset that it was trained on.
+        path: The file.
+    """
+
+    model: SRGNN
+    vocabulary: Vocabulary
+    clicks: Tensor
+    dataset: dict[str, Any]
+    path: Path
+
+    @classmethod
+    def load(cls, path: str | Path) -> Checkpoint:
+        """Open a run directory's final checkpoint, or a checkpoint file.
+
+        Nothing in the file is executed. A run that is not finished gives its best epoch so far.
+
+        Raises:
+            FileNotFoundError: If there is no checkpoint.
+            ValueError: If the file is not a checkpoint of this package.
+        """
+        file = find_checkpoint(path)
+        try:
+            stored = torch.load(file, "cpu", weights_only=True)
+            model = build_model(stored["model"])
+            model.load_state_dict(
+                {
+                    name.removeprefix("model."): tensor
+                    for name, tensor in stored["state_dict"].items()
+                    if name.startswith("model.")
+                }
+            )
+            vocabulary = Vocabulary(stored["vocabulary"])
+            return cls(model.eval(), vocabulary, stored["clicks"], stored["dataset"], file)
+        except (pickle.UnpicklingError, RuntimeError, KeyError, TypeError, EOFError) as error:
+            reason = str(error).strip().split("\n")[0]
+            raise ValueError(
+                f"{file} is not a checkpoint that srgnn-train wrote ({type(error).__name__}: {reason})"
+            ) from error
+
+
+def describe_training(
+    model: dict[str, Any], vocabulary: Vocabulary, clicks: Tensor, dataset: dict[str, Any]
+) -> dict[str, Any]:
+    """What a checkpoint must hold beside the weights for :meth:`Checkpoint.load`."""
+    return {"model": model, "vocabulary": vocabulary.ids, "clicks": clicks, "dataset": dataset}
+
+
+def find_checkpoint(path: str | Path) -> Path:
+    """The file that stands for a run directory, or the file itself.
+
+    Raises:
+        FileNotFoundError: If there is none; names where it was looked for.
+    """
+    path = Path(path)
+    if path.is_file():
+        return path
+    if not path.is_dir():
+        raise FileNotFoundError(f"checkpoint={path}: there is no such run directory or file")
+    chosen = path / "checkpoints" / "best.ckpt"
+    if (path / "metrics.json").is_file():
+        chosen = path / json.loads((path / "metrics.json").read_text())["checkpoint"]
+    if not chosen.is_file():
+        raise FileNotFoundError(
+            f"checkpoint={path}: there is no {chosen.relative_to(path)} in it; is it the directory "
+            f"of a run of srgnn-train that has finished an epoch?"
+        )
+    return chosen

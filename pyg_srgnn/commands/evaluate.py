@@ -1,0 +1,64 @@
+"""srgnn-evaluate: a trained model beside the baselines, on any split."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import lightning
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from pyg_srgnn.baselines import BASELINES
+from pyg_srgnn.checkpoint import Checkpoint
+from pyg_srgnn.commands.application import application, log
+from pyg_srgnn.commands.checks import check
+from pyg_srgnn.data import SessionLoader
+from pyg_srgnn.data.files import written_aside
+from pyg_srgnn.datasets import open_dataset
+from pyg_srgnn.evaluation import evaluate
+from pyg_srgnn.reports import metrics_table
+
+
+@application("evaluate")
+def main(config: DictConfig) -> float:
+    """Evaluate a checkpoint; the HR@20 of the model."""
+    check(config)
+    checkpoint = Checkpoint.load(config.checkpoint)
+    settings = dict(checkpoint.dataset)
+    settings |= {key: value for key, value in config.dataset.items() if value is not None}
+    part = open_dataset(settings, config.split)
+    if part.vocabulary != checkpoint.vocabulary:
+        raise ValueError(
+            f"checkpoint={config.checkpoint}: it knows {len(checkpoint.vocabulary)} items, but "
+            f"{part} holds others; it was trained on other data"
+        )
+    lightning.seed_everything(0, verbose=False)
+    loader = SessionLoader(part, config.batch_size)
+    training = open_dataset(settings, "trainval" if config.split == "test" else "train")
+    scorers = {"model": checkpoint.model} | {
+        name: BASELINES[name].fit(training.sessions, training.num_items)
+        for name in config.baselines
+    }
+    rows = {
+        name: evaluate(scorer, loader, part.num_items, config.ties, description=name)
+        for name, scorer in scorers.items()
+    }
+    result = {
+        "dataset": settings["name"],
+        "split": config.split,
+        "samples": len(part),
+        "ties": config.ties,
+        "checkpoint": str(checkpoint.path),
+        "metrics": rows,
+    }
+    path = Path(HydraConfig.get().runtime.output_dir, "evaluation.json")
+    with written_aside(path) as aside:
+        aside.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    title = f"{settings['name']}, {config.split}, {len(part):,} samples, percent"
+    log.info("%s\nFile: %s", metrics_table(title, rows), path)
+    return rows["model"]["hr@20"]
+
+
+if __name__ == "__main__":
+    main()
