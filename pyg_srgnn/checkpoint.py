@@ -59,7 +59,8 @@ class Checkpoint:
         except (pickle.UnpicklingError, RuntimeError, KeyError, TypeError, EOFError) as error:
             reason = str(error).strip().split("\n")[0]
             raise ValueError(
-                f"{file} is not a checkpoint that srgnn-train wrote ({type(error).__name__}: {reason})"
+                f"{file} is not a checkpoint that srgnn-train wrote "
+                f"({type(error).__name__}: {reason})"
             ) from error
 
 

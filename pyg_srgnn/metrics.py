@@ -26,8 +26,8 @@ def ranks(scores: Tensor, target: Tensor, ties: str = "conservative") -> Tensor:
         ties: ``"conservative"``, ``"median"`` or ``"standard"``. (default: ``"conservative"``)
 
     Returns:
-        Ranks [B], int64 (float64 for ``"median"``). A target whose score is not a number comes
-        last.
+        Ranks [B], int64 (float64 for ``"median"``). A target whose score is not a number
+        ranks beyond every k.
 
     Raises:
         ValueError: If ``ties`` is unknown.
@@ -35,8 +35,10 @@ def ranks(scores: Tensor, target: Tensor, ties: str = "conservative") -> Tensor:
     if ties not in TIES:
         raise ValueError(f"ranks: 'ties' must be one of {', '.join(TIES)} (got {ties!r})")
     of_target = scores.gather(1, target.unsqueeze(1))
-    # Counting what is *behind* leaves a score that is no number ahead of the target.
+    # Counting what is *behind* leaves a score that is no number ahead of the target; a target
+    # without one is behind every k, even where k is the whole catalogue.
     last = scores.size(1) - (scores < of_target).sum(1)
+    last.masked_fill_(of_target.squeeze(1).isnan(), torch.iinfo(torch.int64).max)
     if ties == "conservative":
         return last
     tied = (scores == of_target).sum(1) - 1

@@ -13,7 +13,7 @@ torch.set_num_threads(1)  # the tests' tensors are small, and results do not dep
 
 @pytest.fixture(scope="session")
 def benchmark_data() -> Path:
-    """The folder of the real benchmark files: PYG_SRGNN_DATA, or shared/data beside the checkout."""
+    """Where the real benchmark files are: PYG_SRGNN_DATA, or shared/data beside the checkout."""
     beside = Path(__file__).parents[2] / "shared" / "data"
     folder = Path(os.environ.get("PYG_SRGNN_DATA", beside))
     if not (folder / "diginetica" / "all_train_seq.txt").is_file():

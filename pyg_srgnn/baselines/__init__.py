@@ -3,7 +3,7 @@
 from pyg_srgnn.baselines.markov import Markov
 from pyg_srgnn.baselines.popularity import Popularity, SessionPopularity
 
-BASELINES = {
+BASELINES: dict[str, type[Popularity]] = {
     "popularity": Popularity,
     "session_popularity": SessionPopularity,
     "markov": Markov,

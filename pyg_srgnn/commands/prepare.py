@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from omegaconf import DictConfig
 
 from pyg_srgnn.commands.application import application, log
@@ -19,7 +20,7 @@ def main(config: DictConfig) -> None:
         sessions = part.sessions
         lines.append(
             f"{split:<10}{len(sessions):>12,}{sessions.num_clicks:>12,}{len(part):>12,}"
-            f"{sessions.items.unique().numel():>12,}"
+            f"{torch.unique(sessions.items).numel():>12,}"
         )
     log.info(
         "%s: %s items\n%s\nPrepared files: %s",

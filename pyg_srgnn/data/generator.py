@@ -191,7 +191,7 @@ class SessionGenerator:
         return log.softmax(dim=1)
 
     def _likelihood(self, before: Tensor, click: Tensor) -> Tensor:
-        """Probability [B, Z] under each interest of the click [B] after the clicks before [B, t]."""
+        """Probability [B, Z] of the click [B] after those before [B, t], for each interest."""
         t, size, interest = before.size(1), self.ring.size(1), torch.arange(self.num_interests)
         place = self.place[:, click].T
         result = (self.noise * self.popularity[click])[:, None].repeat(1, self.num_interests)
@@ -278,7 +278,7 @@ class SessionGenerator:
         depth = min(max(ks), self.num_items)
         total = torch.zeros(depth, dtype=torch.float64)
         numbers = torch.arange(sessions.num_samples)
-        for index in numbers.split(max(1, _CELLS_AT_ONCE // self.num_items)):
+        for index in torch.split(numbers, max(1, _CELLS_AT_ONCE // self.num_items)):
             session, cut = sessions.samples(index)
             column = torch.arange(int(cut.max())).minimum(cut[:, None] - 1)
             clicks = sessions.items[sessions.offsets[session][:, None] + column]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import overload
 
@@ -70,7 +70,7 @@ class Sessions:
     def to_lists(self) -> list[list[int]]:
         """The sessions as lists of item indices."""
         items, offsets = self.items.tolist(), self.offsets.tolist()
-        return [items[a:b] for a, b in zip(offsets, offsets[1:], strict=False)]
+        return [items[a:b] for a, b in pairwise(offsets)]
 
     def __len__(self) -> int:
         """Number of sessions."""
@@ -213,7 +213,17 @@ class Vocabulary:
         return [self._index.get(raw, -1) for raw in ids]
 
     def decode(self, index: Iterable[int]) -> list[int | str]:
-        """Raw ids of indices."""
+        """Raw ids of indices.
+
+        Raises:
+            IndexError: If an index lies outside the catalogue, as the -1 of an unknown item does.
+        """
+        index = list(index)
+        if index and not 0 <= min(index) <= max(index) < len(self):
+            raise IndexError(
+                f"Vocabulary: indices must lie in 0 … {len(self) - 1} "
+                f"(got {min(index)} … {max(index)})"
+            )
         return [self.ids[i] for i in index]
 
     def save(self, path: str | Path) -> None:

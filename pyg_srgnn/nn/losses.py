@@ -41,10 +41,15 @@ def softmax_binary_cross_entropy(sessions: Tensor, items: Tensor, target: Tensor
 
 def _apply(sessions: Tensor, items: Tensor, target: Tensor, binary: bool) -> Tensor:
     device = sessions.device.type
-    autocast = torch.is_autocast_enabled(device)
-    dtype = torch.get_autocast_dtype(device) if autocast else sessions.dtype
+    dtype = sessions.dtype
+    if torch.is_autocast_enabled(device):
+        dtype = torch.get_autocast_dtype(device)
+    if dtype == torch.float16:  # its range ends before a catalogue's small probabilities
+        dtype = torch.float32
     with torch.autocast(device, enabled=False):
-        loss: Tensor = _CatalogueLoss.apply(sessions, items, target, binary, dtype)
+        loss: Tensor = _CatalogueLoss.apply(  # type: ignore[no-untyped-call]
+            sessions, items, target, binary, dtype
+        )
     return loss
 
 
@@ -62,7 +67,9 @@ class _CatalogueLoss(torch.autograd.Function):
         # A few rows at a time stay in the processor's cache, and so do their temporaries.
         rows = max(1, _BLOCK // items.size(0))
         losses = []
-        for block, of_block in zip(scores.split(rows), target.split(rows), strict=True):
+        for block, of_block in zip(
+            torch.split(scores, rows), torch.split(target, rows), strict=True
+        ):
             precise = block if dtype in (torch.float32, torch.float64) else block.float()
             losses.append(turn_into_gradient_(precise, of_block.unsqueeze(1)))
             torch.div(precise, target.numel(), out=block)
@@ -70,7 +77,7 @@ class _CatalogueLoss(torch.autograd.Function):
         return torch.cat(losses).mean()
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         scores, sessions, items = ctx.saved_tensors
         of_sessions, of_items = ctx.dtypes

@@ -78,9 +78,10 @@ class SessionReadout(nn.Module):
             return last
         h_click = h[alias_index]
         if self.mode == "average":
-            return scatter(h_click, session, dim_size=batch_size, reduce="mean")
+            mean: Tensor = scatter(h_click, session, dim_size=batch_size, reduce="mean")
+            return mean
         gate = torch.sigmoid(self.lin_last(last)[session] + self.lin_click(h_click))
-        s_g = scatter(self.q(gate) * h_click, session, dim_size=batch_size)
+        s_g: Tensor = scatter(self.q(gate) * h_click, session, dim_size=batch_size)
         if self.mode == "attention":
             return s_g
         out: Tensor = self.lin_out(torch.cat([last, s_g], dim=-1))

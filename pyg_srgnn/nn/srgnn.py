@@ -95,7 +95,8 @@ class SRGNN(nn.Module):
 
     def scores(self, data: Data) -> Tensor:
         """Scores of every item for every session [B, V]."""
-        return self(data) @ self.embedding.weight.T
+        s_h: Tensor = self(data)
+        return s_h @ self.embedding.weight.T
 
     def loss(self, data: Data) -> Tensor:
         """Mean loss of the sessions against their next items ``data.y``, a scalar."""
@@ -126,7 +127,7 @@ class SRGNN(nn.Module):
         Raises:
             ValueError: If a tensor is missing, unknown, or has another shape.
         """
-        given = {name: tensor for name, tensor in state_dict.items()}
+        given = dict(state_dict)
         missing = sorted(_AUTHORS - given.keys())
         unknown = sorted(given.keys() - _AUTHORS - _AUTHORS_UNUSED)
         if missing or unknown:
@@ -137,7 +138,7 @@ class SRGNN(nn.Module):
         model = cls(rows - 1, channels, num_steps, reset_after=True, readout_bias=True)
 
         # Chunks are reset, update, candidate; σ(-v) = 1 - σ(v) turns the update gate.
-        turn = torch.ones(3 * channels, 1)
+        turn = torch.ones_like(given["gnn.w_hh"][:, :1])
         turn[channels : 2 * channels] = -1
         w_3 = given["linear_transform.weight"]
         converted = {

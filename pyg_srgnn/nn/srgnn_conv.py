@@ -12,8 +12,10 @@ from torch_geometric.utils import scatter
 
 
 class SRGNNConv(MessagePassing):
-    r"""The gated layer of `"Session-based Recommendation with Graph Neural Networks"
-    <https://arxiv.org/abs/1811.00855>`_ (AAAI 2019, equations 1-5) on any directed graph.
+    r"""The gated layer of SR-GNN on any directed graph.
+
+    From `"Session-based Recommendation with Graph Neural Networks"
+    <https://arxiv.org/abs/1811.00855>`_ (Wu et al., AAAI 2019), equations 1-5.
 
     Every step hears both directions of the edges and updates each node through a gated unit; all
     steps share their weights:
@@ -61,6 +63,11 @@ class SRGNNConv(MessagePassing):
         **kwargs: Any,
     ) -> None:
         kwargs.setdefault("aggr", "add")
+        if kwargs.get("flow", "source_to_target") != "source_to_target":
+            raise ValueError(
+                f"SRGNNConv: 'flow' must be 'source_to_target' (got {kwargs['flow']!r}); "
+                f"the layer propagates along both directions, so flip the edges instead"
+            )
         super().__init__(**kwargs)
         for name, value in (("channels", channels), ("num_steps", num_steps)):
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
@@ -132,7 +139,7 @@ class SRGNNConv(MessagePassing):
             h_r, h_z, h_o = self.lin_hh(h).chunk(3, dim=-1)
             candidate = torch.tanh(a_o + torch.sigmoid(a_r + h_r) * h_o)
         else:
-            u_rz, u_o = self.lin_hh.weight.split([2 * self.channels, self.channels])
+            u_rz, u_o = torch.split(self.lin_hh.weight, [2 * self.channels, self.channels])
             h_r, h_z = F.linear(h, u_rz).chunk(2, dim=-1)
             candidate = torch.tanh(a_o + F.linear(torch.sigmoid(a_r + h_r) * h, u_o))
         return h + torch.sigmoid(a_z + h_z) * (candidate - h)
@@ -147,5 +154,5 @@ class SRGNNConv(MessagePassing):
 
 def _by_degree(end: Tensor, x: Tensor) -> Tensor:
     """One over the number of edges that share this end."""
-    degree = scatter(torch.ones_like(end, dtype=x.dtype), end, dim_size=x.size(0))
+    degree: Tensor = scatter(torch.ones_like(end, dtype=x.dtype), end, dim_size=x.size(0))
     return 1 / degree[end]

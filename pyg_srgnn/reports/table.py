@@ -41,11 +41,13 @@ def run_summary(metrics: Mapping[str, Any]) -> str:
     rows |= {name: part["test"] for name, part in metrics["baselines"].items()}
     if "optimum" in metrics:
         rows["optimum (exact)"] = metrics["optimum"]["test"]
-    refit = ", refit on training + validation" if metrics["refit"] else ""
+    refit = " (refit)" if metrics["refit"] else ""
     lines = [
         metrics_table(f"{metrics['dataset']}, test, percent", rows),
-        f"seed {metrics['seed']}, best epoch {metrics['best_epoch']} of {metrics['epochs']}{refit}, "
-        f"{metrics['samples_per_second']:,.0f} samples/s, {metrics['train_seconds']:.0f} s of training",
+        f"seed {metrics['seed']}, best epoch {metrics['best_epoch']} of {metrics['epochs']}"
+        f"{refit}, "
+        f"{metrics['samples_per_second']:,.0f} samples/s, "
+        f"{metrics['train_seconds']:.0f} s of training",
     ]
     if metrics["protocol"] == "literature":
         lines.append(LITERATURE)

@@ -27,7 +27,9 @@ log = logging.getLogger(__name__)
 class SafeCheckpointIO(TorchCheckpointIO):
     """Reads checkpoints as tensors and plain values; one that holds code is refused."""
 
-    def load_checkpoint(self, path: Any, map_location: Any = "cpu", **_: Any) -> dict[str, Any]:
+    def load_checkpoint(
+        self, path: Any, map_location: Any = "cpu", weights_only: bool | None = True
+    ) -> dict[str, Any]:
         """Load a checkpoint without executing anything."""
         checkpoint: dict[str, Any] = torch.load(path, map_location, weights_only=True)
         return checkpoint

@@ -6,10 +6,11 @@ from typing import Any
 
 import lightning
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch_geometric.data import Batch
 
 from pyg_srgnn.metrics import RankingMetrics
+from pyg_srgnn.nn import SRGNN
 
 
 class SessionModule(lightning.LightningModule):
@@ -29,7 +30,7 @@ class SessionModule(lightning.LightningModule):
 
     def __init__(
         self,
-        model: nn.Module,
+        model: SRGNN,
         lr: float = 1e-3,
         weight_decay: float = 1e-5,
         lr_step: int = 3,
@@ -39,18 +40,18 @@ class SessionModule(lightning.LightningModule):
         extra: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        self.model: Any = model
+        self.model = model
         self.lr = lr
         self.weight_decay = weight_decay
         self.lr_step = lr_step
         self.lr_gamma = lr_gamma
         self.part = part
         self.extra = extra or {}
-        self.metrics = RankingMetrics(self.model.num_items, ties=ties)
+        self.metrics = RankingMetrics(model.num_items, ties=ties)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Loss of a batch."""
-        loss: Tensor = self.model.loss(batch)
+        loss = self.model.loss(batch)
         self.log("loss", loss, prog_bar=True, on_epoch=True, batch_size=batch.num_graphs)
         return loss
 
