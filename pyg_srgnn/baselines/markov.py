@@ -17,15 +17,16 @@ class Markov(Popularity):
 
     Args:
         counts: Clicks of each item, int64 [V].
-        transitions: How often item j followed item i, sparse CSR [V, V].
+        row: Where the followers of each item start in ``column``, int64 [V + 1].
+        column: Items that followed, those after item 0 first, int64 [T].
+        count: How often each did, float64 [T].
     """
 
-    def __init__(self, counts: Tensor, transitions: Tensor) -> None:
+    def __init__(self, counts: Tensor, row: Tensor, column: Tensor, count: Tensor) -> None:
         super().__init__(counts)
-        # CSR by hand: torch's sparse tensors are no buffers that every device can index.
-        self.register_buffer("row", transitions.crow_indices())
-        self.register_buffer("column", transitions.col_indices())
-        self.register_buffer("count", transitions.values())
+        self.register_buffer("row", row)
+        self.register_buffer("column", column)
+        self.register_buffer("count", count)
 
     row: Tensor
     column: Tensor
@@ -37,10 +38,11 @@ class Markov(Popularity):
         counts = torch.bincount(sessions.items, minlength=num_items)
         within = torch.ones(sessions.num_clicks, dtype=torch.bool)
         within[sessions.offsets[1:-1]] = False
-        pairs = torch.stack([sessions.items[:-1], sessions.items[1:]])[:, within[1:]]
-        once = torch.ones(pairs.size(1), dtype=torch.float64)
-        size = (num_items, num_items)
-        return cls(counts, torch.sparse_coo_tensor(pairs, once, size).coalesce().to_sparse_csr())
+        pair = (sessions.items[:-1] * num_items + sessions.items[1:])[within[1:]]
+        pair, count = torch.unique(pair, return_counts=True)
+        followers = torch.bincount(pair // num_items, minlength=num_items)
+        row = torch.cat([followers.new_zeros(1), followers.cumsum(0)])
+        return cls(counts, row, pair % num_items, count.double())
 
     def scores(self, data: Data) -> Tensor:
         """Transitions from the last click, plus the popularity below 1 [B, V]."""

@@ -5,16 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from filelock import FileLock
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch_geometric.data import Batch, Data, Dataset
 
+from pyg_srgnn.data.files import flush
 from pyg_srgnn.data.graphs import session_graph, session_graphs
 from pyg_srgnn.data.sessions import Sessions, Vocabulary
 from pyg_srgnn.datasets.download import Source, fetch
@@ -64,8 +67,18 @@ class SessionDataset(Dataset):
         self.split = split
         self.mirror = mirror
         super().__init__(str(root), transform)
-        stored = load_file(self.processed_paths[0])
-        self.vocabulary = Vocabulary.load(self.processed_paths[1])
+        try:
+            stored = self._load()
+        except (SafetensorError, ValueError) as error:
+            warnings.warn(
+                f"the prepared files in {self.processed_dir} are damaged ({error}); "
+                f"they are made again",
+                stacklevel=2,
+            )
+            shutil.rmtree(self.processed_dir)
+            self._download()
+            self._process()
+            stored = self._load()
         if split == "test":
             self.sessions = _sessions_from(stored, "test")
         else:
@@ -132,8 +145,16 @@ class SessionDataset(Dataset):
             aside / self.processed_file_names[0],
         )
         vocabulary.save(aside / self.processed_file_names[1])
+        for file in aside.iterdir():
+            flush(file)
         shutil.rmtree(folder, ignore_errors=True)  # there only if somebody removed files from it
         aside.rename(folder)
+
+    def _load(self) -> dict[str, Tensor]:
+        sessions, vocabulary = self.processed_paths
+        self.vocabulary = Vocabulary.load(vocabulary)
+        stored: dict[str, Tensor] = load_file(sessions)
+        return stored
 
     # PyG calls these two when the object is made. Its own versions neither lock nor rename.
 

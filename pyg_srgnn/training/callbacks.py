@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import logging
+import pickle
 import sys
 import time
 from pathlib import Path
@@ -30,8 +31,15 @@ class SafeCheckpointIO(TorchCheckpointIO):
     def load_checkpoint(
         self, path: Any, map_location: Any = "cpu", weights_only: bool | None = True
     ) -> dict[str, Any]:
-        """Load a checkpoint without executing anything."""
-        checkpoint: dict[str, Any] = torch.load(path, map_location, weights_only=True)
+        """Load a checkpoint without executing anything.
+
+        Raises:
+            ValueError: If the file holds anything but tensors and plain values.
+        """
+        try:
+            checkpoint: dict[str, Any] = torch.load(path, map_location, weights_only=True)
+        except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+            raise ValueError(f"{path} is not a checkpoint that srgnn-train wrote") from error
         return checkpoint
 
 

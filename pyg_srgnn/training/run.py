@@ -14,6 +14,7 @@ from typing import Any
 
 import lightning
 import torch
+from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 from omegaconf import DictConfig, OmegaConf
 
 from pyg_srgnn.baselines import BASELINES
@@ -34,6 +35,15 @@ from pyg_srgnn.training.callbacks import (
 from pyg_srgnn.training.module import SessionModule
 
 log = logging.getLogger(__name__)
+
+# What Lightning warns of and no user of a run can or need do anything about.
+_NOTHING_TO_DO = (
+    "does not have many workers",
+    "Checkpoint directory .* exists and is not empty",
+    "have no `val_dataloader`",
+    "is smaller than the logging interval",
+    ".*LeafSpec",
+)
 
 
 def train(config: DictConfig, run_dir: str | Path) -> dict[str, Any]:
@@ -61,8 +71,8 @@ def train(config: DictConfig, run_dir: str | Path) -> dict[str, Any]:
         return done
     if config.checkpoint is not None:
         _start_from(Path(config.checkpoint), run_dir)
-    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-    warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
+    for said in _NOTHING_TO_DO:
+        warnings.filterwarnings("ignore", message=f".*{said}", module="lightning")
     # Cores and devices are Lightning's own report; one line an epoch is ours.
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
 
@@ -297,10 +307,12 @@ def _logger(config: DictConfig, run_dir: Path) -> Any:
     name = options.pop("name")
     if name == "csv":
         return False
-    if name == "tensorboard":
-        from lightning.pytorch.loggers import TensorBoardLogger
-
-        return TensorBoardLogger(run_dir, name="tensorboard", version="", **options)
-    from lightning.pytorch.loggers import WandbLogger
-
-    return WandbLogger(save_dir=run_dir, **options)
+    try:
+        if name == "tensorboard":
+            return TensorBoardLogger(run_dir, name="tensorboard", version="", **options)
+        return WandbLogger(save_dir=run_dir, **options)
+    except ModuleNotFoundError as error:
+        raise ValueError(
+            f"logger={name} needs a package that is not installed; "
+            f"pip install 'pyg-srgnn[{name}]' brings it"
+        ) from error

@@ -1,0 +1,28 @@
+"""A run that takes a second: a small catalogue, a small model, two epochs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+
+from pyg_srgnn.commands.application import CONF
+
+TINY = [
+    "dataset.num_items=40",
+    "dataset.num_interests=3",
+    "dataset.interest_size=20",
+    "dataset.num_successors=3",
+    "dataset.num_sessions=300",
+    "dataset.num_test_sessions=60",
+    "model.channels=8",
+    "trainer.max_epochs=2",
+    "trainer.accelerator=cpu",
+]
+
+
+def tiny_config(root: Path, *overrides: str) -> DictConfig:
+    """What srgnn-train would get for these overrides."""
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose("train", [*TINY, f"dataset.root={root}", *overrides])

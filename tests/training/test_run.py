@@ -1,0 +1,253 @@
+from __future__ import annotations
+
+import csv
+import json
+import os
+import pickle
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from pyg_srgnn.checkpoint import Checkpoint
+from pyg_srgnn.data import SessionLoader
+from pyg_srgnn.datasets import open_dataset
+from pyg_srgnn.evaluation import evaluate
+from pyg_srgnn.training import train
+from pyg_srgnn.training import run as run_module
+from pyg_srgnn.training.callbacks import EpochLog
+from tests.tiny import tiny_config
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("datasets")
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    """The epochs of a CSV log, without what differs from run to run."""
+    with path.open() as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        del row["samples_per_second"], row["train_seconds"]
+    return rows
+
+
+def untimed(metrics: dict[str, Any]) -> dict[str, Any]:
+    dropped = ("samples_per_second", "train_seconds")
+    return {key: value for key, value in metrics.items() if key not in dropped}
+
+
+@pytest.fixture(scope="module")
+def four_epochs(root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
+    run_dir = tmp_path_factory.mktemp("runs") / "four"
+    return run_dir, train(tiny_config(root, "trainer.max_epochs=4"), run_dir)
+
+
+def test_going_on_from_a_checkpoint_equals_a_run_without_a_break(
+    root: Path, tmp_path: Path, four_epochs: tuple[Path, Any]
+) -> None:
+    train(tiny_config(root, "trainer.max_epochs=2"), tmp_path / "two")
+    config = tiny_config(root, "trainer.max_epochs=4", f"checkpoint={tmp_path / 'two'}")
+    resumed = train(config, tmp_path / "resumed")
+
+    run_dir, whole = four_epochs
+    assert untimed(resumed) == untimed(whole)
+    assert rows_of(tmp_path / "resumed" / "epochs.csv") == rows_of(run_dir / "epochs.csv")
+    assert len(rows_of(run_dir / "epochs.csv")) == 4
+    for name in ("best.ckpt", "last.ckpt"):
+        ours, theirs = (
+            torch.load(folder / "checkpoints" / name, weights_only=True)["state_dict"]
+            for folder in (tmp_path / "resumed", run_dir)
+        )
+        assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
+
+
+def test_the_best_epoch_may_lie_before_the_break(root: Path, tmp_path: Path) -> None:
+    # An untrained model recommends everything, a trained one repeats itself: coverage falls.
+    monitor = "monitor=coverage@5"
+    whole = train(tiny_config(root, "trainer.max_epochs=4", monitor), tmp_path / "whole")
+    assert whole["best_epoch"] < 3, "the case needs an early best epoch"
+    train(tiny_config(root, "trainer.max_epochs=3", monitor), tmp_path / "part")
+    config = tiny_config(root, "trainer.max_epochs=4", monitor, f"checkpoint={tmp_path / 'part'}")
+    assert untimed(train(config, tmp_path / "resumed")) == untimed(whole)
+
+
+def test_an_interrupted_run_goes_on_in_its_directory(
+    root: Path, tmp_path: Path, four_epochs: tuple[Path, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tiny_config(root, "trainer.max_epochs=4")
+    unbroken = EpochLog.on_train_epoch_end
+
+    def breaking(self: EpochLog, trainer: Any, module: Any) -> None:
+        if trainer.current_epoch == 2:
+            raise RuntimeError("power cut")
+        unbroken(self, trainer, module)
+
+    with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="power cut"):
+        patch.setattr(EpochLog, "on_train_epoch_end", breaking)
+        train(config, tmp_path / "run")
+    assert not (tmp_path / "run" / "metrics.json").exists()
+    shutil.move(tmp_path / "run", tmp_path / "moved")  # and is moved, too
+    assert untimed(train(config, tmp_path / "moved")) == untimed(four_epochs[1])
+
+
+def test_a_finished_run_is_not_run_again(
+    root: Path, four_epochs: tuple[Path, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_module, "_Run", None)
+    run_dir, whole = four_epochs
+    assert train(tiny_config(root, "trainer.max_epochs=4"), run_dir) == whole
+
+
+def test_another_configuration_does_not_enter_the_directory(
+    root: Path, four_epochs: tuple[Path, Any]
+) -> None:
+    with pytest.raises(ValueError, match=r"there model\.channels=8, here model\.channels=9"):
+        train(tiny_config(root, "trainer.max_epochs=4", "model.channels=9"), four_epochs[0])
+
+
+def test_early_stopping_stops_once_and_for_all(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tiny_config(root, "trainer.max_epochs=30", "patience=1", "optimizer.lr=0.02")
+    result = train(config, tmp_path / "run")
+    assert result["epochs"] < 30
+    assert result["best_epoch"] == result["epochs"] - 1
+    # Killed between the last epoch and the evaluation, it must not train another epoch.
+    (tmp_path / "run" / "metrics.json").unlink()
+    assert untimed(train(config, tmp_path / "run")) == untimed(result)
+
+
+def test_refit_trains_on_all_training_sessions_for_the_chosen_epochs(
+    root: Path, tmp_path: Path
+) -> None:
+    result = train(tiny_config(root, "trainer.max_epochs=3", "refit=true"), tmp_path)
+    assert result["refit"] is True
+    assert len(rows_of(tmp_path / "refit.csv")) == result["best_epoch"]
+    assert result["checkpoint"] == "checkpoints/refit.ckpt"
+    config = tiny_config(root)
+    assert result["samples"]["train"] == len(open_dataset(config.dataset, "trainval"))
+    refit = torch.load(tmp_path / "checkpoints" / "refit.ckpt", weights_only=True)
+    steps = -(-result["samples"]["train"] // config.batch_size) * result["best_epoch"]
+    assert refit["global_step"] == steps
+    clicks = open_dataset(config.dataset, "trainval").sessions.num_clicks
+    assert int(refit["clicks"].sum()) == clicks
+
+
+@pytest.mark.parametrize("refit", ["false", "true"])
+def test_trap_best_hr_and_best_mrr_from_different_epochs(
+    root: Path, tmp_path: Path, refit: str
+) -> None:
+    """All reported metrics come from one and the same checkpoint, chosen on validation."""
+    config = tiny_config(root, "trainer.max_epochs=3", f"refit={refit}")
+    result = train(config, tmp_path)
+    rows = rows_of(tmp_path / "epochs.csv")
+    best = max(rows, key=lambda row: float(row["valid/hr@20"]))
+    assert result["best_epoch"] == int(best["epoch"])
+    assert result["valid"]["mrr@20"] == pytest.approx(float(best["valid/mrr@20"]), abs=1e-9)
+
+    test = open_dataset(config.dataset, "test")
+    model = Checkpoint.load(tmp_path).model
+    assert result["test"] == evaluate(model, SessionLoader(test, 256), test.num_items)
+
+
+def test_the_test_set_is_read_once_for_the_model(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+
+    def counting(scorer: Any, *args: Any, **kwargs: Any) -> dict[str, float]:
+        read.append(type(scorer).__name__)
+        return evaluate(scorer, *args, **kwargs)
+
+    monkeypatch.setattr(run_module, "evaluate", counting)
+    train(tiny_config(root, "trainer.max_epochs=3"), tmp_path)
+    assert read.count("SRGNN") == 1
+    assert sorted(set(read) - {"SRGNN"}) == ["Markov", "Popularity", "SessionPopularity"]
+
+
+def test_the_literature_protocol_is_labelled(
+    root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = tiny_config(root, "trainer.max_epochs=3", "protocol=literature")
+    with caplog.at_level("INFO"):
+        result = train(config, tmp_path)
+    rows = rows_of(tmp_path / "epochs.csv")
+    for name in ("hr@20", "mrr@5", "ndcg@10"):
+        assert result["test"][name] == max(float(row[f"test/{name}"]) for row in rows)
+    assert set(result["best_epochs"]) == set(result["test"])
+    assert result["protocol"] == "literature" and result["valid"] is None
+    assert "chosen on the test set" in caplog.text
+    assert result["samples"]["train"] == len(open_dataset(config.dataset, "trainval"))
+
+
+def test_same_seed_same_numbers_and_another_seed_others(root: Path, tmp_path: Path) -> None:
+    first, again, other = (
+        train(tiny_config(root, f"seed={seed}"), tmp_path / name)
+        for name, seed in (("first", 1), ("again", 1), ("other", 2))
+    )
+    assert first["test"] == again["test"]
+    assert first["test"] != other["test"]
+
+
+def test_a_loss_that_is_no_number_stops_the_run(root: Path, tmp_path: Path) -> None:
+    with pytest.raises(FloatingPointError, match=r"epoch 1 .* smaller optimizer\.lr"):
+        train(tiny_config(root, "optimizer.lr=1e38"), tmp_path)
+
+
+def test_tensorboard_is_written_beside_the_csv(root: Path, tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    train(tiny_config(root, "logger=tensorboard"), tmp_path)
+    assert list(tmp_path.glob("tensorboard/events.*"))
+    assert len(rows_of(tmp_path / "epochs.csv")) == 2
+
+
+def test_a_logger_that_is_not_installed_is_named(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(**_: Any) -> None:
+        raise ModuleNotFoundError("No module named 'wandb'")
+
+    monkeypatch.setattr(run_module, "WandbLogger", missing)
+    with pytest.raises(ValueError, match=r"pip install 'pyg-srgnn\[wandb\]'"):
+        train(tiny_config(root, "logger=wandb"), tmp_path)
+
+
+def test_a_checkpoint_to_go_on_from_must_exist(root: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="there is no file"):
+        train(tiny_config(root, f"checkpoint={tmp_path / 'nowhere'}"), tmp_path / "run")
+
+
+class _Payload:
+    def __init__(self, sentinel: Path) -> None:
+        self.sentinel = sentinel
+
+    def __reduce__(self) -> Any:
+        return os.mkdir, (str(self.sentinel),)
+
+
+def test_trap_plain_pickle_load_of_a_checkpoint_to_go_on_from(root: Path, tmp_path: Path) -> None:
+    sentinel, evil = tmp_path / "executed", tmp_path / "evil.ckpt"
+    torch.save({"state_dict": _Payload(sentinel)}, evil, pickle_module=pickle)
+    with pytest.raises(ValueError, match="is not a checkpoint that srgnn-train wrote"):
+        train(tiny_config(root, f"checkpoint={evil}"), tmp_path / "run")
+    assert not sentinel.exists()
+
+
+def test_sr_gnn_learns_more_than_the_baselines_know(root: Path, tmp_path: Path) -> None:
+    config = tiny_config(
+        root,
+        "dataset.num_sessions=3000",
+        "model.channels=32",
+        "optimizer.lr=0.01",
+        "trainer.max_epochs=6",
+    )
+    result = train(config, tmp_path)
+    for name, baseline in result["baselines"].items():
+        assert result["test"]["hr@5"] > baseline["test"]["hr@5"], name
+    assert result["test"]["hr@5"] < result["optimum"]["test"]["hr@5"] + 0.05
+    assert json.loads((tmp_path / "metrics.json").read_text()) == result
+    assert (tmp_path / "epochs.png").read_bytes().startswith(b"\x89PNG")
