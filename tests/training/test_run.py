@@ -15,8 +15,8 @@ from pyg_srgnn.checkpoint import Checkpoint
 from pyg_srgnn.data import SessionLoader
 from pyg_srgnn.datasets import open_dataset
 from pyg_srgnn.evaluation import evaluate
-from pyg_srgnn.training import train
 from pyg_srgnn.training import run as run_module
+from pyg_srgnn.training import train
 from pyg_srgnn.training.callbacks import EpochLog
 from tests.tiny import tiny_config
 
