@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch_geometric.data import Data
-from torch_geometric.nn import GCNConv
+from torch_geometric.nn import SAGEConv
 from torch_geometric.transforms import RandomNodeSplit
 from torch_geometric.utils import stochastic_blockmodel_graph
 
@@ -76,7 +76,7 @@ data = generate(args.nodes)
 print(data)
 for name, model in (
     ("MLP, no edges", Classifier(None)),
-    ("GCNConv, one direction", Classifier(GCNConv, 32, 32)),
+    ("SAGEConv, one direction", Classifier(SAGEConv, 32, 32)),
     ("SRGNNConv, both directions", Classifier(SRGNNConv, 32)),
 ):
     print(f"{name:27} {accuracy_of(model, data, args.epochs):6.1%}")

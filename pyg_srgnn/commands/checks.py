@@ -68,6 +68,17 @@ RULES: dict[str, Rule] = {
     "trainer.max_epochs": _whole(1),
     "trainer.limit_train_batches": _LIMIT,
     "trainer.limit_val_batches": _LIMIT,
+    "trainer.devices": (
+        lambda v: v in (1, "1"),
+        "1: training on several devices is not supported",
+    ),
+    "trainer.num_nodes": (lambda v: v == 1, "1: training on several nodes is not supported"),
+    "trainer.fast_dev_run": (
+        lambda v: v is False,
+        "false: for a trial run set trainer.max_epochs=1 trainer.limit_train_batches=2 instead",
+    ),
+    "trainer.enable_checkpointing": (lambda v: v is True, "true: the run is read from them"),
+    "trainer.barebones": (lambda v: v is False, "false: the run needs what it leaves out"),
     "logger.name": _one_of("csv", "tensorboard", "wandb"),
     "seed": _number(
         lambda v: type(v) is int and 0 <= v < 2**32, "a whole number from 0 to 2^32 - 1"

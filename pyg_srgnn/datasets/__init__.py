@@ -40,4 +40,7 @@ def open_dataset(settings: Mapping[str, Any], split: str) -> SessionDataset:
     name = arguments.pop("name")
     if name not in DATASETS:
         raise ValueError(f"dataset.name must be one of {', '.join(DATASETS)} (got {name!r})")
-    return DATASETS[name](split=split, **arguments)
+    try:
+        return DATASETS[name](split=split, **arguments)
+    except ValueError as error:
+        raise ValueError(f"dataset={name}: {error}") from error

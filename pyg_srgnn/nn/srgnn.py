@@ -83,9 +83,9 @@ class SRGNN(nn.Module):
 
     def forward(self, data: Data) -> Tensor:
         """Session vectors [B, d] of a ``Data`` or a ``Batch`` of session graphs."""
-        batch, size = data.batch, data.num_graphs if "batch" in data else 1
+        batch, size = data.batch, getattr(data, "num_graphs", None)
         if batch is None:
-            batch = torch.zeros_like(data.x)
+            batch, size = torch.zeros_like(data.x), 1
         # The scores give every row of the table a gradient; a sparse one of the few rows read here
         # is added to that dense one in place, where a second table of zeros would cost as much.
         embedded = F.embedding(data.x, self.embedding.weight, sparse=True)

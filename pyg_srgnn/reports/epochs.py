@@ -34,7 +34,9 @@ def plot_epochs(run_dir: Path) -> Path | None:
     ]
     for axes, (title, key, scale) in zip(figure.subplots(1, 3), panels, strict=True):
         column = key if key in rows[0] else f"{part}/{key}"
-        axes.plot(epochs, [scale * float(row[column]) for row in rows], marker="o")
+        known = [(epoch, row[column]) for epoch, row in zip(epochs, rows, strict=True)]
+        known = [(epoch, value) for epoch, value in known if value]  # some epochs may lack it
+        axes.plot([epoch for epoch, _ in known], [scale * float(v) for _, v in known], marker="o")
         axes.set(xlabel="epoch", title=title if scale == 1 else f"{title} ({part})")
         axes.grid(alpha=0.3)
         axes.xaxis.get_major_locator().set_params(integer=True)

@@ -78,6 +78,7 @@ class EpochLog(Callback):
     def __init__(self, path: Path) -> None:
         self.path = path
         self.rows: list[dict[str, float]] = []
+        self._validated: dict[str, float] = {}
         self._started = self._ended = 0.0
         self._samples = 0
 
@@ -87,7 +88,8 @@ class EpochLog(Callback):
         return self._samples / max(self._ended - self._started, 1e-9)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the clock."""
+        """Start the clock; an epoch without validation must not repeat the last one's metrics."""
+        self._validated = {}
         self._started = self._ended = time.perf_counter()
         self._samples = 0
 
@@ -98,10 +100,14 @@ class EpochLog(Callback):
         self._samples += batch.num_graphs
         self._ended = time.perf_counter()
 
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Take the metrics of the part that was ranked."""
+        metrics = trainer.callback_metrics.items()
+        self._validated = {key: float(value) for key, value in metrics if "/" in key}
+
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write and print the row."""
-        metrics = {key: float(value) for key, value in trainer.callback_metrics.items()}
-        loss = metrics.pop("loss_epoch")
+        loss = float(trainer.callback_metrics["loss_epoch"])
         if loss != loss:
             raise FloatingPointError(
                 f"the training loss of epoch {trainer.current_epoch + 1} is not a number; "
@@ -114,10 +120,11 @@ class EpochLog(Callback):
             "samples_per_second": self.samples_per_second,
             "train_seconds": self._ended - self._started,
         }
-        row |= {key: value for key, value in metrics.items() if "/" in key}
+        row |= self._validated
         self.rows.append(row)
+        columns = list(dict.fromkeys(key for row in self.rows for key in row))
         with written_aside(self.path) as aside, aside.open("w", newline="") as file:
-            writer = csv.DictWriter(file, list(row), restval="", extrasaction="ignore")
+            writer = csv.DictWriter(file, columns, restval="")
             writer.writeheader()
             writer.writerows(self.rows)
         shown = [

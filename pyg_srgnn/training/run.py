@@ -7,13 +7,13 @@ import logging
 import platform
 import shutil
 import warnings
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import lightning
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 from omegaconf import DictConfig, OmegaConf
 
@@ -85,16 +85,17 @@ def train(config: DictConfig, run_dir: str | Path) -> dict[str, Any]:
     return result
 
 
-@dataclass
 class _Run:
-    config: DictConfig
-    run_dir: Path
+    def __init__(self, config: DictConfig, run_dir: Path) -> None:
+        self.config = config
+        self.run_dir = run_dir
+        self.device = torch.device("cpu")  # Lightning's choice, once it has made one
 
     def honest(self) -> dict[str, Any]:
         """Choose the epoch on validation, refit if asked for, read the test set once."""
         training, valid = self._open("train"), self._open("valid")
         rows, seconds = self._fit(training, valid, "valid")
-        best = max(rows, key=lambda row: row[f"valid/{self.config.monitor}"])
+        best = _best(rows, f"valid/{self.config.monitor}")
         chosen = "checkpoints/best.ckpt"
         if self.config.refit:
             training = self._open("trainval")
@@ -115,8 +116,8 @@ class _Run:
         training, test = self._open("trainval"), self._open("test")
         rows, seconds = self._fit(training, test, "test")
         epochs = {
-            name: max(rows, key=lambda row, key=f"test/{name}": row[key])  # type: ignore[misc]
-            for name in _part(rows[0], "test")
+            name: _best(rows, f"test/{name}")
+            for name in _part(_best(rows, f"test/{self.config.monitor}"), "test")
         }
         result = self._result(rows, training, test, seconds)
         result["best_epoch"] = int(epochs[self.config.monitor]["epoch"])
@@ -172,13 +173,17 @@ class _Run:
         options = dict(OmegaConf.to_container(config.trainer, resolve=True))  # type: ignore[arg-type]
         if epochs is not None:
             options["max_epochs"] = epochs
-        trainer = lightning.Trainer(
-            **options,
-            default_root_dir=self.run_dir,
-            logger=_logger(config, self.run_dir),
-            callbacks=callbacks,
-            plugins=[SafeCheckpointIO()],
-        )
+        try:
+            trainer = lightning.Trainer(
+                **options,
+                default_root_dir=self.run_dir,
+                logger=_logger(config, self.run_dir),
+                callbacks=callbacks,
+                plugins=[SafeCheckpointIO()],
+            )
+        except (TypeError, MisconfigurationException) as error:
+            raise ValueError(f"a value under trainer.* cannot be used: {error}") from error
+        self.device = trainer.strategy.root_device
         resumed = checkpoints / f"{last.filename}.ckpt"
         if resumed.is_file():
             log.info("going on from %s", resumed)
@@ -206,7 +211,12 @@ class _Run:
 
     def _evaluate(self, scorer: Any, dataset: SessionDataset, what: str) -> dict[str, float]:
         return evaluate(
-            scorer, self._loader(dataset), dataset.num_items, self.config.ties, description=what
+            scorer.to(self.device),
+            self._loader(dataset),
+            dataset.num_items,
+            self.config.ties,
+            self.device,
+            description=what,
         )
 
     def _result(
@@ -248,6 +258,17 @@ class _Run:
         result["versions"] = {"python": platform.python_version()}
         result["versions"] |= {name: version(name) for name in packages}
         return result
+
+
+def _best(rows: list[dict[str, float]], key: str) -> dict[str, float]:
+    """The first of the epochs with the greatest value."""
+    validated = [row for row in rows if key in row]
+    if not validated:
+        raise ValueError(
+            f"no epoch ended with a validation, so none can be chosen by {key}; "
+            f"give trainer.max_epochs, max_steps or max_time more room"
+        )
+    return max(validated, key=lambda row: row[key])
 
 
 def _part(row: dict[str, float], part: str) -> dict[str, float]:
