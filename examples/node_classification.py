@@ -2,7 +2,7 @@
 
 Every person has a colour, which everybody sees, and two tastes, which nobody sees: the colour they
 like to follow, and the colour that likes to follow them. The class of a node is its pair of tastes,
-so a node's own colour says nothing, one direction of the edges says half, and both say it all.
+so its own colour says nothing, one direction of the edges says half, and both say it all.
 """
 
 import argparse
@@ -19,16 +19,14 @@ from pyg_srgnn.nn import SRGNNConv
 
 
 def generate(num_nodes: int) -> Data:
-    """A block model with a block for each colour and pair of tastes."""
+    """A block model: one block for every colour and pair of tastes."""
     blocks = torch.cartesian_prod(*[torch.arange(2)] * 3)  # colour, followed by, follows
     colour, followed_by, follows = blocks.T
     suits = (colour[:, None] == followed_by).long() + (colour == follows[:, None]).long()
-    per_block = num_nodes // len(blocks)
-    chance = torch.tensor([0.0, 1.0, 6.0])[suits] / num_nodes * 4
-    edge_index = stochastic_blockmodel_graph([per_block] * len(blocks), chance, directed=True)
-    block = torch.arange(len(blocks)).repeat_interleave(per_block)
-    x = F.one_hot(colour[block], 2).float()
-    y = (2 * followed_by + follows)[block]
+    chance = torch.tensor([0.0, 4.0, 24.0])[suits] / num_nodes  # about 8 edges a node
+    edge_index = stochastic_blockmodel_graph([num_nodes // 8] * 8, chance, directed=True)
+    block = torch.arange(8).repeat_interleave(num_nodes // 8)
+    x, y = F.one_hot(colour[block], 2).float(), (2 * followed_by + follows)[block]
     return RandomNodeSplit(num_val=0.2, num_test=0.4)(Data(x=x, edge_index=edge_index, y=y))
 
 
@@ -72,8 +70,7 @@ parser.add_argument("--epochs", type=int, default=60)
 args = parser.parse_args()
 
 torch.manual_seed(0)
-data = generate(args.nodes)
-print(data)
+print(data := generate(args.nodes))
 for name, model in (
     ("MLP, no edges", Classifier(None)),
     ("SAGEConv, one direction", Classifier(SAGEConv, 32, 32)),

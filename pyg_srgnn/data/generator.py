@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torch_geometric.data import Batch, Data
+from torch_geometric.data import Data
 
 from pyg_srgnn.data.sessions import Sessions
 
@@ -44,15 +44,15 @@ class SessionGenerator:
     does not depend on its clicks. Tables take about ``16 * num_interests * num_items`` bytes.
 
     Args:
-        num_items: Size V of the catalogue. (default: 1000)
-        num_interests: Number Z of hidden interests. (default: 16)
-        interest_size: Items on a ring. (default: 250)
-        num_successors: Items that may follow another within an interest. (default: 8)
-        repeat: Probability of an item of the session again. (default: 0.15)
-        follow: Probability of a successor of the last item. (default: 0.35)
-        recall: Probability of a successor of the item before the last. (default: 0.2)
-        noise: Probability of any item; above 0, so that no click is impossible. (default: 0.1)
-        skew: Exponent of the Zipf laws of items and interests; 0 is uniform. (default: 0.8)
+        num_items: Size V of the catalogue. (default: 600)
+        num_interests: Number Z of hidden interests. (default: 24)
+        interest_size: Items on a ring. (default: 60)
+        num_successors: Items that may follow another within an interest. (default: 12)
+        repeat: Probability of an item of the session again. (default: 0.2)
+        follow: Probability of a successor of the last item. (default: 0.3)
+        recall: Probability of a successor of the item before the last. (default: 0.25)
+        noise: Probability of any item; above 0, so that no click is impossible. (default: 0.05)
+        skew: Exponent of the Zipf laws of items and interests; 0 is uniform. (default: 0.7)
         stop: Probability that a session ends after its second click, its third … (default: 0.2)
         max_length: Most clicks of a session. (default: 20)
         seed: Seed of the truth and of the sessions. (default: 0)
@@ -63,15 +63,15 @@ class SessionGenerator:
 
     def __init__(
         self,
-        num_items: int = 1000,
-        num_interests: int = 16,
-        interest_size: int = 250,
-        num_successors: int = 8,
-        repeat: float = 0.15,
-        follow: float = 0.35,
-        recall: float = 0.2,
-        noise: float = 0.1,
-        skew: float = 0.8,
+        num_items: int = 600,
+        num_interests: int = 24,
+        interest_size: int = 60,
+        num_successors: int = 12,
+        repeat: float = 0.2,
+        follow: float = 0.3,
+        recall: float = 0.25,
+        noise: float = 0.05,
+        skew: float = 0.7,
         stop: float = 0.2,
         max_length: int = 20,
         seed: int = 0,
@@ -205,7 +205,8 @@ class SessionGenerator:
                 step = (place - origin - hop.shift - 1) % size
                 reached = (origin >= 0) & (place >= 0) & (step < len(self._steps))
                 step = step.clamp_(max=len(self._steps) - 1)
-                result += hop.weight * reached * hop.chance[interest, origin.clamp(min=0), step]
+                chance = hop.chance[interest, origin.clamp(min=0), step]
+                result += hop.weight * chance.where(reached, 0)
                 rest -= hop.weight * (origin >= 0).double()
         return result.add_(rest.clamp_(min=0) * self.taste[:, click].T)
 
@@ -249,7 +250,7 @@ class SessionGenerator:
             Probabilities [B, V], float64, on the device of ``data``.
         """
         items = data.x[data.alias_index].cpu()
-        if isinstance(data, Batch):
+        if "batch" in data:
             session = data.batch[data.alias_index].cpu()
             lengths = torch.bincount(session, minlength=data.num_graphs)
         else:

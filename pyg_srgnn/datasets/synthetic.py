@@ -34,17 +34,17 @@ class Synthetic(SessionDataset):
         valid: What part of the training sessions validates. (default: 0.1)
         mirror: Taken for the sake of the other datasets' signature; not used. (default: None)
         transform: Applied to every ``Data`` on access. (default: None)
-        num_sessions: Training sessions, those of validation among them. (default: 20000)
+        num_sessions: Training sessions, those of validation among them. (default: 15000)
         num_test_sessions: Test sessions. (default: 2000)
-        num_items: Items in the catalogue. (default: 1000)
-        num_interests: Hidden interests. (default: 16)
-        interest_size: Items of an interest. (default: 250)
-        num_successors: Items that may follow another within an interest. (default: 8)
-        repeat: Probability of an item of the session again. (default: 0.15)
-        follow: Probability of a successor of the last item. (default: 0.35)
-        recall: Probability of a successor of the item before the last. (default: 0.2)
-        noise: Probability of any item. (default: 0.1)
-        skew: Exponent of the Zipf laws of items and interests. (default: 0.8)
+        num_items: Items in the catalogue. (default: 600)
+        num_interests: Hidden interests. (default: 24)
+        interest_size: Items of an interest. (default: 60)
+        num_successors: Items that may follow another within an interest. (default: 12)
+        repeat: Probability of an item of the session again. (default: 0.2)
+        follow: Probability of a successor of the last item. (default: 0.3)
+        recall: Probability of a successor of the item before the last. (default: 0.25)
+        noise: Probability of any item. (default: 0.05)
+        skew: Exponent of the Zipf laws of items and interests. (default: 0.7)
         stop: Probability that a session ends after its second click, its third … (default: 0.2)
         max_length: Most clicks of a session. (default: 20)
         seed: The same arguments and seed give the same sessions. (default: 0)
@@ -63,17 +63,17 @@ class Synthetic(SessionDataset):
         mirror: str | Path | None = None,
         transform: Callable[[Data], Data] | None = None,
         *,
-        num_sessions: int = 20_000,
+        num_sessions: int = 15_000,
         num_test_sessions: int = 2_000,
-        num_items: int = 1000,
-        num_interests: int = 16,
-        interest_size: int = 250,
-        num_successors: int = 8,
-        repeat: float = 0.15,
-        follow: float = 0.35,
-        recall: float = 0.2,
-        noise: float = 0.1,
-        skew: float = 0.8,
+        num_items: int = 600,
+        num_interests: int = 24,
+        interest_size: int = 60,
+        num_successors: int = 12,
+        repeat: float = 0.2,
+        follow: float = 0.3,
+        recall: float = 0.25,
+        noise: float = 0.05,
+        skew: float = 0.7,
         stop: float = 0.2,
         max_length: int = 20,
         seed: int = 0,

@@ -1,0 +1,216 @@
+"""The embedded dataset: files, splits, the optimum and what it is worth."""
+
+import copy
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from torch_geometric.data import Batch
+
+from pyg_srgnn.baselines import BASELINES
+from pyg_srgnn.data import SessionLoader
+from pyg_srgnn.datasets import Synthetic
+from pyg_srgnn.evaluation import evaluate
+
+TINY = {
+    "num_sessions": 60,
+    "num_test_sessions": 20,
+    "num_items": 12,
+    "num_interests": 3,
+    "interest_size": 5,
+    "num_successors": 2,
+}
+CHANGED = {
+    "num_sessions": 61,
+    "num_test_sessions": 21,
+    "num_items": 13,
+    "num_interests": 4,
+    "interest_size": 6,
+    "num_successors": 3,
+    "repeat": 0.1,
+    "follow": 0.1,
+    "recall": 0.1,
+    "noise": 0.1,
+    "skew": 0.1,
+    "stop": 0.1,
+    "max_length": 9,
+    "seed": 1,
+}
+
+
+@pytest.fixture(scope="module")
+def default(tmp_path_factory):
+    """The default size: training part and test part."""
+    root = tmp_path_factory.mktemp("datasets")
+    return Synthetic(root, "trainval"), Synthetic(root, "test")
+
+
+def test_same_arguments_same_bytes(tmp_path):
+    first, again = (Synthetic(tmp_path / name, **TINY) for name in ("a", "b"))
+    for one, other in zip(first.processed_paths, again.processed_paths, strict=True):
+        assert Path(one).read_bytes() == Path(other).read_bytes()
+    assert Synthetic(tmp_path / "a", **TINY).sessions == first.sessions
+
+
+@pytest.mark.parametrize("name", CHANGED)
+def test_every_argument_has_a_cache_of_its_own(tmp_path, name):
+    dataset = Synthetic(tmp_path, **TINY)
+    changed = Synthetic(tmp_path, **{**TINY, name: CHANGED[name]})
+    assert changed.processed_dir != dataset.processed_dir
+    assert changed.parameters()[name] == CHANGED[name]
+
+
+def test_parts(tmp_path):
+    parts = {s: Synthetic(tmp_path, s, valid=0.2, **TINY) for s in ("train", "valid", "trainval")}
+    test = Synthetic(tmp_path, "test", **TINY)
+    assert {name: len(part.sessions) for name, part in parts.items()} == {
+        "train": 48,
+        "valid": 12,
+        "trainval": 60,
+    }
+    assert len(test.sessions) == 20
+    both = parts["train"].sessions.to_lists() + parts["valid"].sessions.to_lists()
+    assert both == parts["trainval"].sessions.to_lists()
+    assert len(test) == test.sessions.num_samples
+    assert repr(test) == f"Synthetic({len(test)}, split=test, sessions=20, items=12)"
+
+
+def test_vocabulary_holds_all_items_in_order(tmp_path):
+    dataset = Synthetic(tmp_path, **TINY)
+    assert dataset.vocabulary.ids == list(range(1, 13))
+    assert dataset.num_items == 12
+    assert 0 <= int(dataset.sessions.items.min()) <= int(dataset.sessions.items.max()) < 12
+
+
+def test_times_run_on_and_split_by_days(tmp_path):
+    training, test = Synthetic(tmp_path, "trainval", **TINY), Synthetic(tmp_path, "test", **TINY)
+    times = torch.cat([training.sessions.times, test.sessions.times])
+    assert (times.diff() > 0).all()
+    assert training.sessions.times.diff().unique().tolist() == [70 * 86_400 // 60]
+    valid = Synthetic(tmp_path, "valid", valid="7d", **TINY)
+    assert len(valid.sessions) == 6
+    assert int(valid.sessions.times[0]) >= int(training.sessions.times[-1]) - 7 * 86_400
+
+
+def test_more_training_sessions_keep_the_rest(tmp_path):
+    """So that models trained on more and more data can be compared."""
+    few, more = (
+        {s: Synthetic(tmp_path, s, **{**TINY, "num_sessions": n}) for s in ("trainval", "test")}
+        for n in (60, 90)
+    )
+    assert more["trainval"].sessions.to_lists()[:60] == few["trainval"].sessions.to_lists()
+    assert more["test"].sessions == few["test"].sessions
+
+
+def test_batches_transform_copy_pickle(tmp_path):
+    dataset = Synthetic(tmp_path, **TINY)
+    index = [3, 0, len(dataset) - 1]
+    expected = Batch.from_data_list([dataset[i] for i in index])
+    batch = dataset.batch(index)
+    for key in expected.keys():
+        torch.testing.assert_close(batch[key], expected[key])
+    for twin in (copy.copy(dataset), copy.deepcopy(dataset), pickle.loads(pickle.dumps(dataset))):
+        assert torch.equal(twin[3].x, dataset[3].x)
+        assert twin.optimum() == dataset.optimum()
+    marked = Synthetic(tmp_path, transform=lambda data: data.update({"mark": 1}), **TINY)
+    assert marked[0].mark == 1
+
+
+def test_optimum_is_of_the_test_part_whatever_the_split(tmp_path):
+    training, test = Synthetic(tmp_path, "train", **TINY), Synthetic(tmp_path, "test", **TINY)
+    optimum = training.optimum()
+    assert optimum == test.optimum() == test.generator.optimum(test.sessions)
+    assert list(optimum) == [f"{m}@{k}" for m in ("hr", "mrr", "ndcg") for k in (5, 10, 20)]
+    assert set(test.optimum((1, 3))) == {f"{m}@{k}" for m in ("hr", "mrr", "ndcg") for k in (1, 3)}
+    assert optimum["hr@20"] == pytest.approx(1)  # of 12 items
+
+
+def test_realised_metrics_of_the_truth_agree_with_the_optimum(default):
+    """The generator itself, measured as any model is, within four standard errors."""
+    _, test = default
+    optimum = test.optimum()
+    found = evaluate(test.generator, SessionLoader(test, 500), test.num_items)
+    for name, expected in optimum.items():
+        # A gain lies in [0, 1], so its variance is at most that of a coin with the same mean, and
+        # given its prefix every target is one draw: variances add up along a session, too.
+        error = (expected * (1 - expected) / len(test)) ** 0.5
+        assert abs(found[name] - expected) < 4 * error, name
+
+
+def test_default_size_is_worth_a_graph_model(default):
+    """The optimum stands far above the baselines, and every part of the truth counts for it."""
+    training, test = default
+    assert 60_000 < len(training) < 120_000
+    optimum = test.optimum()["hr@20"]
+    assert 0.55 < optimum < 0.75
+    loader = SessionLoader(test, 500)
+    found = {
+        name: evaluate(baseline.fit(training.sessions, 600), loader, 600)["hr@20"]
+        for name, baseline in BASELINES.items()
+    }
+    assert found["popularity"] < found["session_popularity"] < found["markov"] < optimum - 0.2
+
+
+def blind_posterior(generator):
+    generator.posterior = lambda clicks, lengths: generator.prior.repeat(len(clicks), 1)
+
+
+def without_repeats(generator):
+    posterior = generator.posterior
+    parts = generator.repeat, 0.0
+
+    def with_repeats(clicks, lengths):
+        generator.repeat = parts[0]
+        result = posterior(clicks, lengths)
+        generator.repeat = parts[1]
+        return result
+
+    generator.posterior, generator.repeat = with_repeats, 0.0
+
+
+def without_hop(number):
+    def change(generator):
+        posterior, hops = generator.posterior, generator._hops
+        fewer = [h._replace(weight=0.0) if i == number else h for i, h in enumerate(hops)]
+
+        def with_hops(clicks, lengths):
+            generator._hops = hops
+            result = posterior(clicks, lengths)
+            generator._hops = fewer
+            return result
+
+        generator.posterior, generator._hops = with_hops, fewer
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "forget",
+    [blind_posterior, without_hop(0), without_hop(1), without_repeats],
+    ids=["interest", "follow", "recall", "repeat"],
+)
+def test_every_part_of_the_truth_is_worth_points(default, forget):
+    """The best scorer less one part of the truth loses at least three points of HR@20."""
+    _, test = default
+    scorer = copy.copy(test.generator)
+    forget(scorer)
+    found = evaluate(scorer, SessionLoader(test, 500), test.num_items)
+    assert found["hr@20"] < test.optimum()["hr@20"] - 0.03
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"num_sessions": 0}, r"'num_sessions' must be a whole number >= 1 \(got 0\)"),
+        ({"num_test_sessions": 1.5}, r"'num_test_sessions' must be a whole number >= 1 \(got 1.5\)"),
+        ({"interest_size": 13}, r"'interest_size' must be a whole number from 2 to 12 \(got 13\)"),
+        ({"noise": 0.0}, r"'noise' must be a number above 0 and at most 1 \(got 0.0\)"),
+        ({"repeat": 0.9}, r"must sum to at most 1"),
+        ({"split": "dev"}, r"'split' must be one of"),
+    ],
+)
+def test_bad_arguments_are_named_before_anything_is_written(tmp_path, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        Synthetic(tmp_path / "datasets", **{**TINY, **arguments})
+    assert not (tmp_path / "datasets").exists()

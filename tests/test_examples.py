@@ -1,0 +1,46 @@
+"""The examples run as they stand, and show what they say."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+def run(name: str, *arguments: str) -> str:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, str(EXAMPLES / name), *arguments]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def rows(printed: str) -> dict[str, list[float]]:
+    """The lines that end in figures, by the words before them."""
+    found = re.findall(r"^([A-Za-z][^\d\n]*?) +(\d[\d. ]*)%?$", printed, re.MULTILINE)
+    return {name: [float(figure) for figure in figures.split()] for name, figures in found}
+
+
+def test_node_classification_needs_both_directions() -> None:
+    accuracy = rows(run("node_classification.py", "--nodes", "800", "--epochs", "40"))
+    without = accuracy["MLP, no edges"][0]
+    one = accuracy["SAGEConv, one direction"][0]
+    both = accuracy["SRGNNConv, both directions"][0]
+    assert without < 35 < one < 60  # chance is 25 %, the most that one direction tells 50 %
+    assert both > 85
+
+
+def test_training_loop_beats_the_baselines(tmp_path: Path) -> None:
+    small = ("--sessions", "1500", "--items", "80", "--channels", "32", "--epochs", "4")
+    printed = run("training_loop.py", "--root", str(tmp_path), *small)
+    assert len(re.findall(r"epoch \d: loss", printed)) == 4
+    metrics = rows(printed)
+    assert list(metrics) == ["popularity", "markov", "SR-GNN", "optimum"]
+    hit_rate = [figures[0] for figures in metrics.values()]
+    assert hit_rate == sorted(hit_rate)
+    assert hit_rate[2] > hit_rate[0] + 5
+    assert metrics["optimum"][1] > metrics["SR-GNN"][1] > metrics["popularity"][1]
