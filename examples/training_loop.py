@@ -21,29 +21,20 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     parser.add_argument("--root", default="datasets", help="folder of all datasets")
-    parser.add_argument("--epochs", type=int, default=5)
-    parser.add_argument("--sessions", type=int, default=20_000, help="training sessions")
-    parser.add_argument("--items", type=int, default=1000, help="size of the catalogue")
-    parser.add_argument("--channels", type=int, default=100, help="size of an embedding")
+    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--sessions", type=int, default=15_000, help="training sessions")
     args = parser.parse_args()
 
     torch.manual_seed(0)
     train, valid, test = (
-        Synthetic(
-            args.root,
-            split,
-            num_sessions=args.sessions,
-            num_test_sessions=max(args.sessions // 10, 1),
-            num_items=args.items,
-            interest_size=args.items // 4,
-        )
+        Synthetic(args.root, split, num_sessions=args.sessions)
         for split in ("train", "valid", "test")
     )
     print(train, valid, test, sep="\n")
     num_items = train.num_items
     batches = SessionLoader(train, batch_size=100, shuffle=True)
 
-    model = SRGNN(num_items, args.channels)
+    model = SRGNN(num_items)
     optimizer = torch.optim.Adam(model.parameters(), lr=2e-3, weight_decay=1e-5, fused=True)
     schedule = torch.optim.lr_scheduler.StepLR(optimizer, step_size=3, gamma=0.1)
     best, weights = -1.0, model.state_dict()

@@ -17,7 +17,7 @@ from pyg_srgnn.nn import SRGNN
 def test_train_step_prints_and_writes_figures(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    size = "--steps 2 --rounds 1 --batch-size 8 --channels 8 --sessions 50".split()
+    size = ["--steps=2", "--rounds=1", "--batch-size=8", "--channels=8", "--sessions=50"]
     main(["--root", str(tmp_path), "--json", str(tmp_path / "figures.json"), *size])
     result = json.loads((tmp_path / "figures.json").read_text())
     assert result["loss"]["ours"] == pytest.approx(result["loss"]["dense"], abs=1e-4)

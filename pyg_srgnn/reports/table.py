@@ -24,10 +24,9 @@ def metrics_table(title: str, rows: Mapping[str, Mapping[str, float]]) -> str:
     for name, row in rows.items():
         cells = (f"{100 * row[key]:.2f}" if key in row else "" for key in COLUMNS)
         lines.append(f"{name:<{width}}" + "".join(f"{cell:>13}" for cell in cells))
-    for name, row in rows.items():
-        if row.get("tied"):
-            share = 100 * row["tied"]
-            lines.append(f"{name}: {share:.2f} % of the targets tie with another item")
+    tied = [f"{name} {100 * row['tied']:.2f}" for name, row in rows.items() if "tied" in row]
+    if tied:
+        lines.append(f"targets that tie with another item, percent: {', '.join(tied)}")
     return "\n".join(lines)
 
 

@@ -1,0 +1,59 @@
+"""Run a console script in this process: what it printed, and how it ended."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from unittest import mock
+
+from hydra.core.global_hydra import GlobalHydra
+
+TINY = (
+    "dataset.num_items=40",
+    "dataset.num_interests=3",
+    "dataset.interest_size=20",
+    "dataset.num_successors=3",
+    "dataset.num_sessions=300",
+    "dataset.num_test_sessions=60",
+    "model.channels=8",
+    "trainer.max_epochs=2",
+)
+"""A dataset and a model that train in a second."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a script left on the terminal, and its exit status."""
+
+    status: int
+    out: str
+    err: str
+
+
+def run(main: Callable[[], Any], name: str, *arguments: str) -> Result:
+    """Call a console script's ``main`` as the script ``name`` would with these arguments."""
+    out, err, status = io.StringIO(), io.StringIO(), 0
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    GlobalHydra.instance().clear()
+    try:
+        with (
+            mock.patch.object(sys, "argv", [name, *arguments]),
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+        ):
+            main()
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else int(end.code is not None)
+    finally:
+        GlobalHydra.instance().clear()
+        for handler in set(root.handlers) - set(handlers):
+            handler.close()
+        root.handlers[:] = handlers
+        root.setLevel(level)
+    return Result(status, out.getvalue(), err.getvalue())
