@@ -147,7 +147,15 @@ def draw_session(axes: Axes, scene: Scene, colours: dict[int, str]) -> None:
         axes.add_patch(Rectangle((x - 0.2, 1.35), 0.4, height, fc=colours[item]))
         axes.text(x, 1.53 + height, f"{weight:.2f}", size=7.5, color=INK, ha="center", va="center")
     axes.plot((0.45, 5.05), (1.35, 1.35), color=LINE, lw=0.8)
-    axes.text(2.75, 0.75, "attention to each click", size=8, color=FAINT, ha="center", va="center")
+    axes.text(
+        2.75,
+        0.75,
+        "size of the attention to each click",
+        size=8,
+        color=FAINT,
+        ha="center",
+        va="center",
+    )
 
 
 def draw_graph(axes: Axes, graph: Data, colours: dict[int, str]) -> None:

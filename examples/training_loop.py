@@ -35,7 +35,7 @@ def main() -> None:
     batches = SessionLoader(train, batch_size=100, shuffle=True)
 
     model = SRGNN(num_items)
-    optimizer = torch.optim.Adam(model.parameters(), lr=2e-3, weight_decay=1e-5, fused=True)
+    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3, weight_decay=1e-5, fused=True)
     schedule = torch.optim.lr_scheduler.StepLR(optimizer, step_size=3, gamma=0.1)
     best, weights = -1.0, model.state_dict()
     for epoch in range(1, args.epochs + 1):

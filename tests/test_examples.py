@@ -34,13 +34,13 @@ def test_node_classification_needs_both_directions() -> None:
     assert both > 85
 
 
-def test_training_loop_beats_the_baselines(tmp_path: Path) -> None:
-    small = ("--sessions", "1500", "--items", "80", "--channels", "32", "--epochs", "4")
+def test_training_loop_beats_popularity(tmp_path: Path) -> None:
+    small = ("--sessions", "2000", "--epochs", "3")
     printed = run("training_loop.py", "--root", str(tmp_path), *small)
-    assert len(re.findall(r"epoch \d: loss", printed)) == 4
+    assert len(re.findall(r"^epoch \d: loss", printed, re.MULTILINE)) == 3
     metrics = rows(printed)
     assert list(metrics) == ["popularity", "markov", "SR-GNN", "optimum"]
-    hit_rate = [figures[0] for figures in metrics.values()]
-    assert hit_rate == sorted(hit_rate)
-    assert hit_rate[2] > hit_rate[0] + 5
-    assert metrics["optimum"][1] > metrics["SR-GNN"][1] > metrics["popularity"][1]
+    for popularity, model, optimum in zip(
+        metrics["popularity"], metrics["SR-GNN"], metrics["optimum"], strict=True
+    ):
+        assert popularity + 2 < model < optimum

@@ -1,0 +1,187 @@
+"""evaluate(): every sample once, whatever the batches; the numbers of plain loops."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from pyg_srgnn.baselines import SessionPopularity
+from pyg_srgnn.data import SessionLoader, Sessions, Vocabulary
+from pyg_srgnn.datasets.base import SessionDataset
+from pyg_srgnn.evaluation import evaluate
+from pyg_srgnn.nn import SRGNN
+from tests.reference import metrics as reference
+from tests.reference.names import random_sessions, randomise
+
+ITEMS = 30
+LISTS = random_sessions(25, ITEMS, seed=3, longest=12)
+TIES = ("conservative", "median", "standard")
+
+
+class Clicks(SessionDataset):
+    """A dataset without raw files."""
+
+    name = "clicks"
+
+    def read(self):
+        sessions = Sessions.from_lists(LISTS)
+        return sessions, sessions, Vocabulary(range(ITEMS))
+
+
+class Recorder:
+    """Scores as another scorer does and keeps the samples that it was shown."""
+
+    def __init__(self, scorer):
+        self.scorer = scorer
+        self.samples = []
+        self.sizes = []
+
+    def scores(self, data):
+        self.sizes.append(data.num_graphs)
+        for graph in data.to_data_list():
+            self.samples.append((*graph.x[graph.alias_index].tolist(), int(graph.y)))
+        return self.scorer.scores(data)
+
+
+class Constant:
+    """Gives every item the same score."""
+
+    def scores(self, data):
+        return torch.zeros(data.num_graphs, ITEMS)
+
+
+class Rounded:
+    """Few different scores, so that many items tie; some are negative."""
+
+    def __init__(self, scorer):
+        self.scorer = scorer
+
+    def scores(self, data):
+        return self.scorer.scores(data).mul(2).round()
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    return Clicks(tmp_path_factory.mktemp("clicks"), "test")
+
+
+@pytest.fixture(scope="module")
+def model():
+    return randomise(SRGNN(ITEMS, 6).double()).eval()
+
+
+def prefixes():
+    return [(*s[:cut], s[cut]) for s in LISTS for cut in range(1, len(s))]
+
+
+def same(found, expected, tolerance=1e-12):
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        assert found[name] == pytest.approx(value, abs=tolerance), name
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 1000])
+def test_every_sample_once(dataset, model, batch_size):
+    recorder = Recorder(model)
+    evaluate(recorder, SessionLoader(dataset, batch_size), ITEMS)
+    assert recorder.samples == prefixes()
+
+
+def test_trap_the_last_evaluation_batch_padded(dataset, model):
+    """A last batch filled up with repeated samples counts those twice."""
+    size = next(n for n in range(7, 50) if len(dataset) % n not in (0, n - 1))
+    recorder = Recorder(model)
+    found = evaluate(recorder, SessionLoader(dataset, size), ITEMS)
+    assert recorder.sizes[-1] == len(dataset) % size
+    assert sum(recorder.sizes) == len(dataset)
+
+    padding = list(range(size - len(dataset) % size))
+    padded = evaluate(model, SessionLoader(dataset[[*range(len(dataset)), *padding]], size), ITEMS)
+    assert padded["mrr@20"] != pytest.approx(found["mrr@20"], abs=1e-9)
+
+
+@pytest.mark.parametrize("scorer", ["model", "rounded"])
+def test_batch_size_and_order_do_not_matter(dataset, model, scorer):
+    scorer = model if scorer == "model" else Rounded(model)
+    expected = evaluate(scorer, SessionLoader(dataset, 1000), ITEMS)
+    for batch_size in (1, 7, 64):
+        same(evaluate(scorer, SessionLoader(dataset, batch_size), ITEMS), expected)
+    for epoch in (0, 1):
+        loader = SessionLoader(dataset, 7, shuffle=True, seed=5)
+        loader.sampler.set_epoch(epoch)
+        same(evaluate(scorer, loader, ITEMS), expected)
+
+
+@pytest.mark.parametrize("ties", TIES)
+@pytest.mark.parametrize("scorer", ["model", "rounded", "session_popularity"])
+def test_agrees_with_plain_loops(dataset, model, scorer, ties):
+    scorer = {
+        "model": model,
+        "rounded": Rounded(model),
+        "session_popularity": SessionPopularity.fit(dataset.sessions, ITEMS),
+    }[scorer]
+    with torch.no_grad():
+        rows = [scorer.scores(data)[0].tolist() for data in dataset]
+    targets = [int(data.y) for data in dataset]
+    expected = reference.summary(rows, targets, ties=ties)
+    found = evaluate(scorer, SessionLoader(dataset, 32), ITEMS, ties)
+    if scorer.__class__ is Rounded:  # which of the tied items are the k best is nobody's to say
+        assert found["tied"] > 0.5
+        found, expected = (
+            {name: value for name, value in part.items() if "coverage" not in name}
+            for part in (found, expected)
+        )
+    same(found, expected)
+
+
+def test_names(dataset, model):
+    found = evaluate(model, SessionLoader(dataset, 100), ITEMS)
+    names = {f"{name}@{k}" for name in ("hr", "mrr", "ndcg", "coverage") for k in (5, 10, 20)}
+    assert found.keys() == names | {"tied"}
+    assert all(type(value) is float and 0 <= value <= 1 for value in found.values())
+
+
+def test_trap_p_at_20_computed_as_hr_over_20(dataset):
+    """The papers' P@20 is the share of hits: a scorer that always hits reaches 1, not 0.05."""
+
+    class Perfect:
+        def scores(self, data):
+            return torch.nn.functional.one_hot(data.y, ITEMS).double()
+
+    found = evaluate(Perfect(), SessionLoader(dataset, 100), ITEMS)
+    assert found["hr@20"] == found["mrr@20"] == found["ndcg@20"] == 1
+    assert not any(name.startswith(("p@", "precision@")) for name in found)
+
+
+@pytest.mark.parametrize(("ties", "hr"), [("conservative", 0), ("standard", 1), ("median", 1)])
+def test_a_constant_scorer(dataset, ties, hr):
+    found = evaluate(Constant(), SessionLoader(dataset, 100), ITEMS, ties)
+    assert found["tied"] == 1
+    assert found["hr@20"] == hr  # the median of 30 equal ranks is 15.5
+    assert found["hr@10"] == (ties == "standard")
+
+
+def test_the_other_rows_of_an_unshuffled_batch_are_not_read(dataset, model):
+    """Neighbours in the loader are the same session's prefixes: alone, nothing may change."""
+    half = list(range(0, len(dataset), 2))
+    together = evaluate(model, SessionLoader(dataset[half], 50), ITEMS)
+    alone = [evaluate(model, SessionLoader(dataset[[i]], 1), ITEMS) for i in half]
+    for name in ("hr@5", "mrr@20", "ndcg@10"):
+        assert together[name] == pytest.approx(sum(row[name] for row in alone) / len(half))
+
+
+def test_no_gradient_is_kept(dataset, model):
+    seen = []
+
+    class Watcher:
+        def scores(self, data):
+            seen.append(model.scores(data).requires_grad)
+            return model.scores(data)
+
+    evaluate(Watcher(), SessionLoader(dataset, 100), ITEMS)
+    assert seen and not any(seen)
+
+
+def test_an_unknown_treatment_of_ties(dataset, model):
+    with pytest.raises(ValueError, match="'ties' must be one of conservative, median, standard"):
+        evaluate(model, SessionLoader(dataset, 100), ITEMS, ties="lucky")
