@@ -24,8 +24,8 @@ class Clicks(SessionDataset):
     name = "clicks"
 
     def read(self):
-        sessions = Sessions.from_lists(LISTS)
-        return sessions, sessions, Vocabulary(range(ITEMS))
+        training, test = Sessions.from_lists(LISTS[::-1]), Sessions.from_lists(LISTS)
+        return training, test, Vocabulary(range(ITEMS))
 
 
 class Recorder:

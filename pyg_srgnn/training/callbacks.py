@@ -79,6 +79,7 @@ class EpochLog(Callback):
         self.path = path
         self.rows: list[dict[str, float]] = []
         self._validated: dict[str, float] = {}
+        self._lr = 0.0
         self._started = self._ended = 0.0
         self._samples = 0
 
@@ -90,6 +91,8 @@ class EpochLog(Callback):
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock; an epoch without validation must not repeat the last one's metrics."""
         self._validated = {}
+        # By the epoch's end the schedule has moved on to the next one's rate.
+        self._lr = trainer.optimizers[0].param_groups[0]["lr"]
         self._started = self._ended = time.perf_counter()
         self._samples = 0
 
@@ -116,7 +119,7 @@ class EpochLog(Callback):
         row = {
             "epoch": trainer.current_epoch + 1,
             "loss": loss,
-            "lr": trainer.optimizers[0].param_groups[0]["lr"],
+            "lr": self._lr,
             "samples_per_second": self.samples_per_second,
             "train_seconds": self._ended - self._started,
         }

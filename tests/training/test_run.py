@@ -56,7 +56,8 @@ def test_going_on_from_a_checkpoint_equals_a_run_without_a_break(
     run_dir, whole = four_epochs
     assert untimed(resumed) == untimed(whole)
     assert rows_of(tmp_path / "resumed" / "epochs.csv") == rows_of(run_dir / "epochs.csv")
-    assert len(rows_of(run_dir / "epochs.csv")) == 4
+    rates = [float(row["lr"]) for row in rows_of(run_dir / "epochs.csv")]
+    assert rates == pytest.approx([0.003, 0.003, 0.003, 0.0003])  # the rate of each epoch itself
     for name in ("best.ckpt", "last.ckpt"):
         ours, theirs = (
             torch.load(folder / "checkpoints" / name, weights_only=True)["state_dict"]
