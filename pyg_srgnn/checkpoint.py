@@ -55,9 +55,17 @@ class Checkpoint:
                 }
             )
             vocabulary = Vocabulary(stored["vocabulary"])
-            return cls(model.eval(), vocabulary, stored["clicks"], stored["dataset"], file)
-        except (pickle.UnpicklingError, RuntimeError, KeyError, TypeError, EOFError) as error:
+            clicks, dataset = stored["clicks"], dict(stored["dataset"])
+            if not model.num_items == len(vocabulary) == clicks.numel():
+                raise ValueError(
+                    f"a model of {model.num_items} items, {len(vocabulary)} ids and "
+                    f"{clicks.numel()} counts do not belong together"
+                )
+            return cls(model.eval(), vocabulary, clicks, dataset, file)
+        except Exception as error:  # whatever a file of another kind may lead to
             reason = str(error).strip().split("\n")[0]
+            if isinstance(error, pickle.UnpicklingError):  # torch's text tells how to run the code
+                reason = "it holds more than tensors and plain values"
             raise ValueError(
                 f"{file} is not a checkpoint that srgnn-train wrote "
                 f"({type(error).__name__}: {reason})"
@@ -84,7 +92,13 @@ def find_checkpoint(path: str | Path) -> Path:
         raise FileNotFoundError(f"checkpoint={path}: there is no such run directory or file")
     chosen = path / "checkpoints" / "best.ckpt"
     if (path / "metrics.json").is_file():
-        chosen = path / json.loads((path / "metrics.json").read_text())["checkpoint"]
+        try:
+            chosen = path / json.loads((path / "metrics.json").read_text())["checkpoint"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"{path / 'metrics.json'} is not the one of a run of srgnn-train: it names no "
+                f"checkpoint ({type(error).__name__}: {error})"
+            ) from error
     if not chosen.is_file():
         raise FileNotFoundError(
             f"checkpoint={path}: there is no {chosen.relative_to(path)} in it; is it the directory "

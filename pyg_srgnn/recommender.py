@@ -45,7 +45,6 @@ class Recommender:
         checkpoint = Checkpoint.load(path)
         return cls(checkpoint.model, checkpoint.vocabulary, checkpoint.clicks)
 
-    @torch.inference_mode()
     def recommend(
         self, sessions: Sequence[Sequence[int | str]], k: int = 20
     ) -> list[list[tuple[int | str, float]]]:
@@ -75,7 +74,8 @@ class Recommender:
             chunk = rows[start : start + _ROWS_AT_ONCE]
             clicks = torch.tensor([i for row in chunk for i in known[row]])
             graphs = session_graphs(clicks, torch.tensor([len(known[row]) for row in chunk]))
-            values, items = self.model.topk(graphs, k)
+            with torch.inference_mode():
+                values, items = self.model.topk(graphs, k)
             for row, best, scores in zip(chunk, items.tolist(), values.tolist(), strict=True):
                 found[row] = list(zip(self.vocabulary.decode(best), scores, strict=True))
         return [list(row) for row in found]

@@ -37,13 +37,20 @@ class Popularity(nn.Module):
 
 
 class SessionPopularity(Popularity):
-    """Scores an item by its clicks in the session, then by popularity (S-POP)."""
+    """Scores an item by its clicks in the session, the later one of equals first (S-POP).
+
+    Items that are not in the session come behind, by popularity.
+    """
 
     def scores(self, data: Data) -> Tensor:
-        """Clicks in the session, plus the popularity below 1 [B, V]."""
+        """Clicks in the session plus a recency below 1, or the popularity below 1 [B, V]."""
         scores = super().scores(data).clone()
-        session, item = clicks_of(data)
-        return scores.index_put_((session, item), scores.new_ones(()), accumulate=True)
+        click = torch.arange(data.alias_index.numel(), device=data.x.device)
+        clicks = torch.bincount(data.alias_index, minlength=data.x.numel())
+        last = torch.zeros_like(data.x).scatter_reduce_(0, data.alias_index, click, "amax")
+        session = torch.zeros_like(data.x) if data.batch is None else data.batch
+        scores[session, data.x] = clicks + last.to(scores.dtype) / click.numel()
+        return scores
 
 
 def num_sessions(data: Data) -> int:

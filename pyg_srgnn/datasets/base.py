@@ -68,8 +68,8 @@ class SessionDataset(Dataset):
         self.mirror = mirror
         super().__init__(str(root), transform)
         try:
-            stored = self._load()
-        except (SafetensorError, ValueError) as error:
+            training, test = self._load()
+        except (SafetensorError, ValueError, KeyError, TypeError) as error:
             warnings.warn(
                 f"the prepared files in {self.processed_dir} are damaged ({error}); "
                 f"they are made again",
@@ -78,16 +78,14 @@ class SessionDataset(Dataset):
             shutil.rmtree(self.processed_dir)
             self._download()
             self._process()
-            stored = self._load()
+            training, test = self._load()
         if split == "test":
-            self.sessions = _sessions_from(stored, "test")
+            self.sessions = test
+        elif split == "trainval":
+            self.sessions = training
         else:
-            training = _sessions_from(stored, "training")
-            if split == "trainval":
-                self.sessions = training
-            else:
-                parts = training.split_last(valid)
-                self.sessions = parts[0] if split == "train" else parts[1]
+            parts = training.split_last(valid)
+            self.sessions = parts[0] if split == "train" else parts[1]
 
     def parameters(self) -> dict[str, Any]:
         """What the processed files depend on besides the raw files; part of the cache's key."""
@@ -150,11 +148,11 @@ class SessionDataset(Dataset):
         shutil.rmtree(folder, ignore_errors=True)  # there only if somebody removed files from it
         aside.rename(folder)
 
-    def _load(self) -> dict[str, Tensor]:
+    def _load(self) -> tuple[Sessions, Sessions]:
         sessions, vocabulary = self.processed_paths
         self.vocabulary = Vocabulary.load(vocabulary)
-        stored: dict[str, Tensor] = load_file(sessions)
-        return stored
+        stored = load_file(sessions)
+        return _sessions_from(stored, "training"), _sessions_from(stored, "test")
 
     # PyG calls these two when the object is made. Its own versions neither lock nor rename.
 
@@ -196,6 +194,12 @@ class SessionDataset(Dataset):
         if self.transform is not None:
             return Batch.from_data_list([self[int(i)] for i in index])
         number = torch.as_tensor(index, dtype=torch.long)
+        if number.numel() and not -len(self) <= int(number.min()) <= int(number.max()) < len(self):
+            raise IndexError(
+                f"{type(self).__name__}: sample numbers must lie in {-len(self)} … {len(self) - 1} "
+                f"(got {int(number.min())} … {int(number.max())})"
+            )
+        number = torch.where(number < 0, number + len(self), number)
         if self._indices is not None:
             number = torch.as_tensor(self._indices, dtype=torch.long)[number]
         session, cut = self.sessions.samples(number)
@@ -215,10 +219,9 @@ class SessionDataset(Dataset):
 
 
 def _tensors_of(sessions: Sessions, name: str) -> dict[str, Tensor]:
-    tensors = {f"{name}.items": sessions.items, f"{name}.offsets": sessions.offsets}
-    if sessions.times is not None:
-        tensors[f"{name}.times"] = sessions.times
-    return tensors
+    tensors = {"items": sessions.items, "offsets": sessions.offsets, "times": sessions.times}
+    # Copies, for the format refuses tensors that share memory, as runs of sessions do.
+    return {f"{name}.{key}": t.clone() for key, t in tensors.items() if t is not None}
 
 
 def _sessions_from(tensors: dict[str, Tensor], name: str) -> Sessions:

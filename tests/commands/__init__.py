@@ -8,22 +8,13 @@ import logging
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 from unittest import mock
 
 from hydra.core.global_hydra import GlobalHydra
-
-TINY = (
-    "dataset.num_items=40",
-    "dataset.num_interests=3",
-    "dataset.interest_size=20",
-    "dataset.num_successors=3",
-    "dataset.num_sessions=300",
-    "dataset.num_test_sessions=60",
-    "model.channels=8",
-    "trainer.max_epochs=2",
-)
-"""A dataset and a model that train in a second."""
+from hydra.core.utils import JobReturn
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
 
 
 @dataclass(frozen=True)
@@ -57,3 +48,13 @@ def run(main: Callable[[], Any], name: str, *arguments: str) -> Result:
         root.handlers[:] = handlers
         root.setLevel(level)
     return Result(status, out.getvalue(), err.getvalue())
+
+
+class Returned(Callback):
+    """Keeps what the jobs return, for ``hydra.callbacks.x._target_=tests.commands.Returned``."""
+
+    values: ClassVar[list[Any]] = []
+
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
+        """Take a job's value."""
+        self.values.append(job_return.return_value)

@@ -1,0 +1,306 @@
+"""A value that cannot be used is told before training: its key, itself, and what is allowed."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from typing import Any
+
+import lightning
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig, OmegaConf
+
+from pyg_srgnn.commands import evaluate, prepare, recommend, train
+from pyg_srgnn.commands.application import CONF
+from pyg_srgnn.commands.checks import METRICS, RULES, check
+from pyg_srgnn.training import train as train_run
+from tests.commands import run
+from tests.tiny import tiny_config
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    return tmp_path_factory.mktemp("datasets")
+
+
+@pytest.fixture(scope="module")
+def config(root):
+    return tiny_config(root)
+
+
+def changed(config: DictConfig, *overrides: str) -> DictConfig:
+    """What the command line makes of a configuration, without composing it again."""
+    config = copy.deepcopy(config)
+    for override in OverridesParser.create().parse_overrides(list(overrides)):
+        OmegaConf.update(config, override.key_or_group, override.value())
+    return config
+
+
+def refusal(config: DictConfig, folder: Any, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The message with which srgnn-train refuses a configuration, before it trains."""
+
+    def started(*args: Any, **kwargs: Any) -> None:
+        raise AssertionError("training has started")
+
+    monkeypatch.setattr(lightning.Trainer, "fit", started)
+    with pytest.raises(ValueError) as error:  # which the scripts tell without a traceback
+        check(config)
+        train_run(config, folder)
+    return str(error.value)
+
+
+# A bad value, and what the message must say of what is allowed.
+BAD = {
+    "dataset.root=''": "a text",
+    "dataset.root=null": "a text",
+    "dataset.mirror=3": "or null",
+    "dataset.valid=0.0": "a fraction between 0.0 and 1.0, or days as '7d'",
+    "dataset.valid=1": "a fraction between 0.0 and 1.0",
+    "dataset.valid=1.5": "a fraction between 0.0 and 1.0",
+    "dataset.valid=0d": "days as '7d'",
+    "dataset.valid=week": "days as '7d'",
+    "dataset.valid=null": "a fraction",
+    "dataset.valid=0.001": "side empty",
+    "dataset.valid=1000d": "side empty",
+    "dataset.num_items=1": ">= 2",
+    "dataset.num_items=1e3": "a whole number",
+    "dataset.num_interests=0": ">= 1",
+    "dataset.interest_size=41": "from 2 to 40",
+    "dataset.num_successors=20": "from 1 to 19",
+    "dataset.repeat=often": "from 0 to 1",
+    "dataset.noise=0.0": "above 0",
+    "dataset.stop=0": "above 0",
+    "dataset.follow=0.9": "at most 1",
+    "dataset.max_length=1": ">= 2",
+    "dataset.num_sessions=0": ">= 1",
+    "dataset.seed=-1": ">= 0",
+    "model.name=gru4rec": "srgnn",
+    "model.channels=0": ">= 1",
+    "model.channels=8.0": "a whole number",
+    "model.channels=true": "a whole number",
+    "model.num_steps=0": ">= 1",
+    "model.reset_after=1": "true or false",
+    "model.readout=last": "hybrid, local, average, attention",
+    "model.readout_bias=null": "true or false",
+    "model.loss=bpr": "cross_entropy, binary",
+    "model.init=xavier": "authors, paper, simplified",
+    "optimizer.lr=0": "> 0",
+    "optimizer.lr=-0.1": "> 0",
+    "optimizer.lr=nan": "> 0",
+    "optimizer.lr=inf": "> 0",
+    "optimizer.lr=fast": "a number",
+    "optimizer.weight_decay=-1": ">= 0",
+    "optimizer.lr_step=0": ">= 1",
+    "optimizer.lr_gamma=2": "<= 1",
+    "logger.name=mlflow": "csv, tensorboard, wandb",
+    "seed=-1": "from 0",
+    "seed=null": "a whole number",
+    "seed=4294967296": "2^32 - 1",
+    "protocol=fair": "honest, literature",
+    "refit=maybe": "true or false",
+    "monitor=hr@7": "hr@5, hr@10, hr@20",
+    "monitor=loss": "mrr@20",
+    "patience=0": ">= 1",
+    "batch_size=0": ">= 1",
+    "batch_size=all": "a whole number",
+    "eval_batch_size=0.5": "a whole number",
+    "num_workers=-1": ">= 0",
+    "ties=lucky": "conservative, median, standard",
+    "checkpoint=''": "or null",
+    # Lightning's own arguments.
+    "trainer.max_epochs=0": ">= 1",
+    "trainer.max_epochs=null": "a whole number",
+    "trainer.limit_train_batches=0": ">= 1",
+    "trainer.limit_train_batches=1.5": "0.0 to 1.0",
+    "trainer.limit_val_batches=few": "a number of batches",
+    "trainer.devices=2": "1",
+    "trainer.num_nodes=2": "1",
+    "trainer.fast_dev_run=true": "false",
+    "trainer.barebones=true": "false",
+    "trainer.enable_checkpointing=false": "true",
+    "trainer.accelerator=abacus": "cpu",
+    "trainer.strategy=luck": "ddp",
+    "trainer.precision=8": "bf16-mixed",
+    "trainer.gradient_clip_val=steep": "float",
+    "trainer.gradient_clip_algorithm=shears": "norm",
+    "trainer.profiler=sundial": "simple",
+    "trainer.max_time=soon": "DD:HH:MM:SS",
+    "trainer.max_steps=few": "whole number",
+    "trainer.min_epochs=few": "whole number",
+    "trainer.accumulate_grad_batches=0": "1",
+    "trainer.check_val_every_n_epoch=0": "1",
+    "trainer.overfit_batches=2": "0",
+    "trainer.deterministic=maybe": "true",
+    "trainer.detect_anomaly=maybe": "true",
+    "trainer.inference_mode=maybe": "true",
+}
+
+
+@pytest.mark.parametrize("override", BAD)
+def test_a_bad_value_is_told_before_training(config, tmp_path, monkeypatch, override):
+    key, value = override.split("=")
+    message = refusal(changed(config, override), tmp_path / "run", monkeypatch)
+    name = key.split(".")[-1]
+    shown = {"null": "None", "true": "True", "false": "False"}.get(value, value.strip("'"))
+    assert name in message, "the key is not named"
+    assert shown in message or shown == "1e3", "the value is not shown"
+    assert BAD[override] in message, "what is allowed is not told"
+    assert not (tmp_path / "run" / "checkpoints").exists()
+
+
+@pytest.mark.parametrize("limit", ["limit_train_batches", "limit_val_batches"])
+def test_a_fraction_of_less_than_one_batch(config, tmp_path, limit):
+    """Lightning knows only when it has seen the loaders; no parameter has changed by then."""
+    bad = changed(config, f"trainer.{limit}=0.0001")
+    check(bad)
+    with pytest.raises(ValueError, match=rf"{limit}.*0\.0001"):
+        train_run(bad, tmp_path)
+
+
+def test_all_bad_values_at_once(config):
+    with pytest.raises(ValueError) as error:
+        check(changed(config, "seed=-1", "model.channels=0", "ties=lucky"))
+    message = str(error.value)
+    for said in ("seed=-1: expected", "model.channels=0: expected", "ties='lucky': expected"):
+        assert said in message
+    assert "patience" not in message
+
+
+def test_good_values(config):
+    check(config)
+    check(
+        changed(
+            config,
+            "dataset.valid=7d",
+            "dataset.mirror=/data",
+            "optimizer.lr=1",
+            "optimizer.weight_decay=0",
+            "optimizer.lr_gamma=1.0",
+            "trainer.limit_train_batches=1.0",
+            "trainer.limit_val_batches=3",
+            "checkpoint=runs/one",
+            "seed=4294967295",
+        )
+    )
+    for metric in METRICS:
+        check(changed(config, f"monitor={metric}"))
+
+
+@pytest.mark.parametrize("name", ["train", "evaluate", "recommend", "prepare"])
+def test_a_script_checks_before_it_does_anything(name, tmp_path, monkeypatch):
+    """Not the check alone: each script calls it, tells the message and ends with status 1."""
+    monkeypatch.chdir(tmp_path)
+    main, override, allowed = {
+        "train": (train.main, "ties=lucky", "conservative, median, standard"),
+        "evaluate": (evaluate.main, "split=dev", "train, valid, trainval, test"),
+        "recommend": (recommend.main, "k=0", "a whole number >= 1"),
+        "prepare": (prepare.main, "dataset.valid=2", "a fraction between 0.0 and 1.0"),
+    }[name]
+    arguments = {"evaluate": ["checkpoint=x"], "recommend": ["checkpoint=x", "items=[1]"]}
+    result = run(main, f"srgnn-{name}", *arguments.get(name, []), override)
+    key, value = override.split("=")
+    assert result.status == 1
+    printed = result.out + result.err
+    assert f"srgnn-{name}: " in printed and "Traceback" not in printed
+    assert key in printed and value in printed and allowed in printed
+    assert not (tmp_path / "datasets").exists()
+
+
+@pytest.mark.parametrize(
+    "override", ["items=17", "items=[1.5]", "items=[[1]]", "items=null", "k=1.5", "k=null"]
+)
+def test_bad_values_of_recommend(override):
+    config = OmegaConf.load(CONF / "recommend.yaml")
+    with pytest.raises(ValueError, match=override.split("=")[0]):
+        check(changed(config, "checkpoint=run", "items=[1]", override))
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["baselines=[knn]", "baselines=popularity", "baselines=[[1]]", "batch_size=0", "ties=x"],
+)
+def test_bad_values_of_evaluate(override):
+    config = changed(OmegaConf.load(CONF / "evaluate.yaml"), "checkpoint=run")
+    with pytest.raises(ValueError, match=override.split("=")[0]):
+        check(changed(config, override))
+
+
+def test_good_values_of_evaluate():
+    config = changed(OmegaConf.load(CONF / "evaluate.yaml"), "checkpoint=run")
+    check(config)  # as it stands: null means as the model was trained
+    check(changed(config, "baselines=[]", "dataset.root=/data", "dataset.mirror=/mirror"))
+
+
+@pytest.mark.parametrize("key", ["foo", "model.foo", "trainer.foo", "dataset.foo", "optimizer.foo"])
+def test_an_unknown_key(key):
+    result = run(train.main, "srgnn-train", f"{key}=1")
+    assert result.status == 1
+    assert key in result.err and "Traceback" not in result.err
+
+
+def test_an_unknown_choice_of_a_group():
+    result = run(train.main, "srgnn-train", "dataset=movielens")
+    assert result.status == 1 and "Traceback" not in result.err
+    assert "dataset/movielens" in result.err
+    for name in ("synthetic", "diginetica", "yoochoose1_64"):
+        assert name in result.err
+
+
+def leaves(config: Any, prefix: str = "") -> set[str]:
+    if not isinstance(config, dict):
+        return {prefix}
+    return {
+        leaf
+        for key, value in config.items()
+        for leaf in leaves(value, f"{prefix}.{key}" if prefix else key)
+    }
+
+
+def test_every_key_has_a_rule(config):
+    """But for Lightning's arguments, which it checks itself, and a dataset's own ones."""
+    keys = leaves(OmegaConf.to_container(config))
+    for name in ("evaluate", "recommend", "prepare"):
+        stored = OmegaConf.to_container(OmegaConf.load(CONF / f"{name}.yaml"))
+        keys |= leaves({k: v for k, v in stored.items() if k not in ("defaults", "hydra")})
+    own = {f"dataset.{name}" for name in leaves(OmegaConf.to_container(config.dataset))}
+    own -= {"dataset.name", "dataset.root", "dataset.mirror", "dataset.valid"}
+    assert {key for key in keys - own if not key.startswith("trainer.")} <= RULES.keys()
+    assert {key for key in RULES if key.startswith("trainer.")} <= keys
+
+
+# Lightning's Trainer.
+
+
+def test_every_argument_of_lightnings_trainer_is_a_key(config):
+    """What the run sets itself is no key; for the rest, Lightning's default or our choice."""
+    arguments = dict(inspect.signature(lightning.Trainer).parameters)
+    for name in ("callbacks", "logger", "plugins", "default_root_dir"):
+        del arguments[name]
+    ours = OmegaConf.to_container(OmegaConf.load(CONF / "trainer" / "default.yaml"))
+    assert ours.keys() == arguments.keys()
+    chosen = {name for name, p in arguments.items() if ours[name] != p.default}
+    spelled_out = {  # what Lightning makes of its None
+        "precision": "32-true",
+        "log_every_n_steps": 50,
+        "enable_progress_bar": True,
+        "enable_checkpointing": True,
+    }
+    for name, value in spelled_out.items():
+        assert arguments[name].default is None and ours[name] == value
+    assert chosen - spelled_out.keys() == {
+        "max_epochs",
+        "devices",
+        "num_sanity_val_steps",
+        "enable_model_summary",
+        "use_distributed_sampler",
+    }
+
+
+@pytest.mark.parametrize(
+    "name", ["devices", "num_sanity_val_steps", "enable_model_summary", "use_distributed_sampler"]
+)
+def test_where_we_differ_from_lightning_it_is_said(name):
+    lines = (CONF / "trainer" / "default.yaml").read_text().splitlines()
+    (line,) = [line for line in lines if line.startswith(f"{name}:")]
+    assert "#" in line

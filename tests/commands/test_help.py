@@ -1,0 +1,137 @@
+"""--help of every script, and every configuration that it names."""
+
+from __future__ import annotations
+
+import re
+import shlex
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from pyg_srgnn.commands import evaluate, prepare, recommend, train
+from pyg_srgnn.commands.application import CONF
+from pyg_srgnn.commands.checks import check
+from tests.commands import run
+
+SCRIPTS = {"train": train, "evaluate": evaluate, "recommend": recommend, "prepare": prepare}
+GROUPS = {
+    folder.name: sorted(path.stem for path in folder.glob("*.yaml"))
+    for folder in CONF.iterdir()
+    if folder.is_dir() and folder.name != "hydra"
+}
+# A key of every script's help that is the first thing a user sets, and where it stands.
+KEYS = {
+    "train": {
+        *("dataset", "dataset.root", "dataset.mirror", "model.channels", "model.num_steps"),
+        *("optimizer.lr", "trainer.max_epochs", "trainer.limit_train_batches", "seed"),
+        *("protocol", "refit", "checkpoint", "hydra.run.dir", "batch_size"),
+    },
+    "evaluate": {"checkpoint", "split", "baselines", "hydra.run.dir", "dataset.root", "ties"},
+    "recommend": {"checkpoint", "items", "k"},
+    "prepare": {"dataset", "dataset.root", "dataset.mirror"},
+}
+
+
+@pytest.fixture(scope="module", params=SCRIPTS)
+def script(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def help_text(script):
+    result = run(SCRIPTS[script].main, f"srgnn-{script}", "--help")
+    assert result.status == 0 and result.err == ""
+    return result.out
+
+
+def composed(name, overrides):
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose(name, overrides, return_hydra_config=True)
+
+
+def examples(name, text):
+    """The command lines shown, each as its arguments."""
+    lines = [line.strip() for line in text.splitlines() if line.startswith(f"  srgnn-{name}")]
+    return [shlex.split(re.split(r"\s{4,}", line)[0])[1:] for line in lines]
+
+
+def test_it_says_what_the_script_does(script, help_text):
+    assert help_text.startswith(f"srgnn-{script}: ")
+    assert "${" not in help_text and "$CONFIG" not in help_text, "a template is left unfilled"
+
+
+def test_three_examples_that_work(script, help_text):
+    shown = examples(script, help_text)
+    assert len(shown) >= 3
+    for arguments in shown:
+        overrides = [argument for argument in arguments if argument != "-m"]
+        if "-m" in arguments:
+            overrides = [override.split(",")[0] for override in overrides]
+        config = composed(script, overrides)
+        check(config)
+
+
+def test_the_keys_that_matter(script, help_text):
+    for key in KEYS[script]:
+        assert f"{key}=" in help_text, key
+    named = set(re.findall(r"(?<![\w-])([a-z_]+(?:\.[a-z_]+)*)=", help_text)) - {"key", "group"}
+    config = OmegaConf.to_container(composed(script, []))
+    for key in named - GROUPS.keys():
+        node = config
+        for name in key.split("."):
+            assert name in node, f"{key} is no key"
+            node = node[name]
+
+
+def test_the_groups(script, help_text):
+    """Every group that can be chosen, with its options, and none that cannot."""
+    defaults = OmegaConf.load(CONF / f"{script}.yaml").defaults
+    chosen = {key for entry in defaults if OmegaConf.is_dict(entry) for key in entry}
+    chosen = {key.removeprefix("optional ") for key in chosen if not key.startswith("override")}
+    listed = {}
+    for line in help_text.splitlines():
+        group, _, options = line.partition(": ")
+        if group in GROUPS and options.split(", ") == GROUPS[group]:
+            listed[group] = options
+    assert listed.keys() == chosen & GROUPS.keys()
+
+
+@pytest.mark.parametrize(
+    "choice", [f"{group}={option}" for group in GROUPS for option in GROUPS[group]]
+)
+def test_every_choice_of_every_group_composes(choice):
+    config = composed("train", [choice])
+    check(config)
+    group, option = choice.split("=")
+    assert config.hydra.runtime.choices[group] == option
+    for key in ("dataset", "model", "logger"):
+        assert group != key or config[key].name == option
+    text = OmegaConf.to_yaml(OmegaConf.masked_copy(config, [k for k in config if k != "hydra"]))
+    assert "???" not in text
+
+
+@pytest.mark.parametrize("option", GROUPS["dataset"])
+def test_every_dataset_can_be_prepared(option):
+    assert composed("prepare", [f"dataset={option}"]).dataset.name == option
+
+
+@pytest.mark.parametrize("option", GROUPS["experiment"])
+def test_an_experiment_on_a_benchmark(option):
+    """What an experiment says, it says on every dataset; the command line has the last word."""
+    for dataset in GROUPS["dataset"]:
+        config = composed("train", [f"dataset={dataset}", f"experiment={option}"])
+        check(config)
+        assert config.optimizer.lr == 1e-3 and config.trainer.max_epochs == 30
+        assert config.model.init == option
+    config = composed("train", [f"experiment={option}", "optimizer.lr=0.5", "model.init=paper"])
+    assert config.optimizer.lr == 0.5 and config.model.init == "paper"
+
+
+def test_a_recipe_suits_its_dataset_alone():
+    for option in GROUPS["recipe"]:
+        assert option in GROUPS["dataset"]
+    stored = OmegaConf.load(CONF / "train.yaml")
+    other = composed("train", ["dataset=diginetica"])
+    assert other.patience == stored.patience
+    assert other.optimizer == OmegaConf.load(CONF / "optimizer" / "adam.yaml")
