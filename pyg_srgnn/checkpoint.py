@@ -24,6 +24,8 @@ class Checkpoint:
         vocabulary: The catalogue's raw ids.
         clicks: Clicks of each item in training, int64 [V].
         dataset: Name and arguments of the dataset that it was trained on.
+        split: The split that it was trained on.
+        protocol: ``"honest"``, or ``"literature"``: chosen on the test set.
         path: The file.
     """
 
@@ -31,6 +33,8 @@ class Checkpoint:
     vocabulary: Vocabulary
     clicks: Tensor
     dataset: dict[str, Any]
+    split: str
+    protocol: str
     path: Path
 
     @classmethod
@@ -61,7 +65,8 @@ class Checkpoint:
                     f"a model of {model.num_items} items, {len(vocabulary)} ids and "
                     f"{clicks.numel()} counts do not belong together"
                 )
-            return cls(model.eval(), vocabulary, clicks, dataset, file)
+            split, protocol = str(stored["split"]), str(stored["protocol"])
+            return cls(model.eval(), vocabulary, clicks, dataset, split, protocol, file)
         except Exception as error:  # whatever a file of another kind may lead to
             reason = str(error).strip().split("\n")[0]
             if isinstance(error, pickle.UnpicklingError):  # torch's text tells how to run the code
@@ -73,10 +78,22 @@ class Checkpoint:
 
 
 def describe_training(
-    model: dict[str, Any], vocabulary: Vocabulary, clicks: Tensor, dataset: dict[str, Any]
+    model: dict[str, Any],
+    vocabulary: Vocabulary,
+    clicks: Tensor,
+    dataset: dict[str, Any],
+    split: str,
+    protocol: str,
 ) -> dict[str, Any]:
     """What a checkpoint must hold beside the weights for :meth:`Checkpoint.load`."""
-    return {"model": model, "vocabulary": vocabulary.ids, "clicks": clicks, "dataset": dataset}
+    return {
+        "model": model,
+        "vocabulary": vocabulary.ids,
+        "clicks": clicks,
+        "dataset": dataset,
+        "split": split,
+        "protocol": protocol,
+    }
 
 
 def find_checkpoint(path: str | Path) -> Path:

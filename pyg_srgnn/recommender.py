@@ -69,11 +69,14 @@ class Recommender:
         known = [[i for i in session if i >= 0] for session in indices]
         self._warn(sessions, indices, known)
         rows = [row for row, session in enumerate(known) if session]
-        found = [self._popular(k)] * len(sessions)
+        fallback = self._popular(k) if len(rows) < len(sessions) else []
+        found = [fallback] * len(sessions)
+        device = self.model.embedding.weight.device
         for start in range(0, len(rows), _ROWS_AT_ONCE):
             chunk = rows[start : start + _ROWS_AT_ONCE]
             clicks = torch.tensor([i for row in chunk for i in known[row]])
             graphs = session_graphs(clicks, torch.tensor([len(known[row]) for row in chunk]))
+            graphs = graphs.to(device)
             with torch.inference_mode():
                 values, items = self.model.topk(graphs, k)
             for row, best, scores in zip(chunk, items.tolist(), values.tolist(), strict=True):

@@ -6,6 +6,7 @@ import math
 import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import pytest
 import torch
@@ -36,7 +37,7 @@ def followers_of(sessions: Sequence[Sequence[int]]) -> dict[int, Counter[int]]:
     """For each item, how often each other one was clicked right after it."""
     followers: dict[int, Counter[int]] = {}
     for session in sessions:
-        for item, after in zip(session, session[1:], strict=False):
+        for item, after in pairwise(session):
             followers.setdefault(item, Counter())[after] += 1
     return followers
 
@@ -105,11 +106,8 @@ def orders(scores: torch.Tensor) -> list[list[int]]:
 
 
 def test_names():
-    assert BASELINES == {
-        "popularity": Popularity,
-        "session_popularity": SessionPopularity,
-        "markov": Markov,
-    }
+    kinds = {"popularity": Popularity, "session_popularity": SessionPopularity, "markov": Markov}
+    assert kinds == BASELINES
 
 
 def test_order_of_all_items_equals_plain_loops(kind, baseline):

@@ -32,7 +32,8 @@ def entries(ids, seed=0, **changed):
     settings = {"name": "srgnn", "num_items": len(ids), "channels": 6}
     model = randomise(build_model(settings), seed, scale=0.2)  # scores around 1
     weights = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
-    training = describe_training(settings, Vocabulary(ids), CLICKS, {"name": "synthetic"})
+    dataset = {"name": "synthetic"}
+    training = describe_training(settings, Vocabulary(ids), CLICKS, dataset, "train", "honest")
     return {"epoch": 1, "state_dict": weights, **training, **changed}
 
 
@@ -224,6 +225,7 @@ def test_what_a_checkpoint_holds(file, ids):
     assert checkpoint.vocabulary == Vocabulary(ids)
     assert torch.equal(checkpoint.clicks, CLICKS)
     assert checkpoint.dataset == {"name": "synthetic"}
+    assert (checkpoint.split, checkpoint.protocol) == ("train", "honest")
     assert checkpoint.path == file
     assert not checkpoint.model.training
 

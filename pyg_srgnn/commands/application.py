@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from pyg_srgnn.datasets.download import DownloadError
@@ -42,7 +44,9 @@ def application(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Cal
             try:
                 return function(config)
             except (ValueError, FileNotFoundError, DownloadError, FloatingPointError) as error:
-                if os.environ.get("HYDRA_FULL_ERROR") == "1":
+                # A sweep must see the error itself, to count the job as failed and go on.
+                sweep = HydraConfig.get().mode == RunMode.MULTIRUN
+                if sweep or os.environ.get("HYDRA_FULL_ERROR") == "1":
                     raise
                 log.error("%s: %s", Path(sys.argv[0]).name, error)
                 raise SystemExit(1) from error

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -23,8 +24,9 @@ def _whole(least: int) -> Rule:
     return (lambda v: type(v) is int and v >= least, f"a whole number >= {least}")
 
 
-def _one_of(*allowed: str) -> Rule:
-    return (lambda v: v in allowed, "one of " + ", ".join(allowed))
+def _one_of(*allowed: str | bool) -> Rule:
+    names = ", ".join(str(a).lower() if isinstance(a, bool) else a for a in allowed)
+    return (lambda v: isinstance(v, str | bool) and v in allowed, f"one of {names}")
 
 
 def _optional(rule: Rule) -> Rule:
@@ -59,6 +61,7 @@ RULES: dict[str, Rule] = {
     "model.reset_after": _FLAG,
     "model.readout": _one_of(*MODES),
     "model.readout_bias": _FLAG,
+    "model.binary_edges": _FLAG,
     "model.loss": _one_of(*LOSSES),
     "model.init": _one_of(*INITS),
     "optimizer.lr": _number(lambda v: 0 < v < float("inf"), "a number > 0"),
@@ -72,6 +75,34 @@ RULES: dict[str, Rule] = {
         lambda v: v in (1, "1"),
         "1: training on several devices is not supported",
     ),
+    "trainer.val_check_interval": (
+        lambda v: v is None or v == 1.0,
+        "null: the epoch is chosen by a validation at its end",
+    ),
+    "trainer.overfit_batches": (
+        lambda v: v == 0,
+        "0: set trainer.limit_train_batches instead",
+    ),
+    "trainer.max_steps": (lambda v: type(v) is int and v >= -1, "a whole number >= 1, or -1: none"),
+    "trainer.min_epochs": _optional(_whole(1)),
+    "trainer.min_steps": _optional(_whole(1)),
+    "trainer.max_time": _optional(
+        (
+            lambda v: isinstance(v, str) and re.fullmatch(r"\d+:\d\d:\d\d:\d\d", v) is not None,
+            "a time as DD:HH:MM:SS",
+        )
+    ),
+    "trainer.accumulate_grad_batches": _whole(1),
+    "trainer.check_val_every_n_epoch": _whole(1),
+    "trainer.log_every_n_steps": _whole(0),
+    "trainer.gradient_clip_val": _optional(_number(lambda v: v > 0, "a number > 0")),
+    "trainer.profiler": _optional(_one_of("simple", "advanced", "pytorch", "xla")),
+    "trainer.deterministic": _optional(_one_of(True, False, "warn")),
+    "trainer.benchmark": _optional(_FLAG),
+    "trainer.inference_mode": _FLAG,
+    "trainer.detect_anomaly": _FLAG,
+    "trainer.enable_model_summary": _FLAG,
+    "trainer.enable_progress_bar": _FLAG,
     "trainer.num_nodes": (lambda v: v == 1, "1: training on several nodes is not supported"),
     "trainer.fast_dev_run": (
         lambda v: v is False,
@@ -99,26 +130,33 @@ RULES: dict[str, Rule] = {
     ),
     "split": _one_of("train", "valid", "trainval", "test"),
     "baselines": (
-        lambda v: isinstance(v, list) and set(v) <= set(BASELINES),
+        lambda v: isinstance(v, list) and all(name in list(BASELINES) for name in v),
         "a list of " + ", ".join(BASELINES),
     ),
 }
 
 
-def check(config: DictConfig) -> None:
+def check(config: DictConfig, may_be_null: Sequence[str] = ()) -> None:
     """Hold a configuration against :data:`RULES`.
+
+    Args:
+        config: What Hydra composed.
+        may_be_null: Keys that stand for something else when they are null. (default: none)
 
     Raises:
         ValueError: If values are not allowed; names each key, what was found and what is allowed.
     """
-    wrong = []
+    missing = sorted(OmegaConf.missing_keys(config))
+    wrong = [f"{key}: must be given; --help shows examples" for key in missing]
     for key, (allows, allowed) in RULES.items():
         found = OmegaConf.select(config, key, default=_ABSENT)
-        if found is _ABSENT:
+        if found is _ABSENT or (found is None and key in may_be_null):
             continue
         value = OmegaConf.to_container(found) if OmegaConf.is_config(found) else found
         if not allows(value):
             wrong.append(f"{key}={value!r}: expected {allowed}")
+    if config.get("protocol") == "literature" and config.get("refit"):
+        wrong.append("refit=true: protocol=literature trains on all training sessions already")
     if wrong:
         raise ValueError("the configuration cannot be used\n  " + "\n  ".join(wrong))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import lightning
+import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
@@ -17,13 +17,13 @@ from pyg_srgnn.data import SessionLoader
 from pyg_srgnn.data.files import written_aside
 from pyg_srgnn.datasets import open_dataset
 from pyg_srgnn.evaluation import evaluate
-from pyg_srgnn.reports import metrics_table
+from pyg_srgnn.reports import LITERATURE, metrics_table
 
 
 @application("evaluate")
 def main(config: DictConfig) -> float:
     """Evaluate a checkpoint; the HR@20 of the model."""
-    check(config)
+    check(config, may_be_null=("dataset.root", "dataset.mirror"))
     checkpoint = Checkpoint.load(config.checkpoint)
     settings = dict(checkpoint.dataset)
     settings |= {key: value for key, value in config.dataset.items() if value is not None}
@@ -33,15 +33,23 @@ def main(config: DictConfig) -> float:
             f"checkpoint={config.checkpoint}: it knows {len(checkpoint.vocabulary)} items, but "
             f"{part} holds others; it was trained on other data"
         )
-    lightning.seed_everything(0, verbose=False)
+    labels = []
+    if checkpoint.protocol == "literature":
+        labels.append(LITERATURE)
+    seen = {"train": {"train"}, "trainval": {"train", "valid"}}
+    if seen.get(config.split, {config.split}) & seen[checkpoint.split]:
+        labels.append(f"trained on split={checkpoint.split}: these sessions are no test of it")
     loader = SessionLoader(part, config.batch_size)
-    training = open_dataset(settings, "trainval" if config.split == "test" else "train")
+    training = open_dataset(settings, checkpoint.split)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
     scorers = {"model": checkpoint.model} | {
         name: BASELINES[name].fit(training.sessions, training.num_items)
         for name in config.baselines
     }
     rows = {
-        name: evaluate(scorer, loader, part.num_items, config.ties, description=name)
+        name: evaluate(
+            scorer.to(device), loader, part.num_items, config.ties, device, description=name
+        )
         for name, scorer in scorers.items()
     }
     result = {
@@ -49,6 +57,8 @@ def main(config: DictConfig) -> float:
         "split": config.split,
         "samples": len(part),
         "ties": config.ties,
+        "protocol": checkpoint.protocol,
+        "labels": labels,
         "checkpoint": str(checkpoint.path),
         "metrics": rows,
     }
@@ -56,7 +66,7 @@ def main(config: DictConfig) -> float:
     with written_aside(path) as aside:
         aside.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     title = f"{settings['name']}, {config.split}, {len(part):,} samples, percent"
-    log.info("%s\nFile: %s", metrics_table(title, rows), path)
+    log.info("%s\nFile: %s", "\n".join([metrics_table(title, rows), *labels]), path)
     return rows["model"]["hr@20"]
 
 

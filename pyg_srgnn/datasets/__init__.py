@@ -1,6 +1,7 @@
 """Datasets of sessions, one a file: where each comes from and how it is split."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from pyg_srgnn.datasets.base import SPLITS, SessionDataset
@@ -18,11 +19,11 @@ __all__ = [
     "open_dataset",
 ]
 
-DATASETS: dict[str, type[SessionDataset]] = {
+DATASETS: dict[str, Callable[..., SessionDataset]] = {
     "synthetic": Synthetic,
     "diginetica": Diginetica,
-    "yoochoose1_64": Yoochoose,
-    "yoochoose1_4": Yoochoose,
+    "yoochoose1_64": partial(Yoochoose, fraction=64),
+    "yoochoose1_4": partial(Yoochoose, fraction=4),
 }
 
 

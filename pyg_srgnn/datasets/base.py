@@ -75,16 +75,19 @@ class SessionDataset(Dataset):
                 f"they are made again",
                 stacklevel=2,
             )
-            shutil.rmtree(self.processed_dir)
-            self._download()
-            self._process()
+            self.download()
+            with self._lock():
+                self.process()
             training, test = self._load()
         if split == "test":
             self.sessions = test
         elif split == "trainval":
             self.sessions = training
         else:
-            parts = training.split_last(valid)
+            try:
+                parts = training.split_last(valid)
+            except ValueError as error:
+                raise ValueError(f"{type(self).__name__}: valid={valid!r}: {error}") from error
             self.sessions = parts[0] if split == "train" else parts[1]
 
     def parameters(self) -> dict[str, Any]:
@@ -145,7 +148,7 @@ class SessionDataset(Dataset):
         vocabulary.save(aside / self.processed_file_names[1])
         for file in aside.iterdir():
             flush(file)
-        shutil.rmtree(folder, ignore_errors=True)  # there only if somebody removed files from it
+        shutil.rmtree(folder, ignore_errors=True)  # there only if it was found damaged
         aside.rename(folder)
 
     def _load(self) -> tuple[Sessions, Sessions]:
@@ -163,11 +166,14 @@ class SessionDataset(Dataset):
     def _process(self) -> None:
         if self._processed():
             return
-        folder = Path(self.processed_dir)
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder.with_name(folder.name + ".lock")):
+        with self._lock():
             if not self._processed():
                 self.process()
+
+    def _lock(self) -> FileLock:
+        folder = Path(self.processed_dir)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        return FileLock(folder.with_name(folder.name + ".lock"))
 
     def _processed(self) -> bool:
         return all(Path(path).is_file() for path in self.processed_paths)
@@ -201,7 +207,7 @@ class SessionDataset(Dataset):
             )
         number = torch.where(number < 0, number + len(self), number)
         if self._indices is not None:
-            number = torch.as_tensor(self._indices, dtype=torch.long)[number]
+            number = torch.tensor([self._indices[i] for i in number.tolist()], dtype=torch.long)
         session, cut = self.sessions.samples(number)
         start = self.sessions.offsets[session]
         # Clicks start … start + cut - 1 of every sample, one sample after another.

@@ -64,8 +64,8 @@ class _CatalogueLoss(torch.autograd.Function):
         sessions, items = sessions.to(dtype), items.to(dtype)
         scores = sessions @ items.T
         turn_into_gradient_ = _binary_gradient_ if binary else _cross_entropy_gradient_
-        # A few rows at a time stay in the processor's cache, and so do their temporaries.
-        rows = max(1, _BLOCK // items.size(0))
+        # On a CPU, a few rows at a time stay in its cache, and so do their temporaries.
+        rows = max(1, _BLOCK // items.size(0)) if scores.is_cpu else max(1, target.numel())
         losses = []
         for block, of_block in zip(
             torch.split(scores, rows), torch.split(target, rows), strict=True

@@ -32,6 +32,8 @@ class SRGNN(nn.Module):
         readout: ``"hybrid"``, ``"local"``, ``"average"`` or ``"attention"``. (default:
             ``"hybrid"``)
         readout_bias: Bias of the hybrid readout, as in the authors' code. (default: False)
+        binary_edges: Whether a repeated edge counts once, as in the authors' code, instead of as
+            often as it was clicked. (default: False)
         loss: ``"cross_entropy"``, or ``"binary"``, the form that the paper prints. (default:
             ``"cross_entropy"``)
         init: How every parameter is drawn: ``"authors"`` U(-1/√d, 1/√d), ``"paper"`` N(0, 0.1²),
@@ -49,6 +51,7 @@ class SRGNN(nn.Module):
         reset_after: bool = False,
         readout: str = "hybrid",
         readout_bias: bool = False,
+        binary_edges: bool = False,
         loss: str = "cross_entropy",
         init: str = "authors",
     ) -> None:
@@ -62,6 +65,7 @@ class SRGNN(nn.Module):
                 )
         self.init = init
         self.loss_name = loss
+        self.binary_edges = binary_edges
         self.conv = SRGNNConv(channels, num_steps, reset_after)
         self.embedding = nn.Embedding(num_items, channels)
         self.readout = SessionReadout(channels, readout, readout_bias)
@@ -89,7 +93,9 @@ class SRGNN(nn.Module):
         # The scores give every row of the table a gradient; a sparse one of the few rows read here
         # is added to that dense one in place, where a second table of zeros would cost as much.
         embedded = F.embedding(data.x, self.embedding.weight, sparse=True)
-        h = self.conv(embedded, data.edge_index, data.edge_weight, data.edge_weight_in)
+        # A session graph has each edge once: weights left out are those of the binary rule.
+        weights = () if self.binary_edges else (data.edge_weight, data.edge_weight_in)
+        h = self.conv(embedded, data.edge_index, *weights)
         s_h: Tensor = self.readout(h, data.alias_index, batch, size)
         return s_h
 
@@ -135,7 +141,7 @@ class SRGNN(nn.Module):
                 f"not a checkpoint of the authors' SR-GNN: missing {missing}, unknown {unknown}"
             )
         rows, channels = given["embedding.weight"].shape
-        model = cls(rows - 1, channels, num_steps, reset_after=True, readout_bias=True)
+        model = cls(rows - 1, channels, num_steps, True, readout_bias=True, binary_edges=True)
 
         # Chunks are reset, update, candidate; σ(-v) = 1 - σ(v) turns the update gate.
         turn = torch.ones_like(given["gnn.w_hh"][:, :1])

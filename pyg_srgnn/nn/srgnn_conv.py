@@ -154,5 +154,7 @@ class SRGNNConv(MessagePassing):
 
 def _by_degree(end: Tensor, x: Tensor) -> Tensor:
     """One over the number of edges that share this end."""
-    degree: Tensor = scatter(torch.ones_like(end, dtype=x.dtype), end, dim_size=x.size(0))
+    # Half precision could not count beyond some hundreds of edges.
+    ones = torch.ones_like(end, dtype=torch.promote_types(x.dtype, torch.float32))
+    degree: Tensor = scatter(ones, end, dim_size=x.size(0))
     return 1 / degree[end]

@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 class SafeCheckpointIO(TorchCheckpointIO):
-    """Reads checkpoints as tensors and plain values; one that holds code is refused."""
+    """Checkpoints that are whole or not there, and that hold tensors and plain values only."""
 
     def load_checkpoint(
         self, path: Any, map_location: Any = "cpu", weights_only: bool | None = True
@@ -41,6 +41,13 @@ class SafeCheckpointIO(TorchCheckpointIO):
         except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
             raise ValueError(f"{path} is not a checkpoint that srgnn-train wrote") from error
         return checkpoint
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
+    ) -> None:
+        """Write a checkpoint beside its place, and rename it there once it is on the disk."""
+        with written_aside(path) as aside:
+            torch.save(checkpoint, aside)
 
 
 class MovableCheckpoint(ModelCheckpoint):
@@ -110,6 +117,8 @@ class EpochLog(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write and print the row."""
+        if "loss_epoch" not in trainer.callback_metrics:
+            return  # cut short by max_steps or max_time: no whole epoch
         loss = float(trainer.callback_metrics["loss_epoch"])
         if loss != loss:
             raise FloatingPointError(
@@ -125,11 +134,7 @@ class EpochLog(Callback):
         }
         row |= self._validated
         self.rows.append(row)
-        columns = list(dict.fromkeys(key for row in self.rows for key in row))
-        with written_aside(self.path) as aside, aside.open("w", newline="") as file:
-            writer = csv.DictWriter(file, columns, restval="")
-            writer.writeheader()
-            writer.writerows(self.rows)
+        self.write()
         shown = [
             f"{key} {100 * row[key]:.2f}" for key in row if key.endswith(("/hr@20", "/mrr@20"))
         ]
@@ -141,6 +146,14 @@ class EpochLog(Callback):
             f"{row['samples_per_second']:,.0f}",
             row["train_seconds"],
         )
+
+    def write(self) -> None:
+        """Write the CSV file anew."""
+        columns = list(dict.fromkeys(key for row in self.rows for key in row))
+        with written_aside(self.path) as aside, aside.open("w", newline="") as file:
+            writer = csv.DictWriter(file, columns, restval="")
+            writer.writeheader()
+            writer.writerows(self.rows)
 
     def state_dict(self) -> dict[str, Any]:
         """The rows so far, for the checkpoint."""

@@ -69,7 +69,10 @@ class SessionModule(lightning.LightningModule):
     def configure_optimizers(self) -> Any:
         """Adam in one kernel, with the authors' step schedule."""
         optimizer = torch.optim.Adam(
-            self.parameters(), lr=self.lr, weight_decay=self.weight_decay, fused=True
+            self.parameters(),
+            lr=self.lr,
+            weight_decay=self.weight_decay,
+            fused=self.trainer.gradient_clip_val is None,  # Lightning cannot clip a fused step
         )
         schedule = torch.optim.lr_scheduler.StepLR(optimizer, self.lr_step, self.lr_gamma)
         return {"optimizer": optimizer, "lr_scheduler": schedule}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import platform
-import shutil
 import warnings
 from importlib.metadata import version
 from pathlib import Path
@@ -14,7 +13,8 @@ from typing import Any
 import lightning
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 from omegaconf import DictConfig, OmegaConf
 
 from pyg_srgnn.baselines import BASELINES
@@ -32,6 +32,7 @@ from pyg_srgnn.training.callbacks import (
     ResumableEarlyStopping,
     SafeCheckpointIO,
 )
+from pyg_srgnn.training.directory import claim, start_from
 from pyg_srgnn.training.module import SessionModule
 
 log = logging.getLogger(__name__)
@@ -66,11 +67,11 @@ def train(config: DictConfig, run_dir: str | Path) -> dict[str, Any]:
         ValueError: If the directory holds a run with another configuration.
     """
     run_dir = Path(run_dir)
-    if done := _claim(run_dir, config):
+    if done := claim(run_dir, config):
         log.info("%s holds this run already, finished:\n%s", run_dir, run_summary(done))
         return done
     if config.checkpoint is not None:
-        _start_from(Path(config.checkpoint), run_dir)
+        start_from(Path(config.checkpoint), run_dir, config)
     for said in _NOTHING_TO_DO:
         warnings.filterwarnings("ignore", message=f".*{said}", module="lightning")
     # Cores and devices are Lightning's own report; one line an epoch is ours.
@@ -149,7 +150,9 @@ class _Run:
             **config.optimizer,
             ties=config.ties,
             part=part,
-            extra=describe_training(settings, training.vocabulary, counts, dataset),
+            extra=describe_training(
+                settings, training.vocabulary, counts, dataset, training.split, config.protocol
+            ),
         )
         epoch_log = EpochLog(self.run_dir / ("refit.csv" if part == "refit" else "epochs.csv"))
         last = MovableCheckpoint(
@@ -158,7 +161,9 @@ class _Run:
             save_on_train_epoch_end=True,
             enable_version_counter=False,
         )
-        callbacks = [epoch_log, ProgressBar(epoch_log), last]
+        callbacks: list[Callback] = [epoch_log]
+        if config.trainer.enable_progress_bar:
+            callbacks.append(ProgressBar(epoch_log))
         if watched is not None:
             monitor = f"{part}/{config.monitor}"
             best = MovableCheckpoint(
@@ -170,14 +175,19 @@ class _Run:
             )
             stopping = ResumableEarlyStopping(monitor, patience=config.patience, mode="max")
             callbacks += [stopping, best]
+        callbacks.append(last)  # behind the others, for it keeps their state
         options = dict(OmegaConf.to_container(config.trainer, resolve=True))  # type: ignore[arg-type]
         if epochs is not None:
             options["max_epochs"] = epochs
+        if options["accelerator"] == "auto" and not torch.cuda.is_available():
+            options["accelerator"] = "cpu"  # Apple's GPU has no float64, which the metrics need
+        # The refit repeats epochs that the logger has seen; its own CSV is enough.
+        logger = False if part == "refit" else _logger(config, self.run_dir)
         try:
             trainer = lightning.Trainer(
                 **options,
                 default_root_dir=self.run_dir,
-                logger=_logger(config, self.run_dir),
+                logger=logger,
                 callbacks=callbacks,
                 plugins=[SafeCheckpointIO()],
             )
@@ -188,14 +198,21 @@ class _Run:
         if resumed.is_file():
             log.info("going on from %s", resumed)
         loader = self._loader(training, shuffle=True)
-        trainer.fit(
-            module,
-            loader,
-            None if watched is None else self._loader(watched),
-            ckpt_path=resumed if resumed.is_file() else None,
-        )
+        try:
+            trainer.fit(
+                module,
+                loader,
+                None if watched is None else self._loader(watched),
+                ckpt_path=resumed if resumed.is_file() else None,
+            )
+        except MisconfigurationException as error:
+            raise ValueError(f"a value under trainer.* cannot be used: {error}") from error
+        finally:
+            if isinstance(logger, WandbLogger):
+                logger.experiment.finish()  # or the next job of a sweep would log into this one
         if trainer.interrupted:
             raise KeyboardInterrupt
+        epoch_log.write()  # also where there was nothing left to train
         return epoch_log.rows, sum(row["train_seconds"] for row in epoch_log.rows)
 
     def _loader(self, dataset: SessionDataset, shuffle: bool = False) -> SessionLoader:
@@ -276,62 +293,20 @@ def _part(row: dict[str, float], part: str) -> dict[str, float]:
     return {key.removeprefix(prefix): row[key] for key in row if key.startswith(prefix)}
 
 
-def _claim(run_dir: Path, config: DictConfig) -> dict[str, Any] | None:
-    """Write the configuration into the directory, or hold it against the one that is there.
-
-    Returns the metrics where the run is finished.
-    """
-    path = run_dir / "config.yaml"
-    ours = OmegaConf.to_container(config, resolve=True)
-    if path.is_file():
-        theirs = OmegaConf.to_container(OmegaConf.load(path))
-        finished = (run_dir / "metrics.json").is_file()
-        free = set() if finished else {"trainer.max_epochs", "checkpoint"}
-        found, wanted = _flat(theirs), _flat(ours)
-        for key in sorted((found.keys() | wanted.keys()) - free):
-            if found.get(key) != wanted.get(key):
-                raise ValueError(
-                    f"{run_dir} holds another run: there {key}={found.get(key)}, here "
-                    f"{key}={wanted.get(key)}; choose another hydra.run.dir, or remove that one"
-                )
-        if finished:
-            done: dict[str, Any] = json.loads((run_dir / "metrics.json").read_text())
-            return done
-    with written_aside(path) as aside:
-        aside.write_text(OmegaConf.to_yaml(OmegaConf.create(ours)), encoding="utf-8")
-    return None
-
-
-def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
-    if isinstance(value, dict) and value:
-        parts = [_flat(v, f"{prefix}.{k}" if prefix else str(k)) for k, v in value.items()]
-        return {key: v for part in parts for key, v in part.items()}
-    return {prefix: value}
-
-
-def _start_from(checkpoint: Path, run_dir: Path) -> None:
-    """Take the checkpoints of another run over, to go on from its last epoch."""
-    folder = checkpoint / "checkpoints" if checkpoint.is_dir() else checkpoint.parent
-    last = folder / "last.ckpt" if checkpoint.is_dir() else checkpoint
-    if not last.is_file():
-        raise ValueError(f"checkpoint={checkpoint}: there is no file {last}")
-    for source, name in ((folder / "best.ckpt", "best.ckpt"), (last, "last.ckpt")):
-        target = run_dir / "checkpoints" / name
-        if source.is_file() and not target.is_file():
-            with written_aside(target) as aside:
-                shutil.copyfile(source, aside)
-
-
-def _logger(config: DictConfig, run_dir: Path) -> Any:
+def _logger(config: DictConfig, run_dir: Path) -> Logger | bool:
     """The logger asked for; the CSV of every epoch is written with or without one."""
     options = dict(config.logger)
     name = options.pop("name")
     if name == "csv":
         return False
     try:
+        logger: Logger
         if name == "tensorboard":
-            return TensorBoardLogger(run_dir, name="tensorboard", version="", **options)
-        return WandbLogger(save_dir=run_dir, **options)
+            logger = TensorBoardLogger(run_dir, name="tensorboard", version="", **options)
+        else:
+            logger = WandbLogger(save_dir=run_dir, **options)
+        logger.log_hyperparams(dict(OmegaConf.to_container(config, resolve=True)))  # type: ignore[arg-type]
+        return logger
     except ModuleNotFoundError as error:
         raise ValueError(
             f"logger={name} needs a package that is not installed; "

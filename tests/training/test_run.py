@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 
 from pyg_srgnn.checkpoint import Checkpoint
 from pyg_srgnn.data import SessionLoader
@@ -106,7 +107,7 @@ def test_a_finished_run_is_not_run_again(
 def test_another_configuration_does_not_enter_the_directory(
     root: Path, four_epochs: tuple[Path, Any]
 ) -> None:
-    with pytest.raises(ValueError, match=r"there model\.channels=8, here model\.channels=9"):
+    with pytest.raises(ValueError, match=r"model\.channels: there 8, here 9"):
         train(tiny_config(root, "trainer.max_epochs=4", "model.channels=9"), four_epochs[0])
 
 
@@ -222,6 +223,45 @@ def test_a_checkpoint_to_go_on_from_must_exist(root: Path, tmp_path: Path) -> No
         train(tiny_config(root, f"checkpoint={tmp_path / 'nowhere'}"), tmp_path / "run")
 
 
+def test_the_last_checkpoint_knows_the_best_of_its_own_epoch(
+    four_epochs: tuple[Path, Any],
+) -> None:
+    """Else a later epoch, worse than it but better than the one before, would replace it."""
+    run_dir = four_epochs[0]
+    last = torch.load(run_dir / "checkpoints" / "last.ckpt", weights_only=True)
+    (best,) = [
+        state
+        for key, state in last["callbacks"].items()
+        if "valid/hr@20" in key and "best_model_score" in state
+    ]
+    rows = [float(row["valid/hr@20"]) for row in rows_of(run_dir / "epochs.csv")]
+    assert float(best["best_model_score"]) == pytest.approx(max(rows), abs=1e-7)
+    assert max(rows) == rows[-1], "the case needs its best epoch at the end"
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("optimizer.lr=0.5", "optimizer.lr: there 0.003, here 0.5"),
+        ("dataset.valid=0.5", "dataset.valid: there 0.1, here 0.5"),
+        ("protocol=literature", "protocol: there honest, here literature"),
+    ],
+)
+def test_a_run_does_not_go_on_with_other_settings(
+    root: Path, tmp_path: Path, four_epochs: tuple[Path, Any], override: str, told: str
+) -> None:
+    config = tiny_config(root, "trainer.max_epochs=5", f"checkpoint={four_epochs[0]}", override)
+    with pytest.raises(ValueError, match=told):
+        train(config, tmp_path)
+
+
+def test_a_refitted_model_does_not_go_on(root: Path, tmp_path: Path) -> None:
+    train(tiny_config(root, "trainer.max_epochs=1", "refit=true"), tmp_path / "run")
+    refit = tmp_path / "run" / "checkpoints" / "refit.ckpt"
+    with pytest.raises(ValueError, match="has seen the validation sessions"):
+        train(tiny_config(root, f"checkpoint={refit}"), tmp_path / "next")
+
+
 class _Payload:
     def __init__(self, sentinel: Path) -> None:
         self.sentinel = sentinel
@@ -231,10 +271,13 @@ class _Payload:
 
 
 def test_trap_plain_pickle_load_of_a_checkpoint_to_go_on_from(root: Path, tmp_path: Path) -> None:
-    sentinel, evil = tmp_path / "executed", tmp_path / "evil.ckpt"
+    sentinel, evil = tmp_path / "executed", tmp_path / "checkpoints" / "evil.ckpt"
+    evil.parent.mkdir()
     torch.save({"state_dict": _Payload(sentinel)}, evil, pickle_module=pickle)
+    config = tiny_config(root, f"checkpoint={evil}")
+    (tmp_path / "config.yaml").write_text(OmegaConf.to_yaml(config, resolve=True))
     with pytest.raises(ValueError, match="is not a checkpoint that srgnn-train wrote"):
-        train(tiny_config(root, f"checkpoint={evil}"), tmp_path / "run")
+        train(config, tmp_path / "run")
     assert not sentinel.exists()
 
 

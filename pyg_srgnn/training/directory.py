@@ -1,0 +1,103 @@
+"""A run's directory: whose it is, and which run it goes on from."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from pyg_srgnn.data.files import written_aside
+
+# What may differ when a run goes on: how long, where, and what cannot change a number.
+_MAY_DIFFER = {
+    "checkpoint",
+    "dataset.root",
+    "dataset.mirror",
+    "num_workers",
+    "trainer.max_epochs",
+    "trainer.accelerator",
+    "trainer.enable_progress_bar",
+    "trainer.log_every_n_steps",
+}
+
+
+def claim(run_dir: Path, config: DictConfig) -> dict[str, Any] | None:
+    """Write the configuration into the directory, or hold it against the one that is there.
+
+    Returns:
+        The metrics where the run is finished.
+
+    Raises:
+        ValueError: If the directory holds a run with another configuration.
+    """
+    path, metrics = run_dir / "config.yaml", run_dir / "metrics.json"
+    if path.is_file():
+        _compare(
+            path, config, _MAY_DIFFER - ({"trainer.max_epochs"} if metrics.is_file() else set())
+        )
+        if metrics.is_file():
+            done: dict[str, Any] = json.loads(metrics.read_text(encoding="utf-8"))
+            return done
+    with written_aside(path) as aside:
+        aside.write_text(OmegaConf.to_yaml(config, resolve=True), encoding="utf-8")
+    return None
+
+
+def start_from(checkpoint: Path, run_dir: Path, config: DictConfig) -> None:
+    """Take the checkpoints of another run over, to go on from its last epoch.
+
+    Args:
+        checkpoint: The other run's directory, or the checkpoint of an epoch in it.
+        run_dir: The directory of the run that goes on.
+        config: Its configuration.
+
+    Raises:
+        ValueError: If there is no such run, or its configuration is another one: a model would go
+            on with other settings than it was told, or on data that was to validate it.
+    """
+    folder = checkpoint / "checkpoints" if checkpoint.is_dir() else checkpoint.parent
+    last = folder / "last.ckpt" if checkpoint.is_dir() else checkpoint
+    if not last.is_file():
+        raise ValueError(f"checkpoint={checkpoint}: there is no file {last}")
+    if last.name == "refit.ckpt":
+        raise ValueError(
+            f"checkpoint={checkpoint}: a refitted model has seen the validation sessions; "
+            f"go on from last.ckpt"
+        )
+    if not (folder.parent / "config.yaml").is_file():
+        raise ValueError(
+            f"checkpoint={checkpoint}: there is no {folder.parent / 'config.yaml'}, so it "
+            f"cannot be told whether this run goes on with the same settings"
+        )
+    _compare(folder.parent / "config.yaml", config, _MAY_DIFFER)
+    for source, name in ((folder / "best.ckpt", "best.ckpt"), (last, "last.ckpt")):
+        target = run_dir / "checkpoints" / name
+        if source.is_file() and not target.is_file():
+            with written_aside(target) as aside:
+                shutil.copyfile(source, aside)
+
+
+def _compare(path: Path, config: DictConfig, may_differ: set[str]) -> None:
+    found = _flat(OmegaConf.to_container(OmegaConf.load(path), resolve=True))
+    wanted = _flat(OmegaConf.to_container(config, resolve=True))
+    differ = [
+        f"{key}: there {found.get(key)}, here {wanted.get(key)}"
+        for key in sorted((found.keys() | wanted.keys()) - may_differ)
+        if found.get(key) != wanted.get(key)
+    ]
+    if differ:
+        raise ValueError(
+            f"{path.parent} holds a run with another configuration\n  "
+            + "\n  ".join(differ)
+            + "\nSet the keys alike, or choose another directory (hydra.run.dir=DIR)"
+        )
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    if isinstance(value, dict) and value:
+        parts = [_flat(v, f"{prefix}.{k}" if prefix else str(k)) for k, v in value.items()]
+        return {key: v for part in parts for key, v in part.items()}
+    return {prefix: value}
