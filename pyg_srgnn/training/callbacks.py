@@ -38,7 +38,7 @@ class SafeCheckpointIO(TorchCheckpointIO):
         """
         try:
             checkpoint: dict[str, Any] = torch.load(path, map_location, weights_only=True)
-        except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
             raise ValueError(f"{path} is not a checkpoint that srgnn-train wrote") from error
         return checkpoint
 

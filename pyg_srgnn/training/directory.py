@@ -10,6 +10,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from pyg_srgnn.data.files import written_aside
+from pyg_srgnn.training.callbacks import SafeCheckpointIO
 
 # What may differ when a run goes on: how long, where, and what cannot change a number.
 _MAY_DIFFER = {
@@ -72,6 +73,7 @@ def start_from(checkpoint: Path, run_dir: Path, config: DictConfig) -> None:
             f"checkpoint={checkpoint}: there is no {folder.parent / 'config.yaml'}, so it "
             f"cannot be told whether this run goes on with the same settings"
         )
+    SafeCheckpointIO().load_checkpoint(last)  # a damaged file is not taken over
     _compare(folder.parent / "config.yaml", config, _MAY_DIFFER)
     for source, name in ((folder / "best.ckpt", "best.ckpt"), (last, "last.ckpt")):
         target = run_dir / "checkpoints" / name

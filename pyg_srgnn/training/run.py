@@ -173,7 +173,9 @@ class _Run:
                 mode="max",
                 enable_version_counter=False,
             )
-            stopping = ResumableEarlyStopping(monitor, patience=config.patience, mode="max")
+            stopping = ResumableEarlyStopping(
+                monitor, patience=config.patience, mode="max", strict=False
+            )
             callbacks += [stopping, best]
         callbacks.append(last)  # behind the others, for it keeps their state
         options = dict(OmegaConf.to_container(config.trainer, resolve=True))  # type: ignore[arg-type]

@@ -35,6 +35,8 @@ def run(main: Callable[[], Any], name: str, *arguments: str) -> Result:
     try:
         with (
             mock.patch.object(sys, "argv", [name, *arguments]),
+            # Hydra takes a coverage tracer for a debugger, to which it leaves every error.
+            mock.patch("hydra._internal.utils.is_under_debugger", return_value=False),
             contextlib.redirect_stdout(out),
             contextlib.redirect_stderr(err),
         ):
