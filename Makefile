@@ -1,5 +1,5 @@
 # make train: set everything up and train on the embedded dataset.
-# make test:  set everything up and run the tests.
+# make test:  set everything up and run the tests; ARGS="-k graph" runs some of them.
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
@@ -12,7 +12,7 @@ train: $(READY)
 	$(BIN)/srgnn-train $(ARGS)
 
 test: $(READY)
-	$(BIN)/python -m pytest --cov --cov-report=term --cov-fail-under=95 $(ARGS)
+	$(BIN)/python -m pytest $(or $(ARGS),--cov --cov-report=term --cov-fail-under=95)
 
 lint: $(READY)
 	$(BIN)/ruff check .

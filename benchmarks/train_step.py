@@ -7,7 +7,7 @@ weights: the batch, the loss, its gradients, Adam. An evaluated row is all from 
 metrics.
 
     python -m benchmarks.train_step                           # Synthetic, generated
-    python -m benchmarks.train_step --mirror ../shared/data   # Diginetica from a folder or URL
+    python -m benchmarks.train_step --mirror DIR   # Diginetica from a folder or URL
 """
 
 from __future__ import annotations

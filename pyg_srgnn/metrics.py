@@ -37,11 +37,12 @@ def ranks(scores: Tensor, target: Tensor, ties: str = "conservative") -> Tensor:
     of_target = scores.gather(1, target.unsqueeze(1))
     # Counting what is *behind* leaves a score that is no number ahead of the target; a target
     # without one is behind every k, even where k is the whole catalogue.
-    last = scores.size(1) - (scores < of_target).sum(1)
+    # (int32 sums of truth values are several times as fast as the default's int64.)
+    last = scores.size(1) - (scores < of_target).sum(1, dtype=torch.int32).long()
     last.masked_fill_(of_target.squeeze(1).isnan(), torch.iinfo(torch.int64).max)
     if ties == "conservative":
         return last
-    tied = (scores == of_target).sum(1) - 1
+    tied = (scores == of_target).sum(1, dtype=torch.int32).long() - 1
     if ties == "standard":
         return last - tied.clamp(min=0)
     return last - tied.clamp(min=0) / 2.0
@@ -115,7 +116,7 @@ class RankingMetrics(Metric):
             self.recommended[i, best[:, :k]] = True
         self.rows += target.numel()
         of_target = scores.gather(1, target.unsqueeze(1))
-        self.tied += ((scores == of_target).sum(1) > 1).sum()
+        self.tied += ((scores == of_target).sum(1, dtype=torch.int32) > 1).sum()
 
     def compute(self) -> dict[str, float]:
         """The means, as fractions from 0 to 1: ``hr@5`` … ``coverage@20``, ``tied``."""

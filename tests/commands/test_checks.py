@@ -122,7 +122,7 @@ BAD = {
     "trainer.accelerator=abacus": "cpu",
     "trainer.strategy=luck": "ddp",
     "trainer.precision=8": "bf16-mixed",
-    "trainer.gradient_clip_val=steep": "float",
+    "trainer.gradient_clip_val=steep": "a number",
     "trainer.gradient_clip_algorithm=shears": "norm",
     "trainer.profiler=sundial": "simple",
     "trainer.max_time=soon": "DD:HH:MM:SS",
@@ -154,8 +154,9 @@ def test_a_fraction_of_less_than_one_batch(config, tmp_path, limit):
     """Lightning knows only when it has seen the loaders; no parameter has changed by then."""
     bad = changed(config, f"trainer.{limit}=0.0001")
     check(bad)
-    with pytest.raises(ValueError, match=rf"{limit}.*0\.0001"):
+    with pytest.raises(ValueError, match="trainer") as error:
         train_run(bad, tmp_path)
+    assert limit in str(error.value) and "0.0001" in str(error.value)
 
 
 def test_all_bad_values_at_once(config):
@@ -216,6 +217,9 @@ def test_bad_values_of_recommend(override):
         check(changed(config, "checkpoint=run", "items=[1]", override))
 
 
+NULL = ("dataset.root", "dataset.mirror")  # what srgnn-evaluate takes from the checkpoint
+
+
 @pytest.mark.parametrize(
     "override",
     ["baselines=[knn]", "baselines=popularity", "baselines=[[1]]", "batch_size=0", "ties=x"],
@@ -223,13 +227,15 @@ def test_bad_values_of_recommend(override):
 def test_bad_values_of_evaluate(override):
     config = changed(OmegaConf.load(CONF / "evaluate.yaml"), "checkpoint=run")
     with pytest.raises(ValueError, match=override.split("=")[0]):
-        check(changed(config, override))
+        check(changed(config, override), NULL)
 
 
 def test_good_values_of_evaluate():
     config = changed(OmegaConf.load(CONF / "evaluate.yaml"), "checkpoint=run")
-    check(config)  # as it stands: null means as the model was trained
+    check(config, NULL)  # as it stands: null means as the model was trained
     check(changed(config, "baselines=[]", "dataset.root=/data", "dataset.mirror=/mirror"))
+    with pytest.raises(ValueError, match=r"dataset\.root"):
+        check(config)
 
 
 @pytest.mark.parametrize("key", ["foo", "model.foo", "trainer.foo", "dataset.foo", "optimizer.foo"])

@@ -54,7 +54,7 @@ def composed(name, overrides):
 def checked(config):
     """What the script gets of it, checked."""
     ours = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
-    check(ours)
+    check(ours, ("dataset.root", "dataset.mirror") if "split" in ours else ())
     return ours
 
 
