@@ -42,7 +42,12 @@ def evaluate(
 
     Returns:
         The metrics of :class:`pyg_srgnn.metrics.RankingMetrics`, as fractions from 0 to 1.
+
+    Raises:
+        ValueError: If there is no sample.
     """
+    if len(loader) == 0:
+        raise ValueError("there is no sample to evaluate")
     metrics = RankingMetrics(num_items, ties=ties).to(device)
     bar = tqdm(
         loader, desc=description, disable=None if description else True, delay=2, leave=False

@@ -45,11 +45,14 @@ class SessionPopularity(Popularity):
     def scores(self, data: Data) -> Tensor:
         """Clicks in the session plus a recency below 1, or the popularity below 1 [B, V]."""
         scores = super().scores(data).clone()
-        click = torch.arange(data.alias_index.numel(), device=data.x.device)
+        session, _ = clicks_of(data)
+        lengths = torch.bincount(session)
+        click = torch.arange(session.numel(), device=session.device)
+        position = click - (lengths.cumsum(0) - lengths)[session]
         clicks = torch.bincount(data.alias_index, minlength=data.x.numel())
-        last = torch.zeros_like(data.x).scatter_reduce_(0, data.alias_index, click, "amax")
-        session = torch.zeros_like(data.x) if data.batch is None else data.batch
-        scores[session, data.x] = clicks + last.to(scores.dtype) / click.numel()
+        last = torch.zeros_like(data.x).scatter_reduce_(0, data.alias_index, position, "amax")
+        of_node = torch.zeros_like(data.x) if data.batch is None else data.batch
+        scores[of_node, data.x] = clicks + last.to(scores.dtype) / lengths[of_node]
         return scores
 
 

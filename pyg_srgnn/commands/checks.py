@@ -83,7 +83,14 @@ RULES: dict[str, Rule] = {
         lambda v: v == 0,
         "0: set trainer.limit_train_batches instead",
     ),
-    "trainer.max_steps": (lambda v: type(v) is int and v >= -1, "a whole number >= 1, or -1: none"),
+    "trainer.max_steps": (
+        lambda v: type(v) is int and (v == -1 or v >= 1),
+        "a whole number >= 1, or -1: none",
+    ),
+    "trainer.num_sanity_val_steps": _whole(-1),
+    "trainer.sync_batchnorm": _FLAG,
+    "trainer.use_distributed_sampler": _FLAG,
+    "trainer.enable_autolog_hparams": _FLAG,
     "trainer.min_epochs": _optional(_whole(1)),
     "trainer.min_steps": _optional(_whole(1)),
     "trainer.max_time": _optional(

@@ -17,7 +17,7 @@ from pyg_srgnn.data import SessionLoader
 from pyg_srgnn.data.files import written_aside
 from pyg_srgnn.datasets import open_dataset
 from pyg_srgnn.evaluation import evaluate
-from pyg_srgnn.reports import LITERATURE, metrics_table
+from pyg_srgnn.reports import metrics_table
 
 
 @application("evaluate")
@@ -35,7 +35,7 @@ def main(config: DictConfig) -> float:
         )
     labels = []
     if checkpoint.protocol == "literature":
-        labels.append(LITERATURE)
+        labels.append("protocol=literature: the epoch was chosen on the test set")
     seen = {"train": {"train"}, "trainval": {"train", "valid"}}
     if seen.get(config.split, {config.split}) & seen[checkpoint.split]:
         labels.append(f"trained on split={checkpoint.split}: these sessions are no test of it")

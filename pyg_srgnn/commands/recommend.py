@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 
 from omegaconf import DictConfig
 
-from pyg_srgnn.commands.application import application, log
+from pyg_srgnn.commands.application import application
 from pyg_srgnn.commands.checks import check
 from pyg_srgnn.recommender import Recommender, UnknownItemWarning
 
@@ -24,7 +25,7 @@ def main(config: DictConfig) -> None:
         warnings.simplefilter("always", UnknownItemWarning)
         (best,) = recommender.recommend([items], config.k)
     for warning in caught:
-        log.warning("warning: %s", warning.message)
+        print(f"warning: {warning.message}", file=sys.stderr)
     width = max(len(str(item)) for item, _ in best)
     for rank, (item, score) in enumerate(best, 1):
         print(f"{rank:>4}  {item!s:>{width}}  {score:.4f}")

@@ -199,7 +199,10 @@ class SessionDataset(Dataset):
         """
         if self.transform is not None:
             return Batch.from_data_list([self[int(i)] for i in index])
-        number = torch.as_tensor(index, dtype=torch.long)
+        number = torch.as_tensor(index)
+        if number.dtype == torch.bool:  # a mask, as dataset[mask] takes it
+            number = number.nonzero().flatten()
+        number = number.long()
         if number.numel() and not -len(self) <= int(number.min()) <= int(number.max()) < len(self):
             raise IndexError(
                 f"{type(self).__name__}: sample numbers must lie in {-len(self)} … {len(self) - 1} "

@@ -1,6 +1,6 @@
 """From a run's files to what people look at."""
 
 from pyg_srgnn.reports.epochs import plot_epochs
-from pyg_srgnn.reports.table import LITERATURE, metrics_table, run_summary
+from pyg_srgnn.reports.table import metrics_table, run_summary
 
-__all__ = ["LITERATURE", "metrics_table", "plot_epochs", "run_summary"]
+__all__ = ["metrics_table", "plot_epochs", "run_summary"]

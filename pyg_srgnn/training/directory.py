@@ -73,7 +73,12 @@ def start_from(checkpoint: Path, run_dir: Path, config: DictConfig) -> None:
             f"checkpoint={checkpoint}: there is no {folder.parent / 'config.yaml'}, so it "
             f"cannot be told whether this run goes on with the same settings"
         )
-    SafeCheckpointIO().load_checkpoint(last)  # a damaged file is not taken over
+    trained = SafeCheckpointIO().load_checkpoint(last)["epoch"] + 1  # nor is a damaged file taken
+    if trained > config.trainer.max_epochs:
+        raise ValueError(
+            f"checkpoint={checkpoint}: it has trained {trained} epochs already; "
+            f"trainer.max_epochs={config.trainer.max_epochs} must not be less"
+        )
     _compare(folder.parent / "config.yaml", config, _MAY_DIFFER)
     for source, name in ((folder / "best.ckpt", "best.ckpt"), (last, "last.ckpt")):
         target = run_dir / "checkpoints" / name

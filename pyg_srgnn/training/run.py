@@ -42,6 +42,7 @@ _NOTHING_TO_DO = (
     "does not have many workers",
     "Checkpoint directory .* exists and is not empty",
     "have no `val_dataloader`",
+    "could not find the monitored key",
     "is smaller than the logging interval",
     ".*LeafSpec",
 )

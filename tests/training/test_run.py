@@ -262,6 +262,14 @@ def test_a_refitted_model_does_not_go_on(root: Path, tmp_path: Path) -> None:
         train(tiny_config(root, f"checkpoint={refit}"), tmp_path / "next")
 
 
+def test_a_run_does_not_go_on_to_fewer_epochs(
+    root: Path, tmp_path: Path, four_epochs: tuple[Path, Any]
+) -> None:
+    config = tiny_config(root, "trainer.max_epochs=3", f"checkpoint={four_epochs[0]}")
+    with pytest.raises(ValueError, match="has trained 4 epochs already"):
+        train(config, tmp_path)
+
+
 class _Payload:
     def __init__(self, sentinel: Path) -> None:
         self.sentinel = sentinel
