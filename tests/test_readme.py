@@ -1,0 +1,32 @@
+"""The README's Python runs as it is written."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+README = Path(__file__).parents[1] / "README.md"
+SNIPPETS = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+
+
+def run(word: str) -> dict[str, Any]:
+    (snippet,) = [code for code in SNIPPETS if word in code]
+    names: dict[str, Any] = {}
+    exec(compile(snippet, str(README), "exec"), names)
+    return names
+
+
+def test_your_own_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = run("class Shop")
+    assert len(names["training"].sessions) == 24  # of 30: 3 are the test, 3 validate
+    assert names["training"].vocabulary.ids == ["hat", "shirt", "shoe"]
+    assert names["training"][0].y.item() == 0  # shirt → hat
+    assert len(names["Shop"]("datasets", "test").sessions) == 3
+
+
+def test_the_layer_alone() -> None:
+    assert run("conv = SRGNNConv")["x"].shape == (3, 64)
