@@ -120,12 +120,14 @@ class _Run:
         epochs = {
             name: _best(rows, f"test/{name}")
             for name in _part(_best(rows, f"test/{self.config.monitor}"), "test")
+            if name != "tied"  # no metric to be the best at
         }
         result = self._result(rows, training, test, seconds)
         result["best_epoch"] = int(epochs[self.config.monitor]["epoch"])
         result["best_epochs"] = {name: int(row["epoch"]) for name, row in epochs.items()}
         result["valid"] = None
         result["test"] = {name: row[f"test/{name}"] for name, row in epochs.items()}
+        result["test"]["tied"] = epochs[self.config.monitor]["test/tied"]
         result["checkpoint"] = "checkpoints/best.ckpt"
         return result
 
