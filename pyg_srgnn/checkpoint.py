@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,8 +50,8 @@ class Checkpoint:
             ValueError: If the file is not a checkpoint of this package.
         """
         file = find_checkpoint(path)
-        try:
-            stored = torch.load(file, "cpu", weights_only=True)
+        stored = read_checkpoint(file)
+        with _refusing(file):
             model = build_model(stored["model"])
             model.load_state_dict(
                 {
@@ -67,14 +69,33 @@ class Checkpoint:
                 )
             split, protocol = str(stored["split"]), str(stored["protocol"])
             return cls(model.eval(), vocabulary, clicks, dataset, split, protocol, file)
-        except Exception as error:  # whatever a file of another kind may lead to
-            reason = str(error).strip().split("\n")[0]
-            if isinstance(error, pickle.UnpicklingError):  # torch's text tells how to run the code
-                reason = "it holds more than tensors and plain values"
-            raise ValueError(
-                f"{file} is not a checkpoint that srgnn-train wrote "
-                f"({type(error).__name__}: {reason})"
-            ) from error
+
+
+def read_checkpoint(path: str | Path, map_location: Any = "cpu") -> dict[str, Any]:
+    """Read a checkpoint file as tensors and plain values; nothing in it is executed.
+
+    Raises:
+        ValueError: If the file is not a checkpoint, is cut short, or holds code.
+    """
+    with _refusing(path):
+        stored: dict[str, Any] = torch.load(path, map_location, weights_only=True)
+        if not isinstance(stored, dict) or "epoch" not in stored:
+            raise ValueError("it holds no epoch of a run")
+        return stored
+
+
+@contextmanager
+def _refusing(path: str | Path) -> Iterator[None]:
+    """Turn whatever a file of another kind may lead to into one message."""
+    try:
+        yield
+    except Exception as error:
+        reason = str(error).strip().split("\n")[0]
+        if isinstance(error, pickle.UnpicklingError):  # torch's text tells how to run the code
+            reason = "it holds more than tensors and plain values"
+        raise ValueError(
+            f"{path} is not a checkpoint that srgnn-train wrote ({type(error).__name__}: {reason})"
+        ) from error
 
 
 def describe_training(

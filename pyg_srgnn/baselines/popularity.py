@@ -45,13 +45,13 @@ class SessionPopularity(Popularity):
     def scores(self, data: Data) -> Tensor:
         """Clicks in the session plus a recency below 1, or the popularity below 1 [B, V]."""
         scores = super().scores(data).clone()
-        session, _ = clicks_of(data)
+        of_node = session_of_node(data)
+        session = of_node[data.alias_index]
         lengths = torch.bincount(session)
         click = torch.arange(session.numel(), device=session.device)
         position = click - (lengths.cumsum(0) - lengths)[session]
         clicks = torch.bincount(data.alias_index, minlength=data.x.numel())
         last = torch.zeros_like(data.x).scatter_reduce_(0, data.alias_index, position, "amax")
-        of_node = torch.zeros_like(data.x) if data.batch is None else data.batch
         scores[of_node, data.x] = clicks + last.to(scores.dtype) / lengths[of_node]
         return scores
 
@@ -63,7 +63,9 @@ def num_sessions(data: Data) -> int:
 
 def clicks_of(data: Data) -> tuple[Tensor, Tensor]:
     """Session and item of every click of a batch, in order, int64 [L] both."""
-    item = data.x[data.alias_index]
-    if "batch" not in data:
-        return torch.zeros_like(item), item
-    return data.batch[data.alias_index], item
+    return session_of_node(data)[data.alias_index], data.x[data.alias_index]
+
+
+def session_of_node(data: Data) -> Tensor:
+    """Session of every node of a batch, int64 [N]; 0 for all of a single graph."""
+    return torch.zeros_like(data.x) if data.batch is None else data.batch

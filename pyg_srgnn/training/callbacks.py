@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import logging
-import pickle
 import sys
 import time
 from pathlib import Path
@@ -20,6 +19,7 @@ from lightning.pytorch.callbacks import (
 )
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
+from pyg_srgnn.checkpoint import read_checkpoint
 from pyg_srgnn.data.files import written_aside
 
 log = logging.getLogger(__name__)
@@ -36,11 +36,7 @@ class SafeCheckpointIO(TorchCheckpointIO):
         Raises:
             ValueError: If the file holds anything but tensors and plain values.
         """
-        try:
-            checkpoint: dict[str, Any] = torch.load(path, map_location, weights_only=True)
-        except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
-            raise ValueError(f"{path} is not a checkpoint that srgnn-train wrote") from error
-        return checkpoint
+        return read_checkpoint(path, map_location)
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
@@ -174,6 +170,5 @@ class ProgressBar(TQDMProgressBar):
     def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
         """Loss and speed."""
         metrics = super().get_metrics(trainer, pl_module)
-        metrics.pop("v_num", None)
         speed = f"{self.epoch_log.samples_per_second:,.0f}"
         return {"loss": metrics.get("loss_step", ""), "samples/s": speed}

@@ -9,8 +9,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from pyg_srgnn.checkpoint import read_checkpoint
 from pyg_srgnn.data.files import written_aside
-from pyg_srgnn.training.callbacks import SafeCheckpointIO
 
 # What may differ when a run goes on: how long, where, and what cannot change a number.
 _MAY_DIFFER = {
@@ -73,7 +73,7 @@ def start_from(checkpoint: Path, run_dir: Path, config: DictConfig) -> None:
             f"checkpoint={checkpoint}: there is no {folder.parent / 'config.yaml'}, so it "
             f"cannot be told whether this run goes on with the same settings"
         )
-    trained = SafeCheckpointIO().load_checkpoint(last)["epoch"] + 1  # nor is a damaged file taken
+    trained = read_checkpoint(last)["epoch"] + 1  # nor is a damaged file taken
     if trained > config.trainer.max_epochs:
         raise ValueError(
             f"checkpoint={checkpoint}: it has trained {trained} epochs already; "
