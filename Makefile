@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+# Spark is large and needs Java: the tests want it only where there is one.
+SPARK  := $(if $(shell command -v java),$(VENV)/.spark)
 ARGS   ?=
 
 .PHONY: train test lint bench clean
@@ -11,7 +13,7 @@ ARGS   ?=
 train: $(READY)
 	$(BIN)/srgnn-train $(ARGS)
 
-test: $(READY)
+test: $(READY) $(SPARK)
 	$(BIN)/python -m pytest $(or $(ARGS),--cov --cov-report=term --cov-fail-under=95)
 
 lint: $(READY)
@@ -27,6 +29,10 @@ $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --requirement requirements.lock
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+$(VENV)/.spark: requirements-spark.lock $(READY)
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --requirement requirements-spark.lock
 	touch $@
 
 clean:
