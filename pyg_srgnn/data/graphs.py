@@ -9,9 +9,13 @@ Session Graphs" and figure 2.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 from torch_geometric.data import Batch, Data
+
+from pyg_srgnn.data.vocabulary import Vocabulary
 
 
 def session_graph(items: Tensor, target: int | None = None) -> Data:
@@ -29,6 +33,25 @@ def session_graph(items: Tensor, target: int | None = None) -> Data:
     lengths = torch.tensor([items.numel()])
     targets = None if target is None else torch.tensor([target])
     return Data.from_dict(_build(items, lengths, targets)[0])
+
+
+def live_graph(ids: Iterable[int | str], vocabulary: Vocabulary) -> Data:
+    """Build the graph of a session that is still going on, as a dataset builds it.
+
+    Args:
+        ids: Raw id of each click so far, in order of time; unknown ones are left out.
+        vocabulary: The numbering that the model was trained with.
+
+    Returns:
+        What :func:`session_graph` gives, without a target.
+
+    Raises:
+        ValueError: If no id is known.
+    """
+    known = [index for index in vocabulary.encode(ids) if index >= 0]
+    if not known:
+        raise ValueError("a session graph needs at least one item that the vocabulary knows")
+    return session_graph(torch.tensor(known))
 
 
 def session_graphs(items: Tensor, lengths: Tensor, targets: Tensor | None = None) -> Batch:

@@ -1,22 +1,25 @@
-"""Sessions as one flat array, and the vocabulary between raw item ids and indices."""
+"""Sessions as one flat array."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from functools import cached_property
 from itertools import chain, pairwise
-from pathlib import Path
-from typing import overload
+from typing import Any, overload
 
 import torch
 from torch import Tensor
 
-from pyg_srgnn.data.files import written_aside
+from pyg_srgnn.data.frames import FrameConversions
+from pyg_srgnn.data.vocabulary import Vocabulary
+
+__all__ = ["SECONDS_PER_DAY", "Sessions", "Vocabulary"]
 
 SECONDS_PER_DAY = 86_400
+_STRIDE = 64  # of the sessions whose first sample's number is kept
 
 
-class Sessions:
+class Sessions(FrameConversions):
     """Click sessions in time order, stored once: item indices one after another, and offsets.
 
     A *sample* is a pair (session, cut): the clicks before the cut are the input, the click at the
@@ -43,7 +46,7 @@ class Sessions:
                 f"Sessions: 'offsets' must run from 0 to the number of clicks {items.numel()} "
                 f"(got {int(offsets[0])} to {int(offsets[-1])})"
             )
-        empty = (offsets.diff() < 1).nonzero()
+        empty = (offsets[1:] <= offsets[:-1]).nonzero()
         if empty.numel():
             raise ValueError(f"Sessions: session {int(empty[0])} has no click")
         if times is not None and times.shape != (offsets.numel() - 1,):
@@ -57,20 +60,65 @@ class Sessions:
 
     @classmethod
     def from_lists(
-        cls, sessions: Sequence[Sequence[int]], times: Sequence[int] | None = None
+        cls,
+        sessions: Sequence[Sequence[int | str]],
+        times: Sequence[int] | None = None,
+        vocabulary: Vocabulary | None = None,
     ) -> Sessions:
-        """Sessions from lists of item indices."""
+        """Sessions from lists of item indices, or of raw ids where their vocabulary is given.
+
+        Raises:
+            ValueError: If an index is negative or a raw id unknown.
+        """
         lengths = torch.tensor([len(session) for session in sessions], dtype=torch.long)
+        clicks: list[Any] = list(chain.from_iterable(sessions))
+        indices = clicks if vocabulary is None else vocabulary.encode(clicks)
+        items = torch.tensor(indices, dtype=torch.long)
+        if items.numel() and int(items.min()) < 0:
+            wrong = (items < 0).nonzero().flatten()
+            first = int(wrong[0])
+            expected = "an index of at least 0" if vocabulary is None else "an id of the vocabulary"
+            more = f" (and {wrong.numel() - 1:,} more clicks like it)" if wrong.numel() > 1 else ""
+            raise ValueError(
+                f"Sessions: click {first:,}, counted from 0, is {clicks[first]!r}, "
+                f"expected {expected}{more}"
+            )
         return cls(
-            torch.tensor(list(chain.from_iterable(sessions)), dtype=torch.long),
+            items,
             torch.cat([lengths.new_zeros(1), lengths.cumsum(0)]),
             None if times is None else torch.tensor(list(times), dtype=torch.long),
         )
 
-    def to_lists(self) -> list[list[int]]:
-        """The sessions as lists of item indices."""
+    def to_lists(self, vocabulary: Vocabulary | None = None) -> list[list[Any]]:
+        """The sessions as lists of item indices, or of raw ids where their vocabulary is given."""
         items, offsets = self.items.tolist(), self.offsets.tolist()
+        if vocabulary is not None:
+            items = vocabulary.decode(items)
         return [items[a:b] for a, b in pairwise(offsets)]
+
+    def append(self, other: Sessions) -> Sessions:
+        """These sessions and behind them a later log's, whose items are numbered alike.
+
+        Raises:
+            ValueError: If one has times and the other none, or the times run backwards.
+        """
+        if (self.times is None) != (other.times is None):
+            raise ValueError("Sessions: of two logs, both or neither must have times")
+        times = None
+        if self.times is not None and other.times is not None:
+            times = torch.cat([self.times, other.times])
+            earlier = (times[1:] < times[:-1]).nonzero()
+            if earlier.numel():
+                wrong = int(earlier[0]) + 1
+                raise ValueError(
+                    f"Sessions: session {wrong} of the two logs has time {int(times[wrong])}, "
+                    f"before {int(times[wrong - 1])} of the one before it"
+                )
+        return Sessions(
+            torch.cat([self.items, other.items]),
+            torch.cat([self.offsets, other.offsets[1:] + self.num_clicks]),
+            times,
+        )
 
     def __len__(self) -> int:
         """Number of sessions."""
@@ -103,8 +151,9 @@ class Sessions:
                 raise ValueError(f"Sessions: a slice must have step 1 (got {step})")
             stop = max(start, stop)
             first, last = int(self.offsets[start]), int(self.offsets[stop])
+            offsets = self.offsets[start : stop + 1]
             times = None if self.times is None else self.times[start:stop]
-            return Sessions(self.items[first:last], self.offsets[start : stop + 1] - first, times)
+            return Sessions(self.items[first:last], offsets - first if first else offsets, times)
         if not -len(self) <= index < len(self):
             raise IndexError(f"Sessions: no session {index} among {len(self)}")
         index %= len(self)
@@ -124,10 +173,48 @@ class Sessions:
                 f"Sessions: sample numbers must lie in 0 … {self.num_samples - 1} "
                 f"(got {int(index.min())} … {int(index.max())})"
             )
-        # A session of one click has no sample: searching from the right passes it over.
-        first = self.offsets - torch.arange(len(self) + 1)
-        session = torch.searchsorted(first, index, right=True) - 1
-        return session, index - first[session] + 1
+        # Session s starts with sample offsets[s] - s. A session of one click has no sample:
+        # of those that start with the same one, the last is meant.
+        start = (torch.searchsorted(self._marks, index, right=True) - 1) * _STRIDE
+        near = (start.unsqueeze(1) + torch.arange(1, _STRIDE)).clamp_(max=len(self))
+        session = start + (self.offsets[near] - near <= index.unsqueeze(1)).sum(1)
+        return session, index - (self.offsets[session] - session) + 1
+
+    @cached_property
+    def _marks(self) -> Tensor:
+        """The first sample's number of every 64th session: to search all would copy them all."""
+        return self.offsets[::_STRIDE] - torch.arange(0, len(self) + 1, _STRIDE)
+
+    def recent(self, fraction: int) -> Sessions:
+        """The sessions that hold the last 1/fraction of the samples, as SR-GNN's script takes them.
+
+        The script lists each session's prefixes with the longest first and keeps the last
+        ``num_samples // fraction`` of the list. So of the first session, if it is cut, the first
+        clicks are kept: m + 1 of them where m of its samples are among the last.
+
+        Args:
+            fraction: 64 for the last 1/64, 1 for everything.
+
+        Raises:
+            ValueError: If the fraction is not a whole number of at least 1.
+        """
+        if not isinstance(fraction, int) or fraction < 1:
+            raise ValueError(f"'fraction' must be a whole number >= 1 (got {fraction!r})")
+        kept = self.num_samples // fraction
+        if kept == self.num_samples:
+            return self
+        if kept == 0:
+            return self[len(self) :]
+        session, cut = map(int, self.samples(torch.tensor([self.num_samples - kept])))
+        rest = self[session:]
+        if cut == 1:
+            return rest
+        length = int(rest.offsets[1]) - cut + 1
+        return Sessions(
+            torch.cat([rest.items[:length], rest.items[int(rest.offsets[1]) :]]),
+            torch.cat([rest.offsets[:1], rest.offsets[1:] - (cut - 1)]),
+            rest.times,
+        )
 
     def split_last(self, part: float | str) -> tuple[Sessions, Sessions]:
         """Split off the last sessions in time; no session stands on both sides.
@@ -151,7 +238,7 @@ class Sessions:
                     f"give a fraction such as 0.1"
                 )
             limit = int(self.times[-1]) - int(days) * SECONDS_PER_DAY
-            cut = int((self.times <= limit).sum())
+            cut = int(torch.searchsorted(self.times, limit, right=True))
         else:
             if not 0 < part < 1:
                 raise ValueError(f"a fraction of the sessions lies between 0 and 1 (got {part})")
@@ -177,71 +264,3 @@ class Sessions:
     def __repr__(self) -> str:
         """Short description with the counts."""
         return f"Sessions({len(self)}, clicks={self.num_clicks}, samples={self.num_samples})"
-
-
-class Vocabulary:
-    """The catalogue: raw item ids, all int or all str, and their indices 0 … V - 1.
-
-    Args:
-        ids: The raw ids in the order of their indices.
-
-    Raises:
-        ValueError: If the ids mix types, or one stands twice.
-    """
-
-    def __init__(self, ids: Iterable[int] | Iterable[str]) -> None:
-        self.ids: list[int | str] = list(ids)
-        kinds = {type(i) for i in self.ids}
-        if not (kinds <= {int} or kinds <= {str}):
-            names = ", ".join(sorted(kind.__name__ for kind in kinds))
-            raise ValueError(f"Vocabulary: ids must be all int or all str (got {names})")
-        self._index = {raw: i for i, raw in enumerate(self.ids)}
-        if len(self._index) != len(self.ids):
-            twice = next(raw for i, raw in enumerate(self.ids) if self._index[raw] != i)
-            raise ValueError(f"Vocabulary: id {twice!r} stands twice")
-
-    def __len__(self) -> int:
-        """Number of items."""
-        return len(self.ids)
-
-    def __contains__(self, raw: object) -> bool:
-        """Whether the raw id is known."""
-        return raw in self._index
-
-    def encode(self, ids: Iterable[int | str]) -> list[int]:
-        """Indices of raw ids; -1 stands for an unknown one."""
-        return [self._index.get(raw, -1) for raw in ids]
-
-    def decode(self, index: Iterable[int]) -> list[int | str]:
-        """Raw ids of indices.
-
-        Raises:
-            IndexError: If an index lies outside the catalogue, as the -1 of an unknown item does.
-        """
-        index = list(index)
-        if index and not 0 <= min(index) <= max(index) < len(self):
-            raise IndexError(
-                f"Vocabulary: indices must lie in 0 … {len(self) - 1} "
-                f"(got {min(index)} … {max(index)})"
-            )
-        return [self.ids[i] for i in index]
-
-    def save(self, path: str | Path) -> None:
-        """Write the ids as a JSON list."""
-        with written_aside(path) as aside:
-            aside.write_text(json.dumps(self.ids), encoding="utf-8")
-
-    @classmethod
-    def load(cls, path: str | Path) -> Vocabulary:
-        """Read what :meth:`save` wrote."""
-        return cls(json.loads(Path(path).read_text(encoding="utf-8")))
-
-    def __eq__(self, other: object) -> bool:
-        """Whether both number the same ids alike."""
-        return isinstance(other, Vocabulary) and self.ids == other.ids
-
-    __hash__ = None  # type: ignore[assignment]
-
-    def __repr__(self) -> str:
-        """Short description with the number of items."""
-        return f"Vocabulary({len(self)})"

@@ -6,7 +6,7 @@ import hashlib
 import json
 import shutil
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,13 @@ from torch_geometric.data import Batch, Data, Dataset
 
 from pyg_srgnn.data.files import flush
 from pyg_srgnn.data.graphs import session_graph, session_graphs
-from pyg_srgnn.data.sessions import Sessions, Vocabulary
+from pyg_srgnn.data.sessions import Sessions
+from pyg_srgnn.data.vocabulary import Vocabulary
 from pyg_srgnn.datasets.download import Source, fetch
 
 SPLITS = ("train", "valid", "trainval", "test")
 _FORMAT = 1  # of the processed files; another number makes every cache anew
+_REPORT = "report.json"
 
 
 class SessionDataset(Dataset):
@@ -51,6 +53,9 @@ class SessionDataset(Dataset):
 
     name: str = ""
     sources: tuple[Source, ...] = ()
+
+    report: Mapping[str, Any] = {}
+    """What :meth:`read` has to say of the preparation; kept beside the sessions as JSON."""
 
     def __init__(
         self,
@@ -95,7 +100,10 @@ class SessionDataset(Dataset):
         return {}
 
     def read(self) -> tuple[Sessions, Sessions, Vocabulary]:
-        """Training sessions, test sessions (both in time order) and the vocabulary."""
+        """Training sessions, test sessions (both in time order) and the vocabulary.
+
+        It may set :attr:`report`.
+        """
         raise NotImplementedError
 
     @property
@@ -136,16 +144,16 @@ class SessionDataset(Dataset):
 
     def process(self) -> None:
         """Read the raw files and store the sessions."""
+        self.report = {}
         training, test, vocabulary = self.read()
         folder = Path(self.processed_dir)
         aside = folder.with_name(folder.name + ".part")
         shutil.rmtree(aside, ignore_errors=True)
         aside.mkdir(parents=True)
-        save_file(
-            _tensors_of(training, "training") | _tensors_of(test, "test"),
-            aside / self.processed_file_names[0],
-        )
+        save_file(_tensors_of(training=training, test=test), aside / self.processed_file_names[0])
         vocabulary.save(aside / self.processed_file_names[1])
+        if self.report:
+            (aside / _REPORT).write_text(json.dumps(self.report, indent=1), encoding="utf-8")
         for file in aside.iterdir():
             flush(file)
         shutil.rmtree(folder, ignore_errors=True)  # there only if it was found damaged
@@ -154,7 +162,9 @@ class SessionDataset(Dataset):
     def _load(self) -> tuple[Sessions, Sessions]:
         sessions, vocabulary = self.processed_paths
         self.vocabulary = Vocabulary.load(vocabulary)
-        stored = load_file(sessions)
+        report = Path(self.processed_dir, _REPORT)
+        self.report = json.loads(report.read_text(encoding="utf-8")) if report.is_file() else {}
+        stored = load_file(sessions)  # maps the file: all who open it share the pages
         return _sessions_from(stored, "training"), _sessions_from(stored, "test")
 
     # PyG calls these two when the object is made. Its own versions neither lock nor rename.
@@ -227,10 +237,24 @@ class SessionDataset(Dataset):
         )
 
 
-def _tensors_of(sessions: Sessions, name: str) -> dict[str, Tensor]:
-    tensors = {"items": sessions.items, "offsets": sessions.offsets, "times": sessions.times}
-    # Copies, for the format refuses tensors that share memory, as runs of sessions do.
-    return {f"{name}.{key}": t.clone() for key, t in tensors.items() if t is not None}
+def _tensors_of(**parts: Sessions) -> dict[str, Tensor]:
+    """The tensors as they are stored, copied only where the format refuses them.
+
+    It refuses two that share memory, as two runs of the same sessions do, and strided ones.
+    """
+    tensors: dict[str, Tensor] = {}
+    storages: set[int] = set()
+    for part, sessions in parts.items():
+        for name in ("items", "offsets", "times"):
+            tensor: Tensor | None = getattr(sessions, name)
+            if tensor is None:
+                continue
+            storage = tensor.untyped_storage().data_ptr()
+            if storage in storages or not tensor.is_contiguous():
+                tensor = tensor.clone(memory_format=torch.contiguous_format)
+            storages.add(storage)
+            tensors[f"{part}.{name}"] = tensor
+    return tensors
 
 
 def _sessions_from(tensors: dict[str, Tensor], name: str) -> Sessions:

@@ -1,13 +1,16 @@
 """SessionLoader gives what PyG's own loader gives, in a seeded order."""
 
 import pickle
+import tracemalloc
 
 import pytest
 import torch
+from torch.utils.data import DistributedSampler
 from torch_geometric.data import Batch
 from torch_geometric.loader import DataLoader
 
 from pyg_srgnn.data import SessionLoader, Sessions, Vocabulary
+from pyg_srgnn.data.loader import ShuffledSampler
 from pyg_srgnn.datasets.base import SessionDataset
 from tests.data.test_graphs import assert_same
 from tests.reference.names import random_sessions
@@ -149,3 +152,61 @@ def test_batch_of_any_numbers(dataset):
     expected = Batch.from_data_list([dataset[i] for i in index])
     assert_same(dataset.batch(index), expected)
     assert_same(dataset.batch(torch.tensor(index)), expected)
+
+
+@pytest.mark.parametrize("size", [0, 1, 7, 65_536, 200_003])
+@pytest.mark.parametrize(("seed", "epoch"), [(0, 0), (3, 5)])
+def test_the_order_is_that_of_torchs_sampler(size, seed, epoch):
+    """What was trained with torch's sampler is trained alike, and goes on alike."""
+    theirs = DistributedSampler(
+        range(size), num_replicas=1, rank=0, shuffle=True, seed=seed, drop_last=False
+    )
+    ours = ShuffledSampler(range(size), seed)
+    for sampler in (ours, theirs):
+        sampler.set_epoch(epoch)
+    assert len(ours) == len(theirs)
+    if size:  # theirs divides by the size
+        found = list(ours)
+        assert found == list(theirs) and {type(number) for number in found} == {int}
+    else:
+        assert list(ours) == []
+
+
+def test_the_first_number_does_not_wait_for_a_list_of_all():
+    """2 M numbers are 80 MB in a list; 24 M took seconds."""
+    tracemalloc.start()
+    next(iter(ShuffledSampler(range(2_000_000))))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10_000_000
+
+
+def test_batches_are_cut_from_that_order(dataset):
+    loader = SessionLoader(dataset, batch_size=7, shuffle=True, seed=3)
+    loader.sampler.set_epoch(2)
+    theirs = DistributedSampler(range(len(dataset)), num_replicas=1, rank=0, seed=3)
+    theirs.set_epoch(2)
+    order = torch.tensor(list(theirs)).split(7)
+    for batch, numbers in zip(loader, order, strict=True):
+        assert_same(batch, dataset.batch(numbers))
+
+
+def test_workers_see_the_same_order(dataset):
+    orders = []
+    for workers in (0, 2):
+        loader = SessionLoader(
+            dataset, 20, shuffle=True, num_workers=workers, persistent_workers=workers > 0
+        )
+        for epoch in range(2):
+            loader.sampler.set_epoch(epoch)
+            orders.append(keys_of(loader))
+    assert orders[:2] == orders[2:] and orders[0] != orders[1]
+
+
+def test_lightning_sets_the_epoch(dataset):
+    """It looks at the sampler of the loader and at that of its batch sampler."""
+    from lightning.fabric.utilities.data import _set_sampler_epoch
+
+    loader = SessionLoader(dataset, batch_size=7, shuffle=True)
+    _set_sampler_epoch(loader, 4)
+    assert loader.sampler.epoch == 4

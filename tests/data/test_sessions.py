@@ -266,3 +266,147 @@ def test_index_outside_the_vocabulary():
     for index in (3, -1):
         with pytest.raises(IndexError):
             Vocabulary([30, 10, 20]).decode([index])
+
+
+def test_lists_of_raw_ids():
+    vocabulary = Vocabulary(["a", "b", "c"])
+    sessions = Sessions.from_lists([["c", "a"], ["b"]], [1, 2], vocabulary)
+    assert sessions == Sessions.from_lists([[2, 0], [1]], [1, 2])
+    assert sessions.to_lists(vocabulary) == [["c", "a"], ["b"]]
+
+
+@pytest.mark.parametrize(
+    ("lists", "vocabulary", "said"),
+    [
+        ([[0, 1], [2, -1]], None, ["click 3", "-1", "at least 0"]),
+        ([["a"], ["x", "a", "y"]], Vocabulary(["a"]), ["click 1", "'x'", "vocabulary", "1 more"]),
+    ],
+)
+def test_lists_of_what_is_no_item(lists, vocabulary, said):
+    with pytest.raises(ValueError) as error:
+        Sessions.from_lists(lists, vocabulary=vocabulary)
+    assert all(word in str(error.value) for word in said)
+
+
+def test_many_sessions_of_one_click_between_samples():
+    """Runs longer than the distance of the marks that samples are searched by."""
+    lists = [[1, 2]] + [[3]] * 200 + [[4, 5, 6]] + [[7]] * 64 + [[8, 9]] + [[1]] * 130
+    sessions = Sessions.from_lists(lists)
+    session, cut = sessions.samples(torch.tensor([3, 2, 1, 0]))
+    assert session.tolist() == [266, 201, 201, 0] and cut.tolist() == [1, 2, 1, 1]
+
+
+def test_nothing_is_copied():
+    """The arrays may be a mapped file larger than memory."""
+    sessions = Sessions.from_lists(random_sessions(40, 9), list(range(40)))
+    same = Sessions(sessions.items, sessions.offsets, sessions.times)
+    first, last = sessions.split_last(0.25)
+    for part in (same, first):
+        for name in ("items", "offsets", "times"):
+            assert getattr(part, name).data_ptr() == getattr(sessions, name).data_ptr()
+    start = sum(map(len, first.to_lists()))
+    assert last.items.data_ptr() == sessions.items[start:].data_ptr()
+    assert last.times.data_ptr() == sessions.times[30:].data_ptr()
+
+
+# A later log.
+
+
+def test_append():
+    log = Sessions.from_lists(LISTS, TIMES)
+    for cut in range(len(LISTS) + 1):
+        both = log[:cut].append(log[cut:])
+        assert both == log
+        assert both.num_samples == log.num_samples
+    untimed = Sessions.from_lists(LISTS[:2]).append(Sessions.from_lists(LISTS[2:]))
+    assert untimed == Sessions.from_lists(LISTS)
+
+
+def test_append_when_both_have_the_same_time():
+    log = Sessions.from_lists([[1, 2]], [10])
+    assert log.append(log).times.tolist() == [10, 10]
+
+
+def test_append_when_times_run_backwards():
+    first, second = Sessions.from_lists([[1], [2]], [5, 20]), Sessions.from_lists([[3]], [19])
+    with pytest.raises(ValueError, match=r"session 2 .* time 19, before 20"):
+        first.append(second)
+
+
+@pytest.mark.parametrize("timed", [0, 1])
+def test_append_when_only_one_has_times(timed):
+    logs = [Sessions.from_lists([[1]], [5] if timed == i else None) for i in range(2)]
+    with pytest.raises(ValueError, match="both or neither"):
+        logs[0].append(logs[1])
+
+
+# The last 1/fraction of the samples.
+
+
+def naive_recent(lists, fraction):
+    """SR-GNN's script: the samples as it lists them, their tail, and the sessions those make."""
+    listed = [(s, cut) for s, clicks in enumerate(lists) for cut in range(len(clicks) - 1, 0, -1)]
+    kept = listed[len(listed) - len(listed) // fraction :]
+    longest = {}
+    for session, cut in kept:
+        longest[session] = max(cut, longest.get(session, 0))
+    return [lists[session][: cut + 1] for session, cut in longest.items()], len(kept)
+
+
+@pytest.mark.parametrize("lists", [random_sessions(60, 9, longest=12), LISTS, [[1, 2, 3, 4]]])
+@pytest.mark.parametrize("fraction", [1, 2, 3, 4, 7, 64, 1000])
+def test_recent_against_the_list_of_samples(lists, fraction):
+    sessions = Sessions.from_lists(lists, list(range(len(lists))))
+    recent = sessions.recent(fraction)
+    expected, count = naive_recent(lists, fraction)
+    assert recent.num_samples == count == sessions.num_samples // fraction
+    assert [s for s in recent.to_lists() if len(s) > 1] == expected
+    assert recent.times.tolist() == list(range(len(lists)))[len(lists) - len(recent) :]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_recent_cuts_at_every_place(count):
+    sessions = Sessions.from_lists([[1, 2, 3], [4, 5, 6, 7], [8, 9], [0] * 40][-count:])
+    for fraction in range(1, sessions.num_samples + 1):
+        expected, samples = naive_recent(sessions.to_lists(), fraction)
+        recent = sessions.recent(fraction)
+        assert recent.to_lists() == expected and recent.num_samples == samples
+        assert recent.times is None
+
+
+@pytest.mark.parametrize("fraction", [0, -1, 0.5, 2.0, "4"])
+def test_recent_of_no_fraction(fraction):
+    with pytest.raises(ValueError, match="whole number"):
+        Sessions.from_lists(LISTS).recent(fraction)
+
+
+# More ids.
+
+
+@pytest.mark.parametrize(
+    ("ids", "more", "expected"),
+    [
+        ([30, 10], [20, 10, 5, 20], [30, 10, 20, 5]),
+        (["b", "a"], ["a", "c"], ["b", "a", "c"]),
+        ([], ["x", "x"], ["x"]),
+        ([1], [], [1]),
+    ],
+)
+def test_a_vocabulary_grows_at_its_end(ids, more, expected):
+    vocabulary = Vocabulary(ids)
+    grown = vocabulary.extend(iter(more))
+    assert grown.ids == expected
+    assert grown.encode(ids) == vocabulary.encode(ids) == list(range(len(ids)))
+    assert vocabulary.ids == ids, "the first one has changed"
+
+
+def test_a_vocabulary_keeps_its_type():
+    with pytest.raises(ValueError, match="int, str"):
+        Vocabulary([1, 2]).extend(["3"])
+
+
+def test_an_id_is_looked_up_only_when_asked_for():
+    """A million ids must not be hashed into a table by those who only train."""
+    vocabulary = Vocabulary(range(5))
+    assert "_index" not in vars(vocabulary)
+    assert 3 in vocabulary and "_index" in vars(vocabulary)

@@ -18,7 +18,7 @@ from torch_geometric.loader import DataLoader
 
 from pyg_srgnn.data import SessionLoader, Sessions, Vocabulary
 from pyg_srgnn.data.graphs import session_graph
-from pyg_srgnn.datasets.base import SessionDataset
+from pyg_srgnn.datasets.base import SessionDataset, _tensors_of
 from pyg_srgnn.datasets.download import Source
 from tests.data.test_graphs import assert_same
 from tests.reference.names import random_sessions
@@ -489,3 +489,102 @@ def test_a_dataset_must_say_how_it_is_read(tmp_path):
 
     with pytest.raises(NotImplementedError):
         Nothing(tmp_path)
+
+
+def test_strided_tensors_are_stored(tmp_path):
+    class Strided(Clicks):
+        name = "strided"
+
+        def read(self):
+            sessions = Sessions.from_lists(TRAINING)
+            items = torch.stack([sessions.items, sessions.items], 1)[:, 0]
+            assert not items.is_contiguous()
+            return Sessions(items, sessions.offsets), sessions, Vocabulary(range(9))
+
+    assert Strided(tmp_path, "trainval").sessions.to_lists() == TRAINING
+
+
+def test_what_is_stored_is_copied_only_where_it_must_be():
+    """Of a log as large as half the memory, a copy would not fit."""
+    everything = Sessions.from_lists(TRAINING, list(range(20)))
+    stored = _tensors_of(training=everything[:15], test=everything[15:])
+    places = {name: tensor.data_ptr() for name, tensor in stored.items()}
+    for name in ("items", "offsets", "times"):
+        assert places[f"training.{name}"] == getattr(everything, name).data_ptr()
+    assert places["test.items"] != everything[15:].items.data_ptr()
+
+
+# The store is mapped, so that all who open it share its pages.
+
+
+def mapped_file(tensor):
+    """The file whose mapping holds all of the tensor's memory, by this process's own maps."""
+    start = tensor.data_ptr()
+    end = start + tensor.numel() * tensor.element_size()
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        addresses, _, _, _, _, *path = line.split(maxsplit=5)
+        low, high = (int(address, 16) for address in addresses.split("-"))
+        if low <= start and end <= high:
+            return path[0] if path else None
+    return None
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").is_file(), reason="there is no /proc/self/maps")
+def test_opened_datasets_map_one_file(tmp_path):
+    Clicks(tmp_path)
+    first, second = Clicks(tmp_path, "trainval"), Clicks(tmp_path, "train")
+    store = str(Path(first.processed_paths[0]).resolve())
+    for dataset in (first, second):
+        next(iter(SessionLoader(dataset, 5, shuffle=True)))
+        for name in ("items", "offsets", "times"):
+            assert mapped_file(getattr(dataset.sessions, name)) == store
+    held = torch.arange(1000)
+    assert mapped_file(held) != store
+
+
+# The report.
+
+
+class Reported(Clicks):
+    name = "reported"
+
+    def read(self):
+        self.report = {"rows": 7 + self.shift, "bad_rows": [{"reason": "kein Ärger"}]}
+        return super().read()
+
+
+def test_a_report_is_kept_with_the_sessions(tmp_path):
+    for split in ("train", "valid", "test"):
+        dataset = Reported(tmp_path, split)
+        assert dataset.report == {"rows": 7, "bad_rows": [{"reason": "kein Ärger"}]}
+    assert Reported(tmp_path, shift=1).report["rows"] == 8
+    assert Reported(tmp_path).report["rows"] == 7
+    assert Path(dataset.processed_dir, "report.json").is_file()
+
+
+def test_without_a_report(tmp_path):
+    for _ in range(2):
+        dataset = Clicks(tmp_path)
+        assert dataset.report == {}
+    names = {path.name for path in Path(dataset.processed_dir).iterdir()}
+    assert names == {"sessions.safetensors", "vocabulary.json"}
+
+
+def test_a_report_that_was_not_written_is_not_taken_over(tmp_path):
+    """Where the files are made again by a read() that has nothing to say this time."""
+
+    class Once(Clicks):
+        name = "once"
+        speaks = True
+
+        def read(self):
+            if self.speaks:
+                self.report = {"rows": 7}
+            return super().read()
+
+    folder = Path(Once(tmp_path).processed_dir)
+    damage(folder, "sessions cut")
+    Once.speaks = False
+    with pytest.warns(UserWarning, match="damaged"):
+        assert Once(tmp_path).report == {}
+    assert not (folder / "report.json").exists()

@@ -1,0 +1,96 @@
+"""The vocabulary between raw item ids and indices."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from functools import cached_property
+from itertools import chain
+from pathlib import Path
+
+from pyg_srgnn.data.files import written_aside
+
+
+class Vocabulary:
+    """The catalogue: raw item ids, all int or all str, and their indices 0 … V - 1.
+
+    Args:
+        ids: The raw ids in the order of their indices.
+
+    Raises:
+        ValueError: If the ids mix types, or one stands twice.
+    """
+
+    def __init__(self, ids: Iterable[int] | Iterable[str]) -> None:
+        self.ids: list[int | str] = list(ids)
+        kinds = set(map(type, self.ids))
+        if not (kinds <= {int} or kinds <= {str}):
+            names = ", ".join(sorted(kind.__name__ for kind in kinds))
+            raise ValueError(f"Vocabulary: ids must be all int or all str (got {names})")
+        if len(set(self.ids)) != len(self.ids):
+            twice = next(raw for i, raw in enumerate(self.ids) if self._index[raw] != i)
+            raise ValueError(f"Vocabulary: id {twice!r} stands twice")
+
+    @cached_property
+    def _index(self) -> dict[int | str, int]:
+        # Made when first asked for: training on a prepared dataset never looks an id up.
+        return dict(zip(self.ids, range(len(self.ids)), strict=True))
+
+    def __len__(self) -> int:
+        """Number of items."""
+        return len(self.ids)
+
+    def __contains__(self, raw: object) -> bool:
+        """Whether the raw id is known."""
+        return raw in self._index
+
+    def encode(self, ids: Iterable[int | str]) -> list[int]:
+        """Indices of raw ids; -1 stands for an unknown one."""
+        index = self._index
+        return [index.get(raw, -1) for raw in ids]
+
+    def decode(self, index: Iterable[int]) -> list[int | str]:
+        """Raw ids of indices.
+
+        Raises:
+            IndexError: If an index lies outside the catalogue, as the -1 of an unknown item does.
+        """
+        index = list(index)
+        if index and not 0 <= min(index) <= max(index) < len(self):
+            raise IndexError(
+                f"Vocabulary: indices must lie in 0 … {len(self) - 1} "
+                f"(got {min(index)} … {max(index)})"
+            )
+        return [self.ids[i] for i in index]
+
+    def extend(self, ids: Iterable[int] | Iterable[str]) -> Vocabulary:
+        """A vocabulary with more ids: known ones keep their index, new ones follow at the end.
+
+        Args:
+            ids: Raw ids of the same type, known or new, each any number of times; the new ones
+                are numbered in the order in which they first stand here.
+
+        Raises:
+            ValueError: If the ids are of another type.
+        """
+        return Vocabulary(dict.fromkeys(chain(self.ids, ids)))  # type: ignore[arg-type]
+
+    def save(self, path: str | Path) -> None:
+        """Write the ids as a JSON list."""
+        with written_aside(path) as aside:
+            aside.write_text(json.dumps(self.ids), encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: str | Path) -> Vocabulary:
+        """Read what :meth:`save` wrote."""
+        return cls(json.loads(Path(path).read_text(encoding="utf-8")))
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both number the same ids alike."""
+        return isinstance(other, Vocabulary) and self.ids == other.ids
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        """Short description with the number of items."""
+        return f"Vocabulary({len(self)})"
