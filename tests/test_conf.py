@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import asdict
 
 import pytest
 from omegaconf import OmegaConf
 
 from pyg_srgnn.commands.application import CONF
+from pyg_srgnn.data.preparation import Preparation
 from pyg_srgnn.datasets import DATASETS
 from pyg_srgnn.nn import MODELS
 from pyg_srgnn.training import SessionModule
@@ -24,7 +26,15 @@ def configured(group: str, name: str) -> dict[str, object]:
 def test_a_dataset_is_configured_as_its_class_defaults(name: str) -> None:
     config = configured("dataset", name)
     assert config.pop("name") == name
-    assert config == defaults(DATASETS[name], "split", "transform", "fraction")
+    expected = defaults(DATASETS[name], "split", "transform", "fraction", "rules")
+    if name == "click_log":
+        assert config.pop("path") == "???" and expected.pop("path") is inspect.Parameter.empty
+        expected |= asdict(Preparation())
+    assert config == expected
+
+
+def test_every_dataset_file_is_of_a_dataset() -> None:
+    assert {file.stem for file in (CONF / "dataset").iterdir()} == set(DATASETS)
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -5,25 +5,43 @@ from functools import partial
 from typing import Any
 
 from pyg_srgnn.datasets.base import SPLITS, SessionDataset
-from pyg_srgnn.datasets.diginetica import Diginetica
+from pyg_srgnn.datasets.click_log import ClickLog, RawDataset
+from pyg_srgnn.datasets.diginetica import Diginetica, DigineticaRaw
+from pyg_srgnn.datasets.nowplaying import Nowplaying
+from pyg_srgnn.datasets.retailrocket import RetailRocket
 from pyg_srgnn.datasets.synthetic import Synthetic
-from pyg_srgnn.datasets.yoochoose import Yoochoose
+from pyg_srgnn.datasets.tmall import Tmall
+from pyg_srgnn.datasets.yoochoose import Yoochoose, YoochooseRaw
 
 __all__ = [
     "DATASETS",
     "SPLITS",
+    "ClickLog",
     "Diginetica",
+    "DigineticaRaw",
+    "Nowplaying",
+    "RawDataset",
+    "RetailRocket",
     "SessionDataset",
     "Synthetic",
+    "Tmall",
     "Yoochoose",
+    "YoochooseRaw",
     "open_dataset",
 ]
 
 DATASETS: dict[str, Callable[..., SessionDataset]] = {
     "synthetic": Synthetic,
+    "click_log": ClickLog,
     "diginetica": Diginetica,
-    "yoochoose1_64": partial(Yoochoose, fraction=64),
-    "yoochoose1_4": partial(Yoochoose, fraction=4),
+    "diginetica_raw": DigineticaRaw,
+    "yoochoose1_64": Yoochoose,
+    "yoochoose1_64_raw": partial(YoochooseRaw, fraction=64),
+    "yoochoose1_4": partial(YoochooseRaw, fraction=4),
+    "yoochoose": YoochooseRaw,
+    "retailrocket": RetailRocket,
+    "tmall": Tmall,
+    "nowplaying": Nowplaying,
 }
 
 

@@ -27,6 +27,7 @@ ATTEMPTS = 3
 BACKOFF = 0.5
 """Seconds before the second attempt; doubled before each further one."""
 
+BAR = {"unit": "B", "unit_scale": True, "unit_divisor": 1024, "delay": 2}  # of a bar over bytes
 _CHUNK = 1 << 16
 _HTTP = re.compile(r"https?://", re.IGNORECASE)
 
@@ -44,11 +45,13 @@ class Source:
         sha256: Checksum of the content, in hexadecimal; empty where none is known, and then
             whatever file of that name is found is taken. (default: ``""``)
         urls: http or https addresses, the first to try first. (default: none)
+        origin: Where a person finds the file, for the message that asks for it. (default: ``""``)
     """
 
     name: str
     sha256: str = ""
     urls: tuple[str, ...] = ()
+    origin: str = ""
 
 
 class _SourceError(Exception):
@@ -67,8 +70,8 @@ def fetch(
     A file that is there with the right checksum is left alone. One with a wrong checksum is never
     used: it is moved aside to ``<name>.wrong``, with a warning. The mirror is tried first, then
     the source's URLs in order. Bytes are written to ``<name>.part``, where an interrupted download
-    goes on; the file gets its name only after its checksum was found right. Processes that want
-    the same folder at the same time wait for one another.
+    goes on; the file gets its name only after its checksum was found right. A file that none is
+    known for is used with a warning. Processes that want the same folder wait for one another.
 
     Args:
         source: The file.
@@ -88,11 +91,11 @@ def fetch(
     places = ([] if mirror is None else [_below(mirror, subfolder, source.name)]) + [*source.urls]
     path = Path(folder, source.name)
     if _is_right(path, source):
-        return path
+        return _told(path, source)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(path.parent):
+    with locked(path.parent):
         if _is_right(path, source):  # another process was faster
-            return path
+            return _told(path, source)
         _move_aside(path, source)
         part = path.with_name(path.name + ".part")
         if not source.sha256:
@@ -105,7 +108,7 @@ def fetch(
                 failures.append(f"{place}: {error}")
             else:
                 _put_in_place(part, path)
-                return path
+                return _told(path, source)
     raise DownloadError(_explain(source, path, failures))
 
 
@@ -122,6 +125,14 @@ def _is_right(path: Path, source: Source) -> bool:
     return path.is_file() and source.sha256 in ("", sha256_of(path))
 
 
+def _told(path: Path, source: Source) -> Path:
+    """Say which file is used without a checksum to hold its own against."""
+    if not source.sha256:
+        found = sha256_of(path)
+        warnings.warn(f"{path} is used unchecked; its sha256 is {found}", stacklevel=3)
+    return path
+
+
 def _below(mirror: str | Path, subfolder: str, name: str) -> str | Path:
     """Return where a mirror has a file."""
     address = str(mirror)
@@ -133,7 +144,7 @@ def _below(mirror: str | Path, subfolder: str, name: str) -> str | Path:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> Iterator[None]:
     """Hold the folder's lock, which a killed process gives up by dying."""
     lock = FileLock(folder / ".download.lock")
     try:
@@ -221,15 +232,7 @@ def _read(url: str, part: Path) -> None:
         total = have + int(length) if length and length.isdigit() else None
         with (
             part.open("ab" if have else "wb") as out,
-            tqdm(
-                desc=part.stem,
-                total=total,
-                initial=have,
-                unit="B",
-                unit_scale=True,
-                unit_divisor=1024,
-                delay=2,
-            ) as bar,
+            tqdm(desc=part.stem, total=total, initial=have, **BAR) as bar,
         ):
             while chunk := _chunk(response):
                 out.write(chunk)
@@ -259,6 +262,9 @@ def _opened(request: urllib.request.Request, part: Path) -> http.client.HTTPResp
     if not _HTTP.match(response.url):  # it can redirect to ftp
         response.close()
         raise _SourceError(f"not an http(s) address: {response.url}")
+    if response.headers.get_content_type() == "text/html":  # of a login or of a file that is gone
+        response.close()
+        raise _SourceError("a web page came in the file's place")
     return response
 
 
@@ -289,4 +295,5 @@ def _explain(source: Source, path: Path, failures: list[str]) -> str:
     return (
         f"{source.name} could not be fetched. Tried:\n{tried}\n"
         f"Put the file by hand at {path.resolve()} ({checksum})."
+        + (f"\nIt comes from {source.origin}." if source.origin else "")
     )

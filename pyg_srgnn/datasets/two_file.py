@@ -18,12 +18,39 @@ from pyg_srgnn.datasets.unpickling import load_lists
 
 @dataclass(frozen=True)
 class Counts:
-    """What a benchmark is known to hold; a session of n clicks gives n - 1 samples."""
+    """What a benchmark is published to hold; None where that is not known.
 
-    sessions: int
-    clicks: int
-    test_sessions: int
-    test_samples: int
+    Args:
+        sessions: Training sessions. (default: None)
+        clicks: Training clicks. (default: None)
+        samples: Training samples: a session of n clicks gives n - 1. (default: None)
+        items: Items of the catalogue. (default: None)
+        test_sessions: Test sessions. (default: None)
+        test_samples: Test samples. (default: None)
+    """
+
+    sessions: int | None = None
+    clicks: int | None = None
+    samples: int | None = None
+    items: int | None = None
+    test_sessions: int | None = None
+    test_samples: int | None = None
+
+    @classmethod
+    def of(cls, training: Sessions, test: Sessions, vocabulary: Vocabulary) -> Counts:
+        """Count what a prepared benchmark holds."""
+        return cls(
+            len(training),
+            training.num_clicks,
+            training.num_samples,
+            len(vocabulary),
+            len(test),
+            test.num_samples,
+        )
+
+    def known(self) -> dict[str, int]:
+        """The counts that are known, by their names."""
+        return {name: count for name, count in asdict(self).items() if count is not None}
 
 
 class TwoFileBenchmark(SessionDataset):
@@ -54,13 +81,16 @@ class TwoFileBenchmark(SessionDataset):
         training_path, test_path = (Path(path) for path in self.raw_paths)
         training = _sessions(load_lists(training_path), training_path, self.catalogue)
         test = _sessions(_join(load_lists(test_path), test_path), test_path, self.catalogue)
-        found = Counts(len(training), training.num_clicks, len(test), test.num_samples)
-        if self.counts is not None and found != self.counts:
+        vocabulary = Vocabulary(range(1, self.catalogue + 1))
+        expected = {} if self.counts is None else self.counts.known()
+        counted = Counts.of(training, test, vocabulary).known()
+        found = {name: counted[name] for name in expected}
+        if found != expected:
             raise ValueError(
-                f"{type(self).__name__}: the files in {training_path.parent} hold {asdict(found)}, "
-                f"expected {asdict(self.counts)}"
+                f"{type(self).__name__}: the files in {training_path.parent} hold {found}, "
+                f"expected {expected}"
             )
-        return training, test, Vocabulary(range(1, self.catalogue + 1))
+        return training, test, vocabulary
 
 
 def _join(value: Any, path: Path) -> list[list[int]]:

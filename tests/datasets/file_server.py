@@ -20,6 +20,7 @@ class FileServer:
         drops: After how many bytes each of the first responses breaks off. (default: none)
         errors: Status codes that the first responses have in place of the file. (default: none)
         silent: Whether answers leave out Content-Length. (default: False)
+        content_type: The Content-Type of the answers. (default: none)
     """
 
     def __init__(
@@ -30,9 +31,11 @@ class FileServer:
         drops: tuple[int, ...] = (),
         errors: tuple[int, ...] = (),
         silent: bool = False,
+        content_type: str | None = None,
     ) -> None:
         self.folder, self.ranges, self.rate, self.silent = folder, ranges, rate, silent
         self.drops, self.errors = list(drops), list(errors)
+        self.content_type = content_type
         self.requests: list[tuple[str, str | None]] = []  # path, Range header
         self.sent = 0
 
@@ -77,6 +80,8 @@ class FileServer:
             handler.send_response(200)
         if not self.silent:
             handler.send_header("Content-Length", str(len(content) - start))
+        if self.content_type:
+            handler.send_header("Content-Type", self.content_type)
         handler.end_headers()
         body = content[start:]
         if self.drops:

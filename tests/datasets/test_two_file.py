@@ -1,9 +1,8 @@
 from __future__ import annotations
 
-import hashlib
 import pickle
 import shutil
-import warnings
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -12,8 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pyg_srgnn.data import Sessions, Vocabulary
-from pyg_srgnn.datasets import Diginetica, Yoochoose, download
-from pyg_srgnn.datasets.download import DownloadError, Source
+from pyg_srgnn.datasets.download import Source
 from pyg_srgnn.datasets.two_file import Counts, TwoFileBenchmark
 from pyg_srgnn.datasets.unpickling import UnsafePickleError, load_lists
 
@@ -29,6 +27,9 @@ def rows(sessions: list[list[int]]) -> tuple[list[list[int]], list[int]]:
     return [prefix for prefix, _ in pairs], [target for _, target in pairs]
 
 
+pytestmark = pytest.mark.filterwarnings("ignore:.* is used unchecked")
+
+
 class Tiny(TwoFileBenchmark):
     name = "tiny"
     sources = (Source("all_train_seq.txt"), Source("test.txt"))
@@ -42,6 +43,14 @@ def raw(tmp_path) -> Path:
     folder.mkdir(parents=True)
     write(folder, TRAINING, rows(TEST))
     return folder
+
+
+def mirror(raw: Path) -> Path:
+    """The folder to be taken for a mirror."""
+    aside = raw.parents[1] / "mirror"
+    if not aside.exists():
+        shutil.copytree(raw, aside / "tiny")
+    return aside
 
 
 def write(folder: Path, training: object = None, test: object = None) -> None:
@@ -157,6 +166,25 @@ def test_counts_are_held_against_the_known_ones(raw, tmp_path):
         Tiny(tmp_path)
 
 
+@pytest.mark.parametrize(("name", "count"), asdict(Counts(3, 8, 5, 9, 3, 6)).items())
+def test_each_count_is_held_against_the_known_one_by_itself(
+    raw, tmp_path, monkeypatch, name, count
+):
+    monkeypatch.setattr(Tiny, "counts", Counts(**{name: count}))
+    assert len(Tiny(tmp_path / "right", "test", mirror=mirror(raw))) == 6
+    monkeypatch.setattr(Tiny, "counts", Counts(**{name: count + 1}))
+    message = rf"hold {{'{name}': {count}}}, expected {{'{name}': {count + 1}}}"
+    with pytest.raises(ValueError, match=message):
+        Tiny(tmp_path / "wrong", mirror=mirror(raw))
+
+
+def test_what_is_not_known_is_not_held_against_anything(raw, tmp_path, monkeypatch):
+    assert Counts().known() == {}
+    monkeypatch.setattr(Tiny, "counts", Counts())
+    write(raw, training=[*TRAINING, [1, 2]])
+    assert len(Tiny(tmp_path, "trainval").sessions) == 4
+
+
 def test_a_payload_is_refused(raw, tmp_path):
     write(raw, test=print)
     with pytest.raises(UnsafePickleError, match=r"test\.txt"):
@@ -171,99 +199,15 @@ def test_from_a_server(raw, tmp_path, monkeypatch):
     assert there.sessions == Tiny(tmp_path, "test").sessions
 
 
-# The published benchmarks
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    return tmp_path_factory.mktemp("root")
+# What the published benchmarks' own tests share
 
 
 def clicked(sessions: Sessions) -> int:
+    """How many items have a click."""
     return len(sessions.items.unique())
 
 
-def test_diginetica_has_the_published_counts(benchmark_data, root):
-    whole = Diginetica(root, "trainval", mirror=benchmark_data)
-    assert (len(whole.sessions), whole.sessions.num_clicks, len(whole)) == (
-        186_670,
-        906_140,
-        719_470,
-    )
-    assert whole.num_items == clicked(whole.sessions) == 43_097
-    test = Diginetica(root, "test")
-    assert (len(test.sessions), len(test)) == (15_963, 60_858)
-    train, valid = Diginetica(root, "train"), Diginetica(root, "valid")
-    assert len(valid.sessions) == 18_667 and len(train) + len(valid) == 719_470
-    assert train.sessions.to_lists() + valid.sessions.to_lists() == whole.sessions.to_lists()
-
-
-def test_yoochoose_has_the_published_counts(benchmark_data, root):
-    whole = Yoochoose(root, "trainval", mirror=benchmark_data)
-    assert (len(whole.sessions), whole.sessions.num_clicks, len(whole)) == (
-        116_167,
-        486_026,
-        369_859,
-    )
-    assert whole.num_items == 37_483 and clicked(whole.sessions) == 17_376
-    test = Yoochoose(root, "test")
-    assert (len(test.sessions), len(test)) == (15_324, 55_898)
-    new = set(test.sessions.items.tolist()) - set(whole.sessions.items.tolist())
-    assert len(new) == 369
-
-
-@pytest.mark.parametrize("kind", [Diginetica, Yoochoose])
-def test_the_test_sessions_give_the_published_rows(benchmark_data, root, kind):
-    dataset = kind(root, "test", mirror=benchmark_data)
+def check_test_rows(dataset: TwoFileBenchmark) -> None:
+    """Hold the rows that the test sessions give against those of the file."""
     sessions = [dataset.vocabulary.decode(s) for s in dataset.sessions.to_lists()]
     assert rows(sessions) == load_lists(dataset.raw_paths[1])
-
-
-# Yoochoose's fractions
-
-
-@pytest.mark.parametrize("fraction", [1, 0, 16, "64", None])
-def test_other_fractions_are_refused(tmp_path, fraction):
-    with pytest.raises(ValueError, match=r"'fraction' must be 64 or 4 \(got "):
-        Yoochoose(tmp_path, fraction=fraction)
-    assert not list(tmp_path.iterdir())
-
-
-def test_the_quarter_says_how_to_get_it(tmp_path):
-    with pytest.raises(DownloadError) as error:
-        Yoochoose(tmp_path, fraction=4)
-    text = str(error.value)
-    assert "1/4 has no public source" in text and "fraction=64" in text
-    assert str(tmp_path / "yoochoose1_4" / "raw" / "all_train_seq.txt") in text
-
-
-@pytest.mark.filterwarnings("ignore:.* is used unchecked")  # the other file's
-def test_the_quarter_by_hand(tmp_path):
-    folder = tmp_path / "yoochoose1_4" / "raw"
-    folder.mkdir(parents=True)
-    write(folder, [[1, 37_483], [2, 3, 4]], rows(TEST))
-    checksum = hashlib.sha256((folder / "all_train_seq.txt").read_bytes()).hexdigest()
-    with pytest.warns(UserWarning, match=f"unchecked.*its sha256 is {checksum}"):
-        dataset = Yoochoose(tmp_path, "trainval", fraction=4)
-    assert dataset.sessions.to_lists() == [[0, 37_482], [1, 2, 3]]
-    assert dataset.num_items == 37_483
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert len(Yoochoose(tmp_path, "test", fraction=4)) == 6
-    write(folder, [[7, 8]])  # other files: the cache must not answer for them
-    with pytest.warns(UserWarning, match="unchecked"):
-        assert Yoochoose(tmp_path, "trainval", fraction=4).sessions.to_lists() == [[6, 7]]
-
-
-def test_a_failure_of_the_64th_is_reported_as_it_is(tmp_path, monkeypatch):
-    monkeypatch.setattr(download, "_download", lambda url, part: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
-        Yoochoose(tmp_path)
-
-    def dead(url, part):
-        raise download._SourceError("HTTP 404 Not Found")
-
-    monkeypatch.setattr(download, "_download", dead)
-    with pytest.raises(DownloadError) as error:
-        Yoochoose(tmp_path)
-    assert "1/4" not in str(error.value) and "33af7c6292c6" in str(error.value)

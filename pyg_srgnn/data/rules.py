@@ -1,0 +1,245 @@
+"""The rules that make sessions of clicks, written once for every engine.
+
+Every expression here is one that narwhals runs lazily on Polars, Spark and DuckDB alike: windows
+name their order, and no window goes over all clicks at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import narwhals as nw
+import polars as pl
+
+from pyg_srgnn.data.reading import Found
+from pyg_srgnn.data.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from pyg_srgnn.data.engines import Engine
+    from pyg_srgnn.data.preparation import Preparation
+
+Frame = nw.LazyFrame[Any]
+_MICROS = 1_000_000
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The clicks that the rules left.
+
+    Args:
+        clicks: ``s`` (number of the session, in time order), ``code`` (of the item), ``keys`` and,
+            where there are times, ``time``; in no order.
+        keys: What a session's clicks are sorted by.
+        sessions: ``n`` (clicks) and ``second`` (the time), a row a session in order of s.
+        items: ``item`` (raw id), a row an item in order of code.
+        steps: For every rule, how many clicks and sessions it left.
+        timed: Whether there are times.
+    """
+
+    clicks: pl.LazyFrame
+    keys: list[str]
+    sessions: pl.DataFrame
+    items: pl.DataFrame
+    steps: list[dict[str, Any]]
+    timed: bool
+
+
+def filtered(
+    clicks: Frame,
+    preparation: Preparation,
+    engine: Engine,
+    found: Found,
+    folder: Path,
+    vocabulary: Vocabulary | None = None,
+) -> Chosen:
+    """Make sessions of clicks and drop what is too short or too rare.
+
+    Args:
+        clicks: What :func:`pyg_srgnn.data.reading.read_clicks` gives.
+        preparation: The rules.
+        engine: What runs them.
+        found: What the log holds.
+        folder: Where intermediate files go.
+        vocabulary: Items that are never too rare. (default: none)
+
+    Raises:
+        ValueError: If a rule leaves no click; names it.
+    """
+    rules = _Rules(preparation, engine, folder, found)
+    return rules.run(clicks, [] if vocabulary is None else vocabulary.ids)
+
+
+class _Rules:
+    def __init__(
+        self, preparation: Preparation, engine: Engine, folder: Path, found: Found
+    ) -> None:
+        self.preparation = preparation
+        self.engine = engine
+        self.folder = folder
+        self.found = found
+        self.steps = [{"rule": "read", "clicks": found.rows, "sessions": None}]
+        self.by = ["session"]
+        first = {"time": ["time"], "file": []}.get(preparation.order, ["order"])
+        self.keys = [*first, "row"]
+        self.kept = 0
+
+    def run(self, clicks: Frame, known: Iterable[int | str]) -> Chosen:
+        if self.preparation.where:
+            rule = ", ".join(f"{k}={v}" for k, v in self.preparation.where.items())
+            self._count(f"rows with {rule}", self.found.chosen)
+        if self.preparation.gap_seconds is not None:
+            clicks = self._sessionised(clicks, self.preparation.gap_seconds)
+        rule = "without bad rows" if self.found.bad_rows else "sessions"
+        if self.preparation.dedupe:
+            self._count(rule, self.engine.one_row(clicks.select(nw.len().alias("n")))["n"])
+            rule = "repeated rows dropped"
+            same = [*self.by, "item", *(["time"] if self.found.timed else []), *self.keys[:-1]]
+            clicks = clicks.unique(subset=sorted(set(same)), keep="first", order_by="row")
+            clicks = self._stored(clicks)
+        # A session has the time and the place it had before any of its clicks was dropped.
+        spans = self._spans(clicks)
+        lengths = spans.select(*self.by, "n")
+        self._count(rule, *self._size(lengths))
+        if self.preparation.collapse:
+            clicks, lengths = self._collapsed(clicks)
+        if self.preparation.max_length is not None:
+            clicks, lengths = self._truncated(clicks, lengths, self.preparation.max_length)
+        sessions, items = self._long_and_common(clicks, lengths, list(known))
+        sessions = sessions.join(spans.drop("n"), on=self.by, how="inner")
+        return self._numbered(clicks, sessions, items)
+
+    def _sessionised(self, clicks: Frame, gap: int) -> Frame:
+        if not self.found.timed:
+            raise ValueError("dataset.gap needs the times of the clicks; give dataset.time=COLUMN")
+        order = ["time", "row"]
+        silence = nw.col("time").diff().over("session", order_by=order)
+        clicks = clicks.with_columns(new=(silence > gap * _MICROS).fill_null(False).cast(nw.Int64))
+        part = nw.col("new").cum_sum().over("session", order_by=order)
+        self.by = ["session", "part"]
+        return self._stored(clicks.with_columns(part=part).drop("new"))
+
+    def _collapsed(self, clicks: Frame) -> tuple[Frame, Frame]:
+        before = nw.col("item").shift(1).over(*self.by, order_by=self.keys)
+        clicks = clicks.with_columns(before=before)
+        again = (nw.col("before") == nw.col("item")).fill_null(False)
+        clicks = self._stored(clicks.filter(~again).drop("before"))
+        lengths = self._lengths(clicks)
+        self._count("immediate repeats count once", *self._size(lengths))
+        return clicks, lengths
+
+    def _truncated(self, clicks: Frame, lengths: Frame, longest: int) -> tuple[Frame, Frame]:
+        long = lengths.filter(nw.col("n") > longest)
+        if self._size(long)[1]:  # most logs have none, and need no window
+            from_end = nw.col("row").cum_count(reverse=True).over(*self.by, order_by=self.keys)
+            tail = clicks.join(long, on=self.by, how="semi").with_columns(from_end=from_end)
+            tail = tail.filter(nw.col("from_end") <= longest).drop("from_end")
+            short = clicks.join(long, on=self.by, how="anti")
+            clicks = self._stored(nw.concat([short, tail], how="vertical"))
+            lengths = self._lengths(clicks)
+        self._count(f"the last {longest} clicks of longer sessions", *self._size(lengths))
+        return clicks, lengths
+
+    def _long_and_common(
+        self, clicks: Frame, lengths: Frame, known: list[int | str]
+    ) -> tuple[Frame, Frame]:
+        least, support = self.preparation.min_length, self.preparation.min_support
+        shorter = f"sessions of fewer than {least} clicks dropped"
+        sessions = lengths.filter(nw.col("n") >= least)
+        size = self._size(sessions)
+        self._count(shorter, *size)
+        while True:
+            within = clicks.join(sessions, on=self.by, how="semi")
+            items = self._keep(within.group_by("item").agg(nw.len().alias("n")))
+            common = nw.col("n") >= support
+            items = items.filter(common | nw.col("item").is_in(known) if known else common)
+            # A session that was too short cannot have grown, so all clicks may be counted again.
+            lengths = self._lengths(clicks.join(items, on="item", how="semi"))
+            rarer = f"items of fewer than {support} clicks dropped"
+            sessions = lengths.filter(nw.col("n") >= least)
+            count = self._size(items)[0]
+            self._count(rarer, count)
+            before, size = size, self._size(sessions)
+            self._count(shorter, *size)
+            if not self.preparation.until_stable or size == before:
+                return sessions, items
+
+    def _numbered(self, clicks: Frame, sessions: Frame, items: Frame) -> Chosen:
+        order = ["second", "first"] if self.found.timed else ["first"]
+        sessions = self._keep(sessions.with_row_index("s", order_by=order))
+        items = self._keep(items.with_row_index("code", order_by="item"))
+        columns = ["s", "code", *self.keys]
+        if self.found.timed and "time" not in columns:
+            columns.append("time")
+        joined = clicks.join(items.select("item", "code"), on="item", how="inner").join(
+            sessions.select(*self.by, "s"), on=self.by, how="inner"
+        )
+        second = ["second"] if self.found.timed else []
+        return Chosen(
+            self.engine.gather(joined.select(*columns), ["s", *self.keys], self._path()),
+            self.keys,
+            self._table(sessions.select("s", "n", *second), "s"),
+            self._table(items.select("code", "item"), "code"),
+            self.steps,
+            self.found.timed,
+        )
+
+    def _lengths(self, clicks: Frame) -> Frame:
+        """Clicks of each session."""
+        return self._keep(clicks.group_by(*self.by).agg(nw.len().alias("n")))
+
+    def _spans(self, clicks: Frame) -> Frame:
+        """Clicks of each session, its first row and its time in seconds."""
+        asked = [nw.len().alias("n"), nw.col("row").min().alias("first")]
+        if not self.found.timed:
+            return self._keep(clicks.group_by(*self.by).agg(*asked))
+        if self.preparation.order == "time":
+            asked.append(nw.col("time").max().alias("second"))
+            spans = clicks.group_by(*self.by).agg(*asked)
+            return self._keep(spans.with_columns(second=nw.col("second") // _MICROS))
+        # The time of the last row in the file: SR-GNN's script dates a session so. A greatest
+        # value by another column is not portable, so both are packed into one whole number.
+        start = self.found.first // _MICROS
+        size = 1 << (self.found.last // _MICROS - start).bit_length()
+        second = nw.col("time") // _MICROS - start
+        clicks = clicks.with_columns(packed=nw.col("row") * size + second)
+        asked.append(nw.col("packed").max().alias("second"))
+        spans = clicks.group_by(*self.by).agg(*asked)
+        return self._keep(spans.with_columns(second=nw.col("second") % size + start))
+
+    def _count(self, rule: str, clicks: int, sessions: int | None = None) -> None:
+        before = self.steps[-1]
+        self.steps.append({"rule": rule, "clicks": clicks, "sessions": sessions})
+        if not clicks:
+            raise ValueError(
+                f"no session is left: of {before['clicks']:,} clicks, none passes the rule "
+                f"{rule!r}" + _remedy(rule)
+            )
+
+    def _size(self, lengths: Frame) -> tuple[int, int]:
+        asked = lengths.select(nw.col("n").sum().alias("clicks"), nw.len().alias("rows"))
+        answer = self.engine.one_row(asked)
+        return int(answer["clicks"] or 0), int(answer["rows"])
+
+    def _path(self) -> Path:
+        self.kept += 1
+        return self.folder / f"kept-{self.kept}"
+
+    def _keep(self, frame: Frame) -> Frame:
+        return self.engine.keep(frame, self._path())
+
+    def _stored(self, frame: Frame) -> Frame:
+        return self.engine.store(frame, self._path())
+
+    def _table(self, frame: Frame, order: str) -> pl.DataFrame:
+        return self.engine.gather(frame, [order], self._path()).sort(order).collect()
+
+
+def _remedy(rule: str) -> str:
+    if rule.startswith("items"):
+        return "; lower dataset.min_support"
+    if rule.startswith("sessions of"):
+        return "; lower dataset.min_length, or is dataset.session the right column?"
+    return "; look at dataset.where" if rule.startswith("rows with") else ""

@@ -1,0 +1,151 @@
+"""Click logs: the raw files of a benchmark, or anybody's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from torch_geometric.data import Data
+
+from pyg_srgnn.data.clicks import find_files
+from pyg_srgnn.data.preparation import Preparation, prepare
+from pyg_srgnn.data.sessions import Sessions
+from pyg_srgnn.data.vocabulary import Vocabulary
+from pyg_srgnn.datasets.base import SessionDataset
+from pyg_srgnn.datasets.checksums import remembered_sha256
+from pyg_srgnn.datasets.two_file import Counts
+
+
+class RawDataset(SessionDataset):
+    """A benchmark made from its raw click log.
+
+    A subclass gives ``name``, ``sources``, :attr:`preparation` and, if they are known,
+    :attr:`counts`. ``dataset.report`` says what was read, dropped and why.
+
+    Args:
+        root: Folder of all datasets. (default: ``"datasets"``)
+        split: ``"train"``, ``"valid"``, ``"trainval"`` or ``"test"``. (default: ``"train"``)
+        valid: What part of the training sessions validates. (default: 0.1)
+        mirror: Folder or URL looked at before the built-in sources. (default: None)
+        transform: Applied to every ``Data`` on access. (default: None)
+        engine: What runs the preparation: ``"polars"`` or ``"spark"``. (default: ``"polars"``)
+
+    Raises:
+        ValueError: If the files do not hold what they should; names file and line.
+        DownloadError: If no source gives a file.
+    """
+
+    preparation: Preparation = Preparation(max_length=None)
+    """The columns and rules."""
+
+    counts: Counts | None = None
+    """What the published preparation gave; ``srgnn-prepare verify=true`` compares."""
+
+    def __init__(
+        self,
+        root: str | Path = "datasets",
+        split: str = "train",
+        valid: float | str = 0.1,
+        mirror: str | Path | None = None,
+        transform: Callable[[Data], Data] | None = None,
+        *,
+        engine: str = "polars",
+    ) -> None:
+        self.engine = engine
+        super().__init__(root, split, valid, mirror, transform)
+
+    def click_files(self) -> Sequence[Path]:
+        """The files of the log."""
+        return [Path(path) for path in self.raw_paths]
+
+    def known(self) -> Vocabulary | None:
+        """Items that keep their index; none here."""
+        return None
+
+    def parameters(self) -> dict[str, Any]:
+        """The preparation, and the checksums of files that none is known for beforehand.
+
+        The engine is not among them: every engine gives the same sessions.
+        """
+        unknown = {source.name for source in self.sources if not source.sha256}
+        files = [Path(self.raw_dir, name) for name in sorted(unknown)]
+        return asdict(self.preparation) | {
+            "files": {file.name: self._checksum(file) for file in files if file.is_file()}
+        }
+
+    def _checksum(self, file: Path) -> str:
+        return remembered_sha256(file, Path(self.root, self.name, "checksums.json"))
+
+    def read(self) -> tuple[Sessions, Sessions, Vocabulary]:
+        """Prepare the log."""
+        scratch = Path(self.processed_dir).parent
+        prepared = prepare(self.click_files(), self.preparation, self.engine, self.known(), scratch)
+        self.report = prepared.report
+        return prepared.training, prepared.test, prepared.vocabulary
+
+
+class ClickLog(RawDataset):
+    """Your own click log: CSV (any delimiter, quoted, gzip or zstd) or Parquet, one file or many.
+
+    The result is kept below ``root/click_log/processed``, one folder for each content of the
+    files and each set of rules.
+
+    Args:
+        root: Folder of all datasets. (default: ``"datasets"``)
+        split: ``"train"``, ``"valid"``, ``"trainval"`` or ``"test"``. (default: ``"train"``)
+        valid: What part of the training sessions validates. (default: 0.1)
+        mirror: Taken for the sake of the other datasets' signature; not used. (default: None)
+        transform: Applied to every ``Data`` on access. (default: None)
+        path: A file, a glob, a folder, or a list of them.
+        engine: What runs the preparation: ``"polars"`` or ``"spark"``. (default: ``"polars"``)
+        vocabulary: A ``vocabulary.json``, or a folder with one, as a run's directory is: its items
+            keep their index, new ones are numbered after them. (default: None)
+        **rules: The columns and rules of :class:`~pyg_srgnn.data.preparation.Preparation`.
+
+    Raises:
+        ValueError: If the log cannot be read as it is declared, or a row is bad; names file and
+            line.
+        FileNotFoundError: If there is no such file.
+    """
+
+    name = "click_log"
+
+    def __init__(
+        self,
+        root: str | Path = "datasets",
+        split: str = "train",
+        valid: float | str = 0.1,
+        mirror: str | Path | None = None,
+        transform: Callable[[Data], Data] | None = None,
+        *,
+        path: str | Path | Sequence[str | Path],
+        engine: str = "polars",
+        vocabulary: str | Path | None = None,
+        **rules: Any,
+    ) -> None:
+        self.preparation = Preparation(**rules)
+        self.files = find_files(path)
+        self.known_items = None if vocabulary is None else _vocabulary_file(Path(vocabulary))
+        super().__init__(root, split, valid, mirror, transform, engine=engine)
+
+    def click_files(self) -> Sequence[Path]:
+        """The files of the log."""
+        return self.files
+
+    def known(self) -> Vocabulary | None:
+        """Items that keep their index."""
+        return None if self.known_items is None else Vocabulary.load(self.known_items)
+
+    def parameters(self) -> dict[str, Any]:
+        """The preparation and the content of the files."""
+        files = [*self.files, *([] if self.known_items is None else [self.known_items])]
+        return asdict(self.preparation) | {"files": [self._checksum(file) for file in files]}
+
+
+def _vocabulary_file(path: Path) -> Path:
+    file = path / "vocabulary.json" if path.is_dir() else path
+    if not file.is_file():
+        raise FileNotFoundError(f"dataset.vocabulary={path}: there is no file {file}")
+    return file
