@@ -1,34 +1,69 @@
-"""srgnn-prepare: fetch a dataset, prepare it, and say what it holds."""
+"""srgnn-prepare: fetch a dataset, prepare it, and report what was read, dropped and kept."""
 
 from __future__ import annotations
 
-import torch
+from pathlib import Path
+from typing import Any
+
 from omegaconf import DictConfig
 
 from pyg_srgnn.commands.application import application, log
 from pyg_srgnn.commands.checks import check
-from pyg_srgnn.datasets import SPLITS, open_dataset
+from pyg_srgnn.data.describe import describe
+from pyg_srgnn.datasets import SessionDataset, open_dataset
+from pyg_srgnn.datasets.two_file import Counts
+from pyg_srgnn.reports import preparation_table, write_report
 
 
 @application("prepare")
 def main(config: DictConfig) -> None:
-    """Prepare a dataset and print the counts of its splits."""
+    """Prepare a dataset, print its report and write it."""
     check(config)
-    lines = [f"{'split':<10}{'sessions':>12}{'clicks':>12}{'samples':>12}{'items seen':>12}"]
-    for split in SPLITS:
-        part = open_dataset(config.dataset, split)
-        sessions = part.sessions
-        lines.append(
-            f"{split:<10}{len(sessions):>12,}{sessions.num_clicks:>12,}{len(part):>12,}"
-            f"{torch.unique(sessions.items).numel():>12,}"
-        )
+    training, test = (open_dataset(config.dataset, split) for split in ("trainval", "test"))
+    report: dict[str, Any] = {"dataset": config.dataset.name, **training.report}
+    report.pop("published", None)  # of an earlier call
+    if "parts" not in report:  # a click log's preparation has seen more than what it kept
+        report |= describe(training.sessions, test.sessions, training.vocabulary)
+    published = _published(training, test) if config.verify else {}
+    if published:
+        report["published"] = published
+    folder = Path(config.report or training.processed_dir)
+    log.info("%s\n\n%s\n", config.dataset.name, preparation_table(report))
+    if config.verify and not published:
+        log.info("No published counts are known for dataset=%s.\n", config.dataset.name)
+    try:
+        page = write_report(report, folder)
+    except OSError as error:
+        raise ValueError(
+            f"report={folder}: the report cannot be written there ({error}); "
+            f"report=DIR names another folder"
+        ) from error
+    log.info("Report: %s\nPrepared files: %s", page, training.processed_dir)
+    valid = open_dataset(config.dataset, "valid")  # told now if it cannot be split off
     log.info(
-        "%s: %s items\n%s\nPrepared files: %s",
-        config.dataset.name,
-        f"{part.num_items:,}",
-        "\n".join(lines),
-        part.processed_dir,
+        "Validation, dataset.valid=%s: the last %s of the training sessions, %s samples",
+        config.dataset.valid,
+        f"{len(valid.sessions):,}",
+        f"{len(valid):,}",
     )
+    wrong = [name for name, (expected, found) in published.items() if expected != found]
+    if wrong:
+        raise ValueError(f"dataset={config.dataset.name}: not as published: {', '.join(wrong)}")
+
+
+def _published(training: SessionDataset, test: SessionDataset) -> dict[str, tuple[int, int]]:
+    """The published counts of a benchmark, each with the one found."""
+    counts: Counts | None = getattr(training, "counts", None)
+    if counts is None:
+        return {}
+    found = Counts.of(training.sessions, test.sessions, training.vocabulary).known()
+    return {
+        _LABELS.get(name, name.replace("_", " ")): (expected, found[name])
+        for name, expected in counts.known().items()
+    }
+
+
+_LABELS = {name: f"training {name}" for name in ("sessions", "clicks", "samples")}
 
 
 if __name__ == "__main__":

@@ -481,28 +481,3 @@ def test_every_script_is_installed():
     }.items():
         (script,) = scripts.select(name=name)
         assert script.load() is module.main
-
-
-# srgnn-prepare
-
-
-def test_prepare_prints_the_counts(root, tmp_path):
-    arguments = [key for key in TINY if key.startswith("dataset.")]
-    result = run(prepare.main, "srgnn-prepare", *arguments, f"dataset.root={tmp_path}")
-    assert result.status == 0, result.out + result.err
-    assert "synthetic: 40 items" in result.out
-    for split in ("train", "valid", "trainval", "test"):
-        part = open_dataset(tiny_config(root).dataset, split)
-        seen = len(set(part.sessions.items.tolist()))
-        counts = [len(part.sessions), part.sessions.num_clicks, len(part), seen]
-        assert cells(result.out, split) == [f"{count:,}" for count in counts]
-    assert Path(part.processed_dir).name in result.out
-    assert (tmp_path / "synthetic" / "processed" / Path(part.processed_dir).name).is_dir()
-
-
-def test_prepare_a_dataset_that_cannot_be_had(tmp_path):
-    arguments = ["dataset=yoochoose1_4", f"dataset.root={tmp_path}"]
-    result = run(prepare.main, "srgnn-prepare", *arguments)
-    assert result.status == 1 and "Traceback" not in result.err
-    printed = result.out + result.err
-    assert "all_train_seq.txt" in printed and str(tmp_path / "yoochoose1_4" / "raw") in printed
