@@ -1,0 +1,263 @@
+"""How fast does a click log become sessions, beside SR-GNN's plain-Python preprocessing script?
+
+A file in Yoochoose's exact format is generated, and both do the whole job on it: read, filter,
+split, number, store. The plain one is the script's job with lists and dictionaries, its lists of
+all prefixes and its pickles included. They take turns, each time in a process of its own; time and
+peak memory are that process's, imports not timed (their memory counts). Both must give the same
+sessions, click by click. Then another process opens what was stored and takes the first shuffled
+training batch; its imports are not timed either.
+
+    python -m benchmarks.prepare                        # 3,000,000 rows
+    python -m benchmarks.prepare --growth               # ours on 11 times as many rows, too
+    python -m benchmarks.prepare --rows 33003944 --skip-reference
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import pickle
+import platform
+import resource
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+# The jobs import what they use themselves: this process stays small, for a child's peak memory is
+# at the least what its parent holds when it starts, and the plain job must not hold our libraries.
+
+_GROWTH = 11  # 3 M rows to the 33 M of the real file
+_PLAIN, _STORE = "plain.pickle", "store"  # beside the log: what the two made
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, print the table, write the JSON."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rows", type=int, default=3_000_000, help="of the file (3000000)")
+    parser.add_argument("--seed", type=int, default=0, help="of the file (0)")
+    parser.add_argument("--rounds", type=int, default=1, help="turns of each (1)")
+    parser.add_argument("--json", type=Path, help="file to write the figures to")
+    parser.add_argument("--keep", type=Path, help="folder for the files, kept (a temporary one)")
+    parser.add_argument("--skip-reference", action="store_true", help="ours only")
+    parser.add_argument(
+        "--growth", action="store_true", help=f"ours on {_GROWTH} times the rows, too"
+    )
+    args = parser.parse_args(arguments)
+
+    with tempfile.TemporaryDirectory(prefix="prepare-") as temporary:
+        result = measure(args, args.keep or Path(temporary))
+    print(table(result))
+    if args.json:
+        args.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+
+
+def measure(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Everything that the table shows; ``args`` are the command's.
+
+    Raises:
+        RuntimeError: If the two do not give the same sessions.
+    """
+    log = generated(folder / str(args.rows), args.rows, args.seed)
+    compare = not args.skip_reference
+    runs: dict[str, list[dict[str, Any]]] = {"plain": [], "pyg_srgnn": []}
+    for _ in range(args.rounds):  # in turns: a machine that is busy for a while harms both alike
+        if compare:
+            runs["plain"].append(in_child(plain, log))
+        runs["pyg_srgnn"].append(in_child(ours, log, compare))
+    if compare and not all(run["same"] for run in runs["pyg_srgnn"]):
+        raise RuntimeError(f"the two made different sessions of {log}")
+
+    done = {name: figures(args.rows, of) for name, of in runs.items() if of}
+    result = {
+        "rows": args.rows,
+        "file_mb": log.stat().st_size / 1e6,
+        "rounds": args.rounds,
+        "cores": os.cpu_count(),
+        "machine": platform.machine(),
+        **{
+            key: {name: of[key] for name, of in done.items()}
+            for key in ("seconds", "rows_per_second", "peak_mb")
+        },
+        **stored(log, runs["pyg_srgnn"][-1]),
+    }
+    if compare:
+        rates = result["rows_per_second"]
+        result["ratio"] = rates["pyg_srgnn"] / rates["plain"]
+        result["same_result"] = True
+    if args.growth:
+        more = _GROWTH * args.rows
+        log = generated(folder / str(more), more, args.seed)
+        grown = in_child(ours, log, False)
+        result["growth"] = {"rows": more, **figures(more, [grown]), **stored(log, grown)}
+        slower = grown["seconds"] / done["pyg_srgnn"]["seconds"]
+        result["growth"]["exponent"] = math.log(slower) / math.log(_GROWTH)
+    return result
+
+
+def figures(rows: int, runs: Sequence[dict[str, Any]]) -> dict[str, float]:
+    """The median time of some runs, and the most memory that one of them took."""
+    seconds = median(run["seconds"] for run in runs)
+    peak = max(run["peak_mb"] for run in runs)
+    return {"seconds": seconds, "rows_per_second": rows / seconds, "peak_mb": peak}
+
+
+def stored(log: Path, run: dict[str, Any]) -> dict[str, float]:
+    """What the result takes on disk, and how soon it gives a batch."""
+    return {
+        "clicks": run["clicks"],
+        "bytes_per_click": run["bytes"] / run["clicks"],
+        "first_batch_seconds": in_child(first_batch, log),
+    }
+
+
+def in_child(job: Callable[..., Any], *args: Any) -> Any:
+    """What the job returns, run in a process of its own that begins with nothing loaded."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(job, *args).result()
+
+
+def peak_mb() -> float:
+    """The most memory that this process has held."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
+
+
+def generated(folder: Path, rows: int, seed: int) -> Path:
+    """Make the log in a folder that takes all that is made of it, too."""
+    folder.mkdir(parents=True, exist_ok=True)
+    log = folder / "clicks.dat"
+    in_child(generate, log, rows, seed)
+    print(f"{rows:,} rows in {log.stat().st_size / 1e6:,.0f} MB generated", flush=True)
+    return log
+
+
+def generate(log: Path, rows: int, seed: int) -> None:
+    """Job: write the log."""
+    from benchmarks.click_log import write
+
+    write(log, rows, seed)
+
+
+def plain(log: Path) -> dict[str, Any]:
+    """Job: all that SR-GNN's script does with Yoochoose, to its pickles."""
+    from tests.reference.authors import authors, last, samples
+
+    start = perf_counter()
+    prepared = authors(log, "yoochoose")
+    of_training, of_test = samples(prepared.training), samples(prepared.test)
+    for fraction in (4, 64):
+        prefixes, targets, sessions = last(of_training, fraction)
+        into = log.parent / f"yoochoose1_{fraction}"
+        into.mkdir(exist_ok=True)
+        for name, content in (
+            ("train.txt", (prefixes, targets)),
+            ("all_train_seq.txt", prepared.training[sessions[0] :]),
+            ("test.txt", of_test[:2]),
+        ):
+            with open(into / name, "wb") as file:
+                pickle.dump(content, file)
+    result = {"seconds": perf_counter() - start, "peak_mb": peak_mb()}
+    with open(log.with_name(_PLAIN), "wb") as file:  # to be compared, and not timed
+        pickle.dump((prepared.training, prepared.test, [int(i) for i in prepared.items]), file)
+    return result
+
+
+def opened(log: Path, split: str) -> Any:
+    """The log as a dataset, prepared by the same rules when it is opened for the first time."""
+    from benchmarks.click_log import COLUMNS
+    from pyg_srgnn.datasets import ClickLog
+
+    return ClickLog(
+        log.with_name(_STORE),
+        split,
+        path=log,
+        columns=COLUMNS,
+        session="session_id",
+        item="item_id",
+        time="timestamp",
+        time_format="iso",
+        order="file",
+        test="1d",
+        strict=True,
+        max_length=None,
+    )
+
+
+def ours(log: Path, compare: bool) -> dict[str, Any]:
+    """Job: the same sessions, stored as a dataset."""
+    import pyg_srgnn.datasets  # noqa: F401 - loaded before the clock starts
+
+    shutil.rmtree(log.with_name(_STORE), ignore_errors=True)  # of an earlier run
+    start = perf_counter()
+    dataset = opened(log, "trainval")
+    result = {"seconds": perf_counter() - start, "peak_mb": peak_mb()}
+    files = Path(dataset.processed_dir).iterdir()
+    parts = [dataset, opened(log, "test")]
+    return result | {
+        "clicks": sum(part.sessions.num_clicks for part in parts),
+        "bytes": sum(file.stat().st_size for file in files),
+        "same": compare and same_sessions(log, parts),
+    }
+
+
+def same_sessions(log: Path, parts: Sequence[Any]) -> bool:
+    """Whether both made the same sessions of the same items, click by click."""
+    with open(log.with_name(_PLAIN), "rb") as file:
+        training, test, items = pickle.load(file)  # written by the job above
+    return items == parts[0].vocabulary.ids and all(
+        [[item - 1 for item in session] for session in sessions] == part.sessions.to_lists()
+        for sessions, part in zip((training, test), parts, strict=True)
+    )
+
+
+def first_batch(log: Path) -> float:
+    """Job: seconds from opening the stored dataset to the first shuffled training batch."""
+    import pyg_srgnn.datasets  # noqa: F401 - loaded before the clock starts
+    from pyg_srgnn.data import SessionLoader
+
+    start = perf_counter()
+    next(iter(SessionLoader(opened(log, "train"), batch_size=100, shuffle=True)))
+    return perf_counter() - start
+
+
+def table(result: dict[str, Any]) -> str:
+    """The figures for people."""
+    lines = [f"{'':12}{'rows':>12}{'seconds':>10}{'rows/s':>13}{'peak MB':>10}"]
+    for name, rate in result["rows_per_second"].items():
+        lines.append(
+            f"{name:12}{result['rows']:12,}{result['seconds'][name]:10.2f}{rate:13,.0f}"
+            f"{result['peak_mb'][name]:10,.0f}"
+        )
+    if "growth" in result:
+        more = result["growth"]
+        lines.append(
+            f"{'pyg_srgnn':12}{more['rows']:12,}{more['seconds']:10.2f}"
+            f"{more['rows_per_second']:13,.0f}{more['peak_mb']:10,.0f}"
+        )
+    lines.append("")
+    if "ratio" in result:
+        lines.append(f"ratio {result['ratio']:.1f}x; the same sessions, click by click")
+    for of in [result, *([result["growth"]] if "growth" in result else [])]:
+        lines.append(
+            f"of {of['rows']:,} rows {of['clicks']:,} clicks stored, "
+            f"{of['bytes_per_click']:.1f} bytes each; "
+            f"first shuffled batch {of['first_batch_seconds']:.2f} s after opening"
+        )
+    if "growth" in result:
+        lines.append(f"seconds grow with the rows to the power of {more['exponent']:.2f}")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
