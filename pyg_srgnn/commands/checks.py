@@ -130,12 +130,16 @@ RULES: dict[str, Rule] = {
     "num_workers": _whole(0),
     "ties": _one_of(*TIES),
     "checkpoint": _optional(_TEXT),
+    "warm_start": _optional(_TEXT),
+    "new_items": _one_of("neighbours", "init"),
     "k": _whole(1),
     "items": (
         lambda v: isinstance(v, list) and all(type(i) in (int, str) for i in v),
         "a list of raw item ids, such as [17,4]",
     ),
     "split": _one_of("train", "valid", "trainval", "test"),
+    "report": _optional(_TEXT),
+    "verify": _FLAG,
     "baselines": (
         lambda v: isinstance(v, list) and all(name in list(BASELINES) for name in v),
         "a list of " + ", ".join(BASELINES),

@@ -34,6 +34,7 @@ from pyg_srgnn.training.callbacks import (
 )
 from pyg_srgnn.training.directory import claim, start_from
 from pyg_srgnn.training.module import SessionModule
+from pyg_srgnn.training.warm_start import warm_start
 
 log = logging.getLogger(__name__)
 
@@ -148,8 +149,13 @@ class _Run:
         settings["num_items"] = training.num_items
         dataset = dict(OmegaConf.to_container(config.dataset, resolve=True))  # type: ignore[arg-type]
         counts = torch.bincount(training.sessions.items, minlength=training.num_items)
+        training.vocabulary.save(self.run_dir / "vocabulary.json")
+        model = build_model(settings)
+        resumed = checkpoints / ("refit.ckpt" if part == "refit" else "last.ckpt")
+        if config.warm_start is not None and not resumed.is_file():
+            warm_start(model, settings, training, config.warm_start, config.new_items)
         module = SessionModule(
-            build_model(settings),
+            model,
             **config.optimizer,
             ties=config.ties,
             part=part,
@@ -160,7 +166,7 @@ class _Run:
         epoch_log = EpochLog(self.run_dir / ("refit.csv" if part == "refit" else "epochs.csv"))
         last = MovableCheckpoint(
             dirpath=checkpoints,
-            filename="refit" if part == "refit" else "last",
+            filename=resumed.stem,
             save_on_train_epoch_end=True,
             enable_version_counter=False,
         )
@@ -199,7 +205,6 @@ class _Run:
         except (TypeError, MisconfigurationException) as error:
             raise ValueError(f"a value under trainer.* cannot be used: {error}") from error
         self.device = trainer.strategy.root_device
-        resumed = checkpoints / f"{last.filename}.ckpt"
         if resumed.is_file():
             log.info("going on from %s", resumed)
         loader = self._loader(training, shuffle=True)

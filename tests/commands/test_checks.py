@@ -108,6 +108,10 @@ BAD = {
     "num_workers=-1": ">= 0",
     "ties=lucky": "conservative, median, standard",
     "checkpoint=''": "or null",
+    "warm_start=''": "or null",
+    "warm_start=7": "a text",
+    "new_items=zero": "neighbours, init",
+    "new_items=null": "neighbours, init",
     # Lightning's own arguments.
     "trainer.max_epochs=0": ">= 1",
     "trainer.max_epochs=null": "a whole number",
@@ -184,6 +188,7 @@ def test_good_values(config):
             "seed=4294967295",
         )
     )
+    check(changed(config, "warm_start=runs/one", "new_items=init"))
     for metric in METRICS:
         check(changed(config, f"monitor={metric}"))
 

@@ -84,7 +84,7 @@ def cells(text: str, row: str) -> list[str]:
 def test_the_files_of_a_run(run_dir):
     files = {str(path.relative_to(run_dir)) for path in run_dir.rglob("*") if path.is_file()}
     files = {name for name in files if not name.startswith(".hydra")}
-    expected = {"metrics.json", "config.yaml", "epochs.csv", "train.log"}
+    expected = {"metrics.json", "config.yaml", "epochs.csv", "train.log", "vocabulary.json"}
     expected |= {"checkpoints/best.ckpt", "checkpoints/last.ckpt"}
     if importlib.util.find_spec("matplotlib"):
         expected.add("epochs.png")

@@ -1,0 +1,138 @@
+"""Start a run from a trained model whose catalogue was another one."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pyg_srgnn.checkpoint import Checkpoint, read_checkpoint
+from pyg_srgnn.data import Sessions, Vocabulary
+from pyg_srgnn.datasets import SessionDataset
+from pyg_srgnn.nn import SRGNN
+
+log = logging.getLogger(__name__)
+
+# What may differ: the weights fit and mean the same whatever they were drawn from and trained by.
+_MAY_DIFFER = {"num_items", "init", "loss"}
+
+
+def warm_start(
+    model: SRGNN,
+    settings: Mapping[str, Any],
+    training: SessionDataset,
+    path: str | Path,
+    new_items: str = "neighbours",
+) -> None:
+    """Give a model the weights of a trained one; items are matched by their raw ids.
+
+    An item that the trained model knows keeps its vector, wherever it stands in either catalogue.
+    A new one starts as the mean of its neighbours' trained vectors (:func:`neighbour_means`), or
+    as the model has drawn it.
+
+    Args:
+        model: The model, as it was initialised; changed in place.
+        settings: What it was built from.
+        training: The sessions that it will be trained on, with its catalogue.
+        path: The trained model: a run directory or a checkpoint file.
+        new_items: ``"neighbours"`` or ``"init"``; with ``"neighbours"``, too, a new item without
+            a known neighbour stays as it is. (default: ``"neighbours"``)
+
+    Raises:
+        ValueError: If there is no checkpoint, or its model or its items are not of the same kind.
+    """
+    try:
+        old = Checkpoint.load(path)
+    except (FileNotFoundError, ValueError) as error:
+        reason = str(error).removeprefix(f"checkpoint={path}: ")
+        raise ValueError(f"warm_start={path}: {reason}") from error
+    _check_model(path, read_checkpoint(old.path)["model"], settings)
+    row = _match(path, old.vocabulary, training.vocabulary)
+
+    known, trained = row >= 0, old.model.embedding.weight.detach()
+    table = model.embedding.weight.detach().clone()
+    table[known] = trained[row[known]]
+    averaged = 0
+    if new_items == "neighbours":
+        items, means = neighbour_means(training.sessions, row, trained)
+        table[items] = means
+        averaged = items.numel()
+    model.load_state_dict(old.model.state_dict() | {"embedding.weight": table})
+
+    kept = int(known.sum())
+    log.info(
+        "warm start from %s: %d items known, %d new from neighbours, %d new by init, "
+        "%d old items gone",
+        *(old.path, kept, averaged, len(row) - kept - averaged, len(trained) - kept),
+    )
+    same = old.vocabulary == training.vocabulary  # most likely the same sessions, too
+    if same and old.split == "trainval" and training.split == "train":
+        log.warning(
+            "warm_start=%s: it was trained on its validation sessions, too; where they validate "
+            "this run, the figures on validation are too good",
+            path,
+        )
+
+
+def neighbour_means(sessions: Sessions, row: Tensor, trained: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean trained vector of the known items clicked right before or right after each new item.
+
+    A neighbour counts as often as it was clicked there; sessions do not touch one another.
+
+    Args:
+        sessions: Clicks of V items, known and new ones.
+        row: Row of each item in the trained table, -1 for a new one, int64 [V].
+        trained: The trained table [V_old, d].
+
+    Returns:
+        The new items that have a known neighbour [n], in the order of their indices, and their
+        means [n, d].
+    """
+    clicks, known = sessions.items, row >= 0
+    first, second = clicks[:-1], clicks[1:]
+    inside = torch.ones(len(second), dtype=torch.bool)
+    inside[sessions.offsets[1:-1] - 1] = False  # one session's last click, the next one's first
+    leads = inside & ~known[first] & known[second]  # a new item, then a known one
+    follows = inside & known[first] & ~known[second]
+    item, order = torch.cat([first[leads], second[follows]]).sort(stable=True)
+    neighbour = row[torch.cat([second[leads], first[follows]])[order]]
+    items, counts = torch.unique_consecutive(item, return_counts=True)
+    # Averages each item's bag of rows without a copy of all the vectors in them.
+    return items, F.embedding_bag(neighbour, trained, counts.cumsum(0) - counts, mode="mean")
+
+
+def _check_model(path: str | Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+    differ = [
+        f"model.{key}: there {old.get(key)}, here {new.get(key)}"
+        for key in sorted((old.keys() | new.keys()) - _MAY_DIFFER)
+        if old.get(key) != new.get(key)
+    ]
+    if differ:
+        raise ValueError(
+            f"warm_start={path}: it holds another model than this run's\n  "
+            + "\n  ".join(differ)
+            + "\nSet the keys alike"
+        )
+
+
+def _match(path: str | Path, old: Vocabulary, new: Vocabulary) -> Tensor:
+    """Row of each new item in the old table, -1 where it has none."""
+    there, here = old.ids[0], new.ids[0]
+    kinds = {int: "whole numbers", str: "texts"}
+    if type(there) is not type(here):
+        raise ValueError(
+            f"warm_start={path}: its item ids are {kinds[type(there)]}, such as {there!r}, those "
+            f"of this run's dataset {kinds[type(here)]}, such as {here!r}; they must be of one type"
+        )
+    row = torch.tensor(old.encode(new.ids))
+    if not bool((row >= 0).any()):
+        raise ValueError(
+            f"warm_start={path}: none of its {len(old)} items, such as {there!r}, is among the "
+            f"{len(new)} of this run's dataset, such as {here!r}; at least one must be"
+        )
+    return row
