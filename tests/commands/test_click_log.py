@@ -1,0 +1,121 @@
+"""Somebody's own click log, from the file to recommendations."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+
+from pyg_srgnn import Recommender
+from pyg_srgnn.commands import evaluate, prepare, recommend, train
+from tests.commands import run
+
+SMALL = ["model.channels=8", "trainer.max_epochs=1", "trainer.accelerator=cpu", "batch_size=50"]
+COLOURS = ["red", "blue", "green", "black", "white"]
+THINGS = ["shoe", "hat", "coat", "shirt, long", "sock"]
+
+
+def write(path: Path, sessions: int, things: list[str], start: int, seed: int) -> Path:
+    """Clicks of users who look at things of one colour, with text ids that need quotes."""
+    draw = random.Random(seed)
+    with path.open("w", encoding="utf-8") as file:
+        file.write("Visitor-ID;sku;event_time\n")
+        for session in range(sessions):
+            colour = draw.choice(COLOURS)
+            for click in range(draw.randint(2, 6)):
+                time = start + session * 4000 + click * 30
+                file.write(f'v{session % 40};"{colour} {draw.choice(things)}";{time}\n')
+    return path
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("shop")
+
+
+@pytest.fixture(scope="module")
+def options(folder: Path) -> list[str]:
+    log = write(folder / "clicks.csv", 400, THINGS, 1_704_067_200, seed=1)
+    return ["dataset=click_log", f"dataset.path={log}", "dataset.gap=30m", f"dataset.root={folder}"]
+
+
+@pytest.fixture(scope="module")
+def trained(folder: Path, options: list[str]) -> Path:
+    result = run(train.main, "srgnn-train", *options, *SMALL, f"hydra.run.dir={folder / 'run'}")
+    assert result.status == 0, result.err
+    return folder / "run"
+
+
+def test_it_is_prepared_and_reported(options: list[str], tmp_path: Path) -> None:
+    result = run(prepare.main, "srgnn-prepare", *options, f"dataset.root={tmp_path}")
+    assert result.status == 0, result.err
+    guess = "user=Visitor-ID (guessed), item=sku (guessed), time=event_time (guessed)"
+    assert guess in result.out + result.err
+    page = Path(next(line for line in result.out.splitlines() if line.startswith("Report: "))[8:])
+    report = json.loads(page.with_suffix(".json").read_text(encoding="utf-8"))
+    assert report["items"] == 25 and report["columns"]["item"] == "sku"
+    parts = report["parts"]
+    assert parts["training"]["sessions"] + parts["test"]["sessions"] == 400
+    assert report["rows"] == sum(part["clicks"] for part in parts.values())
+
+
+def test_it_recommends_text_ids(trained: Path) -> None:
+    recommender = Recommender.load(trained)
+    assert set(recommender.vocabulary.ids) == {f"{c} {t}" for c in COLOURS for t in THINGS}
+    (best,) = recommender.recommend([["red hat", "red shirt, long"]], k=5)
+    assert len(best) == 5 and all(item in recommender.vocabulary for item, _ in best)
+    items = '["red hat","red shirt, long"]'
+    result = run(recommend.main, "srgnn-recommend", f"checkpoint={trained}", f"items={items}")
+    assert result.status == 0 and best[0][0] in result.out
+
+
+def test_it_is_evaluated_again(trained: Path, folder: Path) -> None:
+    result = run(
+        evaluate.main,
+        "srgnn-evaluate",
+        f"checkpoint={trained}",
+        "baselines=[]",
+        f"hydra.run.dir={folder / 'evaluation'}",
+    )
+    assert result.status == 0, result.err
+    again = json.loads((folder / "evaluation" / "evaluation.json").read_text())
+    assert again["metrics"]["model"] == json.loads((trained / "metrics.json").read_text())["test"]
+
+
+def test_new_clicks_keep_the_numbers_and_start_warm(trained: Path, folder: Path) -> None:
+    later = write(folder / "later.csv", 200, [*THINGS, "scarf"], 1_707_000_000, seed=2)
+    result = run(
+        train.main,
+        "srgnn-train",
+        "dataset=click_log",
+        f"dataset.path=[{folder / 'clicks.csv'},{later}]",
+        "dataset.gap=30m",
+        f"dataset.root={folder}",
+        f"dataset.vocabulary={trained}",
+        f"warm_start={trained}",
+        *SMALL,
+        f"hydra.run.dir={folder / 'warm'}",
+    )
+    assert result.status == 0, result.err
+    assert "25 items known, 5 new from neighbours" in result.out + result.err
+    old = json.loads((trained / "vocabulary.json").read_text())
+    new = json.loads((folder / "warm" / "vocabulary.json").read_text())
+    assert new[:25] == old and {item.split()[1] for item in new[25:]} == {"scarf"}
+
+
+def test_a_bad_row_is_told_in_one_message(folder: Path) -> None:
+    log = folder / "bad.csv"
+    log.write_text("session,item,time\n1,a,1704067200\n1,,1704067201\n", encoding="utf-8")
+    result = run(
+        train.main,
+        "srgnn-train",
+        "dataset=click_log",
+        f"dataset.path={log}",
+        f"dataset.root={folder}",
+        f"hydra.run.dir={folder / 'bad'}",
+    )
+    assert result.status == 1
+    assert f"dataset=click_log: {log}, line 3: item=None" in result.err + result.out
+    assert "Traceback" not in result.err
