@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import logging
 import os
@@ -26,13 +27,18 @@ CONF = next(
     for folder in (_PACKAGE / "conf", _PACKAGE.parent / "conf")
     if (folder / "train.yaml").is_file()
 )
+# What the operating system says that a user can do something about.
+_MENDABLE = {
+    errno.ENOENT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG,
+    errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG, None,
+}  # fmt: skip
 
 
 def application(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], Any]]:
     """Make a Hydra application of a function of the configuration.
 
-    What a user can mend (a bad value, a missing file, a dead link) is told in one message
-    without a traceback, which ``HYDRA_FULL_ERROR=1`` brings back; the exit status is 1.
+    What a user can mend (a bad value, a missing file, a full disk, a dead link) is told in one
+    message without a traceback, which ``HYDRA_FULL_ERROR=1`` brings back; the exit status is 1.
 
     Args:
         config_name: The configuration in ``conf/``, without ``.yaml``.
@@ -43,10 +49,11 @@ def application(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Cal
         def told(config: DictConfig) -> Any:
             try:
                 return function(config)
-            except (ValueError, FileNotFoundError, DownloadError, FloatingPointError) as error:
+            except (ValueError, OSError, DownloadError, FloatingPointError) as error:
                 # A sweep must see the error itself, to count the job as failed and go on.
                 sweep = HydraConfig.get().mode == RunMode.MULTIRUN
-                if sweep or os.environ.get("HYDRA_FULL_ERROR") == "1":
+                mendable = not isinstance(error, OSError) or error.errno in _MENDABLE
+                if sweep or not mendable or os.environ.get("HYDRA_FULL_ERROR") == "1":
                     raise
                 log.error("%s: %s", Path(sys.argv[0]).name, error)
                 raise SystemExit(1) from error

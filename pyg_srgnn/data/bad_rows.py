@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import csv
-import gzip
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from pyg_srgnn.data.clicks import Layout, lines_of
+import polars as pl
+
+from pyg_srgnn.data.clicks import Layout
+from pyg_srgnn.data.text import is_utf8, records, whole_file
 
 
 @dataclass
@@ -35,120 +38,122 @@ class BadRows:
         Raises:
             ValueError: If there is a bad row.
         """
-        if not self.found:
-            return
+        if self.found:
+            remedy = "dataset.on_bad_rows=skip leaves such rows out, and counts them"
+            raise ValueError(f"{self.described()}\n{remedy}")
+
+    def described(self) -> str:
+        """A line a reason."""
         lines = []
         for known in self.found.values():
             more = known["rows"] - 1
             others = f" (and {more:,} more such row{'s' if more > 1 else ''})" if more else ""
             lines.append(f"{known['first']} – {known['reason']}{others}")
-        raise ValueError(
-            "\n".join(lines) + "\ndataset.on_bad_rows=skip leaves such rows out, and counts them"
-        )
+        return "\n".join(lines)
 
 
-def check_form(file: Path, layout: Layout, bad_rows: BadRows, clean: Path | None = None) -> int:
-    """Find the rows of a text file whose very form is wrong.
+@dataclass(frozen=True)
+class Lines:
+    """What the lines of a text file look like.
 
     Args:
-        file: The file, plain or compressed.
-        layout: How it is to be read.
-        bad_rows: Where they are counted.
-        clean: A copy without them, plain and in UTF-8. (default: none is written)
+        lines: Their number, the header among them.
+        blank: How many of them have nothing in any column.
+        plain: Whether each of the others is one record with as many columns as there should be.
+    """
+
+    lines: int
+    blank: int
+    plain: bool
+
+
+def look_at_lines(file: Path, layout: Layout) -> Lines:
+    """Count a text file's lines and their columns: all of them, not only those of a click."""
+    line, mark, width = pl.col("line"), layout.delimiter, len(layout.names)
+    columns = line.str.count_matches(mark, literal=True) + 1
+    quotes = line.str.contains('"', literal=True)
+    # A line with a value in each column has so many bytes. Most files have no other lines, and
+    # none with quotes: then that is all there is to know.
+    short = line.str.len_bytes() < 2 * width - 1
+    found = _counted(file, lines=pl.len(), odd=(short | quotes | (columns != width)).any())
+    if found and not found["odd"]:
+        return Lines(found["lines"], 0, True)
+    blank = line.str.strip_chars(f' \t\r"{mark}') == ""
+    # A quote that is left after this is out of place, or goes on in the next line.
+    bare = line.str.replace_all(f'(^|{pl.escape_regex(mark)})"(?:[^"]|"")*"', "${1}")
+    columns = bare.str.count_matches(mark, literal=True) + 1
+    odd = (columns != width) & ~blank | bare.str.contains('"', literal=True)
+    late = blank.first()  # Polars leaves blank lines at the beginning out
+    found = found and _counted(file, lines=pl.len(), blank=blank.sum(), odd=odd.any() | late)
+    return Lines(found["lines"], found["blank"], not found["odd"]) if found else Lines(0, 0, False)
+
+
+def _counted(file: Path, **asked: pl.Expr) -> dict[str, Any]:
+    """Ask something of the lines of a file; nothing comes back where bytes are not UTF-8."""
+    scan = pl.scan_lines(file, glob=False).select(**asked)
+    try:
+        with whole_file(file):
+            return scan.collect(engine="streaming").row(0, named=True)
+    except pl.exceptions.ComputeError:
+        return {}
+
+
+def copy_without(file: Path, layout: Layout, bad_rows: BadRows, clean: Path) -> tuple[int, int]:
+    """Copy a text file, plain and in UTF-8, with a blank line in place of each bad record.
 
     Returns:
-        The number of rows, good and bad, without the header.
-
-    Raises:
-        ValueError: If the compressed file ends too early.
+        The number of records, and how many of them are not blank; without the header.
     """
-    rows = 0
-    writer = None
-    out = None if clean is None else clean.open("w", encoding="utf-8", newline="")
-    try:
-        if out is not None:
-            writer = csv.writer(out, delimiter=layout.delimiter)
-        for line, cells in _records(file, layout.delimiter):
-            if line == 1 and layout.header:
-                expected = len(cells)
-                good = True
+    expected = len(layout.names)
+    count = rows = 0
+    with clean.open("w", encoding="utf-8", errors="surrogateescape", newline="") as out:
+        writer = csv.writer(out, delimiter=layout.delimiter, lineterminator="\n")
+        header, body = _header_and_body(file, layout)
+        if header:
+            writer.writerow(header)
+        for number, cells, line in body:
+            count += 1
+            rows += cells != []
+            if (cells and len(cells) == expected and "".join(cells).isascii()) or (
+                cells != [] and judge(cells, line, expected, f"{file}, line {number:,}", bad_rows)
+            ):
+                writer.writerow(cells or ())
             else:
-                expected = len(layout.names)
-                rows += 1
-                good = _judge(cells, expected, f"{file}, line {line:,}", bad_rows)
-            if good and writer is not None:
-                writer.writerow(cells)
-    except EOFError as error:
-        raise cut_short(file) from error
-    finally:
-        if out is not None:
-            out.close()
-    return rows
+                out.write("\n")
+    return count, rows
 
 
-def cut_short(file: Path) -> ValueError:
-    """What is said of a compressed file without an end."""
-    return ValueError(
-        f"{file} is cut short: the compressed file ends before its content does; fetch it again"
-    )
+def nth_record(file: Path, layout: Layout, n: int) -> tuple[int, list[str]]:
+    """The line on which a record begins, counted from 0 as :func:`copy_without` does, and it."""
+    _, body = _header_and_body(file, layout)
+    number, cells, _ = next(islice(body, n, None))
+    return number, cells or []
 
 
-def _judge(cells: list[str], expected: int, where: str, bad_rows: BadRows) -> bool:
-    shown = ",".join(cells)[:80]
-    if any("\udc80" <= c <= "\udcff" or c == "�" for cell in cells for c in cell):
-        said = f"found {_visible(shown)}, expected text in UTF-8"
+def _header_and_body(
+    file: Path, layout: Layout
+) -> tuple[list[str], Iterator[tuple[int, list[str] | None, str]]]:
+    body = records(file, layout.delimiter, len(layout.names))
+    if not layout.header:
+        return [], body
+    header = next(cells for _, cells, _ in body if cells != [])
+    return header or list(layout.names), body
+
+
+def judge(cells: list[str] | None, line: str, expected: int, where: str, bad_rows: BadRows) -> bool:
+    """Whether a record has the form it should have; if it has not, count it."""
+    shown = repr(line[:80])
+    if not is_utf8(line, *(cells or ())):
+        said = f"found {line[:80].encode('utf-8', 'surrogateescape')!r}, expected UTF-8"
         bad_rows.add("bytes that are not UTF-8", 1, where, said)
+    elif cells is None:
+        said = f"found {shown}, expected quotes around whole values, and each of them closed"
+        bad_rows.add("a quote out of place", 1, where, said)
     elif len(cells) != expected:
-        quote = ", perhaps a quote that is not closed" if any("\n" in c for c in cells) else ""
+        many = f"{len(cells)} column{'s' if len(cells) > 1 else ''}"
         bad_rows.add(
-            "wrong number of columns",
-            1,
-            where,
-            f"found {len(cells)} column{'s' if len(cells) > 1 else ''} ({_visible(shown)!r}{quote})"
-            f", expected {expected}",
+            "wrong number of columns", 1, where, f"found {many} ({shown}), expected {expected}"
         )
     else:
         return True
     return False
-
-
-def _visible(text: str) -> str:
-    return text.encode("utf-8", "backslashreplace").decode()
-
-
-def _records(file: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """Each record that is not blank, with the line on which it begins."""
-    with _opened(file) as lines:
-        reader = csv.reader(lines, delimiter=delimiter)
-        line = 1
-        while True:
-            try:
-                cells = next(reader)
-            except StopIteration:
-                return
-            except csv.Error:  # a field without an end, longer than any field may be
-                cells = ["\n"]
-            if cells:
-                yield line, cells
-            line = reader.line_num + 1
-
-
-def _opened(file: Path) -> Any:
-    if file.suffix == ".gz":
-        return gzip.open(file, "rt", encoding="utf-8-sig", errors="surrogateescape", newline="")
-    if file.suffix == ".zst":  # Python knows it from 3.14 on
-        return _Lines(file)
-    return file.open(encoding="utf-8-sig", errors="surrogateescape", newline="")
-
-
-class _Lines:
-    """The lines of a file that only the engine can decompress."""
-
-    def __init__(self, file: Path) -> None:
-        self.file = file
-
-    def __enter__(self) -> Iterator[str]:
-        return (line + "\n" for line in lines_of(self.file, None))
-
-    def __exit__(self, *_: object) -> None:
-        return None

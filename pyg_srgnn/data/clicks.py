@@ -2,36 +2,24 @@
 
 from __future__ import annotations
 
-import csv
 import glob
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
+
+from pyg_srgnn.data.columns import best_delimiter, fields, roles
+from pyg_srgnn.data.text import first_bytes, is_utf8, lines_of, records, scan_text, whole_file
+from pyg_srgnn.data.times import time_format
 
 if TYPE_CHECKING:
     from pyg_srgnn.data.preparation import Preparation
 
-COMMON_NAMES = {
-    "session": ("sessionid", "session", "sid", "visitid", "sessid", "sessionkey", "visit"),
-    "user": ("userid", "user", "uid", "visitorid", "visitor", "customerid", "clientid"),
-    "item": ("itemid", "item", "iid", "productid", "product", "sku", "articleid", "songid"),
-    "time": ("timestamp", "time", "ts", "datetime", "eventtime", "eventdate", "date", "createdat"),
-}
-"""Column names that are understood without being told, compared without case, - and _."""
-
-DELIMITERS = (",", ";", "\t", "|")
-UNITS = {"s": 1_000_000, "ms": 1_000, "us": 1}
-"""Microseconds in a unit of time since 1970; nanoseconds are divided."""
-EARLIEST, LATEST = 631_152_000_000_000, 4_102_444_800_000_000
-"""1990 and 2100, in microseconds since 1970: a time outside was read in a wrong unit."""
-
 _TEXT_SUFFIXES = (".csv", ".tsv", ".txt", ".dat", ".log")
 _SAMPLE = 1_000
-_ISO = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?)?(Z|[+-]\d\d:?\d\d)?")
 
 
 @dataclass(frozen=True)
@@ -118,214 +106,138 @@ def look_at(files: tuple[Path, ...], preparation: Preparation) -> Layout:
     """Find out how a log is to be read from its first rows and what was declared.
 
     Raises:
-        ValueError: If the file is empty, a column is missing, or times cannot be understood.
+        ValueError: If a file is empty, a column is missing, or times cannot be understood.
     """
     first = files[0]
-    parquet = first.suffix == ".parquet"
-    delimiter, header = ",", True
-    if parquet:
-        names = tuple(pl.read_parquet_schema(first))
-    else:
-        delimiter, names, header = _columns_of_text(first, preparation)
+    form = _form(first, preparation)
+    columns, guessed = roles(first, form.names, preparation, form.delimiter)
+    rows = None
     for file in files:
-        _same_columns(file, first, parquet, delimiter, header, names)
-    columns, guessed = _roles(first, names, preparation, delimiter)
-    head = scan_text(first, delimiter, names, header) if not parquet else pl.scan_parquet(first)
-    try:
-        rows = head.select(set(columns.values())).head(_SAMPLE).collect()
-    except pl.exceptions.PolarsError:  # a bad row among the first: they are named when all is read
-        rows = pl.DataFrame(schema={name: pl.String for name in set(columns.values())})
+        names = _names(file, form)
+        if set(names) != set(form.names):
+            raise ValueError(
+                f"{file} has the columns {', '.join(names)}; expected those of {first}: "
+                f"{', '.join(form.names)}"
+            )
+        if rows is None:
+            rows = _first_rows(file, form._replace(names=names))
+    if rows is None:
+        more = f", nor has any of the {len(files) - 1} others" if len(files) > 1 else ""
+        raise ValueError(f"{first} has {'a header and ' if form.header else ''}no row{more}")
+    for name in columns.values():
+        if rows[name].dtype.is_nested():
+            raise ValueError(f"{first}: column {name!r} holds values of type {rows[name].dtype}")
     base = "session" if "session" in columns else "user"
     whole = {
         "session" if role == base else role
         for role in (base, "item")
         if _is_whole(rows[columns[role]])
     }
-    time_format, sample = None, ""
+    written, sample = None, ""
     if "time" in columns:
-        time_format, sample = _time_format(first, columns["time"], rows, preparation)
-    return Layout(
-        files,
-        parquet,
-        delimiter,
-        header,
-        names,
-        columns,
-        frozenset(whole),
-        time_format,
-        sample,
-        guessed,
-    )
+        values = rows[columns["time"]]
+        where = f"{first}: column {values.name!r}"
+        written, sample = time_format(values, preparation.time_format, where)
+    return Layout(files, *form, columns, frozenset(whole), written, sample, guessed)
 
 
-def scan_text(
-    file: Path, delimiter: str, names: Sequence[str], header: bool, **options: Any
-) -> pl.LazyFrame:
-    """All columns of a text file, as text."""
-    schema = None if header else {name: pl.String for name in names}
-    return pl.scan_csv(
-        file, separator=delimiter, has_header=header, schema=schema, infer_schema=False, **options
-    )
+def scan_parquet(file: Path, **options: Any) -> pl.LazyFrame:
+    """All columns of a Parquet file; text of any kind is text.
 
-
-def lines_of(file: Path, count: int | None) -> list[str]:
-    """The first lines (None: all) of a text file, which may be compressed.
-
-    Bytes that are not UTF-8 stand there as �.
+    Raises:
+        ValueError: If the file is damaged.
     """
+    scan = pl.scan_parquet(file, glob=False, **options)
     try:
-        frame = pl.scan_csv(
-            file,
-            separator="\x1f",
-            has_header=False,
-            quote_char=None,
-            infer_schema=False,
-            encoding="utf8-lossy",
-            schema={"line": pl.String},
-            truncate_ragged_lines=True,
-            n_rows=count,
-        ).collect()
-    except pl.exceptions.NoDataError:
-        return []
-    return [line or "" for line in frame["line"].to_list()]
+        schema = scan.collect_schema()
+    except pl.exceptions.ComputeError as error:
+        raise ValueError(f"{file} is not a whole Parquet file: {error}") from error
+    text = [name for name, kind in schema.items() if kind in (pl.Categorical, pl.Enum, pl.Binary)]
+    return scan.with_columns(pl.col(text).cast(pl.String)) if text else scan
 
 
-def _columns_of_text(file: Path, preparation: Preparation) -> tuple[str, tuple[str, ...], bool]:
-    lines = lines_of(file, 2)
-    if not any(line.strip() for line in lines):
+class _Form(NamedTuple):
+    """The form of a file, as in ``Layout``."""
+
+    parquet: bool
+    delimiter: str
+    header: bool
+    names: tuple[str, ...]
+
+
+def _form(file: Path, preparation: Preparation) -> _Form:
+    if file.suffix == ".parquet":
+        return _Form(True, ",", True, tuple(scan_parquet(file).collect_schema()))
+    line = _first_line(file)
+    delimiter = preparation.delimiter or best_delimiter(line)
+    if preparation.columns is None:
+        return _Form(False, delimiter, True, _names(file, _Form(False, delimiter, True, ())))
+    names = tuple(preparation.columns)
+    found = fields(line, delimiter)
+    if tuple(found) == names:
+        raise ValueError(f"{file} has a header: leave dataset.columns out")
+    if len(found) != len(names):
+        raise ValueError(
+            f"{file}: the first line has {len(found)} columns between {delimiter!r}, "
+            f"dataset.columns names {len(names)}; found {line!r}"
+        )
+    return _Form(False, delimiter, False, names)
+
+
+def _first_line(file: Path) -> str:
+    """The first line that is not blank.
+
+    Raises:
+        ValueError: If there is none, or the file is no text.
+    """
+    if any("\0" in line for line in islice(lines_of(file), 3)):
+        start = first_bytes(file)[:4]
+        raise ValueError(f"{file} is not text in UTF-8; it begins with {start!r}")
+    line = next((line for line in lines_of(file) if line.strip()), None)
+    if line is None:
         raise ValueError(f"{file} is empty; expected a line a click")
-    if preparation.columns is not None:
-        names = tuple(preparation.columns)
-        delimiter = preparation.delimiter or _best_delimiter(lines[0])
-        found = len(_fields(lines[0], delimiter))
-        if found != len(names):
-            raise ValueError(
-                f"{file}: the first line has {found} columns between {delimiter!r}, "
-                f"dataset.columns names {len(names)}; found {lines[0]!r}"
-            )
-        return delimiter, names, False
-    delimiter = preparation.delimiter or _best_delimiter(lines[0])
-    names = tuple(scan_text(file, delimiter, (), True, n_rows=0).collect_schema())
-    if len(lines) < 2:
-        raise ValueError(f"{file} has a header and no row: {lines[0]!r}")
-    return delimiter, names, True
+    return line
 
 
-def _best_delimiter(line: str) -> str:
-    return max(DELIMITERS, key=lambda d: len(_fields(line, d)))
+def _names(file: Path, form: _Form) -> tuple[str, ...]:
+    """The names of a file's columns in their order."""
+    if form.parquet:
+        return tuple(scan_parquet(file).collect_schema())
+    line = _first_line(file)
+    if not form.header:
+        return form.names
+    try:
+        with whole_file(file):
+            return tuple(scan_text(file, form.delimiter, (), True, n_rows=0).collect_schema())
+    except pl.exceptions.PolarsError as error:
+        raise ValueError(f"{file}: its header cannot be read: {line!r}") from error
 
 
-def _fields(line: str, delimiter: str) -> list[str]:
-    return next(csv.reader([line], delimiter=delimiter), [])
+def _first_rows(file: Path, form: _Form) -> pl.DataFrame | None:
+    """Rows by which the types of columns are known; None where there is no row.
 
-
-def _same_columns(
-    file: Path, first: Path, parquet: bool, delimiter: str, header: bool, names: tuple[str, ...]
-) -> None:
-    if file == first or not (parquet or header):
-        return
-    if parquet:
-        found = tuple(pl.read_parquet_schema(file))
-    elif not any(line.strip() for line in lines_of(file, 1)):
-        raise ValueError(f"{file} is empty; expected the columns {', '.join(names)}")
-    else:
-        found = tuple(scan_text(file, delimiter, (), True, n_rows=0).collect_schema())
-    if set(found) != set(names):
-        raise ValueError(
-            f"{file} has the columns {', '.join(found)}; expected those of {first}: "
-            f"{', '.join(names)}"
-        )
-
-
-def _roles(
-    file: Path, names: tuple[str, ...], preparation: Preparation, delimiter: str
-) -> tuple[dict[str, str], tuple[str, ...]]:
-    """The column of every role, and which of them were guessed."""
-    plain = {re.sub(r"[\W_]", "", name.lower()): name for name in reversed(names)}
-    guesses = {
-        role: next((plain[n] for n in common if n in plain), None)
-        for role, common in COMMON_NAMES.items()
-    }
-    told = {role: getattr(preparation, role) for role in COMMON_NAMES}
-    base = "user" if preparation.gap and not told["session"] else "session"
-    if base == "session" and not told["session"] and not guesses["session"] and guesses["user"]:
-        raise ValueError(
-            f"{file}: there is a column {guesses['user']!r} of users and none of sessions; give "
-            f"dataset.gap=30m (how long a silence ends a session), or dataset.session=COLUMN"
-        )
-    columns: dict[str, str] = {}
-    guessed = []
-    for role in (base, "item", "time"):
-        name = told[role] or guesses[role]
-        if name is None and role == "time" and preparation.order == "file":
-            continue
-        if name is None or name not in names:
-            raise ValueError(_no_column(file, role, name, names, delimiter))
-        columns[role] = name
-        guessed += [] if told[role] else [role]
-    if preparation.order not in ("time", "file"):
-        if preparation.order not in names:
-            raise ValueError(_no_column(file, "order", preparation.order, names, delimiter))
-        columns["order"] = preparation.order
-    for name in preparation.where:
-        if name not in names:
-            raise ValueError(_no_column(file, "where", name, names, delimiter))
-    return columns, tuple(guessed)
-
-
-def _no_column(
-    file: Path, role: str, name: str | None, names: Sequence[str], delimiter: str
-) -> str:
-    what = f"no column {name!r} (dataset.{role})" if name else f"no column known to be the {role}"
-    text = f"{file}: there is {what}; its columns are {', '.join(map(repr, names))}"
-    if len(names) == 1:
-        other = _best_delimiter(names[0])
-        count = len(_fields(names[0], other))
-        if count > 1:
-            return text + f". With {other!r} there are {count}: give dataset.delimiter={other!r}"
-    if not name and role == "time":
-        return text + ". Give dataset.time=COLUMN, or dataset.order=file if there is none"
-    if not name and all(re.fullmatch(r"[\d\s.,:TZ+-]*", n) for n in names):
-        return text + ". That looks like a row: give dataset.columns=[…] if there is no header line"
-    return text + ("" if name else f". Give dataset.{role}=COLUMN")
+    Bad ones are left out: they are named when all is read.
+    """
+    if form.parquet:
+        rows = scan_parquet(file).head(_SAMPLE).collect()
+        return rows if len(rows) else None
+    width = len(form.names)
+    found = islice(records(file, form.delimiter, width), _SAMPLE)
+    head = [cells for _, cells, _ in found if cells != []][form.header :]
+    good = [cells for cells in head if cells and len(cells) == width and is_utf8(*cells)]
+    schema = dict.fromkeys(form.names, pl.String)
+    values = [[cell or None for cell in cells] for cells in good]
+    return pl.DataFrame(values, schema, orient="row") if head else None
 
 
 def _is_whole(values: pl.Series) -> bool:
     """Whether ids are whole numbers that text can be turned into and back."""
-    if values.dtype.is_integer():
+    kind = values.dtype
+    if kind.is_integer():
         return True
-    if values.dtype.is_float():
-        return bool((values.drop_nulls() % 1 == 0).all())
-    if values.dtype != pl.String:
+    if kind.is_numeric():
+        numbers = values.cast(pl.Float64).fill_nan(None).drop_nulls()
+        return bool((numbers % 1 == 0).all())
+    if kind != pl.String:
         return False
     return bool(values.drop_nulls().str.contains(r"^(0|-?[1-9]\d{0,17})$").all())
-
-
-def _time_format(
-    file: Path, column: str, rows: pl.DataFrame, preparation: Preparation
-) -> tuple[str, str]:
-    values = rows[column].drop_nulls()
-    told = preparation.time_format
-    sample = str(values[0]) if len(values) else ""
-    if told is not None:
-        if told not in ("s", "ms", "us", "ns", "iso", "number") and "%" not in told:
-            raise ValueError(
-                f"dataset.time_format={told!r}: expected s, ms, us, ns, iso, number, or a pattern "
-                f"such as '%d.%m.%Y %H:%M'"
-            )
-        return told, sample
-    if values.dtype.is_temporal():
-        return "iso", sample
-    if values.dtype.is_numeric() or (len(values) and values.str.contains(r"^-?\d+(\.\d+)?$").all()):
-        numbers = values.cast(pl.Float64)
-        middle = abs(float(numbers.median() or 0))  # type: ignore[arg-type]
-        # A present-day time has 10 digits in seconds, 13 in ms, 16 in µs, 19 in ns.
-        return next(
-            (u for u, top in (("s", 1e11), ("ms", 1e14), ("us", 1e17)) if middle < top), "ns"
-        ), sample
-    if len(values) and not values.str.contains(f"^{_ISO.pattern}$").any():
-        raise ValueError(
-            f"{file}: column {column!r} holds {sample!r}, which is neither a time since 1970 nor "
-            f"ISO 8601; give dataset.time_format, such as '%d.%m.%Y %H:%M'"
-        )
-    return "iso", sample

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,3 +31,22 @@ def flush(path: Path) -> None:
     """Wait until a file's bytes are on the disk, so that no later rename can overtake them."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
+
+
+@contextmanager
+def os_errors(path: Path) -> Iterator[None]:
+    """Raise what the operating system has to say of a path as its own errors, with that path.
+
+    Polars and safetensors raise errors of theirs, in whose text it stands.
+
+    Raises:
+        OSError: Such as that the disk is full.
+    """
+    try:
+        yield
+    except Exception as error:
+        found = re.search(r"\(os error (\d+)\)", str(error))
+        number = int(found[1]) if found else getattr(error, "errno", None)
+        if number is None or getattr(error, "filename", None):
+            raise
+        raise OSError(number, os.strerror(number), str(path)) from error

@@ -15,13 +15,18 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import narwhals as nw
+
 from pyg_srgnn.data.assemble import assemble
 from pyg_srgnn.data.clicks import Layout, find_files, look_at
 from pyg_srgnn.data.describe import describe
 from pyg_srgnn.data.engines import open_engine
+from pyg_srgnn.data.prepared import Prepared
 from pyg_srgnn.data.rules import filtered
-from pyg_srgnn.data.sessions import SECONDS_PER_DAY, Sessions
+from pyg_srgnn.data.sessions import SECONDS_PER_DAY
 from pyg_srgnn.data.vocabulary import Vocabulary
+
+__all__ = ["Preparation", "Prepared", "prepare"]
 
 log = logging.getLogger(__name__)
 
@@ -146,23 +151,6 @@ class Preparation:
         )
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """What a click log became.
-
-    Args:
-        training: Training sessions in time order.
-        test: Test sessions in time order, of items of the vocabulary.
-        vocabulary: The raw ids of all items of the training sessions.
-        report: What was read, dropped and why; JSON-able.
-    """
-
-    training: Sessions
-    test: Sessions
-    vocabulary: Vocabulary
-    report: dict[str, Any]
-
-
 def prepare(
     path: str | Path | Sequence[str | Path],
     preparation: Preparation | None = None,
@@ -203,6 +191,8 @@ def prepare(
     folder = Path(tempfile.mkdtemp(prefix="clicks-", dir=scratch))
     try:
         clicks, found = runner.read(layout, preparation, folder)
+        if clicks.collect_schema()["item"] == nw.String and vocabulary is not None:
+            _in_terms_of(replace(layout, whole=layout.whole - {"item"}), vocabulary)
         read = time.perf_counter()
         chosen = filtered(clicks, preparation, runner, found, folder, vocabulary)
         ruled = time.perf_counter()

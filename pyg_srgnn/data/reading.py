@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import narwhals as nw
 
 from pyg_srgnn.data.bad_rows import BadRows
-from pyg_srgnn.data.clicks import EARLIEST, LATEST, Layout
+from pyg_srgnn.data.clicks import Layout
+from pyg_srgnn.data.times import EARLIEST, LATEST, expected_time
 
 if TYPE_CHECKING:
     from pyg_srgnn.data.engines import Engine
@@ -70,12 +71,10 @@ def read_clicks(
             bad_rows.add(reason, count, where, _said(reason, cells, layout))
     if preparation.on_bad_rows == "error":
         bad_rows.refuse()
-    clicks = (
-        staged.clicks.filter(good)
-        if any(answer[f"bad{n}"] for n in range(len(reasons)))
-        else staged.clicks
-    )
-    return clicks, Found(
+    refused = sum(int(answer[f"bad{number}"] or 0) for number in range(len(reasons)))
+    if refused and refused == answer["rows"]:
+        raise ValueError(f"there is no good row:\n{bad_rows.described()}")
+    return staged.clicks.filter(good) if refused else staged.clicks, Found(
         staged.rows,
         int(answer["rows"]),
         bad_rows.listed(),
@@ -108,7 +107,8 @@ def _staged(
     null = {
         role: nw.col(role).is_null().cast(nw.Int64).sum().alias(role)
         for role in ("session", "item", "time")
-        if role in layout.whole or (role == "time" and layout.time_format == "iso")
+        if role in layout.whole
+        or (role in layout.columns and role == "time" and "%" not in str(layout.time_format))
     }
     found = engine.one_row(staged.clicks.select(*null.values())) if null else {}
     missing = {role for role, count in found.items() if count}
@@ -148,15 +148,16 @@ def _said(reason: str, cells: dict[str, Any], layout: Layout) -> str:
     """What stands in a bad row, and what should."""
     if "time" in reason:
         column = layout.columns["time"]
-        expected = {
-            "iso": "ISO 8601, such as 2014-04-07T10:51:09Z",
-            "number": "a number",
-        }.get(str(layout.time_format), f"a time in {layout.time_format!r}")
-        said = f"{column}={cells[column]!r}, expected {expected}"
+        said = f"{_found(column, cells)}, expected {expected_time(str(layout.time_format))}"
         if "1990" in reason:
             said += "; is it in another unit? Give dataset.time_format=s, ms, us or ns"
         return said
     role = reason.split()[-1]
     column = layout.session if role == "session" else layout.columns[role]
     what = "a whole number" if role == "order" else "an id"
-    return f"{column}={cells[column]!r}, expected {what}"
+    return f"{_found(column, cells)}, expected {what}"
+
+
+def _found(column: str, cells: dict[str, Any]) -> str:
+    value = cells.get(column)
+    return f"{column} is empty" if value in (None, "") else f"{column}={value!r}"

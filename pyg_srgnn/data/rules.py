@@ -6,7 +6,6 @@ name their order, and no window goes over all clicks at once.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -86,7 +85,7 @@ class _Rules:
         self.keys = [*first, "row"]
         self.kept = 0
 
-    def run(self, clicks: Frame, known: Iterable[int | str]) -> Chosen:
+    def run(self, clicks: Frame, known: list[int | str]) -> Chosen:
         if self.preparation.where:
             rule = ", ".join(f"{k}={v}" for k, v in self.preparation.where.items())
             self._count(f"rows with {rule}", self.found.chosen)
@@ -97,7 +96,7 @@ class _Rules:
             self._count(rule, self.engine.one_row(clicks.select(nw.len().alias("n")))["n"])
             rule = "repeated rows dropped"
             same = [*self.by, "item", *(["time"] if self.found.timed else []), *self.keys[:-1]]
-            clicks = clicks.unique(subset=sorted(set(same)), keep="first", order_by="row")
+            clicks = clicks.unique(subset=sorted(set(same)), keep="first", order_by=["row"])
             clicks = self._stored(clicks)
         # A session has the time and the place it had before any of its clicks was dropped.
         spans = self._spans(clicks)
@@ -107,7 +106,7 @@ class _Rules:
             clicks, lengths = self._collapsed(clicks)
         if self.preparation.max_length is not None:
             clicks, lengths = self._truncated(clicks, lengths, self.preparation.max_length)
-        sessions, items = self._long_and_common(clicks, lengths, list(known))
+        sessions, items = self._long_and_common(clicks, lengths, known)
         sessions = sessions.join(spans.drop("n"), on=self.by, how="inner")
         return self._numbered(clicks, sessions, items)
 
@@ -145,6 +144,7 @@ class _Rules:
     def _long_and_common(
         self, clicks: Frame, lengths: Frame, known: list[int | str]
     ) -> tuple[Frame, Frame]:
+        known_items = self._known(known) if known else None
         least, support = self.preparation.min_length, self.preparation.min_support
         shorter = f"sessions of fewer than {least} clicks dropped"
         sessions = lengths.filter(nw.col("n") >= least)
@@ -152,9 +152,12 @@ class _Rules:
         self._count(shorter, *size)
         while True:
             within = clicks.join(sessions, on=self.by, how="semi")
-            items = self._keep(within.group_by("item").agg(nw.len().alias("n")))
+            items = within.group_by("item").agg(nw.len().alias("n"))
             common = nw.col("n") >= support
-            items = items.filter(common | nw.col("item").is_in(known) if known else common)
+            if known_items is not None:
+                items = items.join(known_items, on="item", how="left")
+                common |= ~nw.col("known").is_null()
+            items = self._keep(items.filter(common).select("item", "n"))
             # A session that was too short cannot have grown, so all clicks may be counted again.
             lengths = self._lengths(clicks.join(items, on="item", how="semi"))
             rarer = f"items of fewer than {support} clicks dropped"
@@ -186,6 +189,12 @@ class _Rules:
             self.found.timed,
         )
 
+    def _known(self, ids: list[int | str]) -> Frame:
+        """A vocabulary as a table: a list of so many values no engine but Polars can filter by."""
+        path = self._path().with_suffix(".parquet")
+        pl.DataFrame({"item": ids, "known": True}).write_parquet(path)
+        return self.engine.scan(path)
+
     def _lengths(self, clicks: Frame) -> Frame:
         """Clicks of each session."""
         return self._keep(clicks.group_by(*self.by).agg(nw.len().alias("n")))
@@ -203,6 +212,8 @@ class _Rules:
         # value by another column is not portable, so both are packed into one whole number.
         start = self.found.first // _MICROS
         size = 1 << (self.found.last // _MICROS - start).bit_length()
+        if self.found.rows * size >= 1 << 62:  # only numbers of no unit lie so far apart
+            raise ValueError("the times of this log lie too far apart; give dataset.time_format")
         second = nw.col("time") // _MICROS - start
         clicks = clicks.with_columns(packed=nw.col("row") * size + second)
         asked.append(nw.col("packed").max().alias("second"))

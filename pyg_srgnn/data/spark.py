@@ -2,32 +2,39 @@
 
 from __future__ import annotations
 
+import csv
+import json
 import os
+import re
+from bisect import bisect_right
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import narwhals as nw
 import polars as pl
 
-from pyg_srgnn.data.bad_rows import BadRows
-from pyg_srgnn.data.clicks import UNITS, Layout
+from pyg_srgnn.data.bad_rows import BadRows, judge
+from pyg_srgnn.data.clicks import Layout
 from pyg_srgnn.data.reading import Found, Staged, read_clicks
+from pyg_srgnn.data.spark_lines import BLANK, PROBLEMS, clicks_of, url, used_columns
+from pyg_srgnn.data.text import cut_short, first_bytes
 
-_PATTERNS = {
-    "%Y": "yyyy", "%m": "MM", "%d": "dd", "%H": "HH", "%M": "mm", "%S": "ss", "%f": "SSSSSS",
-    "%y": "yy", "%b": "MMM", "%B": "MMMM", "%I": "hh", "%p": "a", "%z": "xx", "%j": "DDD",
-    "%T": "HH:mm:ss", "%F": "yyyy-MM-dd",
-}  # fmt: skip
-"""Directives of strptime as Java's date patterns have them."""
-_BROKEN = "_broken"
+SETTINGS = {
+    "spark.sql.session.timeZone": "UTC",  # times without a zone
+    "spark.sql.ansi.enabled": "false",  # what cannot be cast is null, not an error
+    "spark.sql.legacy.parquet.nanosAsLong": "true",  # Spark has no type for them
+}
 
 
 class SparkEngine:
     """A cluster, or the cores of one machine.
 
     Takes the Spark session of this process where there is one, and starts one otherwise, with
-    what ``spark-defaults.conf`` and ``MASTER`` say (``local[*]`` if nothing does). Files must lie
-    where every executor and this process find them under the same path.
+    what ``spark-defaults.conf`` and ``MASTER`` say (``local[*]`` if nothing does). The log's files
+    and ``scratch`` must lie where every executor and this process find them under the same path.
+    A quoted value must end on its line, and a text file is plain or a ``.gz``.
 
     Raises:
         ValueError: If PySpark or Java is not there.
@@ -46,130 +53,122 @@ class SparkEngine:
         if "MASTER" in os.environ:
             builder = builder.master(os.environ["MASTER"])
         try:
-            self.spark = builder.getOrCreate()
+            # The settings are ours alone, whoever else works in this process.
+            self.spark = builder.getOrCreate().newSession()
         except (PySparkRuntimeError, OSError) as error:
             raise ValueError(
-                f"engine=spark: Spark does not start; is Java there? {error}"
+                f"engine=spark: Spark does not start; is Java 17 or later there? {error}"
             ) from error
+        for key, value in SETTINGS.items():
+            self.spark.conf.set(key, value)
+        self._layout: Layout | None = None
+        self._staged: Staged | None = None
 
     def read(
         self, layout: Layout, preparation: Any, folder: Path
     ) -> tuple[nw.LazyFrame[Any], Found]:
         """Read the clicks of a log."""
-        # Times without a zone are UTC, and a value that cannot be cast is null, not an error.
-        ours = {"spark.sql.session.timeZone": "UTC", "spark.sql.ansi.enabled": "false"}
-        for key, value in ours.items():
-            self.spark.conf.set(key, value)
+        for file in layout.files:
+            _refuse_unknown(file)
         return read_clicks(self, layout, preparation, folder)
 
     def stage(self, layout: Layout, preparation: Any, folder: Path, careful: bool) -> Staged:
         """Read a log into Parquet files, its rows numbered in their order in the files."""
         from pyspark.sql import functions as F
 
-        raw, broken = self._raw(layout), F.col(_BROKEN)
-        path = str(folder / "read")
-        place = F.col("_metadata.file_path"), F.col("_metadata.file_block_start")
-        columns = self._parsed(raw, layout)
-        raw.select(
-            *columns, *self._where(layout, preparation), broken, place[0].alias("_file"),
-            place[1].alias("_block"), F.monotonically_increasing_id().alias("_id"),
-        ).write.parquet(path)  # fmt: skip
-        read = self.spark.read.parquet(path)
-        # Within a block of a file the ids count its rows; which block comes first they do not say.
-        blocks = read.groupBy("_file", "_block").agg(
-            F.min("_id").alias("_first"), F.count("*").alias("_rows")
-        )
-        order = {_uri(file): number for number, file in enumerate(layout.files)}
-        found = sorted(blocks.collect(), key=lambda b: (order[b["_file"]], b["_block"]))
-        offsets, rows = [], 0
-        for block in found:
-            offsets.append((block["_file"], block["_block"], rows - block["_first"]))
-            rows += block["_rows"]
-        starts = self.spark.createDataFrame(offsets, "_file string, _block bigint, _shift bigint")
-        numbered = read.join(F.broadcast(starts), ["_file", "_block"]).withColumn(
-            "row", F.col("_id") + F.col("_shift")
-        )
-        bad_rows = self._broken(numbered, layout)
-        roles = [name for name in ("session", "item", "time", "order") if name in read.columns]
-        numbered = numbered.filter(broken.isNull() & F.col("_chosen"))
-        return Staged(nw.from_native(numbered.select(*roles, "row")), rows, bad_rows)
+        if self._staged and layout == self._layout:  # times were read with all care before
+            return self._staged
+        try:
+            lines = clicks_of(self.spark, layout, preparation)
+            read = self._written(lines, folder / "read")
+        except Exception as error:
+            raise _readable(error) from error
+        self._layout = layout
+        rows, bad_rows = self._number(read, layout)
+        if preparation.on_bad_rows == "error":
+            bad_rows.refuse()
+        roles = [role for role in ("session", "item", "time", "order") if role in read.columns]
+        good = F.col("_problem").isNull() & F.col("_chosen")
+        clicks = self._numbered.filter(good).select(*roles, "row")
+        self._staged = Staged(nw.from_native(clicks), rows, bad_rows)
+        return self._staged
 
-    def _raw(self, layout: Layout) -> Any:
+    def _number(self, read: Any, layout: Layout) -> tuple[int, BadRows]:
+        """Give each line or row its number in the log; count them, and the bad ones.
+
+        Within a block of a file the ids count its lines. Which block comes first, they do not say.
+        """
         from pyspark.sql import functions as F
 
-        files = [str(file) for file in layout.files]
-        if layout.parquet:
-            return self.spark.read.parquet(*files).withColumn(_BROKEN, F.lit(None).cast("string"))
-        schema = ", ".join(f"`{name}` string" for name in (*layout.names, _BROKEN))
-        return self.spark.read.csv(
-            files, schema=schema, sep=layout.delimiter, header=layout.header, quote='"',
-            escape='"', mode="PERMISSIVE", columnNameOfCorruptRecord=_BROKEN, enforceSchema=True,
-        )  # fmt: skip
-
-    def _broken(self, read: Any, layout: Layout) -> BadRows:
-        """Rows with too many or too few columns."""
-        from pyspark.sql import functions as F
-
+        asked = [F.count("*").alias("lines"), F.min("_id").alias("first")]
+        for problem in (BLANK, *PROBLEMS):
+            bad = F.when(F.col("_problem") == problem, F.col("_id"))
+            asked += [F.count(bad).alias(problem), F.min(bad).alias(f"first {problem}")]
+        solid = F.when(F.col("_problem").isNull() | (F.col("_problem") != BLANK), F.col("_id"))
+        asked.append(F.min(solid).alias("solid"))
+        numbers = {str(file.resolve()): number for number, file in enumerate(layout.files)}
+        found = [
+            (numbers[_path(block["_file"])], block["_block"], block.asDict())
+            for block in read.groupBy("_file", "_block").agg(*asked).collect()
+        ]
+        self._starts, places, lines, rows = [], [], 0, 0
+        counts = dict.fromkeys(PROBLEMS, 0)
+        firsts: dict[str, int] = {}
+        for number, start, block in sorted(found, key=itemgetter(0, 1)):
+            if start == 0:
+                self._starts.append((lines, layout.files[number]))
+            header = layout.header and not layout.parquet and start == 0
+            shift = lines - block["first"]
+            places.append((block["_file"], start, shift, block["solid"] if header else -1))
+            lines += block["lines"]
+            rows += block["lines"] - block[BLANK] - header
+            for problem in PROBLEMS:
+                counts[problem] += block[problem]
+                if block[problem]:
+                    firsts.setdefault(problem, block[f"first {problem}"] + shift)
+        schema = "_file string, _block bigint, _shift bigint, _header bigint"
+        shifts = F.broadcast(self.spark.createDataFrame(places, schema))
+        numbered = read.join(shifts, ["_file", "_block"]).filter(F.col("_id") != F.col("_header"))
+        self._numbered = numbered.withColumn("row", F.col("_id") + F.col("_shift"))
         bad_rows = BadRows()
-        wrong = read.filter(F.col(_BROKEN).isNotNull())
-        if first := wrong.orderBy("row").select("_file", "row", _BROKEN).first():
-            bad_rows.add(
-                "wrong number of columns",
-                wrong.count(),
-                f"{first['_file']}, row {first['row'] + 1:,}",
-                f"found {first[_BROKEN][:80]!r}, expected {len(layout.names)} columns",
-            )
-        return bad_rows
+        for problem, row in sorted(firsts.items(), key=itemgetter(1)):
+            where, line = self._shown(row)
+            try:
+                cells = next(csv.reader([line], delimiter=layout.delimiter, strict=True))
+            except csv.Error:
+                cells = None
+            one = BadRows()
+            judge(cells, line, len(layout.names), where, one)
+            for known in one.listed():
+                bad_rows.found[problem] = known | {"reason": problem, "rows": counts[problem]}
+        return rows, bad_rows
 
-    def _where(self, layout: Layout, preparation: Any) -> list[Any]:
+    def _shown(self, row: int) -> tuple[str, str]:
+        """Where a bad row is, and what stands there."""
         from pyspark.sql import functions as F
 
-        chosen = F.lit(True)
-        for name, value in preparation.where.items():
-            values = value if isinstance(value, list | tuple) else [value]
-            chosen = chosen & F.col(name).cast("string").isin([str(v) for v in values])
-        return [F.coalesce(chosen, F.lit(False)).alias("_chosen")]
-
-    def _parsed(self, raw: Any, layout: Layout) -> list[Any]:
-        from pyspark.sql import functions as F
-
-        kinds = dict(raw.dtypes)
-        columns = []
-        for role, name in (("session", layout.session), ("item", layout.columns["item"])):
-            text = F.col(name).cast("string")
-            whole = text.rlike(r"^(0|[-]?[1-9][0-9]*)$") | F.lit(kinds[name] != "string")
-            number = F.when(whole, F.col(name).cast("bigint"))
-            columns.append((number if role in layout.whole else text).alias(role))
-        if "time" in layout.columns:
-            name = layout.columns["time"]
-            columns.append(_micros(F.col(name), kinds[name], str(layout.time_format)).alias("time"))
-        if "order" in layout.columns:
-            columns.append(F.col(layout.columns["order"]).cast("bigint").alias("order"))
-        return columns
+        start, file = self._starts[bisect_right(self._starts, row, key=itemgetter(0)) - 1]
+        shown = F.col("_shown").cast("binary")
+        (found,) = self._numbered.filter(F.col("row") == row).select(shown).collect()
+        kind = "row" if file.suffix == ".parquet" else "line"
+        text = bytes(found[0]).decode("utf-8", "surrogateescape")
+        return f"{file}, {kind} {row - start + 1:,}", text
 
     def nulls(self, layout: Layout, preparation: Any, column: str) -> int:
         """How many rows have nothing in a column."""
         from pyspark.sql import functions as F
 
-        raw = self._raw(layout).withColumn("_chosen", self._where(layout, preparation)[0])
-        good = F.col(_BROKEN).isNull() & F.col("_chosen")
-        return int(raw.filter(good & F.col(column).isNull()).count())
+        role = "session" if column == layout.session else "item"
+        null = F.col("_problem").isNull() & F.col("_chosen") & F.col(role).isNull()
+        value = F.get_json_object("_shown", f"$.{role}")
+        empty = value.isNull() | value.isin("", "NaN")
+        return int(self._numbered.filter(null & empty).count())
 
     def locate(self, layout: Layout, preparation: Any, row: int) -> tuple[str, dict[str, Any]]:
         """Where a row is, in words, and what stands in it."""
-        for file in layout.files:
-            frame = self._raw_of(layout, file)
-            rows = frame.count()
-            if row < rows:
-                cells = frame.limit(row + 1).tail(1)[0].asDict()
-                return f"{file}, row {row + 1:,}", cells
-            row -= rows
-        raise IndexError(row)
-
-    def _raw_of(self, layout: Layout, file: Path) -> Any:
-        from dataclasses import replace
-
-        return self._raw(replace(layout, files=(file,)))
+        where, text = self._shown(row)
+        cells = json.loads(text)
+        return where, {name: cells.get(role) for role, name in used_columns(layout).items()}
 
     def one_row(self, frame: nw.LazyFrame[Any]) -> dict[str, Any]:
         """Compute a frame of one row."""
@@ -178,40 +177,48 @@ class SparkEngine:
 
     def keep(self, frame: nw.LazyFrame[Any], path: Path) -> nw.LazyFrame[Any]:
         """Compute a frame now, into a folder of Parquet files."""
-        frame.to_native().write.parquet(str(path))
-        return nw.from_native(self.spark.read.parquet(str(path)))
+        kept: nw.LazyFrame[Any] = nw.from_native(self._written(frame.to_native(), path))
+        return kept
 
     store = keep
 
     def gather(self, frame: nw.LazyFrame[Any], order: list[str], path: Path) -> pl.LazyFrame:
         """Hand a frame over to Polars, as sorted Parquet files."""
-        frame.to_native().sort(*order).write.parquet(str(path))
+        self._written(frame.to_native().sort(*order), path)
         return pl.scan_parquet(path / "*.parquet")
 
+    def scan(self, path: Path) -> nw.LazyFrame[Any]:
+        """Open a Parquet file."""
+        return nw.from_native(self.spark.read.parquet(url(path)))  # type: ignore[no-any-return]
 
-def _uri(file: Path) -> str:
-    return "file:" + str(file.resolve())
+    def _written(self, frame: Any, path: Path) -> Any:
+        frame.write.parquet(url(path))
+        return self.spark.read.schema(frame.schema).parquet(url(path))
 
 
-def _micros(column: Any, kind: str, form: str) -> Any:
-    """Microseconds since 1970 UTC of a column of times."""
-    from pyspark.sql import functions as F
+def _refuse_unknown(file: Path) -> None:
+    """Refuse what Spark passes over without a word, or takes for text that it is not."""
+    if file.name[0] in "._":
+        raise ValueError(f"{file}: engine=spark passes over files named with . or _ first")
+    start = first_bytes(file)
+    gzipped, named = start.startswith(b"\x1f\x8b"), file.suffix == ".gz"
+    if gzipped != named or start.startswith(b"\x28\xb5\x2f\xfd"):
+        raise ValueError(
+            f"{file}: engine=spark reads plain text, gzip in files named .gz, and Parquet"
+        )
 
-    if kind in ("timestamp", "timestamp_ntz", "date"):
-        return F.unix_micros(column.cast("timestamp"))
-    if form == "iso":
-        digits = column.rlike(r"^\s*\d{4}-\d\d-\d\d")  # Spark takes 2014 alone for a time
-        return F.when(digits, F.unix_micros(F.try_to_timestamp(column)))
-    if "%" in form:
-        pattern = form
-        for directive, java in _PATTERNS.items():
-            pattern = pattern.replace(directive, java)
-        if "%" in pattern:
-            raise ValueError(
-                f"dataset.time_format={form!r}: engine=spark knows {', '.join(_PATTERNS)}"
-            )
-        return F.unix_micros(F.try_to_timestamp(column, F.lit(pattern)))
-    if form == "ns":
-        return F.floor(column.cast("bigint") / 1000).cast("bigint")
-    scaled = column.cast("decimal(28,9)") * UNITS.get(form, UNITS["s"])
-    return F.round(scaled).cast("bigint")
+
+def _path(url: str) -> str:
+    """The path of a file that Spark names."""
+    return unquote(re.sub("^file:/+", "/", url))
+
+
+def _readable(error: Exception) -> Exception:
+    """What Spark says of a file that it cannot read, without the Java stack."""
+    if "FAILED_READ_FILE" not in str(error):
+        return error
+    found = re.search(r"file:/+\S+", str(error))
+    file = Path(_path(found[0].rstrip("."))) if found else Path("a file")
+    if file.suffix == ".gz":
+        return cut_short(file)
+    return ValueError(f"{file}: engine=spark cannot read it: {str(error).splitlines()[0]}")

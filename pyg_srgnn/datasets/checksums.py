@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from pyg_srgnn.data.files import written_aside
+from pyg_srgnn.data.progress import working
 from pyg_srgnn.datasets.download import sha256_of
 
 _SETTLED = 2.0  # seconds after which a file's time of change would tell of another change
@@ -30,7 +31,8 @@ def remembered_sha256(path: Path, memory: Path) -> str:
     found = _notes(memory)
     if found.get(name, [])[:2] == [state.st_size, state.st_mtime_ns]:
         return str(found[name][2])
-    checksum = sha256_of(path)
+    with working(f"hashing {path.name}"):
+        checksum = sha256_of(path)
     if time.time() - state.st_mtime > _SETTLED:
         try:
             with written_aside(memory) as aside:

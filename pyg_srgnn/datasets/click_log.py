@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch_geometric.data import Data
 
 from pyg_srgnn.data.clicks import find_files
 from pyg_srgnn.data.preparation import Preparation, prepare
+from pyg_srgnn.data.prepared import FILES, Prepared, is_prepared
 from pyg_srgnn.data.sessions import Sessions
 from pyg_srgnn.data.vocabulary import Vocabulary
 from pyg_srgnn.datasets.base import SessionDataset
@@ -80,8 +82,15 @@ class RawDataset(SessionDataset):
 
     def read(self) -> tuple[Sessions, Sessions, Vocabulary]:
         """Prepare the log."""
-        scratch = Path(self.processed_dir).parent
-        prepared = prepare(self.click_files(), self.preparation, self.engine, self.known(), scratch)
+        # Under the lock of this cache: what a killed preparation left there is in nobody's use.
+        scratch = Path(self.processed_dir).with_suffix(".clicks")
+        shutil.rmtree(scratch, ignore_errors=True)
+        try:
+            prepared = prepare(
+                self.click_files(), self.preparation, self.engine, self.known(), scratch
+            )
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
         self.report = prepared.report
         return prepared.training, prepared.test, prepared.vocabulary
 
@@ -98,7 +107,9 @@ class ClickLog(RawDataset):
         valid: What part of the training sessions validates. (default: 0.1)
         mirror: Taken for the sake of the other datasets' signature; not used. (default: None)
         transform: Applied to every ``Data`` on access. (default: None)
-        path: A file, a glob, a folder, or a list of them.
+        path: A file, a glob, a folder, or a list of them; or a folder that
+            :meth:`~pyg_srgnn.data.prepared.Prepared.save` wrote, perhaps on a cluster, whose
+            sessions are taken as they are.
         engine: What runs the preparation: ``"polars"`` or ``"spark"``. (default: ``"polars"``)
         vocabulary: A ``vocabulary.json``, or a folder with one, as a run's directory is: its items
             keep their index, new ones are numbered after them. (default: None)
@@ -106,7 +117,7 @@ class ClickLog(RawDataset):
 
     Raises:
         ValueError: If the log cannot be read as it is declared, or a row is bad; names file and
-            line.
+            line. If rules are given for what was prepared before.
         FileNotFoundError: If there is no such file.
     """
 
@@ -126,7 +137,13 @@ class ClickLog(RawDataset):
         **rules: Any,
     ) -> None:
         self.preparation = Preparation(**rules)
-        self.files = find_files(path)
+        self.prepared = None
+        if isinstance(path, str | Path) and is_prepared(Path(path).expanduser()):
+            self.prepared = Path(path).expanduser()
+            _refuse_rules(self.prepared, self.preparation, vocabulary)
+            self.files = tuple(self.prepared / name for name in FILES)
+        else:
+            self.files = find_files(path)
         self.known_items = None if vocabulary is None else _vocabulary_file(Path(vocabulary))
         super().__init__(root, split, valid, mirror, transform, engine=engine)
 
@@ -140,8 +157,35 @@ class ClickLog(RawDataset):
 
     def parameters(self) -> dict[str, Any]:
         """The preparation and the content of the files."""
-        files = [*self.files, *([] if self.known_items is None else [self.known_items])]
-        return asdict(self.preparation) | {"files": [self._checksum(file) for file in files]}
+        known = self.known_items
+        return asdict(self.preparation) | {
+            "files": [self._checksum(file) for file in self.files],
+            "vocabulary": None if known is None else self._checksum(known),
+        }
+
+    def read(self) -> tuple[Sessions, Sessions, Vocabulary]:
+        """Prepare the log, or open what was prepared."""
+        if self.prepared is None:
+            return super().read()
+        found = Prepared.load(self.prepared)
+        self.report = found.report
+        return found.training, found.test, found.vocabulary
+
+
+def _refuse_rules(folder: Path, preparation: Preparation, vocabulary: str | Path | None) -> None:
+    default = Preparation()
+    given = [
+        one.name
+        for one in fields(Preparation)
+        if getattr(preparation, one.name) != getattr(default, one.name)
+    ]
+    given += [] if vocabulary is None else ["vocabulary"]
+    if given:
+        names = ", ".join(f"dataset.{name}" for name in given)
+        raise ValueError(
+            f"dataset.path={folder} holds sessions whose rules were applied when they were made "
+            f"(its report.json says which); leave out {names}"
+        )
 
 
 def _vocabulary_file(path: Path) -> Path:

@@ -117,5 +117,5 @@ def test_a_bad_row_is_told_in_one_message(folder: Path) -> None:
         f"hydra.run.dir={folder / 'bad'}",
     )
     assert result.status == 1
-    assert f"dataset=click_log: {log}, line 3: item=None" in result.err + result.out
+    assert f"dataset=click_log: {log}, line 3: item is empty" in result.err + result.out
     assert "Traceback" not in result.err
