@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import re
+import shutil
+import subprocess
+from functools import cache
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -19,3 +26,44 @@ def benchmark_data() -> Path:
     if not (folder / "diginetica" / "all_train_seq.txt").is_file():
         pytest.skip(f"no benchmark files in {folder}; PYG_SRGNN_DATA names another folder")
     return folder
+
+
+@cache
+def spark_here() -> tuple[bool, str]:
+    """Whether the Spark tests can run, and with what, or why not."""
+    if importlib.util.find_spec("pyspark") is None:
+        return False, "PySpark is not installed"
+    home = os.environ.get("JAVA_HOME")
+    java = shutil.which("java", path=str(Path(home, "bin")) if home else None)
+    if java is None:
+        return False, f"there is no java in {Path(home, 'bin') if home else 'PATH'}"
+    said = subprocess.run([java, "-version"], capture_output=True, text=True).stderr
+    found = re.search(r'version "(\d+)([\d._]*)', said)
+    if found is None or int(found[1]) < 17:
+        return False, f"Java 17 or later is needed, {java} is {found[0] if found else said!r}"
+    return True, f"PySpark {version('pyspark')}, Java {found[1]}{found[2]}"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "spark: needs PySpark and Java")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    can, why = spark_here()
+    for item in items:
+        if not can and item.get_closest_marker("spark"):
+            item.add_marker(pytest.mark.skip(reason=f"Spark: {why}"))
+
+
+def pytest_report_header() -> str:
+    can, what = spark_here()
+    return f"spark tests: {'with ' if can else 'skipped, '}{what}"
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    reports = terminalreporter.stats.get("passed", []) + terminalreporter.stats.get("failed", [])
+    ran = sum("spark" in report.keywords for report in reports)
+    can, what = spark_here()
+    if ran or not can:
+        said = f"{ran} ran with {what}" if ran else f"skipped, {what}"
+        terminalreporter.write_line(f"spark tests: {said}")

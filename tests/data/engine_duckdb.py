@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,36 +12,40 @@ import polars as pl
 
 from pyg_srgnn.data.clicks import Layout
 from pyg_srgnn.data.engines import PolarsEngine
-from pyg_srgnn.data.reading import Found, read_clicks
+from pyg_srgnn.data.reading import Found, Staged, read_clicks
 
 
 class DuckDBEngine:
     """Keeps what was computed in tables of a database in memory."""
 
     def __init__(self) -> None:
-        self.polars = PolarsEngine()
+        self.reader = PolarsEngine()
         self.database = duckdb.connect(config={"threads": 1})
-        self.nulls, self.locate = self.polars.nulls, self.polars.locate
+        self.nulls, self.locate = self.reader.nulls, self.reader.locate
 
     def read(
         self, layout: Layout, preparation: Any, folder: Path
     ) -> tuple[nw.LazyFrame[Any], Found]:
-        clicks, found = read_clicks(self.polars, layout, preparation, folder)
-        return self._relation(clicks.to_native().collect()), found
+        return read_clicks(self, layout, preparation, folder)
 
-    def _relation(self, frame: pl.DataFrame) -> nw.LazyFrame[Any]:
-        return nw.from_native(self.database.from_arrow(frame))
+    def stage(self, layout: Layout, preparation: Any, folder: Path, careful: bool) -> Staged:
+        staged = self.reader.stage(layout, preparation, folder, careful)
+        clicks = self.database.read_parquet(str(folder / "*.parquet"))
+        return replace(staged, clicks=nw.from_native(clicks))
 
     def one_row(self, frame: nw.LazyFrame[Any]) -> dict[str, Any]:
         (row,) = frame.to_native().fetchall()
         return dict(zip(frame.collect_schema().names(), row, strict=True))
 
     def keep(self, frame: nw.LazyFrame[Any], path: Path) -> nw.LazyFrame[Any]:
-        frame.to_native().create(path.name)
-        return nw.from_native(self.database.table(path.name))
+        table = path.name.replace("-", "_")
+        frame.to_native().create(table)
+        return nw.from_native(self.database.table(table))
 
     store = keep
 
+    def scan(self, path: Path) -> nw.LazyFrame[Any]:
+        return nw.from_native(self.database.read_parquet(str(path)))
+
     def gather(self, frame: nw.LazyFrame[Any], order: list[str], path: Path) -> pl.LazyFrame:
-        relation = frame.to_native()
-        return pl.DataFrame(relation.fetchnumpy()).lazy()
+        return pl.DataFrame(frame.to_native()).lazy()

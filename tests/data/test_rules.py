@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -262,3 +263,17 @@ def test_days_that_span_the_log_and_dates_after_it_leave_a_part_empty(log: Path)
     for test, part in [("9d", "training"), ("2014-04-08", "test"), ("2014-04-07", "training")]:
         with pytest.raises(ValueError, match=rf"dataset\.test={test}: the {part} part is empty"):
             prepare(log, Preparation(test=test))
+
+
+def test_numbers_too_far_apart_to_be_times_are_refused(log: Path) -> None:
+    """A session's last row is found by one whole number of row and time, which has its bounds."""
+    clicks = pl.DataFrame({"session": pl.arange(600_000, eager=True) // 2, "item": 1})
+    times = pl.when(pl.int_range(pl.len()) == 9).then(8_000_000_000_000).otherwise(5)
+    file = log.with_suffix(".parquet")
+    clicks.with_columns(time=times).write_parquet(file)
+    rules = {"order": "file", "time_format": "number", "min_support": 1}
+    with pytest.raises(ValueError, match="lie too far apart"):
+        prepare(file, Preparation(**rules))
+    clicks[:1_000].with_columns(time=times).write_parquet(file)
+    last = prepare(file, Preparation(**rules)).test.times
+    assert last is not None and last.tolist()[-2:] == [5, 8_000_000_000_000]
