@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from pyg_srgnn.data.preparation import Preparation
 
 Ints = NDArray[np.int64]
-_PIECE = 4_000_000  # clicks
 
 
 @dataclass(frozen=True)
@@ -191,29 +190,22 @@ class _Pieces:
 
     def __init__(self, chosen: Chosen, lengths: Ints) -> None:
         self.chosen = chosen
-        self.ends = np.cumsum(lengths)
+        self.sessions = len(lengths)
         self.duplicates = 0
         self.bar = tqdm(
-            desc="sessions", total=int(self.ends[-1]), unit=" clicks", delay=2, unit_scale=True
+            desc="sessions", total=int(lengths.sum()), unit=" clicks", delay=2, unit_scale=True
         )
 
     def between(self, start: int, stop: int) -> Any:
         """Pairs (item codes, session numbers), session by session in the order of the clicks."""
-        while start < stop:
-            before = int(self.ends[start - 1]) if start else 0
-            end = int(np.searchsorted(self.ends, before + _PIECE, side="right"))
-            end = min(max(end, start + 1), stop)
-            s = pl.col("s")
-            frame = (
-                self.chosen.clicks.filter((s >= start) & (s < end))
-                .sort("s", *self.chosen.keys)
-                .collect(engine="streaming")
-            )
+        s, size = pl.col("s"), self.chosen.size
+        for folder in self.chosen.pieces[start // size : -(-stop // size)]:
+            piece = pl.scan_parquet(folder / "*.parquet", hive_partitioning=False)
+            frame = piece.filter((s >= start) & (s < stop)).sort("s", *self.chosen.keys).collect()
             self.duplicates += self._repeated(frame)
             self.bar.update(frame.height)
             yield frame["code"].to_numpy(), frame["s"].to_numpy()
-            start = end
-        if stop == len(self.ends):
+        if stop == self.sessions:
             self.bar.close()
 
     def _repeated(self, frame: pl.DataFrame) -> int:
@@ -246,13 +238,18 @@ class _Numbers:
 
     def number(self, codes: Ints) -> Ints:
         """The indices of items, new ones among them."""
-        fresh = codes[self.index[codes] < 0]
-        if len(fresh):
-            found, first = np.unique(fresh, return_index=True)
-            found = found[np.argsort(first)].astype(np.int64)
-            self.index[found] = np.arange(self.count, self.count + len(found))
-            self.new.append(found)
-            self.count += len(found)
+        # Most items come among the first clicks, so few are new in the long steps that follow.
+        start, step = 0, 1_024
+        while start < len(codes):
+            part = codes[start : start + step]
+            fresh = part[self.index[part] < 0]
+            if len(fresh):
+                found, first = np.unique(fresh, return_index=True)
+                found = found[np.argsort(first)].astype(np.int64)
+                self.index[found] = np.arange(self.count, self.count + len(found))
+                self.new.append(found)
+                self.count += len(found)
+            start, step = start + step, 2 * step
         return self.index[codes]
 
     def find(self, codes: Ints) -> Ints:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -55,8 +55,12 @@ class Engine(Protocol):
         """The same for a frame as long as the log."""
         ...
 
-    def gather(self, frame: nw.LazyFrame[Any], order: list[str], path: Path) -> pl.LazyFrame:
-        """Hand a frame over to Polars; sorted, where the engine writes it to files for that."""
+    def gather(self, frame: nw.LazyFrame[Any], path: Path) -> pl.DataFrame:
+        """Hand a frame over to Polars."""
+        ...
+
+    def scatter(self, frame: nw.LazyFrame[Any], path: Path) -> list[Path]:
+        """Write a frame to folders of Parquet files, one for each number in ``piece``."""
         ...
 
     def scan(self, path: Path) -> nw.LazyFrame[Any]:
@@ -146,19 +150,21 @@ class PolarsEngine:
         names = list(scan.collect_schema())
         # Polars fills a row that is too short with nulls, and tells of one that is too long only
         # where every column is asked for.
-        short = pl.col(names[-1]).is_null().alias("short")
-        others = pl.any_horizontal(pl.col(name).is_null() for name in names).alias("others")
+        checks = [pl.col(names[-1]).is_null().alias("short")]
+        if others := set(names) - {*layout.columns.values(), *preparation.where, names[-1]}:
+            checks.append(pl.any_horizontal(pl.col(*others).is_null()).alias("others"))
+        source = _Source(file, file, 0, 0, gaps=False)
+        numbered = _scan(source, layout, row_index_name="row", row_index_offset=offset)
         try:
             with whole_file(file), working(f"reading {file.name}", part):
-                rows = int(scan.select(pl.len()).collect(engine="streaming").item())
-                source = _Source(file, file, rows, rows, gaps=False)
-                numbered = _scan(source, layout, row_index_name="row", row_index_offset=offset)
-                _write(_parsed(numbered, layout, preparation, False, short, others), part)
+                _write(_parsed(numbered, layout, preparation, False, *checks), part)
+                counted = scan if preparation.where else pl.scan_parquet(part, glob=False)
+                rows = int(counted.select(pl.len()).collect(engine="streaming").item())
         except pl.exceptions.ComputeError:
             return False
         if pl.scan_parquet(part, glob=False).select(pl.col("short").any()).collect().item():
             return False
-        self.sources.append(source)
+        self.sources.append(replace(source, records=rows, rows=rows))
         return True
 
     def _source(self, file: Path, layout: Layout, clean: Path) -> _Source:
@@ -250,10 +256,16 @@ class PolarsEngine:
             _write(frame.to_native(), path)
         return nw.from_native(pl.scan_parquet(path, glob=False))
 
-    def gather(self, frame: nw.LazyFrame[Any], order: list[str], path: Path) -> pl.LazyFrame:
+    def gather(self, frame: nw.LazyFrame[Any], path: Path) -> pl.DataFrame:
         """Hand a frame over to Polars, as it is."""
-        native: pl.LazyFrame = frame.to_native()
+        native: pl.DataFrame = frame.to_native().collect()
         return native
+
+    def scatter(self, frame: nw.LazyFrame[Any], path: Path) -> list[Path]:
+        """Write a frame to folders of Parquet files, one for each piece."""
+        with working("sorting clicks", path):
+            _write(frame.to_native(), path, pl.PartitionBy(path, key="piece", include_key=False))
+        return piece_folders(path)
 
     def scan(self, path: Path) -> nw.LazyFrame[Any]:
         """Open a Parquet file."""
@@ -270,10 +282,15 @@ def _scan(source: _Source, layout: Layout, **options: Any) -> pl.LazyFrame:
     return scan.filter(pl.any_horizontal(pl.col(layout.names).str.strip_chars() != ""))
 
 
-def _write(frame: pl.LazyFrame, path: Path) -> None:
+def piece_folders(path: Path) -> list[Path]:
+    """The folders ``piece=0``, ``piece=1``, … in the order of their numbers."""
+    return sorted(path.glob("piece=*"), key=lambda folder: int(folder.name.split("=")[1]))
+
+
+def _write(frame: pl.LazyFrame, path: Path, pieces: pl.PartitionBy | None = None) -> None:
     # It is read a few times and thrown away: compression and statistics cost more than they save.
     with os_errors(path):
-        frame.sink_parquet(path, compression="uncompressed", statistics=False)
+        frame.sink_parquet(pieces or path, compression="uncompressed", statistics=False)
 
 
 def _asked(preparation: Any) -> pl.Expr:

@@ -61,6 +61,7 @@ class Preparation:
         max_length: A longer session keeps its most recent clicks; None: all. (default: 200)
         min_length: A shorter session is dropped. (default: 2)
         min_support: An item with fewer clicks is dropped. (default: 5)
+        drop_longer: A session that still has more clicks after that is dropped. (default: None)
         until_stable: Repeat the two rules above until nothing changes. (default: False)
         test: The test sessions: the last fraction of all, ``"7d"`` before the last session, or
             those from a day on, as ``"2014-09-30"`` (UTC). (default: 0.1)
@@ -88,6 +89,7 @@ class Preparation:
     max_length: int | None = 200
     min_length: int = 2
     min_support: int = 5
+    drop_longer: int | None = None
     until_stable: bool = False
     test: float | str = 0.1
     strict: bool = False
@@ -104,8 +106,9 @@ class Preparation:
             if type(getattr(self, name)) is not bool:
                 raise ValueError(f"'{name}' must be true or false (got {getattr(self, name)!r})")
         whole = [("min_length", 2), ("min_support", 1), ("recent", 1)]
-        if self.max_length is not None:
-            whole.append(("max_length", self.min_length))
+        for name in ("max_length", "drop_longer"):
+            if getattr(self, name) is not None:
+                whole.append((name, self.min_length))
         for name, least in whole:
             value = getattr(self, name)
             if type(value) is not int or value < least:
@@ -135,9 +138,9 @@ class Preparation:
         """The test part: a fraction of the sessions, seconds before the last one, or a date."""
         value = self.test
         if isinstance(value, str):
-            if found := re.fullmatch(r"(\d+)d", value):
+            if found := re.fullmatch(r"(\d+)([smhd])", value):
                 if int(found[1]) > 0:
-                    return int(found[1]) * SECONDS_PER_DAY
+                    return int(found[1]) * _UNITS[found[2]]
             else:
                 try:
                     return date.fromisoformat(value)

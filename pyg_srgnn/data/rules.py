@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 Frame = nw.LazyFrame[Any]
 _MICROS = 1_000_000
+_PIECE = 4_000_000  # clicks that are sorted at once
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,10 @@ class Chosen:
     """The clicks that the rules left.
 
     Args:
-        clicks: ``s`` (number of the session, in time order), ``code`` (of the item), ``keys`` and,
-            where there are times, ``time``; in no order.
+        pieces: Folders of Parquet files, one after another for so many sessions: ``s`` (number of
+            the session, in time order), ``code`` (of the item), ``keys`` and, where there are
+            times, ``time``; in no order.
+        size: Sessions of a piece.
         keys: What a session's clicks are sorted by.
         sessions: ``n`` (clicks) and ``second`` (the time), a row a session in order of s.
         items: ``item`` (raw id), a row an item in order of code.
@@ -38,7 +41,8 @@ class Chosen:
         timed: Whether there are times.
     """
 
-    clicks: pl.LazyFrame
+    pieces: list[Path]
+    size: int
     keys: list[str]
     sessions: pl.DataFrame
     items: pl.DataFrame
@@ -100,15 +104,15 @@ class _Rules:
             clicks = self._stored(clicks)
         # A session has the time and the place it had before any of its clicks was dropped.
         spans = self._spans(clicks)
-        lengths = spans.select(*self.by, "n")
-        self._count(rule, *self._size(lengths))
+        self._count(rule, *self._size(spans))
         if self.preparation.collapse:
-            clicks, lengths = self._collapsed(clicks)
+            clicks, spans = self._collapsed(clicks, spans)
         if self.preparation.max_length is not None:
-            clicks, lengths = self._truncated(clicks, lengths, self.preparation.max_length)
-        sessions, items = self._long_and_common(clicks, lengths, known)
-        sessions = sessions.join(spans.drop("n"), on=self.by, how="inner")
-        return self._numbered(clicks, sessions, items)
+            clicks, spans = self._truncated(clicks, spans, self.preparation.max_length)
+        shorter = f"sessions of fewer than {self.preparation.min_length} clicks dropped"
+        spans = self._keep(spans.filter(nw.col("n") >= self.preparation.min_length))
+        self._count(shorter, *self._size(spans))
+        return self._numbered(clicks, *self._long_and_common(clicks, spans, known))
 
     def _sessionised(self, clicks: Frame, gap: int) -> Frame:
         if not self.found.timed:
@@ -120,36 +124,38 @@ class _Rules:
         self.by = ["session", "part"]
         return self._stored(clicks.with_columns(part=part).drop("new"))
 
-    def _collapsed(self, clicks: Frame) -> tuple[Frame, Frame]:
+    def _collapsed(self, clicks: Frame, spans: Frame) -> tuple[Frame, Frame]:
         before = nw.col("item").shift(1).over(*self.by, order_by=self.keys)
         clicks = clicks.with_columns(before=before)
         again = (nw.col("before") == nw.col("item")).fill_null(False)
         clicks = self._stored(clicks.filter(~again).drop("before"))
-        lengths = self._lengths(clicks)
-        self._count("immediate repeats count once", *self._size(lengths))
-        return clicks, lengths
+        spans = self._counted_again(clicks, spans)
+        self._count("immediate repeats count once", *self._size(spans))
+        return clicks, spans
 
-    def _truncated(self, clicks: Frame, lengths: Frame, longest: int) -> tuple[Frame, Frame]:
-        long = lengths.filter(nw.col("n") > longest)
+    def _truncated(self, clicks: Frame, spans: Frame, longest: int) -> tuple[Frame, Frame]:
+        long = spans.filter(nw.col("n") > longest)
         if self._size(long)[1]:  # most logs have none, and need no window
             from_end = nw.col("row").cum_count(reverse=True).over(*self.by, order_by=self.keys)
             tail = clicks.join(long, on=self.by, how="semi").with_columns(from_end=from_end)
             tail = tail.filter(nw.col("from_end") <= longest).drop("from_end")
             short = clicks.join(long, on=self.by, how="anti")
             clicks = self._stored(nw.concat([short, tail], how="vertical"))
-            lengths = self._lengths(clicks)
-        self._count(f"the last {longest} clicks of longer sessions", *self._size(lengths))
-        return clicks, lengths
+            spans = self._counted_again(clicks, spans)
+        self._count(f"the last {longest} clicks of longer sessions", *self._size(spans))
+        return clicks, spans
+
+    def _counted_again(self, clicks: Frame, spans: Frame) -> Frame:
+        lengths = clicks.group_by(*self.by).agg(nw.len().alias("n"))
+        return self._keep(spans.drop("n").join(lengths, on=self.by, how="inner"))
 
     def _long_and_common(
-        self, clicks: Frame, lengths: Frame, known: list[int | str]
+        self, clicks: Frame, spans: Frame, known: list[int | str]
     ) -> tuple[Frame, Frame]:
         known_items = self._known(known) if known else None
         least, support = self.preparation.min_length, self.preparation.min_support
-        shorter = f"sessions of fewer than {least} clicks dropped"
-        sessions = lengths.filter(nw.col("n") >= least)
-        size = self._size(sessions)
-        self._count(shorter, *size)
+        longest = self.preparation.drop_longer
+        sessions, size = spans, self._size(spans)
         while True:
             within = clicks.join(sessions, on=self.by, how="semi")
             items = within.group_by("item").agg(nw.len().alias("n"))
@@ -158,20 +164,35 @@ class _Rules:
                 items = items.join(known_items, on="item", how="left")
                 common |= ~nw.col("known").is_null()
             items = self._keep(items.filter(common).select("item", "n"))
-            # A session that was too short cannot have grown, so all clicks may be counted again.
-            lengths = self._lengths(clicks.join(items, on="item", how="semi"))
-            rarer = f"items of fewer than {support} clicks dropped"
+            # Few clicks are on rare items: these are counted, not those that stay.
+            rare = clicks.join(items, on="item", how="anti")
+            gone = rare.group_by(*self.by).agg(nw.len().alias("gone"))
+            left = spans.join(gone, on=self.by, how="left").with_columns(
+                n=nw.col("n") - nw.col("gone").fill_null(0)
+            )
+            lengths = self._keep(left.filter(nw.col("n") > 0).drop("gone"))
+            before, size = size, self._size(lengths)
+            self._count(f"items of fewer than {support} clicks dropped", *size)
             sessions = lengths.filter(nw.col("n") >= least)
-            count = self._size(items)[0]
-            self._count(rarer, count)
-            before, size = size, self._size(sessions)
-            self._count(shorter, *size)
+            size = self._size(sessions)
+            self._count(f"sessions of fewer than {least} clicks dropped", *size)
+            if longest is not None:
+                long = lengths.filter(nw.col("n") > longest)
+                sessions = sessions.join(long, on=self.by, how="anti")
+                # It would come back if another item of it turned out to be rare.
+                spans = self._keep(spans.join(long, on=self.by, how="anti"))
+                size = self._size(sessions)
+                self._count(f"sessions of more than {longest} clicks dropped", *size)
             if not self.preparation.until_stable or size == before:
                 return sessions, items
 
     def _numbered(self, clicks: Frame, sessions: Frame, items: Frame) -> Chosen:
-        order = ["second", "first"] if self.found.timed else ["first"]
-        sessions = self._keep(sessions.with_row_index("s", order_by=order))
+        place = nw.col("first")
+        if self.found.timed:  # by time, then by first row: one whole number is sorted far faster
+            start, seconds = self._seconds()
+            place += (nw.col("second") - start) * self._fitting(self.found.rows, seconds)
+        sessions = sessions.with_columns(place=place).with_row_index("s", order_by=["place"])
+        sessions = self._keep(sessions.drop("place"))
         items = self._keep(items.with_row_index("code", order_by="item"))
         columns = ["s", "code", *self.keys]
         if self.found.timed and "time" not in columns:
@@ -179,9 +200,13 @@ class _Rules:
         joined = clicks.join(items.select("item", "code"), on="item", how="inner").join(
             sessions.select(*self.by, "s"), on=self.by, how="inner"
         )
+        clicks_left, count = self._size(sessions)
+        size = max(1, _PIECE * count // clicks_left)
+        joined = joined.with_columns(piece=nw.col("s").cast(nw.Int64) // size)
         second = ["second"] if self.found.timed else []
         return Chosen(
-            self.engine.gather(joined.select(*columns), ["s", *self.keys], self._path()),
+            self.engine.scatter(joined.select(*columns, "piece"), self._path()),
+            size,
             self.keys,
             self._table(sessions.select("s", "n", *second), "s"),
             self._table(items.select("code", "item"), "code"),
@@ -195,10 +220,6 @@ class _Rules:
         pl.DataFrame({"item": ids, "known": True}).write_parquet(path)
         return self.engine.scan(path)
 
-    def _lengths(self, clicks: Frame) -> Frame:
-        """Clicks of each session."""
-        return self._keep(clicks.group_by(*self.by).agg(nw.len().alias("n")))
-
     def _spans(self, clicks: Frame) -> Frame:
         """Clicks of each session, its first row and its time in seconds."""
         asked = [nw.len().alias("n"), nw.col("row").min().alias("first")]
@@ -210,15 +231,25 @@ class _Rules:
             return self._keep(spans.with_columns(second=nw.col("second") // _MICROS))
         # The time of the last row in the file: SR-GNN's script dates a session so. A greatest
         # value by another column is not portable, so both are packed into one whole number.
-        start = self.found.first // _MICROS
-        size = 1 << (self.found.last // _MICROS - start).bit_length()
-        if self.found.rows * size >= 1 << 62:  # only numbers of no unit lie so far apart
-            raise ValueError("the times of this log lie too far apart; give dataset.time_format")
+        start, seconds = self._seconds()
+        size = self._fitting(seconds, self.found.rows)
         second = nw.col("time") // _MICROS - start
         clicks = clicks.with_columns(packed=nw.col("row") * size + second)
         asked.append(nw.col("packed").max().alias("second"))
         spans = clicks.group_by(*self.by).agg(*asked)
         return self._keep(spans.with_columns(second=nw.col("second") % size + start))
+
+    def _seconds(self) -> tuple[int, int]:
+        """The first second of the log, and how many it spans."""
+        start = self.found.first // _MICROS
+        return start, self.found.last // _MICROS - start
+
+    def _fitting(self, low: int, high: int) -> int:
+        """The factor that packs two whole numbers, 0 … high and 0 … low, into one of 64 bits."""
+        size = 1 << low.bit_length()
+        if high * size >= 1 << 62:  # only numbers of no unit lie so far apart
+            raise ValueError("the times of this log lie too far apart; give dataset.time_format")
+        return size
 
     def _count(self, rule: str, clicks: int, sessions: int | None = None) -> None:
         before = self.steps[-1]
@@ -245,7 +276,7 @@ class _Rules:
         return self.engine.store(frame, self._path())
 
     def _table(self, frame: Frame, order: str) -> pl.DataFrame:
-        return self.engine.gather(frame, [order], self._path()).sort(order).collect()
+        return self.engine.gather(frame, self._path()).sort(order)
 
 
 def _remedy(rule: str) -> str:

@@ -17,6 +17,7 @@ import polars as pl
 
 from pyg_srgnn.data.bad_rows import BadRows, judge
 from pyg_srgnn.data.clicks import Layout
+from pyg_srgnn.data.engines import piece_folders
 from pyg_srgnn.data.reading import Found, Staged, read_clicks
 from pyg_srgnn.data.spark_lines import BLANK, PROBLEMS, clicks_of, url, used_columns
 from pyg_srgnn.data.text import cut_short, first_bytes
@@ -182,10 +183,15 @@ class SparkEngine:
 
     store = keep
 
-    def gather(self, frame: nw.LazyFrame[Any], order: list[str], path: Path) -> pl.LazyFrame:
-        """Hand a frame over to Polars, as sorted Parquet files."""
-        self._written(frame.to_native().sort(*order), path)
-        return pl.scan_parquet(path / "*.parquet")
+    def gather(self, frame: nw.LazyFrame[Any], path: Path) -> pl.DataFrame:
+        """Hand a frame over to Polars, as Parquet files."""
+        self._written(frame.to_native(), path)
+        return pl.read_parquet(path / "*.parquet")
+
+    def scatter(self, frame: nw.LazyFrame[Any], path: Path) -> list[Path]:
+        """Write a frame to folders of Parquet files, one for each piece."""
+        frame.to_native().write.partitionBy("piece").parquet(url(path))
+        return piece_folders(path)
 
     def scan(self, path: Path) -> nw.LazyFrame[Any]:
         """Open a Parquet file."""

@@ -47,5 +47,8 @@ class DuckDBEngine:
     def scan(self, path: Path) -> nw.LazyFrame[Any]:
         return nw.from_native(self.database.read_parquet(str(path)))
 
-    def gather(self, frame: nw.LazyFrame[Any], order: list[str], path: Path) -> pl.LazyFrame:
-        return pl.DataFrame(frame.to_native()).lazy()
+    def gather(self, frame: nw.LazyFrame[Any], path: Path) -> pl.DataFrame:
+        return pl.DataFrame(frame.to_native())
+
+    def scatter(self, frame: nw.LazyFrame[Any], path: Path) -> list[Path]:
+        return self.reader.scatter(nw.from_native(self.gather(frame, path).lazy()), path)

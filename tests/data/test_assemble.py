@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
+import narwhals as nw
 import numpy as np
 import polars as pl
 import pytest
 
 from pyg_srgnn.data import Vocabulary, assemble
+from pyg_srgnn.data.engines import PolarsEngine
 from pyg_srgnn.data.preparation import Preparation
 from pyg_srgnn.data.rules import Chosen
 
 DAY = 86_400
 START = 1_396_828_800  # 2014-04-07, midnight
+SIZE = 2  # sessions of a piece
+FOLDER = Path()  # of the test's files
 
 
 def chosen(sessions: list[str], seconds: list[int] | None = None) -> Chosen:
@@ -30,7 +36,9 @@ def chosen(sessions: list[str], seconds: list[int] | None = None) -> Chosen:
     lengths = pl.DataFrame({"n": [len(session) for session in sessions], "second": at})
     items = pl.DataFrame({"code": range(len(letters)), "item": letters})
     steps = [{"rule": "sessions", "clicks": len(clicks), "sessions": len(sessions)}]
-    return Chosen(shuffled.lazy(), ["row"], lengths, items, steps, timed)
+    numbered = shuffled.lazy().with_columns(piece=pl.col("s") // SIZE)
+    pieces = PolarsEngine().scatter(nw.from_native(numbered), Path(mkdtemp(dir=FOLDER)))
+    return Chosen(pieces, SIZE, ["row"], lengths, items, steps, timed)
 
 
 def assembled(
@@ -51,9 +59,14 @@ def letters(made: assemble.Assembled) -> tuple[list[str], list[str]]:
     return training, test
 
 
-@pytest.fixture(params=[1, 3, 4_000_000])
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(globals(), "FOLDER", tmp_path)
+
+
+@pytest.fixture(params=[1, 3, 1_000])
 def piece(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(assemble, "_PIECE", request.param)
+    monkeypatch.setitem(globals(), "SIZE", request.param)
 
 
 @pytest.mark.usefixtures("piece")

@@ -68,6 +68,7 @@ rules = st.fixed_dictionaries(
         "collapse": st.booleans(),
         "max_length": st.sampled_from([None, 3, 4, 8]),
         "min_length": st.sampled_from([2, 3]),
+        "drop_longer": st.sampled_from([None, 3, 4, 6]),
         "until_stable": st.booleans(),
         "strict": st.booleans(),
         "recent": st.sampled_from([1, 2, 3]),
@@ -145,7 +146,7 @@ def test_pieces_of_a_few_clicks_make_the_same(
     log: Path, rows: list[Any], rules: dict[str, Any]
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pyg_srgnn.data.assemble._PIECE", 3)  # smaller than many a session
+        patch.setattr("pyg_srgnn.data.rules._PIECE", 3)  # smaller than many a session
         check(Case(rows, rules), log)
 
 

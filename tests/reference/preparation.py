@@ -45,6 +45,7 @@ def reference(
     max_length: int | None = None,
     min_length: int = 2,
     min_support: int = 5,
+    drop_longer: int | None = None,
     until_stable: bool = False,
     test: float | str = 0.1,
     strict: bool = False,
@@ -109,9 +110,12 @@ def reference(
     while True:
         before = [list(s.items) for s in sessions]
         sessions = frequent(sessions, min_support, known)
-        steps.append((size(sessions)[0], None))
+        steps.append(size([one for one in sessions if one.items]))
         sessions = long_enough(sessions, min_length)
         steps.append(size(sessions))
+        if drop_longer is not None:
+            sessions = [one for one in sessions if len(one.items) <= drop_longer]
+            steps.append(size(sessions))
         if not until_stable or before == [s.items for s in sessions]:
             break
 
@@ -210,8 +214,8 @@ def split(
     if not isinstance(test, str):
         cut = len(sessions) - round(test * len(sessions))
         return sessions[:cut], sessions[cut:]
-    if test.endswith("d"):
-        limit = sessions[-1].time - int(test[:-1]) * DAY
+    if test[-1] in "smhd":
+        limit = sessions[-1].time - int(test[:-1]) * {"s": 1, "m": 60, "h": 3600, "d": DAY}[test[-1]]
         training = [s for s in sessions if s.time < limit or (s.time == limit and not strict)]
         return training, [s for s in sessions if s.time > limit]
     limit = nanoseconds(test, "iso") // 10**9
