@@ -108,6 +108,9 @@ class _Source:
     gaps: bool
 
 
+_CHECKED = pl.lit(False).alias("short"), pl.lit(False).alias("others")
+
+
 class PolarsEngine:
     """One machine: Polars' streaming engine."""
 
@@ -150,9 +153,9 @@ class PolarsEngine:
         names = list(scan.collect_schema())
         # Polars fills a row that is too short with nulls, and tells of one that is too long only
         # where every column is asked for.
-        checks = [pl.col(names[-1]).is_null().alias("short")]
-        if others := set(names) - {*layout.columns.values(), *preparation.where, names[-1]}:
-            checks.append(pl.any_horizontal(pl.col(*others).is_null()).alias("others"))
+        others = set(names) - {*layout.columns.values(), *preparation.where, names[-1]}
+        unused = pl.any_horizontal(pl.col(*others).is_null()) if others else pl.lit(False)
+        checks = pl.col(names[-1]).is_null().alias("short"), unused.alias("others")
         source = _Source(file, file, 0, 0, gaps=False)
         numbered = _scan(source, layout, row_index_name="row", row_index_offset=offset)
         try:
@@ -197,7 +200,7 @@ class PolarsEngine:
         try:
             scan = _scan(source, layout, row_index_name="row", row_index_offset=offset)
             with working(f"reading {source.file.name}", part):
-                _write(_parsed(scan, layout, preparation, careful), part)
+                _write(_parsed(scan, layout, preparation, careful, *_CHECKED), part)
         except pl.exceptions.ComputeError as error:
             if layout.parquet or source.read != source.file:
                 raise ValueError(f"{source.file} cannot be read: {error}") from error
@@ -305,6 +308,7 @@ def _asked(preparation: Any) -> pl.Expr:
 def _parsed(
     frame: pl.LazyFrame, layout: Layout, preparation: Any, careful: bool, *checks: pl.Expr
 ) -> pl.LazyFrame:
+    """Typed columns, and whether the row is too short or has no value in a column of no use."""
     schema = frame.collect_schema()
     columns = [
         _id(pl.col(name), schema[name], role in layout.whole).alias(role)
@@ -316,7 +320,7 @@ def _parsed(
     if name := layout.columns.get("order", ""):
         columns.append(_whole(pl.col(name), schema[name]).alias("order"))
     if preparation.where:  # a row whose form is wrong is looked at though it is not asked for
-        frame = frame.filter(pl.any_horizontal(_asked(preparation), *checks[:1]))
+        frame = frame.filter(_asked(preparation) | checks[0])
     return frame.select(*columns, pl.col("row").cast(pl.Int64), *checks)
 
 

@@ -7,10 +7,10 @@ from typing import Any
 from pyg_srgnn.datasets.base import SPLITS, SessionDataset
 from pyg_srgnn.datasets.click_log import ClickLog, RawDataset
 from pyg_srgnn.datasets.diginetica import Diginetica, DigineticaRaw
-from pyg_srgnn.datasets.nowplaying import Nowplaying
+from pyg_srgnn.datasets.nowplaying import Nowplaying, NowplayingRaw
 from pyg_srgnn.datasets.retailrocket import RetailRocket
 from pyg_srgnn.datasets.synthetic import Synthetic
-from pyg_srgnn.datasets.tmall import Tmall
+from pyg_srgnn.datasets.tmall import Tmall, TmallRaw
 from pyg_srgnn.datasets.yoochoose import Yoochoose, YoochooseRaw
 
 __all__ = [
@@ -20,11 +20,13 @@ __all__ = [
     "Diginetica",
     "DigineticaRaw",
     "Nowplaying",
+    "NowplayingRaw",
     "RawDataset",
     "RetailRocket",
     "SessionDataset",
     "Synthetic",
     "Tmall",
+    "TmallRaw",
     "Yoochoose",
     "YoochooseRaw",
     "open_dataset",
@@ -41,7 +43,9 @@ DATASETS: dict[str, Callable[..., SessionDataset]] = {
     "yoochoose": YoochooseRaw,
     "retailrocket": RetailRocket,
     "tmall": Tmall,
+    "tmall_raw": TmallRaw,
     "nowplaying": Nowplaying,
+    "nowplaying_raw": NowplayingRaw,
 }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pyg_srgnn.data.preparation import Preparation
+from pyg_srgnn.datasets.click_log import RawDataset
 from pyg_srgnn.datasets.download import Source
 from pyg_srgnn.datasets.two_file import Counts, TwoFileBenchmark
 
@@ -58,4 +60,39 @@ class Nowplaying(TwoFileBenchmark):
         ),
     )
     catalogue = 60_416
+    counts = _COUNTS
+
+
+class NowplayingRaw(RawDataset):
+    r"""Nowplaying prepared here from ``nowplaying.csv``, by the rules of GCE-GNN's authors.
+
+    The file is the one that goes with `session-rec <https://github.com/rn5l/session-rec>`_:
+    separated by tabs, with the columns ``SessionId``, ``ItemId`` and ``Time`` among others, times
+    in seconds. Sessions that keep more than 30 clicks are dropped, and the test sessions are those
+    of the last 60 days. Arguments and errors are those of
+    :class:`~pyg_srgnn.datasets.click_log.RawDataset`; the counts are :class:`Nowplaying`'s.
+    """
+
+    name = "nowplaying_raw"
+    sources = (
+        Source(
+            "nowplaying.csv",
+            origin=(
+                "the data of session-rec (https://github.com/rn5l/session-rec), there "
+                "nowplaying/raw/nowplaying.csv"
+            ),
+        ),
+    )
+    preparation = Preparation(
+        session="SessionId",
+        item="ItemId",
+        time="Time",
+        order="file",
+        time_format="s",
+        delimiter="\t",
+        drop_longer=30,
+        max_length=None,
+        test="60d",
+        strict=True,
+    )
     counts = _COUNTS

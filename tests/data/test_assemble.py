@@ -171,8 +171,10 @@ def test_equal_rows_are_counted_however_a_session_is_sorted(key: str) -> None:
     same = ["s", "code", "time", *(["order"] if key == "order" else [])]
     keys = ["row"] if key == "row" else [key, "row"]
     clicks = rows.select(*dict.fromkeys([*same, *keys])).lazy()
+    clicks = clicks.with_columns(piece=pl.col("s") // SIZE)
+    pieces = PolarsEngine().scatter(nw.from_native(clicks), Path(mkdtemp(dir=FOLDER)))
     lengths = rows.group_by("s").agg(n=pl.len(), second=pl.lit(0)).sort("s")
     items = pl.DataFrame({"item": [10, 11]})
-    given = Chosen(clicks, keys, lengths, items, [{"clicks": 90, "sessions": 6}], True)
+    given = Chosen(pieces, SIZE, keys, lengths, items, [{"clicks": 90, "sessions": 6}], True)
     made = assemble.assemble(given, Preparation(test=0.5))
     assert made.report["duplicates"] == 90 - rows.select(same).n_unique()

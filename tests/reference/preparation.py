@@ -215,7 +215,9 @@ def split(
         cut = len(sessions) - round(test * len(sessions))
         return sessions[:cut], sessions[cut:]
     if test[-1] in "smhd":
-        limit = sessions[-1].time - int(test[:-1]) * {"s": 1, "m": 60, "h": 3600, "d": DAY}[test[-1]]
+        limit = (
+            sessions[-1].time - int(test[:-1]) * {"s": 1, "m": 60, "h": 3600, "d": DAY}[test[-1]]
+        )
         training = [s for s in sessions if s.time < limit or (s.time == limit and not strict)]
         return training, [s for s in sessions if s.time > limit]
     limit = nanoseconds(test, "iso") // 10**9
