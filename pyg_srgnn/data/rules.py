@@ -177,14 +177,13 @@ class _Rules:
             size = self._size(sessions)
             self._count(f"sessions of fewer than {least} clicks dropped", *size)
             if longest is not None:
-                long = lengths.filter(nw.col("n") > longest)
-                sessions = sessions.join(long, on=self.by, how="anti")
-                # It would come back if another item of it turned out to be rare.
-                spans = self._keep(spans.join(long, on=self.by, how="anti"))
+                sessions = sessions.filter(nw.col("n") <= longest)
                 size = self._size(sessions)
                 self._count(f"sessions of more than {longest} clicks dropped", *size)
             if not self.preparation.until_stable or size == before:
                 return sessions, items
+            # What was dropped does not come back: a session that was too long could shrink.
+            spans = self._keep(spans.join(sessions, on=self.by, how="semi"))
 
     def _numbered(self, clicks: Frame, sessions: Frame, items: Frame) -> Chosen:
         place = nw.col("first")
