@@ -201,12 +201,19 @@ class _Pieces:
         s, size = pl.col("s"), self.chosen.size
         for folder in self.chosen.pieces[start // size : -(-stop // size)]:
             piece = pl.scan_parquet(folder / "*.parquet", hive_partitioning=False)
-            frame = piece.filter((s >= start) & (s < stop)).sort("s", *self.chosen.keys).collect()
+            frame = piece.filter((s >= start) & (s < stop)).sort(self._order()).collect()
             self.duplicates += self._repeated(frame)
             self.bar.update(frame.height)
             yield frame["code"].to_numpy(), frame["s"].to_numpy()
         if stop == self.sessions:
             self.bar.close()
+
+    def _order(self) -> list[pl.Expr]:
+        """What the clicks of a piece are sorted by."""
+        s, keys = pl.col("s").cast(pl.Int64), self.chosen.keys
+        if keys == ["row"]:  # one whole number is sorted far faster than two
+            return [s % self.chosen.size * (1 << 40) + pl.col("row")]
+        return [s, *map(pl.col, keys)]
 
     def _repeated(self, frame: pl.DataFrame) -> int:
         """Rows whose session, item, time and order stand in an earlier one."""

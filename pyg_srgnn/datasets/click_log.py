@@ -78,7 +78,12 @@ class RawDataset(SessionDataset):
         }
 
     def _checksum(self, file: Path) -> str:
-        return remembered_sha256(file, Path(self.root, self.name, "checksums.json"))
+        state = file.stat()
+        key = file, state.st_size, state.st_mtime_ns
+        known: dict[Any, str] = self.__dict__.setdefault("_checksums", {})
+        if key not in known:  # a fresh file's is not remembered elsewhere yet
+            known[key] = remembered_sha256(file, Path(self.root, self.name, "checksums.json"))
+        return known[key]
 
     def read(self) -> tuple[Sessions, Sessions, Vocabulary]:
         """Prepare the log."""
