@@ -28,5 +28,14 @@ def test_your_own_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(names["Shop"]("datasets", "test").sessions) == 3
 
 
+def test_your_own_click_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = [f"u{n % 9},shoe {n % 3},{1704067200 + 100 * n}" for n in range(300) if n % 45 < 27]
+    Path("clicks.csv").write_text("\n".join(["user,product,timestamp", *rows]), encoding="utf-8")
+    names = run("import ClickLog")
+    assert names["training"].vocabulary.ids == ["shoe 0", "shoe 1", "shoe 2"]
+    assert names["batch"].num_graphs >= 1
+
+
 def test_the_layer_alone() -> None:
     assert run("conv = SRGNNConv")["x"].shape == (3, 64)
