@@ -299,9 +299,8 @@ def _write(frame: pl.LazyFrame, path: Path, pieces: pl.PartitionBy | None = None
 def _asked(preparation: Any) -> pl.Expr:
     """Whether ``where`` asks for a row."""
     asked = pl.lit(True)
-    for name, value in preparation.where.items():
-        values = [str(v) for v in (value if isinstance(value, list | tuple) else [value])]
-        asked &= pl.col(name).cast(pl.String).is_in(values)
+    for name, texts in preparation.asked.items():
+        asked &= pl.col(name).cast(pl.String).is_in(texts)
     return asked
 
 

@@ -124,6 +124,17 @@ class Preparation:
         _ = self.gap_seconds, self.split  # they raise if they cannot be read
 
     @property
+    def asked(self) -> dict[str, list[str]]:
+        """The texts of the values that ``where`` asks for, of each of its columns."""
+        texts = {}
+        for name, value in self.where.items():
+            values = value if isinstance(value, list) else [value]
+            texts[name] = [str(v) for v in values]
+            # A column of truth values says true where Python says True; a text may say either.
+            texts[name] += [str(v).lower() for v in values if isinstance(v, bool)]
+        return texts
+
+    @property
     def gap_seconds(self) -> int | None:
         """The silence that ends a session, in seconds."""
         if self.gap is None:

@@ -97,9 +97,8 @@ def _clicks(
     from pyspark.sql import functions as F
 
     chosen = F.lit(True)
-    for name, value in preparation.where.items():
-        values = value if isinstance(value, list | tuple) else [value]
-        chosen = chosen & cells[name].cast("string").isin([str(v) for v in values])
+    for name, texts_asked in preparation.asked.items():
+        chosen = chosen & cells[name].cast("string").isin(texts_asked)
     clicks, texts = {}, []
     for role, name in used_columns(layout).items():
         cell, kind = cells[name], kinds[name]

@@ -501,3 +501,12 @@ def test_a_layout_says_how_many_more_files(tmp_path: Path) -> None:
         (tmp_path / f"{name}.csv").write_text(table())
     layout = look_at(find_files(tmp_path), Preparation())
     assert layout.describe().startswith(f"{tmp_path / 'a.csv'} and 2 more files: session=session")
+
+
+def test_where_asks_for_truth_values(tmp_path: Path) -> None:
+    rows = {"session": [1, 1, 1, 2, 2], "item": [1, 2, 3, 1, 2], "time": [1_396_828_800] * 5}
+    log = tmp_path / "clicks.parquet"
+    pl.DataFrame(rows | {"bot": [False, False, True, False, False]}).write_parquet(log)
+    for asked in (False, "false", [False]):
+        rules = Preparation(where={"bot": asked}, min_support=1, test=0.5)
+        assert prepare(log, rules).training.num_clicks == 2
