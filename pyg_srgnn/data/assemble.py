@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import date, datetime, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from pyg_srgnn.data.prepared import Prepared
 from pyg_srgnn.data.rules import Chosen
 from pyg_srgnn.data.sessions import Sessions
 from pyg_srgnn.data.vocabulary import Vocabulary
@@ -22,19 +22,9 @@ if TYPE_CHECKING:
 Ints = NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class Assembled:
-    """Both parts with their vocabulary, and the rest of the report."""
-
-    training: Sessions
-    test: Sessions
-    vocabulary: Vocabulary
-    report: dict[str, Any]
-
-
 def assemble(
     chosen: Chosen, preparation: Preparation, vocabulary: Vocabulary | None = None
-) -> Assembled:
+) -> Prepared:
     """Split the sessions in time, number their items, and drop what the training part lacks.
 
     Items are numbered as the training sessions first show them. That, and the split, is done here
@@ -44,6 +34,9 @@ def assemble(
         chosen: The clicks, with their sessions in time order.
         preparation: The split and the share of recent samples.
         vocabulary: Items that keep their index. (default: none)
+
+    Returns:
+        Both parts with their vocabulary; of the report, what is known here.
 
     Raises:
         ValueError: If a part is left empty.
@@ -74,7 +67,7 @@ def assemble(
             )
     clicks = of_test[0]["clicks"]
     unseen = clicks - of_test[1]["clicks"]
-    return Assembled(
+    return Prepared(
         training,
         test,
         numbers.vocabulary(),

@@ -139,24 +139,21 @@ class Preparation:
         """The silence that ends a session, in seconds."""
         if self.gap is None:
             return None
-        found = re.fullmatch(r"(\d+)([smhd])", str(self.gap))
-        if not found or int(found[1]) < 1:
+        if not (seconds := _duration(str(self.gap))):
             raise ValueError(f"'gap' is a number and s, m, h or d, such as 30m (got {self.gap!r})")
-        return int(found[1]) * _UNITS[found[2]]
+        return seconds
 
     @property
     def split(self) -> float | int | date:
         """The test part: a fraction of the sessions, seconds before the last one, or a date."""
         value = self.test
         if isinstance(value, str):
-            if found := re.fullmatch(r"(\d+)([smhd])", value):
-                if int(found[1]) > 0:
-                    return int(found[1]) * _UNITS[found[2]]
-            else:
-                try:
-                    return date.fromisoformat(value)
-                except ValueError:
-                    pass
+            if seconds := _duration(value):
+                return seconds
+            try:
+                return date.fromisoformat(value)
+            except ValueError:
+                pass
         elif type(value) is float and 0 < value < 1:
             return value
         raise ValueError(
@@ -236,7 +233,7 @@ def prepare(
         },
         "peak_memory_mb": round(_peak_memory() / 1e6),
     }
-    return Prepared(prepared.training, prepared.test, prepared.vocabulary, report)
+    return replace(prepared, report=report)
 
 
 def _in_terms_of(layout: Layout, vocabulary: Vocabulary) -> Layout:
@@ -248,6 +245,12 @@ def _in_terms_of(layout: Layout, vocabulary: Vocabulary) -> Layout:
             f"{layout.files[0]} holds text"
         )
     return replace(layout, whole=layout.whole - {"item"}) if kinds == {str} else layout
+
+
+def _duration(text: str) -> int:
+    """Seconds of a time such as 30m or 7d; 0 where it is none."""
+    found = re.fullmatch(r"(\d+)([smhd])", text)
+    return int(found[1]) * _UNITS[found[2]] if found else 0
 
 
 def _plain(value: Any) -> Any:

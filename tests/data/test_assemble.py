@@ -14,6 +14,7 @@ import pytest
 from pyg_srgnn.data import Vocabulary, assemble
 from pyg_srgnn.data.engines import PolarsEngine
 from pyg_srgnn.data.preparation import Preparation
+from pyg_srgnn.data.prepared import Prepared
 from pyg_srgnn.data.rules import Chosen
 
 DAY = 86_400
@@ -46,12 +47,12 @@ def assembled(
     seconds: list[int] | None = None,
     known: list[Any] | None = None,
     **rules: Any,
-) -> assemble.Assembled:
+) -> Prepared:
     vocabulary = None if known is None else Vocabulary(known)
     return assemble.assemble(chosen(sessions, seconds), Preparation(**rules), vocabulary)
 
 
-def letters(made: assemble.Assembled) -> tuple[list[str], list[str]]:
+def letters(made: Prepared) -> tuple[list[str], list[str]]:
     parts = (made.training, made.test)
     training, test = (
         ["".join(session) for session in part.to_lists(made.vocabulary)] for part in parts
