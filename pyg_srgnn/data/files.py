@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +26,28 @@ def written_aside(path: str | Path) -> Iterator[Path]:
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
+
+
+@contextmanager
+def folder_written_aside(folder: Path, aside: Path) -> Iterator[Path]:
+    """Make the folder ``aside`` to write files to, and rename it to ``folder`` once it is whole.
+
+    What stands under either name is replaced; what a failed writer leaves is removed.
+
+    Raises:
+        OSError: Such as that the disk is full.
+    """
+    shutil.rmtree(aside, ignore_errors=True)
+    try:
+        with os_errors(aside):
+            aside.mkdir(parents=True)
+            yield aside
+            for file in aside.iterdir():
+                flush(file)
+            shutil.rmtree(folder, ignore_errors=True)
+            aside.rename(folder)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def flush(path: Path) -> None:

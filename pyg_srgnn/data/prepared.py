@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from pyg_srgnn.data.files import flush
+from pyg_srgnn.data.files import folder_written_aside
 from pyg_srgnn.data.sessions import Sessions
 from pyg_srgnn.data.vocabulary import Vocabulary
 
@@ -56,19 +55,11 @@ class Prepared:
         if folder.exists() and not is_prepared(folder) and not _is_empty(folder):
             raise ValueError(f"{folder} is there and holds something else; name another folder")
         aside = folder.with_name(f".{folder.name}.{os.getpid()}.part")
-        shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir()
-        try:
+        with folder_written_aside(folder, aside):
             self.training.to_parquet(aside / TRAINING)
             self.test.to_parquet(aside / TEST)
             pl.DataFrame({"item": self.vocabulary.ids}).write_parquet(aside / ITEMS)
             (aside / REPORT).write_text(json.dumps(self.report, indent=1), encoding="utf-8")
-            for file in aside.iterdir():
-                flush(file)
-            shutil.rmtree(folder, ignore_errors=True)
-            aside.rename(folder)
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
 
     @classmethod
     def load(cls, folder: str | Path) -> Prepared:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -17,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch_geometric.data import Batch, Data, Dataset
 
-from pyg_srgnn.data.files import flush, os_errors
+from pyg_srgnn.data.files import folder_written_aside
 from pyg_srgnn.data.graphs import session_graph, session_graphs
 from pyg_srgnn.data.sessions import Sessions
 from pyg_srgnn.data.vocabulary import Vocabulary
@@ -147,23 +146,14 @@ class SessionDataset(Dataset):
         self.report = {}
         training, test, vocabulary = self.read()
         folder = Path(self.processed_dir)
-        aside = folder.with_name(folder.name + ".part")
-        shutil.rmtree(aside, ignore_errors=True)
-        try:
-            with os_errors(aside):
-                aside.mkdir(parents=True)
-                tensors = _tensors_of(training=training, test=test)
-                save_file(tensors, aside / self.processed_file_names[0])
-                vocabulary.save(aside / self.processed_file_names[1])
-                if self.report:
-                    report = json.dumps(self.report, indent=1)
-                    (aside / _REPORT).write_text(report, encoding="utf-8")
-                for file in aside.iterdir():
-                    flush(file)
-                shutil.rmtree(folder, ignore_errors=True)  # there only if it was found damaged
-                aside.rename(folder)
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
+        # An older folder is there only if it was found damaged; the lock keeps others off both.
+        with folder_written_aside(folder, folder.with_name(folder.name + ".part")) as aside:
+            tensors = _tensors_of(training=training, test=test)
+            save_file(tensors, aside / self.processed_file_names[0])
+            vocabulary.save(aside / self.processed_file_names[1])
+            if self.report:
+                report = json.dumps(self.report, indent=1)
+                (aside / _REPORT).write_text(report, encoding="utf-8")
 
     def _load(self) -> tuple[Sessions, Sessions]:
         sessions, vocabulary = self.processed_paths
