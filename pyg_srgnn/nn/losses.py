@@ -1,8 +1,7 @@
 """Losses over the whole catalogue that never hold more than one [sessions, items] matrix.
 
 Autograd would keep the scores, their logarithmic softmax and its gradient: three such matrices.
-Both losses here have gradients in closed form, so the forward pass turns the scores, in place, into
-their own gradient.
+Both losses here have gradients in closed form.
 """
 
 from __future__ import annotations
@@ -13,11 +12,14 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-_BLOCK = 2**18  # scores worked on at once: 1 MiB in float32
+_BLOCK_BYTES = 2**21  # of the scores that a CPU works on at once, so that they stay in its cache
+_LARGEST_TOTAL = 1e30  # of exponentials in float32, whose range ends at 3e38
 
 
 def softmax_cross_entropy(sessions: Tensor, items: Tensor, target: Tensor) -> Tensor:
     r"""Mean of :math:`-\log \hat y_{target}` with :math:`\hat y = softmax(s^\top v_i)`.
+
+    Under autocast to bfloat16 the products are taken in it, and everything else in float32.
 
     Args:
         sessions: Session vectors [B, d].
@@ -27,7 +29,7 @@ def softmax_cross_entropy(sessions: Tensor, items: Tensor, target: Tensor) -> Te
     Returns:
         The mean over the sessions, a scalar.
     """
-    return _apply(sessions, items, target, False)
+    return _apply(_CrossEntropy, sessions, items, target)
 
 
 def softmax_binary_cross_entropy(sessions: Tensor, items: Tensor, target: Tensor) -> Tensor:
@@ -36,10 +38,12 @@ def softmax_binary_cross_entropy(sessions: Tensor, items: Tensor, target: Tensor
     The form that the paper prints (Wu et al., AAAI 2019, equation 10), with the softmax of
     :func:`softmax_cross_entropy` for :math:`\hat y`. Arguments and result are the same.
     """
-    return _apply(sessions, items, target, True)
+    return _apply(_BinaryCrossEntropy, sessions, items, target)
 
 
-def _apply(sessions: Tensor, items: Tensor, target: Tensor, binary: bool) -> Tensor:
+def _apply(
+    function: type[torch.autograd.Function], sessions: Tensor, items: Tensor, target: Tensor
+) -> Tensor:
     device = sessions.device.type
     dtype = sessions.dtype
     if torch.is_autocast_enabled(device):
@@ -47,31 +51,110 @@ def _apply(sessions: Tensor, items: Tensor, target: Tensor, binary: bool) -> Ten
     if dtype == torch.float16:  # its range ends before a catalogue's small probabilities
         dtype = torch.float32
     with torch.autocast(device, enabled=False):
-        loss: Tensor = _CatalogueLoss.apply(  # type: ignore[no-untyped-call]
-            sessions, items, target, binary, dtype
-        )
+        loss: Tensor = function.apply(sessions, items, target, dtype)  # type: ignore[no-untyped-call]
     return loss
 
 
-class _CatalogueLoss(torch.autograd.Function):
-    """The products are taken in ``dtype``, the softmax in float32 at the least."""
+class _CrossEntropy(torch.autograd.Function):
+    r"""Exponentials are kept as they are; what divides or weighs them goes into a small matrix.
+
+    With :math:`e_{ib} = \exp(s_b^\top v_i - t_b)`, whatever :math:`t` is, and
+    :math:`z_b = \sum_i e_{ib}`, the loss is :math:`\log z_b + t_b - s_b^\top v_{y_b}`. Its gradient
+    by :math:`s_b` is :math:`\sum_i e_{ib} v_i / z_b - v_{y_b}`, and by :math:`v_i`
+    :math:`\sum_b e_{ib} s_b / z_b`, less :math:`s_b` where :math:`i = y_b`. The exponentials stand
+    as [V, B], for products with a tall matrix are faster than those with a wide one.
+    """
 
     @staticmethod
     def forward(
-        ctx: Any, sessions: Tensor, items: Tensor, target: Tensor, binary: bool, dtype: torch.dtype
+        ctx: Any, sessions: Tensor, items: Tensor, target: Tensor, dtype: torch.dtype
+    ) -> Tensor:
+        ctx.dtypes = sessions.dtype, items.dtype
+        precise = torch.promote_types(dtype, torch.float32)
+        of_target = items.gather(0, target.unsqueeze(1).expand_as(sessions)).to(precise)
+        score_of_target = (sessions.to(precise) * of_target).sum(dim=1)
+        low, table = sessions.to(dtype), items.to(dtype)
+        exps = table.new_empty(table.size(0), low.size(0))
+
+        # Any t that keeps the exponentials in range will do. The target's score costs nothing, and
+        # in half precision it is the better one: rounding grows with the distance from t.
+        if exps.is_cpu:
+            shift = score_of_target.to(dtype)
+            total = _exponentials_(exps, low, table, shift)
+            in_range = bool((total < _LARGEST_TOTAL).all())
+        else:
+            in_range = False  # to look would make the host wait
+        if not in_range:
+            pairs = zip(_blocks(exps, like=exps), _blocks(table, like=exps), strict=True)
+            peaks = [torch.mm(rows, low.T, out=block).amax(dim=0) for block, rows in pairs]
+            shift = torch.stack(peaks).amax(dim=0)
+            total = _exponentials_(exps, low, table, shift)
+        ctx.save_for_backward(exps, total, sessions, table, of_target, target)
+        return (total.log() + shift.to(precise) - score_of_target).mean()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        exps, total, sessions, table, of_target, target = ctx.saved_tensors
+        of_sessions, of_items = ctx.dtypes
+        grad = grad.to(total.dtype) / target.numel()
+        weight = (grad / total).unsqueeze(1)
+        precise = sessions.to(total.dtype)
+        weighted = (precise * weight).to(exps.dtype)
+        grad_items = torch.empty_like(table, dtype=total.dtype)
+        grad_sessions = torch.zeros_like(precise)
+        for block, rows, out in zip(
+            *(_blocks(tensor, like=exps) for tensor in (exps, table, grad_items)), strict=True
+        ):
+            if block.dtype == out.dtype:
+                torch.mm(block, weighted, out=out)
+            else:
+                out.copy_(block @ weighted)
+            grad_sessions += block.T @ rows
+        grad_sessions = grad_sessions * weight - of_target * grad
+        grad_items.index_add_(0, target, precise * -grad)
+        return grad_sessions.to(of_sessions), grad_items.to(of_items), None, None
+
+
+def _exponentials_(exps: Tensor, sessions: Tensor, items: Tensor, shift: Tensor) -> Tensor:
+    """Fill ``exps`` [V, B] with exp(score - shift); their sums over the items [B]."""
+    total = sessions.new_zeros(sessions.size(0), dtype=torch.promote_types(exps.dtype, torch.float))
+    for block, rows in zip(_blocks(exps, like=exps), _blocks(items, like=exps), strict=True):
+        torch.addmm(-shift, rows, sessions.T, out=block).exp_()
+        total += block.sum(dim=0, dtype=total.dtype)
+    return total
+
+
+def _blocks(tensor: Tensor, like: Tensor) -> tuple[Tensor, ...]:
+    """The rows of [V, …] in runs that a CPU's cache holds [run, B] of; elsewhere all at once."""
+    size = like.size(0)
+    if like.is_cpu:
+        size = max(1, _BLOCK_BYTES // (like.size(1) * like.element_size()))
+    return torch.split(tensor, size)
+
+
+class _BinaryCrossEntropy(torch.autograd.Function):
+    """The forward pass turns the scores [B, V], in place, into their own gradient.
+
+    The products are taken in ``dtype``, the softmax in float32 at the least.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, sessions: Tensor, items: Tensor, target: Tensor, dtype: torch.dtype
     ) -> Tensor:
         ctx.dtypes = sessions.dtype, items.dtype
         sessions, items = sessions.to(dtype), items.to(dtype)
         scores = sessions @ items.T
-        turn_into_gradient_ = _binary_gradient_ if binary else _cross_entropy_gradient_
-        # On a CPU, a few rows at a time stay in its cache, and so do their temporaries.
-        rows = max(1, _BLOCK // items.size(0)) if scores.is_cpu else max(1, target.numel())
+        rows = max(1, target.numel())
+        if scores.is_cpu:
+            rows = max(1, _BLOCK_BYTES // (2 * items.size(0) * scores.element_size()))
         losses = []
         for block, of_block in zip(
             torch.split(scores, rows), torch.split(target, rows), strict=True
         ):
             precise = block if dtype in (torch.float32, torch.float64) else block.float()
-            losses.append(turn_into_gradient_(precise, of_block.unsqueeze(1)))
+            losses.append(_binary_gradient_(precise, of_block.unsqueeze(1)))
             torch.div(precise, target.numel(), out=block)
         ctx.save_for_backward(scores, sessions, items)
         return torch.cat(losses).mean()
@@ -82,22 +165,9 @@ class _CatalogueLoss(torch.autograd.Function):
         scores, sessions, items = ctx.saved_tensors
         of_sessions, of_items = ctx.dtypes
         grad = grad.to(scores.dtype)
-        grad_sessions = (scores @ items * grad).to(of_sessions) if ctx.needs_input_grad[0] else None
+        grad_sessions = (scores @ items * grad).to(of_sessions)
         # The factor goes into the small matrix, not into the [items, d] product.
-        grad_items = (
-            (scores.T @ (sessions * grad)).to(of_items) if ctx.needs_input_grad[1] else None
-        )
-        return grad_sessions, grad_items, None, None, None
-
-
-def _cross_entropy_gradient_(scores: Tensor, target: Tensor) -> Tensor:
-    """Loss of each row; its scores turn into their gradient: softmax, less one at the target."""
-    scores -= scores.amax(dim=1, keepdim=True)
-    of_target = scores.gather(1, target)
-    total = scores.exp_().sum(dim=1, keepdim=True)
-    scores /= total
-    scores.scatter_add_(1, target, -torch.ones_like(total))
-    return (total.log() - of_target).squeeze(1)
+        return grad_sessions, (scores.T @ (sessions * grad)).to(of_items), None, None
 
 
 def _binary_gradient_(scores: Tensor, target: Tensor) -> Tensor:
