@@ -11,9 +11,12 @@ from torch_geometric.data import Data
 
 from pyg_srgnn.nn.losses import softmax_binary_cross_entropy, softmax_cross_entropy
 from pyg_srgnn.nn.readout import SessionReadout
+from pyg_srgnn.nn.sampled import SAMPLINGS, NegativeSampler, sampled_softmax_cross_entropy
 from pyg_srgnn.nn.srgnn_conv import SRGNNConv
+from pyg_srgnn.nn.topk import best_of_products
 
-LOSSES = {"cross_entropy": softmax_cross_entropy, "binary": softmax_binary_cross_entropy}
+FULL_LOSSES = {"cross_entropy": softmax_cross_entropy, "binary": softmax_binary_cross_entropy}
+LOSSES = (*FULL_LOSSES, "sampled")
 INITS = ("authors", "paper", "simplified")
 
 
@@ -34,10 +37,14 @@ class SRGNN(nn.Module):
         readout_bias: Bias of the hybrid readout, as in the authors' code. (default: False)
         binary_edges: Whether a repeated edge counts once, as in the authors' code, instead of as
             often as it was clicked. (default: False)
-        loss: ``"cross_entropy"``, or ``"binary"``, the form that the paper prints. (default:
-            ``"cross_entropy"``)
+        loss: ``"cross_entropy"``, or ``"binary"``, the form that the paper prints, or
+            ``"sampled"``, for large catalogues: the first, estimated from drawn items, with sparse
+            gradients of the item table. (default: ``"cross_entropy"``)
         init: How every parameter is drawn: ``"authors"`` U(-1/√d, 1/√d), ``"paper"`` N(0, 0.1²),
             ``"simplified"`` U(-0.1, 0.1). (default: ``"authors"``)
+        negatives: Number of items that the sampled loss draws for a batch. (default: 1024)
+        sampling: How it draws them: ``"popularity"``, which :meth:`set_popularity` must tell, or
+            ``"uniform"``. (default: ``"popularity"``)
 
     Raises:
         ValueError: If an argument is out of its range.
@@ -54,11 +61,18 @@ class SRGNN(nn.Module):
         binary_edges: bool = False,
         loss: str = "cross_entropy",
         init: str = "authors",
+        negatives: int = 1024,
+        sampling: str = "popularity",
     ) -> None:
         super().__init__()
-        if num_items < 1:
-            raise ValueError(f"SRGNN: 'num_items' must be >= 1 (got {num_items})")
-        for name, value, allowed in (("loss", loss, LOSSES), ("init", init, INITS)):
+        for number, least in (("num_items", num_items), ("negatives", negatives)):
+            if least < 1:
+                raise ValueError(f"SRGNN: '{number}' must be >= 1 (got {least})")
+        for name, value, allowed in (
+            ("loss", loss, LOSSES),
+            ("init", init, INITS),
+            ("sampling", sampling, SAMPLINGS),
+        ):
             if value not in allowed:
                 raise ValueError(
                     f"SRGNN: '{name}' must be one of {', '.join(allowed)} (got {value!r})"
@@ -69,6 +83,9 @@ class SRGNN(nn.Module):
         self.conv = SRGNNConv(channels, num_steps, reset_after)
         self.embedding = nn.Embedding(num_items, channels)
         self.readout = SessionReadout(channels, readout, readout_bias)
+        self.sampler = (
+            NegativeSampler(num_items, negatives, sampling) if loss == "sampled" else None
+        )
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -102,11 +119,37 @@ class SRGNN(nn.Module):
     def scores(self, data: Data) -> Tensor:
         """Scores of every item for every session [B, V]."""
         s_h: Tensor = self(data)
-        return s_h @ self.embedding.weight.T
+        return (self.embedding.weight @ s_h.T).T  # on a CPU faster than s_h @ weight.T
 
     def loss(self, data: Data) -> Tensor:
-        """Mean loss of the sessions against their next items ``data.y``, a scalar."""
-        return LOSSES[self.loss_name](self(data), self.embedding.weight, data.y)
+        """Mean loss of the sessions against their next items ``data.y``, a scalar.
+
+        Raises:
+            RuntimeError: If the loss samples by popularity, but :meth:`set_popularity` was not
+                called.
+        """
+        table = self.embedding.weight
+        if self.sampler is None:
+            return FULL_LOSSES[self.loss_name](self(data), table, data.y)
+        items, log_probability = self.sampler(table.device)
+        # Sparse, as in forward: no step works on the whole table.
+        rows = F.embedding(torch.cat([data.y, items]), table, sparse=True)
+        positives, negatives = rows.split([len(data.y), len(items)])
+        return sampled_softmax_cross_entropy(
+            self(data), positives, negatives, data.y, items, log_probability
+        )
+
+    def set_popularity(self, counts: Tensor) -> None:
+        """Tell the sampled loss how often each item was clicked; other losses do not ask.
+
+        Args:
+            counts: Clicks of each item, int64 [V].
+
+        Raises:
+            ValueError: If the counts are not V whole numbers >= 0.
+        """
+        if self.sampler is not None:
+            self.sampler.set_popularity(counts)
 
     def topk(self, data: Data, k: int) -> tuple[Tensor, Tensor]:
         """The k best items of every session.
@@ -116,8 +159,7 @@ class SRGNN(nn.Module):
         """
         if k < 1:
             raise ValueError(f"SRGNN: 'k' must be >= 1 (got {k})")
-        best = self.scores(data).topk(min(k, self.num_items))
-        return best.values, best.indices
+        return best_of_products(self(data), self.embedding.weight, min(k, self.num_items))
 
     @classmethod
     def from_authors(cls, state_dict: Mapping[str, Tensor], num_steps: int = 1) -> SRGNN:
