@@ -13,7 +13,8 @@ from pyg_srgnn.datasets import DATASETS
 from pyg_srgnn.metrics import TIES
 from pyg_srgnn.nn import MODELS
 from pyg_srgnn.nn.readout import MODES
-from pyg_srgnn.nn.srgnn import INITS, LOSSES
+from pyg_srgnn.nn.sampled import SAMPLINGS
+from pyg_srgnn.nn.srgnn import INITS, LOSSES, PRODUCTS
 
 METRICS = [f"{name}@{k}" for name in ("hr", "mrr", "ndcg", "coverage") for k in (5, 10, 20)]
 
@@ -43,6 +44,12 @@ def _is_valid_part(value: Any) -> bool:
     return type(value) is float and 0 < value < 1
 
 
+def _are_devices(value: Any) -> bool:
+    if isinstance(value, list):
+        return bool(value) and all(type(v) is int and v >= 0 for v in value)
+    return value == "auto" or (type(value) is int and value >= 1) or value == "1"
+
+
 _FLAG: Rule = (lambda v: type(v) is bool, "true or false")
 _TEXT: Rule = (lambda v: isinstance(v, str) and bool(v), "a text")
 _LIMIT: Rule = (
@@ -64,6 +71,9 @@ RULES: dict[str, Rule] = {
     "model.binary_edges": _FLAG,
     "model.loss": _one_of(*LOSSES),
     "model.init": _one_of(*INITS),
+    "model.negatives": _whole(1),
+    "model.sampling": _one_of(*SAMPLINGS),
+    "model.products": _one_of(*PRODUCTS),
     "optimizer.lr": _number(lambda v: 0 < v < float("inf"), "a number > 0"),
     "optimizer.weight_decay": _number(lambda v: 0 <= v < float("inf"), "a number >= 0"),
     "optimizer.lr_step": _whole(1),
@@ -72,9 +82,10 @@ RULES: dict[str, Rule] = {
     "trainer.limit_train_batches": _LIMIT,
     "trainer.limit_val_batches": _LIMIT,
     "trainer.devices": (
-        lambda v: v in (1, "1"),
-        "1: training on several devices is not supported",
+        _are_devices,
+        "a whole number >= 1, auto, or a list of devices' numbers such as [0,2]",
     ),
+    "trainer.strategy": _one_of("auto", "ddp", "ddp_find_unused_parameters_true"),
     "trainer.val_check_interval": (
         lambda v: v is None or v == 1.0,
         "null: the epoch is chosen by a validation at its end",
@@ -89,7 +100,10 @@ RULES: dict[str, Rule] = {
     ),
     "trainer.num_sanity_val_steps": _whole(-1),
     "trainer.sync_batchnorm": _FLAG,
-    "trainer.use_distributed_sampler": _FLAG,
+    "trainer.use_distributed_sampler": (
+        lambda v: v is False,
+        "false: batches are shared out without repeating a sample already",
+    ),
     "trainer.enable_autolog_hparams": _FLAG,
     "trainer.min_epochs": _optional(_whole(1)),
     "trainer.min_steps": _optional(_whole(1)),
@@ -110,7 +124,7 @@ RULES: dict[str, Rule] = {
     "trainer.detect_anomaly": _FLAG,
     "trainer.enable_model_summary": _FLAG,
     "trainer.enable_progress_bar": _FLAG,
-    "trainer.num_nodes": (lambda v: v == 1, "1: training on several nodes is not supported"),
+    "trainer.num_nodes": _whole(1),
     "trainer.fast_dev_run": (
         lambda v: v is False,
         "false: for a trial run set trainer.max_epochs=1 trainer.limit_train_batches=2 instead",
@@ -168,6 +182,12 @@ def check(config: DictConfig, may_be_null: Sequence[str] = ()) -> None:
             wrong.append(f"{key}={value!r}: expected {allowed}")
     if config.get("protocol") == "literature" and config.get("refit"):
         wrong.append("refit=true: protocol=literature trains on all training sessions already")
+    clipped = OmegaConf.select(config, "trainer.gradient_clip_val") is not None
+    if clipped and OmegaConf.select(config, "model.loss") == "sampled":
+        wrong.append(
+            "trainer.gradient_clip_val: must be null with model.loss=sampled; torch cannot clip "
+            "sparse gradients"
+        )
     if wrong:
         raise ValueError("the configuration cannot be used\n  " + "\n  ".join(wrong))
 

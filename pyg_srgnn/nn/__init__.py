@@ -5,15 +5,18 @@ from typing import Any
 
 from pyg_srgnn.nn.losses import softmax_binary_cross_entropy, softmax_cross_entropy
 from pyg_srgnn.nn.readout import SessionReadout
+from pyg_srgnn.nn.sampled import NegativeSampler, sampled_softmax_cross_entropy
 from pyg_srgnn.nn.srgnn import SRGNN
 from pyg_srgnn.nn.srgnn_conv import SRGNNConv
 
 __all__ = [
     "MODELS",
     "SRGNN",
+    "NegativeSampler",
     "SRGNNConv",
     "SessionReadout",
     "build_model",
+    "sampled_softmax_cross_entropy",
     "softmax_binary_cross_entropy",
     "softmax_cross_entropy",
 ]

@@ -16,37 +16,53 @@ _BLOCK_BYTES = 2**21  # of the scores that a CPU works on at once, so that they 
 _LARGEST_TOTAL = 1e30  # of exponentials in float32, whose range ends at 3e38
 
 
-def softmax_cross_entropy(sessions: Tensor, items: Tensor, target: Tensor) -> Tensor:
+def softmax_cross_entropy(
+    sessions: Tensor, items: Tensor, target: Tensor, products: torch.dtype | None = None
+) -> Tensor:
     r"""Mean of :math:`-\log \hat y_{target}` with :math:`\hat y = softmax(s^\top v_i)`.
-
-    Under autocast to bfloat16 the products are taken in it, and everything else in float32.
 
     Args:
         sessions: Session vectors [B, d].
         items: Item embeddings [V, d].
         target: Index of each session's next item [B].
+        products: What the products with the item table are taken in; the sums are in float32 at
+            the least. (default: autocast's type, where that is on, or the sessions')
 
     Returns:
         The mean over the sessions, a scalar.
     """
-    return _apply(_CrossEntropy, sessions, items, target)
+    return _apply(_CrossEntropy, sessions, items, target, products)
 
 
-def softmax_binary_cross_entropy(sessions: Tensor, items: Tensor, target: Tensor) -> Tensor:
+def softmax_binary_cross_entropy(
+    sessions: Tensor, items: Tensor, target: Tensor, products: torch.dtype | None = None
+) -> Tensor:
     r"""Mean of :math:`-\sum_i y_i \log \hat y_i + (1 - y_i) \log(1 - \hat y_i)`.
 
     The form that the paper prints (Wu et al., AAAI 2019, equation 10), with the softmax of
     :func:`softmax_cross_entropy` for :math:`\hat y`. Arguments and result are the same.
     """
-    return _apply(_BinaryCrossEntropy, sessions, items, target)
+    return _apply(_BinaryCrossEntropy, sessions, items, target, products)
+
+
+def bfloat16_is_fast(device: torch.device) -> bool:
+    """Whether the hardware has products in bfloat16, and does not imitate them."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return device.type == "cpu" and any(getattr(torch.cpu, n, lambda: False)() for n in names)
 
 
 def _apply(
-    function: type[torch.autograd.Function], sessions: Tensor, items: Tensor, target: Tensor
+    function: type[torch.autograd.Function],
+    sessions: Tensor,
+    items: Tensor,
+    target: Tensor,
+    products: torch.dtype | None,
 ) -> Tensor:
     device = sessions.device.type
-    dtype = sessions.dtype
-    if torch.is_autocast_enabled(device):
+    dtype = products or sessions.dtype
+    if products is None and torch.is_autocast_enabled(device):
         dtype = torch.get_autocast_dtype(device)
     if dtype == torch.float16:  # its range ends before a catalogue's small probabilities
         dtype = torch.float32

@@ -9,7 +9,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
-from pyg_srgnn.nn.losses import softmax_binary_cross_entropy, softmax_cross_entropy
+from pyg_srgnn.nn.losses import (
+    bfloat16_is_fast,
+    softmax_binary_cross_entropy,
+    softmax_cross_entropy,
+)
 from pyg_srgnn.nn.readout import SessionReadout
 from pyg_srgnn.nn.sampled import SAMPLINGS, NegativeSampler, sampled_softmax_cross_entropy
 from pyg_srgnn.nn.srgnn_conv import SRGNNConv
@@ -18,6 +22,7 @@ from pyg_srgnn.nn.topk import best_of_products
 FULL_LOSSES = {"cross_entropy": softmax_cross_entropy, "binary": softmax_binary_cross_entropy}
 LOSSES = (*FULL_LOSSES, "sampled")
 INITS = ("authors", "paper", "simplified")
+PRODUCTS = ("full", "bfloat16", "auto")
 
 
 class SRGNN(nn.Module):
@@ -45,6 +50,9 @@ class SRGNN(nn.Module):
         negatives: Number of items that the sampled loss draws for a batch. (default: 1024)
         sampling: How it draws them: ``"popularity"``, which :meth:`set_popularity` must tell, or
             ``"uniform"``. (default: ``"popularity"``)
+        products: What the loss over all items takes its products with the item table in:
+            ``"full"``, the parameters' precision or autocast's; ``"bfloat16"``; or ``"auto"``,
+            bfloat16 where the hardware has it. Scores are not touched. (default: ``"full"``)
 
     Raises:
         ValueError: If an argument is out of its range.
@@ -63,6 +71,7 @@ class SRGNN(nn.Module):
         init: str = "authors",
         negatives: int = 1024,
         sampling: str = "popularity",
+        products: str = "full",
     ) -> None:
         super().__init__()
         for number, least in (("num_items", num_items), ("negatives", negatives)):
@@ -72,6 +81,7 @@ class SRGNN(nn.Module):
             ("loss", loss, LOSSES),
             ("init", init, INITS),
             ("sampling", sampling, SAMPLINGS),
+            ("products", products, PRODUCTS),
         ):
             if value not in allowed:
                 raise ValueError(
@@ -79,6 +89,7 @@ class SRGNN(nn.Module):
                 )
         self.init = init
         self.loss_name = loss
+        self.products = products
         self.binary_edges = binary_edges
         self.conv = SRGNNConv(channels, num_steps, reset_after)
         self.embedding = nn.Embedding(num_items, channels)
@@ -130,7 +141,11 @@ class SRGNN(nn.Module):
         """
         table = self.embedding.weight
         if self.sampler is None:
-            return FULL_LOSSES[self.loss_name](self(data), table, data.y)
+            half = self.products == "bfloat16" or (
+                self.products == "auto" and bfloat16_is_fast(table.device)
+            )
+            products = torch.bfloat16 if half else None
+            return FULL_LOSSES[self.loss_name](self(data), table, data.y, products)
         items, log_probability = self.sampler(table.device)
         # Sparse, as in forward: no step works on the whole table.
         rows = F.embedding(torch.cat([data.y, items]), table, sparse=True)

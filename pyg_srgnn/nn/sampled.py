@@ -1,0 +1,160 @@
+"""A softmax over a drawn part of the catalogue: a step's cost does not grow with the items."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+SAMPLINGS = ("popularity", "uniform")
+
+
+class NegativeSampler(nn.Module):
+    """Draws items, with replacement, for all sessions of a batch to share.
+
+    Args:
+        num_items: Number of items V.
+        num_negatives: Number of items drawn n. (default: 1024)
+        sampling: ``"popularity"``, in proportion to an item's clicks plus one, so that an item
+            without clicks is drawn, too; or ``"uniform"``. (default: ``"popularity"``)
+
+    Raises:
+        ValueError: If an argument is out of its range.
+    """
+
+    cumulative: Tensor | None
+
+    def __init__(
+        self, num_items: int, num_negatives: int = 1024, sampling: str = "popularity"
+    ) -> None:
+        super().__init__()
+        for name, value in (("num_items", num_items), ("num_negatives", num_negatives)):
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ValueError(
+                    f"NegativeSampler: '{name}' must be a whole number >= 1 (got {value!r})"
+                )
+        if sampling not in SAMPLINGS:
+            raise ValueError(
+                f"NegativeSampler: 'sampling' must be one of {', '.join(SAMPLINGS)} "
+                f"(got {sampling!r})"
+            )
+        self.num_items = num_items
+        self.num_negatives = num_negatives
+        self.sampling = sampling
+        # No part of a trained model: a checkpoint is evaluated without it.
+        self.register_buffer("cumulative", None, persistent=False)
+
+    def set_popularity(self, counts: Tensor) -> None:
+        """Say how often each item was clicked; a uniform draw has no use for it.
+
+        Args:
+            counts: Clicks of each item, int64 [V].
+
+        Raises:
+            ValueError: If the counts are not V whole numbers >= 0.
+        """
+        if counts.shape != (self.num_items,) or counts.is_floating_point():
+            raise ValueError(
+                f"NegativeSampler: 'counts' must be whole numbers of shape [{self.num_items}] "
+                f"(got {counts.dtype} of shape {list(counts.shape)})"
+            )
+        if bool((counts < 0).any()):
+            raise ValueError(
+                f"NegativeSampler: 'counts' must be >= 0 (got {int(counts.min())} "
+                f"for item {int(counts.argmin())})"
+            )
+        if self.sampling == "popularity":
+            # Whole numbers: exact for any catalogue, where probabilities would be rounded.
+            self.cumulative = (counts.long() + 1).cumsum(0)
+
+    def forward(self, device: torch.device | str | None = None) -> tuple[Tensor, Tensor]:
+        """Draw the negatives of a batch.
+
+        Args:
+            device: Where a uniform draw is made. (default: the default device)
+
+        Returns:
+            The items [n], and the logarithms of their probabilities in one draw, float64 [n].
+
+        Raises:
+            RuntimeError: If popularity is to be followed, but was not told.
+        """
+        if self.sampling == "uniform":
+            items = torch.randint(self.num_items, (self.num_negatives,), device=device)
+            return items, self.log_probability(items)
+        cumulative = self._cumulative()
+        total = int(cumulative[-1])
+        drawn = torch.randint(total, (self.num_negatives,), device=cumulative.device)
+        items = torch.searchsorted(cumulative, drawn, right=True)
+        return items, self.log_probability(items)
+
+    def log_probability(self, items: Tensor) -> Tensor:
+        """Logarithm of the probability of each item in one draw, float64, the shape of ``items``.
+
+        Raises:
+            RuntimeError: If popularity is to be followed, but was not told.
+        """
+        if self.sampling == "uniform":
+            share = torch.full_like(items, 1, dtype=torch.float64) / self.num_items
+        else:
+            cumulative = self._cumulative()
+            before = torch.where(items > 0, cumulative[items - 1], 0)
+            share = (cumulative[items] - before).double() / cumulative[-1]
+        return share.log()
+
+    def _cumulative(self) -> Tensor:
+        if self.cumulative is None:
+            raise RuntimeError(
+                "NegativeSampler: sampling='popularity' needs the clicks of each item; "
+                "call set_popularity(counts) before the loss, or choose sampling='uniform'"
+            )
+        return self.cumulative
+
+    def extra_repr(self) -> str:
+        """The settings."""
+        return f"{self.num_items}, num_negatives={self.num_negatives}, sampling={self.sampling}"
+
+
+def sampled_softmax_cross_entropy(
+    sessions: Tensor,
+    positives: Tensor,
+    negatives: Tensor,
+    target: Tensor,
+    items: Tensor,
+    log_probability: Tensor,
+) -> Tensor:
+    r"""Mean of :math:`\log \hat Z - s_y`, the softmax's sum :math:`Z` estimated from a draw.
+
+    With :math:`s_j` a session's score of item j, y its target, and n items j drawn with
+    probability :math:`q_j` each,
+
+    .. math::
+        \hat Z = e^{s_y} + \sum_{j \ne y} e^{s_j - \log(n q_j)}
+
+    is an unbiased estimate of :math:`Z = \sum_i e^{s_i}`: the target stands for itself and a
+    drawn item equal to it is left out, every other item counts n q_j times in the mean. The
+    correction by :math:`\log q` is that of `Bengio & Senécal, 2008
+    <https://doi.org/10.1109/TNN.2007.912312>`_. The loss itself is, by the logarithm, too small
+    in the mean, the less the more are drawn.
+
+    Args:
+        sessions: Session vectors [B, d].
+        positives: Embeddings of the sessions' targets [B, d].
+        negatives: Embeddings of the drawn items, shared by all sessions [n, d].
+        target: Index of each session's next item [B].
+        items: Indices of the drawn items [n].
+        log_probability: Logarithm of each drawn item's probability :math:`q_j` in one draw [n].
+
+    Returns:
+        The mean over the sessions, a scalar, in float32 at the least.
+    """
+    of_target = (sessions * positives).sum(dim=1, keepdim=True)
+    of_drawn = sessions @ negatives.T
+    dtype = torch.promote_types(torch.promote_types(of_target.dtype, of_drawn.dtype), torch.float32)
+    log_expected = log_probability + math.log(len(items))
+    logits = of_drawn.to(dtype) - log_expected.to(dtype)
+    logits = logits.masked_fill(target.unsqueeze(1) == items, -torch.inf)
+    logits = torch.cat([of_target.to(dtype), logits], dim=1)
+    return F.cross_entropy(logits, torch.zeros_like(target))
