@@ -12,6 +12,13 @@ from tqdm import tqdm
 from pyg_srgnn.data.loader import SessionLoader
 from pyg_srgnn.metrics import RankingMetrics
 
+_SCORES = 2**26  # held at once: 256 MiB in float32
+
+
+def rows_at_once(num_items: int, wanted: int) -> int:
+    """Samples that an evaluation scores together: as many as wanted, fewer of large catalogues."""
+    return max(1, min(wanted, _SCORES // num_items))
+
 
 class Scorer(Protocol):
     """Whatever scores all items for a batch of sessions."""

@@ -8,7 +8,7 @@ import torch
 from pyg_srgnn.baselines import SessionPopularity
 from pyg_srgnn.data import SessionLoader, Sessions, Vocabulary
 from pyg_srgnn.datasets.base import SessionDataset
-from pyg_srgnn.evaluation import evaluate
+from pyg_srgnn.evaluation import evaluate, rows_at_once
 from pyg_srgnn.nn import SRGNN
 from tests.reference import metrics as reference
 from tests.reference.names import random_sessions, randomise
@@ -185,3 +185,11 @@ def test_no_gradient_is_kept(dataset, model):
 def test_an_unknown_treatment_of_ties(dataset, model):
     with pytest.raises(ValueError, match="'ties' must be one of conservative, median, standard"):
         evaluate(model, SessionLoader(dataset, 100), ITEMS, ties="lucky")
+
+
+@pytest.mark.parametrize(
+    ("items", "wanted", "rows"),
+    [(43_097, 256, 256), (10**6, 256, 67), (10**7, 256, 6), (10**9, 9, 1)],
+)
+def test_the_scores_of_an_evaluation_fit_into_memory(items, wanted, rows):
+    assert rows_at_once(items, wanted) == rows

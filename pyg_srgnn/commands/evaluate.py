@@ -16,7 +16,7 @@ from pyg_srgnn.commands.checks import check
 from pyg_srgnn.data import SessionLoader
 from pyg_srgnn.data.files import written_aside
 from pyg_srgnn.datasets import open_dataset
-from pyg_srgnn.evaluation import evaluate
+from pyg_srgnn.evaluation import evaluate, rows_at_once
 from pyg_srgnn.reports import metrics_table
 
 
@@ -39,7 +39,7 @@ def main(config: DictConfig) -> float:
     seen = {"train": {"train"}, "trainval": {"train", "valid"}}
     if seen.get(config.split, {config.split}) & seen[checkpoint.split]:
         labels.append(f"trained on split={checkpoint.split}: these sessions are no test of it")
-    loader = SessionLoader(part, config.batch_size)
+    loader = SessionLoader(part, rows_at_once(part.num_items, config.batch_size))
     training = open_dataset(settings, checkpoint.split)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     scorers = {"model": checkpoint.model} | {

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch.profiler import ProfilerActivity, profile
 
+from pyg_srgnn.nn import losses
 from pyg_srgnn.nn.losses import softmax_binary_cross_entropy, softmax_cross_entropy
 from tests.reference import dense_srgnn as reference
 
@@ -200,6 +201,58 @@ def test_mixed_precision(loss, dtype, error, scale):
     for a, b in pairs:
         assert a.dtype == torch.float32
         assert ((a / scale - b).norm() / b.norm()).item() < error
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=name)
+def test_products_in_bfloat16_are_those_of_autocast(loss):
+    """Asked for by name: the same numbers, and the inputs keep their own precision."""
+    sessions, items, target = case(30, 500, 16, dtype=torch.float32)
+    named = loss(sessions, items, target, torch.bfloat16)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        automatic = loss(sessions, items, target)
+    full = loss(sessions, items, target)
+    assert named.dtype == torch.float32
+    assert named == automatic
+    assert named != full and named.item() == pytest.approx(full.item(), rel=1e-2)
+    for gradient in torch.autograd.grad(named, (sessions, items)):
+        assert gradient.dtype == torch.float32
+
+
+@pytest.mark.parametrize("ahead", [0.0, 60.0, 68.0, 75.0, 88.0, 300.0])
+def test_a_target_far_behind_keeps_loss_and_gradients_exact(ahead):
+    """Exponentials relative to the target's score leave the range of float32 somewhere here."""
+    logits = torch.randn(3, 500, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    logits[1, 7] += ahead
+    target = torch.tensor([1, 2, 3])
+    expected = logits.clone().requires_grad_()
+    F.cross_entropy(expected, target).backward()
+    scores = logits.float().requires_grad_()
+    items = torch.eye(500).requires_grad_()
+    value = softmax_cross_entropy(scores, items, target)
+    value.backward()
+    assert value.item() == pytest.approx(F.cross_entropy(logits, target).item(), rel=1e-6)
+    torch.testing.assert_close(scores.grad.double(), expected.grad, rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize("rows", [1, 7, 600])
+def test_blocks_do_not_show(rows, monkeypatch):
+    sessions, items, target = case(rows, 300, 4)
+    whole = softmax_cross_entropy(sessions, items, target)
+    gradients = torch.autograd.grad(whole, (sessions, items))
+    monkeypatch.setattr(losses, "_BLOCK_BYTES", 8 * 7 * rows)
+    parts = softmax_cross_entropy(sessions, items, target)
+    torch.testing.assert_close(parts, whole, rtol=1e-12, atol=0)
+    for a, b in zip(torch.autograd.grad(parts, (sessions, items)), gradients, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-14)
+
+
+def test_what_hardware_is_fast_in_bfloat16(monkeypatch):
+    for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
+        monkeypatch.setattr(torch.cpu, name, lambda: False, raising=False)
+    assert not losses.bfloat16_is_fast(torch.device("cpu"))
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True, raising=False)
+    assert losses.bfloat16_is_fast(torch.device("cpu"))
+    assert not losses.bfloat16_is_fast(torch.device("meta"))
 
 
 @pytest.mark.parametrize("loss", LOSSES, ids=name)

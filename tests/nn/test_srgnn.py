@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from pyg_srgnn.data.graphs import session_graph, session_graphs
-from pyg_srgnn.nn import SRGNN
+from pyg_srgnn.nn import SRGNN, srgnn
 from tests.reference import dense_srgnn as reference
 from tests.reference.graphs import session_graph as naive_graph
 from tests.reference.names import model_names, random_sessions, randomise
@@ -212,6 +212,22 @@ def test_wrong_options_are_named(options, names):
 def test_a_catalogue_needs_items():
     with pytest.raises(ValueError, match="num_items"):
         SRGNN(0)
+
+
+@pytest.mark.parametrize("fast", [True, False])
+@pytest.mark.parametrize("products", ["full", "bfloat16", "auto"])
+def test_products_of_the_loss(products, fast, monkeypatch):
+    """Only the loss knows of them, and "auto" is one of the other two."""
+    monkeypatch.setattr(srgnn, "bfloat16_is_fast", lambda device: fast)
+    torch.manual_seed(0)
+    full = SRGNN(ITEMS, 16)
+    model = SRGNN(ITEMS, 16, products=products)
+    model.load_state_dict(full.state_dict())
+    batch = session_graphs(torch.tensor([0, 1, 2, 1]), torch.tensor([3, 1]), torch.tensor([3, 4]))
+    torch.testing.assert_close(model.scores(batch), full.scores(batch), rtol=0, atol=0)
+    rounded = products == "bfloat16" or (products == "auto" and fast)
+    assert (model.loss(batch).item() != full.loss(batch).item()) == rounded
+    assert model.loss(batch).item() == pytest.approx(full.loss(batch).item(), rel=1e-2)
 
 
 @pytest.mark.parametrize("clone", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
