@@ -49,8 +49,9 @@ def bfloat16_is_fast(device: torch.device) -> bool:
     """Whether the hardware has products in bfloat16, and does not imitate them."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    return device.type == "cpu" and any(getattr(torch.cpu, n, lambda: False)() for n in names)
+    # Before torch 2.13 a processor's abilities cannot be asked for.
+    known = getattr(torch.cpu, "get_capabilities", dict)() if device.type == "cpu" else {}
+    return any(known.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
 def _apply(

@@ -247,12 +247,17 @@ def test_blocks_do_not_show(rows, monkeypatch):
 
 
 def test_what_hardware_is_fast_in_bfloat16(monkeypatch):
-    for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
-        monkeypatch.setattr(torch.cpu, name, lambda: False, raising=False)
-    assert not losses.bfloat16_is_fast(torch.device("cpu"))
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True, raising=False)
-    assert losses.bfloat16_is_fast(torch.device("cpu"))
+    for known, fast in (
+        ({"avx512_f": True, "avx512_bf16": False, "amx_bf16": False}, False),
+        ({"avx512_f": True, "avx512_bf16": True, "amx_bf16": False}, True),
+        ({"sve": True, "bf16": True}, True),
+        ({}, False),
+    ):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda k=known: k, raising=False)
+        assert losses.bfloat16_is_fast(torch.device("cpu")) == fast
     assert not losses.bfloat16_is_fast(torch.device("meta"))
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    assert not losses.bfloat16_is_fast(torch.device("cpu"))
 
 
 @pytest.mark.parametrize("loss", LOSSES, ids=name)
