@@ -3,13 +3,15 @@
 Samples are lists of item ids 1 … V, and 0 is a padding item. Every batch pads its prefixes and
 their nodes and fills one adjacency matrix a prefix in Python loops; the model multiplies these
 dense matrices, and the loss takes the scores of all items as a tensor that autograd keeps. The
-mathematics are those of :class:`pyg_srgnn.nn.SRGNN` in the authors' form. A batch is padded to its
-own longest prefix only, where many implementations pad to the longest of the whole dataset.
+mathematics are those of :class:`pyg_srgnn.nn.SRGNN` in the authors' form. As in the public code,
+clicks are padded to the longest prefix of the whole dataset; ``--pad batch`` pads to the longest of
+the batch instead, an opponent that is faster than what is out there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,19 +23,25 @@ from pyg_srgnn.nn import SRGNN
 Batch = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 
 
-def dense_batch(prefixes: Sequence[Sequence[int]], targets: Sequence[int]) -> Batch:
+PADS = ("dataset", "batch")
+
+
+def dense_batch(
+    prefixes: Sequence[Sequence[int]], targets: Sequence[int], num_clicks: int | None = None
+) -> Batch:
     """Pad prefixes and build their adjacency matrices.
 
     Args:
         prefixes: Item ids of the clicks of each session.
         targets: Item id of each session's next click.
+        num_clicks: Clicks to pad to. (default: those of the longest prefix)
 
     Returns:
         Node items [B, N], adjacency [B, N, 2N] (in-degree normalised incoming edges beside
         out-degree normalised outgoing ones), node of each click [B, L], mask of the clicks [B, L]
         and targets [B].
     """
-    num_clicks = max(len(prefix) for prefix in prefixes)
+    num_clicks = num_clicks or max(len(prefix) for prefix in prefixes)
     num_nodes = max(len(np.unique(prefix)) for prefix in prefixes)
     items, adjacency, alias, mask = [], [], [], []
     for prefix in prefixes:
@@ -58,6 +66,35 @@ def dense_batch(prefixes: Sequence[Sequence[int]], targets: Sequence[int]) -> Ba
         torch.tensor(mask),
         torch.tensor(targets),
     )
+
+
+class DenseLoader:
+    """Batches of a dataset's samples, which are kept as lists of item ids.
+
+    Args:
+        dataset: A :class:`pyg_srgnn.datasets.SessionDataset`.
+        numbers: The samples that will be asked for.
+        pad: Pad clicks to the longest prefix of the ``"dataset"``, or of the ``"batch"``.
+            (default: ``"dataset"``)
+    """
+
+    def __init__(self, dataset: Any, numbers: Tensor, pad: str = "dataset") -> None:
+        longest = int(dataset.sessions.lengths.max()) - 1
+        self.num_clicks = longest if pad == "dataset" else None
+        self.samples: dict[int, tuple[list[int], int]] = {}
+        numbers = numbers.unique()
+        for number, session, cut in zip(
+            numbers.tolist(),
+            *(part.tolist() for part in dataset.sessions.samples(numbers)),
+            strict=True,
+        ):
+            ids = (dataset.sessions[session][: cut + 1] + 1).tolist()
+            self.samples[number] = ids[:-1], ids[-1]
+
+    def __call__(self, index: Tensor) -> Batch:
+        """The batch of some samples."""
+        prefixes, targets = zip(*(self.samples[number] for number in index.tolist()), strict=True)
+        return dense_batch(prefixes, targets, self.num_clicks)
 
 
 class DenseSRGNN(nn.Module):
@@ -115,16 +152,8 @@ class DenseSRGNN(nn.Module):
         """Take over the weights of the package's model in the authors' form, with one step."""
         d, conv, readout = model.conv.channels, model.conv, model.readout
         self.embedding.weight[1:] = model.embedding.weight
-        for mine, theirs in (
-            (self.edge_in, conv.lin_in),
-            (self.edge_out, conv.lin_out),
-            (self.gates_input, conv.lin_ih),
-            (self.gates_hidden, conv.lin_hh),
-            (self.attend_click, readout.lin_click),
-            (self.attend, readout.q),
-            (self.transform, readout.lin_out),
-        ):
-            mine.load_state_dict(theirs.state_dict())
+        for name, mine in self._same().items():
+            mine.load_state_dict(model.get_submodule(name).state_dict())
         for gates in (self.gates_input, self.gates_hidden):  # 1 - sigmoid(v) = sigmoid(-v)
             gates.weight[d : 2 * d] *= -1
             gates.bias[d : 2 * d] *= -1
@@ -134,3 +163,37 @@ class DenseSRGNN(nn.Module):
         self.attend_last.bias.zero_()
         self.transform.weight.copy_(readout.lin_out.weight.roll(d, 1))  # [s_g ; s_l] here
         return self
+
+    def gradients(self) -> dict[str, Tensor]:
+        """Gradients of the weights in the names and the form of the package's model."""
+        d = self.bias_in.numel()
+        found = {f"{name}.weight": mine.weight.grad.clone() for name, mine in self._same().items()}
+        for name in ("conv.lin_ih.weight", "conv.lin_hh.weight"):
+            found[name][d : 2 * d] *= -1
+        found["readout.lin_out.weight"] = self.transform.weight.grad.roll(d, 1)
+        found["readout.lin_last.weight"] = self.attend_last.weight.grad
+        return found | {"embedding.weight": self.embedding.weight.grad[1:]}
+
+    def _same(self) -> dict[str, nn.Linear]:
+        return {
+            "conv.lin_in": self.edge_in,
+            "conv.lin_out": self.edge_out,
+            "conv.lin_ih": self.gates_input,
+            "conv.lin_hh": self.gates_hidden,
+            "readout.lin_click": self.attend_click,
+            "readout.q": self.attend,
+            "readout.lin_out": self.transform,
+        }
+
+
+def twins(num_items: int, channels: int, products: str = "full") -> tuple[SRGNN, DenseSRGNN]:
+    """The package's model in the authors' form, always the same, and the opponent of its weights.
+
+    Args:
+        num_items: Number of items V.
+        channels: Size d of an item's embedding.
+        products: See :class:`pyg_srgnn.nn.SRGNN`. (default: ``"full"``)
+    """
+    torch.manual_seed(0)
+    model = SRGNN(num_items, channels, reset_after=True, readout_bias=True, products=products)
+    return model, DenseSRGNN(num_items, channels).copy_weights(model)

@@ -15,51 +15,53 @@ training batch; its imports are not timed either.
 from __future__ import annotations
 
 import argparse
-import json
 import math
-import os
 import pickle
-import platform
-import resource
 import shutil
-import sys
 import tempfile
-from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 from time import perf_counter
 from typing import Any
 
+from benchmarks.measure import in_child, options, peak_mb, run, whole
+
 # The jobs import what they use themselves: this process stays small, for a child's peak memory is
 # at the least what its parent holds when it starts, and the plain job must not hold our libraries.
 
 _GROWTH = 11  # 3 M rows to the 33 M of the real file
-_PLAIN, _STORE = "plain.pickle", "store"  # beside the log: what the two made
+_PLAIN, STORE = "plain.pickle", "store"  # beside the log: what the two made
+RULES = {
+    "session": "session_id",
+    "item": "item_id",
+    "time": "timestamp",
+    "time_format": "iso",
+    "order": "file",
+    "test": "1d",
+    "strict": True,
+    "max_length": None,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print the table, write the JSON."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--rows", type=int, default=3_000_000, help="of the file (3000000)")
+    parser = options(__doc__)
+    parser.add_argument("--rows", type=whole, default=3_000_000, help="of the file (3000000)")
     parser.add_argument("--seed", type=int, default=0, help="of the file (0)")
-    parser.add_argument("--rounds", type=int, default=1, help="turns of each (1)")
-    parser.add_argument("--json", type=Path, help="file to write the figures to")
+    parser.add_argument("--rounds", type=whole, default=1, help="turns of each (1)")
     parser.add_argument("--keep", type=Path, help="folder for the files, kept (a temporary one)")
     parser.add_argument("--skip-reference", action="store_true", help="ours only")
     parser.add_argument(
         "--growth", action="store_true", help=f"ours on {_GROWTH} times the rows, too"
     )
-    args = parser.parse_args(arguments)
+    run(parser, in_folder, table, arguments)
 
+
+def in_folder(args: argparse.Namespace) -> dict[str, Any]:
+    """Measure in the folder that is kept, or in one that is not."""
     with tempfile.TemporaryDirectory(prefix="prepare-") as temporary:
-        result = measure(args, args.keep or Path(temporary))
-    print(table(result))
-    if args.json:
-        args.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+        return measure(args, args.keep or Path(temporary))
 
 
 def measure(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
@@ -83,8 +85,6 @@ def measure(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
         "rows": args.rows,
         "file_mb": log.stat().st_size / 1e6,
         "rounds": args.rounds,
-        "cores": os.cpu_count(),
-        "machine": platform.machine(),
         **{
             key: {name: of[key] for name, of in done.items()}
             for key in ("seconds", "rows_per_second", "peak_mb")
@@ -119,18 +119,6 @@ def stored(log: Path, run: dict[str, Any]) -> dict[str, float]:
         "bytes_per_click": run["bytes"] / run["clicks"],
         "first_batch_seconds": in_child(first_batch, log),
     }
-
-
-def in_child(job: Callable[..., Any], *args: Any) -> Any:
-    """What the job returns, run in a process of its own that begins with nothing loaded."""
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(job, *args).result()
-
-
-def peak_mb() -> float:
-    """The most memory that this process has held."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
 
 
 def generated(folder: Path, rows: int, seed: int) -> Path:
@@ -178,27 +166,14 @@ def opened(log: Path, split: str) -> Any:
     from benchmarks.click_log import COLUMNS
     from pyg_srgnn.datasets import ClickLog
 
-    return ClickLog(
-        log.with_name(_STORE),
-        split,
-        path=log,
-        columns=COLUMNS,
-        session="session_id",
-        item="item_id",
-        time="timestamp",
-        time_format="iso",
-        order="file",
-        test="1d",
-        strict=True,
-        max_length=None,
-    )
+    return ClickLog(log.with_name(STORE), split, path=log, columns=COLUMNS, **RULES)
 
 
 def ours(log: Path, compare: bool) -> dict[str, Any]:
     """Job: the same sessions, stored as a dataset."""
     import pyg_srgnn.datasets  # noqa: F401 - loaded before the clock starts
 
-    shutil.rmtree(log.with_name(_STORE), ignore_errors=True)  # of an earlier run
+    shutil.rmtree(log.with_name(STORE), ignore_errors=True)  # of an earlier run
     start = perf_counter()
     dataset = opened(log, "trainval")
     result = {"seconds": perf_counter() - start, "peak_mb": peak_mb()}

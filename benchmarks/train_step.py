@@ -1,222 +1,183 @@
-"""How fast are a training step and an evaluated row, beside a dense textbook SR-GNN?
+"""How fast is a training step, beside a dense textbook SR-GNN, and beside what the machine can do?
 
-Both models start from the same weights, must agree on the loss before anything is timed, and get
-the same batches. They take turns within one run, and medians over the turns are shown, so that a
-machine that is busy for a while harms both alike. A step is all from sample numbers to updated
-weights: the batch, the loss, its gradients, Adam. An evaluated row is all from sample numbers to
-metrics.
+All sides start from the same weights and get the same samples. ``float32`` is the same mathematics
+at the same batch size: before anything is timed its loss and its gradients must be those of the
+dense model. ``fast`` takes larger batches and the loss's products in bfloat16, as a run does by
+default where the hardware has them. They take turns within one run, and medians over the turns are
+shown. A step is all from sample numbers to updated weights: the batch, the loss, its gradients,
+Adam.
+
+``limit`` is the time that cannot be avoided with the full softmax: the products, at this machine's
+measured peak, and the bytes of Adam and of the scores, at its measured bandwidth.
 
     python -m benchmarks.train_step                           # Synthetic, generated
-    python -m benchmarks.train_step --mirror DIR   # Diginetica from a folder or URL
+    python -m benchmarks.train_step --mirror DIR --json FILE  # Diginetica from a folder or URL
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import platform
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from statistics import median
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.dense import DenseSRGNN, dense_batch
-from pyg_srgnn.datasets import Diginetica, SessionDataset, Synthetic
-from pyg_srgnn.metrics import RankingMetrics
+from benchmarks.dense import PADS, DenseLoader, DenseSRGNN, twins
+from benchmarks.limit import Peak, step_limit
+from benchmarks.measure import dataset_options, open_dataset, options, run, take_turns, whole
 from pyg_srgnn.nn import SRGNN
+from pyg_srgnn.training.optimizer import adam
 
-_TOLERANCE = 1e-4  # of the loss
-_K = 20
-
-
-class Side(NamedTuple):
-    """One of the two in one task: from sample numbers to a batch, and what is done with it."""
-
-    load: Callable[[Tensor], Any]
-    step: Callable[[Any], None]
+_TOLERANCE = 1e-5  # of loss and gradients, relative
+_ADAM = {"lr": 1e-3, "weight_decay": 1e-5}
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     """Measure, print the table, write the JSON."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--mirror", help="folder or URL that holds diginetica/")
-    parser.add_argument("--root", default="datasets", help="folder of all datasets (datasets)")
-    parser.add_argument("--json", type=Path, help="file to write the figures to")
-    parser.add_argument("--rounds", type=int, default=5, help="turns of each (5)")
-    parser.add_argument("--steps", type=int, default=20, help="batches a turn (20)")
-    parser.add_argument("--batch-size", type=int, default=100, help="samples a batch (100)")
-    parser.add_argument("--channels", type=int, default=100, help="size of an embedding (100)")
-    parser.add_argument("--sessions", type=int, default=15_000, help="of Synthetic (15000)")
-    args = parser.parse_args(arguments)
-
-    result = measure(args)
-    print(table(result))
-    if args.json:
-        args.json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    parser = options(__doc__)
+    dataset_options(parser)
+    parser.add_argument("--rounds", type=whole, default=5, help="turns of each (5)")
+    parser.add_argument("--steps", type=whole, default=51, help="batches a turn (51)")
+    parser.add_argument("--batch-size", type=whole, default=100, help="samples a batch (100)")
+    parser.add_argument("--fast-batch-size", type=whole, default=512, help="of fast (512)")
+    parser.add_argument("--pad", choices=PADS, default="dataset", help="of the dense one (dataset)")
+    parser.add_argument("--peak-size", type=whole, default=3000, help="of the peak's matrix (3000)")
+    return run(parser, measure, table, arguments)
 
 
 def measure(args: argparse.Namespace) -> dict[str, Any]:
-    """Everything that the table shows; ``args`` are the command's.
+    """Everything that the table shows; ``args`` are the command's."""
+    dataset = open_dataset(args, "train")
+    model, dense = twins(dataset.num_items, args.channels)
+    fast, _ = twins(dataset.num_items, args.channels, products="bfloat16")
+    numbers = torch.randint(len(dataset), (args.steps * args.batch_size,))
+    plain, large = numbers.split(args.batch_size), numbers.split(args.fast_batch_size)
+    load = DenseLoader(dataset, numbers, args.pad)
+    agreement = agree(model, dense, dataset.batch(plain[0]), load(plain[0]))
 
-    Raises:
-        RuntimeError: If the two models do not agree on the loss.
-    """
-    train, test = open_dataset(args, "train"), open_dataset(args, "test")
-    torch.manual_seed(0)
-    model = SRGNN(train.num_items, args.channels, reset_after=True, readout_bias=True)
-    dense = DenseSRGNN(train.num_items, args.channels).copy_weights(model)
-    batches, rows = ([*torch.randint(len(d), (args.steps, args.batch_size))] for d in (train, test))
-    load_train, load_test = lists_of(train, batches), lists_of(test, rows)
+    theirs = torch.optim.Adam(dense.parameters(), **_ADAM)
+    turn = {
+        "dense": (load, training(dense, theirs), plain),
+        "float32": (dataset.batch, training(model, adam(model, **_ADAM, fused=True)), plain),
+        "fast": (dataset.batch, training(fast, adam(fast, **_ADAM, fused=True)), large),
+    }
+    for load_batch, step, batches in turn.values():  # buffers and Adam's state are made first
+        timed(load_batch, step, batches[:3])
+    turns = take_turns(
+        {name: lambda of=of: timed(*of) for name, of in turn.items()},  # type: ignore[misc]
+        args.rounds,
+    )
+    took = {name: median(total for total, _ in of) for name, of in turns.items()}
+    rates = {name: len(numbers) / total for name, total in took.items()}
+    steps = {name: 1000 * took[name] / len(of[2]) for name, of in turn.items()}
 
-    with torch.no_grad():
-        ours = float(model.loss(train.batch(batches[0])))
-        theirs = float(dense.loss(load_train(batches[0])))
-    if abs(ours - theirs) > _TOLERANCE:
-        raise RuntimeError(f"the losses must be equal, but ours is {ours} and the dense {theirs}")
-
+    peak = Peak.measured(args.peak_size)
+    sizes = {"float32": plain, "fast": large}
+    limit: dict[str, Any] = {"peak": peak._asdict()}
+    for name, batches in sizes.items():
+        product = "float32" if name == "float32" else "bfloat16"
+        of_batch = dataset.batch(batches[0])
+        limit[name] = step_limit(of_batch, dataset.num_items, args.channels, peak, product)
+        whole_steps = len(numbers) / len(of_batch.y)  # the last batch of fast may be smaller
+        limit[name]["reached"] = limit[name]["ms"] * whole_steps / (1000 * took[name])
     return {
-        "dataset": repr(train),
-        "items": train.num_items,
-        **{key: getattr(args, key) for key in ("batch_size", "channels", "rounds", "steps")},
-        "threads": torch.get_num_threads(),
-        "machine": platform.machine(),
-        "torch": torch.__version__,
-        "loss": {"ours": ours, "dense": theirs},
-        "train": take_turns(
-            training(model, train.batch, fused=True), training(dense, load_train), batches, args
-        ),
-        "evaluate": take_turns(
-            evaluation(model, test), dense_evaluation(dense, load_test), rows, args
-        ),
+        "dataset": repr(dataset),
+        "items": dataset.num_items,
+        "batch_size": {"dense": args.batch_size, "float32": args.batch_size}
+        | {"fast": args.fast_batch_size},
+        **{key: getattr(args, key) for key in ("channels", "rounds", "steps")},
+        "pad": args.pad,
+        "agreement": agreement,
+        "ratio": {name: rates[name] / rates["dense"] for name in ("float32", "fast")},
+        "samples_per_second": rates,
+        "milliseconds_per_step": steps,
+        "loader_share": {
+            name: median(loading / total for total, loading in of) for name, of in turns.items()
+        },
+        "limit": limit,
     }
 
 
-def open_dataset(args: argparse.Namespace, split: str) -> SessionDataset:
-    """Diginetica where a mirror is given or its files are there already, else Synthetic."""
-    raw = Path(args.root, Diginetica.name, "raw")
-    if args.mirror or all((raw / source.name).is_file() for source in Diginetica.sources):
-        return Diginetica(args.root, split, mirror=args.mirror)
-    return Synthetic(args.root, split, num_sessions=args.sessions)
+def agree(model: SRGNN, dense: DenseSRGNN, batch: Any, dense_batch: Any) -> dict[str, float]:
+    """Loss and gradients of both on one batch, which must be equal.
+
+    Returns:
+        The loss of each, and the largest relative difference of a parameter's gradient.
+
+    Raises:
+        RuntimeError: If they differ by more than 1e-5 of their size.
+    """
+    ours, theirs = model.loss(batch), dense.loss(dense_batch)
+    ours.backward()
+    theirs.backward()
+    mine = {name: parameter.grad for name, parameter in model.named_parameters()}
+    differences = {
+        name: float((mine[name] - grad).norm() / grad.norm())
+        for name, grad in dense.gradients().items()
+    }
+    losses = {"ours": float(ours), "dense": float(theirs)}
+    if abs(losses["ours"] - losses["dense"]) > _TOLERANCE * abs(losses["dense"]):
+        raise RuntimeError(f"the losses must be equal, but they are {losses}")
+    worst = max(differences, key=lambda name: differences[name])
+    if not differences[worst] <= _TOLERANCE:
+        raise RuntimeError(
+            f"the gradients must be equal, but those of {worst} differ by {differences[worst]:.1e}"
+        )
+    return {**losses, "gradients": differences[worst]}
 
 
-def lists_of(dataset: SessionDataset, batches: Sequence[Tensor]) -> Callable[[Tensor], Any]:
-    """The dense side's loader over its samples, which it keeps as lists of item ids."""
-    samples = {}
-    for number in torch.cat(list(batches)).unique():
-        session, cut = (int(part) for part in dataset.sessions.samples(number.unsqueeze(0)))
-        ids = (dataset.sessions[session][: cut + 1] + 1).tolist()
-        samples[int(number)] = ids[:-1], ids[-1]
-
-    def load(index: Tensor) -> Any:
-        prefixes, targets = zip(*(samples[number] for number in index.tolist()), strict=True)
-        return dense_batch(prefixes, targets)
-
-    return load
-
-
-def training(
-    model: SRGNN | DenseSRGNN, load: Callable[[Tensor], Any], fused: bool | None = None
-) -> Side:
-    """A training step with Adam as a run has it, in one kernel or as it comes."""
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, weight_decay=1e-5, fused=fused)
+def training(model: SRGNN | DenseSRGNN, optimizer: torch.optim.Optimizer) -> Callable[[Any], None]:
+    """A training step."""
 
     def step(batch: Any) -> None:
         optimizer.zero_grad()
         model.loss(batch).backward()
         optimizer.step()
 
-    return Side(load, step)
+    return step
 
 
-def evaluation(model: SRGNN, dataset: SessionDataset) -> Side:
-    """All metrics of the package."""
-    metrics = RankingMetrics(dataset.num_items)
-
-    @torch.inference_mode()
-    def step(batch: Any) -> None:
-        metrics.update(model.scores(batch), batch.y)
-
-    return Side(dataset.batch, step)
-
-
-def dense_evaluation(model: DenseSRGNN, load: Callable[[Tensor], Any]) -> Side:
-    """HR@20 and MRR@20, row by row."""
-    hits: list[bool] = []
-    reciprocal_ranks: list[float] = []
-
-    @torch.no_grad()
-    def step(batch: Any) -> None:
-        *inputs, targets = batch
-        best = model(*inputs).topk(_K)[1].numpy()
-        for row, target in zip(best, targets.numpy() - 1, strict=True):
-            hits.append(bool(np.isin(target, row)))
-            place = np.where(row == target)[0]
-            reciprocal_ranks.append(0.0 if len(place) == 0 else 1 / (place[0] + 1))
-
-    return Side(load, step)
-
-
-def take_turns(
-    ours: Side, dense: Side, batches: Sequence[Tensor], args: argparse.Namespace
-) -> dict[str, Any]:
-    """Time both on the same batches, one after the other in every round."""
-    sides = {"ours": ours, "dense": dense}
-    for side in sides.values():  # buffers, threads and Adam's state are made in the first steps
-        timed(side, batches[:3])
-    turns: dict[str, list[tuple[float, float]]] = {name: [] for name in sides}
-    for _ in range(args.rounds):
-        for name, side in sides.items():
-            turns[name].append(timed(side, batches))
-    result: dict[str, Any] = {}
-    for name, of_side in turns.items():
-        seconds = median(total for total, _ in of_side)
-        result[name] = {
-            "samples_per_second": args.steps * args.batch_size / seconds,
-            "milliseconds_per_step": 1000 * seconds / args.steps,
-            "loader_share": median(loading / total for total, loading in of_side),
-        }
-    rates = (result[name]["samples_per_second"] for name in sides)
-    result["ratio"] = next(rates) / next(rates)
-    return result
-
-
-def timed(side: Side, batches: Sequence[Tensor]) -> tuple[float, float]:
+def timed(
+    load: Callable[[Tensor], Any], step: Callable[[Any], None], batches: Sequence[Tensor]
+) -> tuple[float, float]:
     """Seconds of all the batches, and the loader's part of them."""
     loading, start = 0.0, perf_counter()
     for index in batches:
         before = perf_counter()
-        batch = side.load(index)
+        batch = load(index)
         loading += perf_counter() - before
-        side.step(batch)
+        step(batch)
     return perf_counter() - start, loading
 
 
 def table(result: dict[str, Any]) -> str:
     """The figures for people."""
+    agreement, limit = result["agreement"], result["limit"]
     lines = [
-        f"{result['dataset']}: batch {result['batch_size']}, d {result['channels']}, "
-        f"{result['threads']} threads, torch {result['torch']}",
-        f"the same loss at the start: ours {result['loss']['ours']:.6f}, "
-        f"dense {result['loss']['dense']:.6f}",
+        f"{result['dataset']}, d {result['channels']}",
+        f"loss and gradients agree at the start: {agreement['ours']:.6f} and "
+        f"{agreement['dense']:.6f}; gradients differ by {agreement['gradients']:.0e} at the most",
         "",
-        f"{'':10}{'samples/s':>20}{'':9}{'ms a step':>19}{'loader, % of it':>19}",
-        f"{'':10}{'ours':>10}{'dense':>10}{'ratio':>9}" + 2 * f"{'ours':>10}{'dense':>9}",
+        f"{'training':10}{'batch':>7}{'samples/s':>11}{'ratio':>8}{'ms/step':>9}{'loader':>8}"
+        f"{'limit, ms':>11}{'reached':>9}",
     ]
-    for task in ("train", "evaluate"):
-        ours, dense = result[task]["ours"], result[task]["dense"]
-        lines.append(
-            f"{task:10}{ours['samples_per_second']:10,.0f}{dense['samples_per_second']:10,.0f}"
-            f"{result[task]['ratio']:8.2f}x"
-            f"{ours['milliseconds_per_step']:10.1f}{dense['milliseconds_per_step']:9.1f}"
-            f"{100 * ours['loader_share']:10.0f}{100 * dense['loader_share']:9.0f}"
+    for name, rate in result["samples_per_second"].items():
+        ratio = result["ratio"].get(name, 1.0)
+        line = (
+            f"{name:10}{result['batch_size'][name]:7}{rate:11,.0f}{ratio:7.2f}x"
+            f"{result['milliseconds_per_step'][name]:9.1f}{result['loader_share'][name]:8.1%}"
         )
+        if name in limit:
+            line += f"{limit[name]['ms']:11.1f}{limit[name]['reached']:9.0%}"
+        lines.append(line)
+    peak = limit["peak"]
+    lines.append(
+        f"peak: {peak['float32']:,.0f} GFLOP/s in float32, {peak['bfloat16']:,.0f} in bfloat16; "
+        f"{peak['copy']:.1f} GB/s"
+    )
     return "\n".join(lines)
 
 

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import click_log, prepare
+from benchmarks import click_log, evaluate, prepare, train_step
 from benchmarks.dense import DenseSRGNN, dense_batch
-from benchmarks.train_step import main
+from benchmarks.limit import Peak, step_limit
 from pyg_srgnn.data import Sessions, session_graphs
 from pyg_srgnn.nn import SRGNN
 from tests.reference import authors
@@ -25,18 +25,75 @@ from tests.reference import authors
 def test_train_step_prints_and_writes_figures(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    size = ["--steps=2", "--rounds=1", "--batch-size=8", "--channels=8", "--sessions=50"]
-    main(["--root", str(tmp_path), "--json", str(tmp_path / "figures.json"), *size])
+    size = ["--steps=2", "--rounds=1", "--batch-size=8", "--fast-batch-size=16", "--channels=8"]
+    where = [f"--root={tmp_path}", f"--json={tmp_path / 'figures.json'}"]
+    train_step.main([*where, *size, "--sessions=50", "--peak-size=64"])
     result = json.loads((tmp_path / "figures.json").read_text())
-    assert result["loss"]["ours"] == pytest.approx(result["loss"]["dense"], abs=1e-4)
-    for task in ("train", "evaluate"):
-        for side in ("ours", "dense"):
-            assert result[task][side]["samples_per_second"] > 0
-            assert 0 < result[task][side]["loader_share"] < 1
-        assert result[task]["ratio"] > 0
+    assert result["agreement"]["ours"] == pytest.approx(result["agreement"]["dense"], rel=1e-5)
+    assert result["agreement"]["gradients"] <= 1e-5
+    rates = result["samples_per_second"]
+    assert list(rates) == ["dense", "float32", "fast"]
+    for name in ("float32", "fast"):
+        assert result["ratio"][name] == pytest.approx(rates[name] / rates["dense"])
+        assert 0 < result["loader_share"][name] < 1
+        assert result["limit"][name]["ms"] > 0
+        assert result["limit"][name]["reached"] > 0
     printed = capsys.readouterr().out
     assert "Synthetic" in printed
-    assert "evaluate" in printed
+    assert "reached" in printed
+
+
+def test_train_step_notices_other_gradients(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    true = DenseSRGNN.gradients
+
+    def wrong(model: DenseSRGNN) -> dict[str, torch.Tensor]:
+        return {name: 1.001 * grad for name, grad in true(model).items()}
+
+    monkeypatch.setattr(DenseSRGNN, "gradients", wrong)
+    with pytest.raises(RuntimeError, match="gradients must be equal"):
+        train_step.main([f"--root={tmp_path}", "--sessions=50", "--channels=8", "--steps=1"])
+
+
+def test_evaluate_prints_and_writes_figures(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    size = ["--rounds=1", "--samples=300", "--channels=8", "--sessions=50", "--train-steps=1"]
+    evaluate.main([f"--root={tmp_path}", f"--json={tmp_path / 'figures.json'}", *size])
+    result = json.loads((tmp_path / "figures.json").read_text())
+    ours, dense = result["metrics"]["float32"], result["metrics"]["dense"]
+    assert ours["hr@20"] == pytest.approx(dense["hr@20"], abs=1.5 / 300)
+    assert ours["mrr@20"] == pytest.approx(dense["mrr@20"], abs=1e-3)
+    assert dense["hr@20"] > 0  # there is something to compare
+    rates = result["rows_per_second"]
+    assert result["ratio"]["float32"] == pytest.approx(rates["float32"] / rates["dense"])
+    assert "MRR@20" in capsys.readouterr().out
+
+
+def test_evaluate_notices_other_hits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evaluate, "dense_metrics", lambda *_: {"hr@20": 1.0, "mrr@20": 1.0})
+    size = ["--rounds=1", "--samples=300", "--channels=8", "--sessions=50", "--train-steps=1"]
+    with pytest.raises(RuntimeError, match="HR@20 must be equal"):
+        evaluate.main([f"--root={tmp_path}", *size])
+
+
+@pytest.mark.parametrize("argument", ["--rounds=0", "--batch-size=-1", "--steps=many"])
+def test_a_bad_argument_is_named(argument: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        train_step.main([argument])
+    assert argument.split("=")[0] in capsys.readouterr().err
+
+
+def test_the_limit_counts_products_and_bytes() -> None:
+    flat = Sessions.from_lists([[0, 1, 0], [2]])  # 3 nodes, 4 clicks
+    batch = session_graphs(flat.items, flat.lengths, torch.tensor([1, 2]))
+    counted = step_limit(batch, 1000, 10, Peak(100.0, 200.0, 10.0), "float32")
+    products = 6 * 2 * 1000 * 10 + 3 * (22 * 3 * 100 + 6 * 2 * 100 + 2 * 4 * 110)
+    assert counted["gflop"] * 1e9 == pytest.approx(products)
+    assert counted["gb"] * 1e9 == pytest.approx(28 * 1000 * 10 + 2 * 4 * 2 * 1000)
+    half = step_limit(batch, 1000, 10, Peak(100.0, 200.0, 10.0), "bfloat16")
+    assert half["products_ms"] == pytest.approx(counted["products_ms"] / 2)
 
 
 def test_the_dense_opponent_computes_the_same() -> None:
