@@ -54,7 +54,7 @@ def _count(holds: Callable[[Tensor, Tensor], Tensor], scores: Tensor, of_target:
     # times as fast as the default's int64.
     items = max(1, _BLOCK // max(1, scores.size(0))) if scores.is_cpu else scores.size(1)
     found = torch.zeros(scores.size(0), dtype=torch.int64, device=scores.device)
-    for block in scores.split(items, dim=1):
+    for block in torch.split(scores, items, dim=1):
         found += holds(block, of_target).sum(1, dtype=torch.int32)
     return found
 

@@ -48,9 +48,11 @@ def softmax_binary_cross_entropy(
 def bfloat16_is_fast(device: torch.device) -> bool:
     """Whether the hardware has products in bfloat16, and does not imitate them."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     # Before torch 2.13 a processor's abilities cannot be asked for.
-    known = getattr(torch.cpu, "get_capabilities", dict)() if device.type == "cpu" else {}
+    if device.type != "cpu" or not hasattr(torch.cpu, "get_capabilities"):
+        return False
+    known = torch.cpu.get_capabilities()
     return any(known.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 
 

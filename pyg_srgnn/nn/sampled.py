@@ -43,6 +43,7 @@ class NegativeSampler(nn.Module):
         self.num_items = num_items
         self.num_negatives = num_negatives
         self.sampling = sampling
+        self._total = 0  # the last of the cumulative counts, which a GPU need not be asked for
         # No part of a trained model: a checkpoint is evaluated without it.
         self.register_buffer("cumulative", None, persistent=False)
 
@@ -68,6 +69,7 @@ class NegativeSampler(nn.Module):
         if self.sampling == "popularity":
             # Whole numbers: exact for any catalogue, where probabilities would be rounded.
             self.cumulative = (counts.long() + 1).cumsum(0)
+            self._total = int(self.cumulative[-1])
 
     def forward(self, device: torch.device | str | None = None) -> tuple[Tensor, Tensor]:
         """Draw the negatives of a batch.
@@ -85,8 +87,7 @@ class NegativeSampler(nn.Module):
             items = torch.randint(self.num_items, (self.num_negatives,), device=device)
             return items, self.log_probability(items)
         cumulative = self._cumulative()
-        total = int(cumulative[-1])
-        drawn = torch.randint(total, (self.num_negatives,), device=cumulative.device)
+        drawn = torch.randint(self._total, (self.num_negatives,), device=cumulative.device)
         items = torch.searchsorted(cumulative, drawn, right=True)
         return items, self.log_probability(items)
 
@@ -101,7 +102,7 @@ class NegativeSampler(nn.Module):
         else:
             cumulative = self._cumulative()
             before = torch.where(items > 0, cumulative[items - 1], 0)
-            share = (cumulative[items] - before).double() / cumulative[-1]
+            share = (cumulative[items] - before).double() / self._total
         return share.log()
 
     def _cumulative(self) -> Tensor:

@@ -149,7 +149,7 @@ class SRGNN(nn.Module):
         items, log_probability = self.sampler(table.device)
         # Sparse, as in forward: no step works on the whole table.
         rows = F.embedding(torch.cat([data.y, items]), table, sparse=True)
-        positives, negatives = rows.split([len(data.y), len(items)])
+        positives, negatives = torch.split(rows, [len(data.y), len(items)])
         return sampled_softmax_cross_entropy(
             self(data), positives, negatives, data.y, items, log_probability
         )

@@ -28,7 +28,7 @@ def best_of_scores(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
         found = scores.topk(k)
         return found.values, found.indices
     end = groups * _GROUP
-    maxima = scores[:, :end].unflatten(1, (groups, _GROUP)).amax(dim=2)
+    maxima = torch.unflatten(scores[:, :end], 1, (groups, _GROUP)).amax(dim=2)
     chosen = maxima.contiguous().topk(k, sorted=False).indices
     candidates = (chosen.unsqueeze(2) * _GROUP + torch.arange(_GROUP)).flatten(1)
     rest = torch.arange(end, items).expand(rows, -1)

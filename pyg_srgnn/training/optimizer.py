@@ -25,7 +25,7 @@ def adam(
     """
     if model.loss_name != "sampled":
         return torch.optim.Adam(model.parameters(), lr=lr, weight_decay=weight_decay, fused=fused)
-    table = model.embedding.weight
+    table = cast(nn.Parameter, model.embedding.weight)
     others = [parameter for parameter in model.parameters() if parameter is not table]
     return RowwiseAdam(table, others, lr, weight_decay, fused)
 
@@ -73,7 +73,7 @@ class RowwiseAdam(torch.optim.Optimizer):
         self._sparse.state = self._dense.state = self.state
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update the rows that have a gradient, and the dense parameters.
 
         Args:
@@ -94,6 +94,6 @@ class RowwiseAdam(torch.optim.Optimizer):
             rows = table.index_select(0, gradient.indices()[0])
             gradient.values().add_(rows, alpha=group["weight_decay"])
             table.grad = gradient
-        self._sparse.step()
+        self._sparse.step()  # type: ignore[no-untyped-call]
         self._dense.step()
         return loss
