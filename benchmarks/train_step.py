@@ -118,7 +118,7 @@ def agree(model: SRGNN, dense: DenseSRGNN, batch: Any, dense_batch: Any) -> dict
         name: float((mine[name] - grad).norm() / grad.norm())
         for name, grad in dense.gradients().items()
     }
-    losses = {"ours": float(ours), "dense": float(theirs)}
+    losses = {"ours": float(ours.detach()), "dense": float(theirs.detach())}
     if abs(losses["ours"] - losses["dense"]) > _TOLERANCE * abs(losses["dense"]):
         raise RuntimeError(f"the losses must be equal, but they are {losses}")
     worst = max(differences, key=lambda name: differences[name])

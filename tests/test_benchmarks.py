@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import re
+import sys
 from collections.abc import Iterable
 from itertools import groupby, pairwise
 from operator import itemgetter
@@ -13,12 +14,29 @@ from pathlib import Path
 
 import pytest
 import torch
+from hydra import compose, initialize_config_dir
 
-from benchmarks import click_log, evaluate, prepare, train_step
-from benchmarks.dense import DenseSRGNN, dense_batch
+from benchmarks import (
+    __main__ as short,
+)
+from benchmarks import (
+    click_log,
+    evaluate,
+    loader,
+    measure,
+    memory,
+    prepare,
+    profile,
+    scale,
+    train_step,
+)
+from benchmarks.dense import DenseSRGNN, dense_batch, twins
 from benchmarks.limit import Peak, step_limit
+from pyg_srgnn.commands.application import CONF
 from pyg_srgnn.data import Sessions, session_graphs
+from pyg_srgnn.datasets import Synthetic, open_dataset
 from pyg_srgnn.nn import SRGNN
+from pyg_srgnn.training.optimizer import adam
 from tests.reference import authors
 
 
@@ -76,6 +94,127 @@ def test_evaluate_notices_other_hits(tmp_path: Path, monkeypatch: pytest.MonkeyP
     size = ["--rounds=1", "--samples=300", "--channels=8", "--sessions=50", "--train-steps=1"]
     with pytest.raises(RuntimeError, match="HR@20 must be equal"):
         evaluate.main([f"--root={tmp_path}", *size])
+
+
+def test_loader_prints_and_writes_figures(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size = ["--rounds=1", "--batches=2", "--slow-batches=1", "--channels=8", "--sessions=50"]
+    loader.main([f"--root={tmp_path}", f"--json={tmp_path / 'figures.json'}", *size])
+    result = json.loads((tmp_path / "figures.json").read_text())
+    assert list(result["of"]) == ["100", "512"]
+    for of in result["of"].values():
+        assert of["share"] == pytest.approx(of["loader_ms"] / of["step_ms"])
+        rates = of["graphs_per_second"]
+        assert of["ratio"] == pytest.approx(rates["pyg_srgnn"] / rates["pyg"])
+    assert "PyG" in capsys.readouterr().out
+
+    monkeypatch.setattr(loader, "same", lambda *_: False)
+    with pytest.raises(RuntimeError, match="different batches"):
+        loader.main([f"--root={tmp_path}", *size])
+
+
+def test_profile_takes_a_step_apart(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In parts that are all timed, and with the weights of an ordinary step after it."""
+    json_file = tmp_path / "figures.json"
+    size = ["--steps=1", "--channels=8", "--sessions=50"]
+    profile.main([f"--root={tmp_path}", f"--json={json_file}", *size])
+    for of in json.loads(json_file.read_text())["milliseconds"].values():
+        assert len(of) == 7
+        assert all(part > 0 for part in of.values())
+    assert "backward of the graphs" in capsys.readouterr().out
+
+    dataset = Synthetic(str(tmp_path), "train", num_sessions=50)
+    (apart, _), (whole, _) = twins(dataset.num_items, 8), twins(dataset.num_items, 8)
+    batches = torch.arange(20).view(2, 10)
+    profile.profiled(apart, dataset, batches)
+    optimizer = adam(whole)
+    step = train_step.training(whole, optimizer)
+    for index in batches:
+        step(dataset.batch(index))
+    for a, b in zip(apart.parameters(), whole.parameters(), strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_scale_prints_writes_and_draws(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(scale, "in_child", lambda job, *args: job(*args))
+    monkeypatch.setattr(scale, "_LIMIT_GB", 0.6 + 1.2e-4)  # full at 1000 does not fit
+    size = ["--smallest=100", "--largest=1000", "--channels=8", "--batch-size=4", "--steps=2"]
+    where = [f"--json={tmp_path / 'figures.json'}", f"--plot={tmp_path / 'growth.png'}"]
+    scale.main([*size, *where, "--negatives=8"])
+    result = json.loads((tmp_path / "figures.json").read_text())
+    small, large = result["items"]["100"], result["items"]["1000"]
+    assert set(small) == {"train_sampled", "train_full", "rank"}
+    assert "train_full" not in large
+    assert result["growth"] == pytest.approx(
+        large["train_sampled"]["ms"] / small["train_sampled"]["ms"]
+    )
+    assert (tmp_path / "growth.png").stat().st_size > 5_000
+    printed = capsys.readouterr().out
+    assert "1,000 items, train_full: needs" in printed
+    assert "top 20 of one session" in printed
+    with pytest.raises(SystemExit):
+        scale.main(["--smallest=1000", "--largest=100"])
+    assert "--smallest 1000" in capsys.readouterr().err
+
+
+def test_memory_measures_processes_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    commands: list[list[str]] = []
+
+    def peak(command: list[str], log: Path) -> float:
+        commands.append(command)
+        return 100.0 + len(commands)
+
+    monkeypatch.setattr(memory, "peak_mb_of", peak)
+    monkeypatch.setattr(memory, "in_child", lambda job, *args: job(*args))
+    monkeypatch.setattr("benchmarks.prepare.in_child", lambda job, *args: job(*args))
+    keep = tmp_path / "kept"
+    memory.main([f"--root={tmp_path}", "--sessions=50", "--rows=3000", f"--keep={keep}", "seed=3"])
+    assert [line.split()[-1] for line in capsys.readouterr().out.splitlines() if "   " in line][
+        1:
+    ] == ["101", "102", "103"]
+    imports, small, large = commands
+    assert imports[1] == "-c"
+    assert "dataset.num_sessions=50" in small and small[-1] == "seed=3"
+    # What the run of the larger log opens is what has been prepared for it.
+    keys = [key.removeprefix("+") for key in large if key.startswith(("dataset=", "dataset."))]
+    with initialize_config_dir(str(CONF), version_base=None):
+        config = compose("train", keys)
+    assert list((keep / "3000" / "store").glob("*/processed/*"))
+    before = sorted((keep / "3000" / "store").rglob("*"))
+    assert len(open_dataset(config.dataset, "train")) > 0
+    assert sorted((keep / "3000" / "store").rglob("*")) == before
+
+
+def test_the_peak_of_a_process() -> None:
+    # A process begins with the peak of its parent, which is why the benchmarks' own are small.
+    held = measure.peak_mb() + 200
+    command = [sys.executable, "-c", f"x = bytearray(b'x') * {int(held * 1e6)}"]
+    assert 0 < measure.peak_mb_of(command, Path(os.devnull)) - held < 60
+
+
+def test_a_process_that_fails_says_why(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no such thing"):
+        measure.peak_mb_of([sys.executable, "-c", "exit('no such thing')"], tmp_path / "log")
+
+
+def test_the_short_version_runs_them_all(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = {}
+    for benchmark in (train_step, evaluate, loader, profile, scale):
+        name = benchmark.__name__
+        monkeypatch.setattr(benchmark, "main", lambda given, n=name: asked.update({n: given}))
+    short.main(["--mirror=here", "--root=there"])
+    assert len(asked) == 5
+    assert "--mirror=here" in asked["benchmarks.loader"]
+    assert "[5/5] python -m benchmarks.scale" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("argument", ["--rounds=0", "--batch-size=-1", "--steps=many"])
