@@ -7,6 +7,7 @@ from omegaconf import DictConfig
 
 from pyg_srgnn.commands.application import application
 from pyg_srgnn.commands.checks import check
+from pyg_srgnn.commands.processes import check_processes
 from pyg_srgnn.training import train
 
 
@@ -14,6 +15,7 @@ from pyg_srgnn.training import train
 def main(config: DictConfig) -> float:
     """Train as the configuration says; the value of the monitored metric, for sweeps."""
     check(config)
+    check_processes(config)
     result = train(config, HydraConfig.get().runtime.output_dir)
     part = result["test"] if result["valid"] is None else result["valid"]
     return float(part[config.monitor])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import re
 import shutil
 from collections.abc import Iterator
@@ -14,12 +15,12 @@ from pathlib import Path
 def written_aside(path: str | Path) -> Iterator[Path]:
     """Give a path beside ``path`` to write to, and rename it to ``path`` once it is whole.
 
-    The name aside holds the process id, so that two writers never share one; what a failed
-    writer leaves is removed.
+    The name aside holds the machine and the process id, so that two writers never share one; what
+    a failed writer leaves is removed.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    aside = path.with_name(f".{path.name}.{platform.node()}.{os.getpid()}.part")
     try:
         yield aside
         flush(aside)

@@ -24,8 +24,6 @@ class NegativeSampler(nn.Module):
         ValueError: If an argument is out of its range.
     """
 
-    cumulative: Tensor | None
-
     def __init__(
         self, num_items: int, num_negatives: int = 1024, sampling: str = "popularity"
     ) -> None:
@@ -44,8 +42,9 @@ class NegativeSampler(nn.Module):
         self.num_negatives = num_negatives
         self.sampling = sampling
         self._total = 0  # the last of the cumulative counts, which a GPU need not be asked for
-        # No part of a trained model: a checkpoint is evaluated without it.
-        self.register_buffer("cumulative", None, persistent=False)
+        # No buffer: a checkpoint is evaluated without it, and processes that train together would
+        # send it to one another in every step.
+        self.cumulative: Tensor | None = None
 
     def set_popularity(self, counts: Tensor) -> None:
         """Say how often each item was clicked; a uniform draw has no use for it.
@@ -75,7 +74,7 @@ class NegativeSampler(nn.Module):
         """Draw the negatives of a batch.
 
         Args:
-            device: Where a uniform draw is made. (default: the default device)
+            device: Where to draw. (default: the default device)
 
         Returns:
             The items [n], and the logarithms of their probabilities in one draw, float64 [n].
@@ -86,7 +85,7 @@ class NegativeSampler(nn.Module):
         if self.sampling == "uniform":
             items = torch.randint(self.num_items, (self.num_negatives,), device=device)
             return items, self.log_probability(items)
-        cumulative = self._cumulative()
+        cumulative = self._cumulative(device)
         drawn = torch.randint(self._total, (self.num_negatives,), device=cumulative.device)
         items = torch.searchsorted(cumulative, drawn, right=True)
         return items, self.log_probability(items)
@@ -100,17 +99,19 @@ class NegativeSampler(nn.Module):
         if self.sampling == "uniform":
             share = torch.full_like(items, 1, dtype=torch.float64) / self.num_items
         else:
-            cumulative = self._cumulative()
+            cumulative = self._cumulative(items.device)
             before = torch.where(items > 0, cumulative[items - 1], 0)
             share = (cumulative[items] - before).double() / self._total
         return share.log()
 
-    def _cumulative(self) -> Tensor:
+    def _cumulative(self, device: torch.device | str | None) -> Tensor:
         if self.cumulative is None:
             raise RuntimeError(
                 "NegativeSampler: sampling='popularity' needs the clicks of each item; "
                 "call set_popularity(counts) before the loss, or choose sampling='uniform'"
             )
+        if device is not None:
+            self.cumulative = self.cumulative.to(device)  # moves the first time only
         return self.cumulative
 
     def extra_repr(self) -> str:

@@ -92,7 +92,8 @@ class SRGNN(nn.Module):
         self.products = products
         self.binary_edges = binary_edges
         self.conv = SRGNNConv(channels, num_steps, reset_after)
-        self.embedding = nn.Embedding(num_items, channels)
+        # Several processes must know beforehand whether they will exchange sparse gradients.
+        self.embedding = nn.Embedding(num_items, channels, sparse=loss == "sampled")
         self.readout = SessionReadout(channels, readout, readout_bias)
         self.sampler = (
             NegativeSampler(num_items, negatives, sampling) if loss == "sampled" else None

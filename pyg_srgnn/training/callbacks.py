@@ -102,8 +102,8 @@ class EpochLog(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Count the samples."""
-        self._samples += batch.num_graphs
+        """Count the samples, those of other processes too."""
+        self._samples += batch.global_size if "global_size" in batch else batch.num_graphs
         self._ended = time.perf_counter()
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -130,7 +130,8 @@ class EpochLog(Callback):
         }
         row |= self._validated
         self.rows.append(row)
-        self.write()
+        if trainer.is_global_zero:
+            self.write()
         shown = [
             f"{key} {100 * row[key]:.2f}" for key in row if key.endswith(("/hr@20", "/mrr@20"))
         ]

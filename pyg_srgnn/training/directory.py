@@ -20,6 +20,9 @@ _MAY_DIFFER = {
     "num_workers",
     "trainer.max_epochs",
     "trainer.accelerator",
+    "trainer.devices",
+    "trainer.num_nodes",
+    "trainer.strategy",
     "trainer.enable_progress_bar",
     "trainer.log_every_n_steps",
 }

@@ -11,6 +11,7 @@ from torch_geometric.data import Batch
 
 from pyg_srgnn.metrics import RankingMetrics
 from pyg_srgnn.nn import SRGNN
+from pyg_srgnn.training.optimizer import adam
 
 
 class SessionModule(lightning.LightningModule):
@@ -18,9 +19,9 @@ class SessionModule(lightning.LightningModule):
 
     Args:
         model: A module with ``loss(batch)``, ``scores(batch)`` and ``num_items``.
-        lr: Learning rate. (default: 1e-3)
+        lr: Learning rate. (default: 2e-3)
         weight_decay: Coupled L2 penalty. (default: 1e-5)
-        lr_step: Epochs after which the learning rate is multiplied by ``lr_gamma``. (default: 3)
+        lr_step: Epochs after which the learning rate is multiplied by ``lr_gamma``. (default: 2)
         lr_gamma: See ``lr_step``. (default: 0.1)
         ties: See :func:`pyg_srgnn.metrics.ranks`. (default: ``"conservative"``)
         part: What the validation loader holds; the prefix of its metrics. (default: ``"valid"``)
@@ -31,9 +32,9 @@ class SessionModule(lightning.LightningModule):
     def __init__(
         self,
         model: SRGNN,
-        lr: float = 1e-3,
+        lr: float = 2e-3,
         weight_decay: float = 1e-5,
-        lr_step: int = 3,
+        lr_step: int = 2,
         lr_gamma: float = 0.1,
         ties: str = "conservative",
         part: str = "valid",
@@ -48,11 +49,27 @@ class SessionModule(lightning.LightningModule):
         self.part = part
         self.extra = extra or {}
         self.metrics = RankingMetrics(model.num_items, ties=ties)
+        self.seed = torch.initial_seed()
+
+    def on_train_epoch_start(self) -> None:
+        """Make what an epoch draws a function of seed and epoch: a resumed run draws the same.
+
+        So do all processes, which share the negatives of a sampled loss as one process would.
+        """
+        torch.manual_seed((self.seed + self.current_epoch) % 2**32)
+
+    def transfer_batch_to_device(
+        self, batch: Batch, device: torch.device, dataloader_idx: int
+    ) -> Batch:
+        """Start the copy from pinned memory; Lightning would wait for it to end."""
+        return batch.to(device, non_blocking=True)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Loss of a batch."""
-        loss = self.model.loss(batch)
-        self.log("loss", loss, prog_bar=True, on_epoch=True, batch_size=batch.num_graphs)
+        """Loss of a batch, or of this process's share, weighted for the mean over processes."""
+        loss, size = self.model.loss(batch), batch.num_graphs
+        if "loss_weight" in batch:
+            loss, size = loss * batch.loss_weight, batch.global_size
+        self.log("loss", loss, prog_bar=True, on_epoch=True, batch_size=size, sync_dist=True)
         return loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
@@ -61,18 +78,24 @@ class SessionModule(lightning.LightningModule):
             self.metrics.update(self.model.scores(batch), batch.y)
 
     def on_validation_epoch_end(self) -> None:
-        """Log the metrics over the whole part."""
+        """Log the metrics over the whole part, which ``compute`` adds up over all processes."""
         for name, value in self.metrics.compute().items():
             self.log(f"{self.part}/{name}", value)
         self.metrics.reset()
 
     def configure_optimizers(self) -> Any:
         """Adam in one kernel, with the authors' step schedule."""
-        optimizer = torch.optim.Adam(
-            self.parameters(),
-            lr=self.lr,
-            weight_decay=self.weight_decay,
-            fused=self.trainer.gradient_clip_val is None,  # Lightning cannot clip a fused step
+        clipped = self.trainer.gradient_clip_val is not None
+        if clipped and self.model.loss_name == "sampled":
+            raise ValueError(
+                "gradient_clip_val: must be None with loss='sampled'; torch cannot clip sparse "
+                "gradients"
+            )
+        optimizer = adam(
+            self.model,
+            self.lr,
+            self.weight_decay,
+            fused=not clipped,  # Lightning cannot clip a fused step
         )
         schedule = torch.optim.lr_scheduler.StepLR(optimizer, self.lr_step, self.lr_gamma)
         return {"optimizer": optimizer, "lr_scheduler": schedule}

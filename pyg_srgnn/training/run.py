@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import platform
+import signal
 import warnings
 from importlib.metadata import version
 from pathlib import Path
@@ -22,7 +23,7 @@ from pyg_srgnn.checkpoint import Checkpoint, describe_training
 from pyg_srgnn.data import SessionLoader
 from pyg_srgnn.data.files import written_aside
 from pyg_srgnn.datasets import SessionDataset, open_dataset
-from pyg_srgnn.evaluation import evaluate
+from pyg_srgnn.evaluation import evaluate, rows_at_once
 from pyg_srgnn.nn import build_model
 from pyg_srgnn.reports import plot_epochs, run_summary
 from pyg_srgnn.training.callbacks import (
@@ -44,6 +45,7 @@ _NOTHING_TO_DO = (
     "Checkpoint directory .* exists and is not empty",
     "have no `val_dataloader`",
     "could not find the monitored key",
+    ".*sync_dist=True",  # the metrics are those of all processes when they are logged
     "is smaller than the logging interval",
     ".*LeafSpec",
 )
@@ -51,6 +53,10 @@ _NOTHING_TO_DO = (
 
 def train(config: DictConfig, run_dir: str | Path) -> dict[str, Any]:
     """Train, choose, evaluate; a run that was interrupted goes on where it stopped.
+
+    With several devices every process calls this: Lightning starts the program once more for each
+    of them. All train on their share of every batch and evaluate their share of the rows; the
+    first one writes the files and speaks.
 
     ``protocol=honest`` trains on the training sessions without their last part, chooses the epoch
     on that last part, with ``refit`` trains once more on all of them for as many epochs, and reads
@@ -80,7 +86,13 @@ def train(config: DictConfig, run_dir: str | Path) -> dict[str, Any]:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
 
     run = _Run(config, run_dir)
-    result = run.literature() if config.protocol == "literature" else run.honest()
+    try:
+        result = run.literature() if config.protocol == "literature" else run.honest()
+    except BaseException:
+        run.end_others()
+        raise
+    if run.rank != 0:
+        return result
     with written_aside(run_dir / "metrics.json") as aside:
         aside.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     plot_epochs(run_dir)
@@ -92,7 +104,10 @@ class _Run:
     def __init__(self, config: DictConfig, run_dir: Path) -> None:
         self.config = config
         self.run_dir = run_dir
-        self.device = torch.device("cpu")  # Lightning's choice, once it has made one
+        # Lightning's choice, once it has made one.
+        self.device = torch.device("cpu")
+        self.num_replicas, self.rank = 1, 0
+        self.launchers: list[Any] = []
 
     def honest(self) -> dict[str, Any]:
         """Choose the epoch on validation, refit if asked for, read the test set once."""
@@ -132,6 +147,11 @@ class _Run:
         result["checkpoint"] = "checkpoints/best.ckpt"
         return result
 
+    def end_others(self) -> None:
+        """End the processes that this one has started, which may wait for it for ever."""
+        for launcher in self.launchers:
+            launcher.kill(signal.SIGKILL)
+
     def _open(self, split: str) -> SessionDataset:
         return open_dataset(self.config.dataset, split)
 
@@ -149,11 +169,9 @@ class _Run:
         settings["num_items"] = training.num_items
         dataset = dict(OmegaConf.to_container(config.dataset, resolve=True))  # type: ignore[arg-type]
         counts = torch.bincount(training.sessions.items, minlength=training.num_items)
-        training.vocabulary.save(self.run_dir / "vocabulary.json")
         model = build_model(settings)
+        model.set_popularity(counts)
         resumed = checkpoints / ("refit.ckpt" if part == "refit" else "last.ckpt")
-        if config.warm_start is not None and not resumed.is_file():
-            warm_start(model, settings, training, config.warm_start, config.new_items)
         module = SessionModule(
             model,
             **config.optimizer,
@@ -204,7 +222,11 @@ class _Run:
             )
         except (TypeError, MisconfigurationException) as error:
             raise ValueError(f"a value under trainer.* cannot be used: {error}") from error
-        self.device = trainer.strategy.root_device
+        self._take_place(trainer)
+        if self.rank == 0:
+            training.vocabulary.save(self.run_dir / "vocabulary.json")
+        if config.warm_start is not None and not resumed.is_file():
+            warm_start(model, settings, training, config.warm_start, config.new_items)
         if resumed.is_file():
             log.info("going on from %s", resumed)
         loader = self._loader(training, shuffle=True)
@@ -222,17 +244,37 @@ class _Run:
                 logger.experiment.finish()  # or the next job of a sweep would log into this one
         if trainer.interrupted:
             raise KeyboardInterrupt
-        epoch_log.write()  # also where there was nothing left to train
+        if self.rank == 0:
+            epoch_log.write()  # also where there was nothing left to train
         return epoch_log.rows, sum(row["train_seconds"] for row in epoch_log.rows)
+
+    def _take_place(self, trainer: lightning.Trainer) -> None:
+        """Take over on which device, and as which of how many processes, this one trains."""
+        self.device = trainer.strategy.root_device
+        self.num_replicas, self.rank = trainer.world_size, trainer.global_rank
+        if trainer.strategy.launcher is not None:
+            self.launchers.append(trainer.strategy.launcher)
+        if self.rank != 0:  # what the first one says is enough
+            logging.getLogger("pyg_srgnn").setLevel(logging.WARNING)
+        if self.config.batch_size < self.num_replicas:
+            raise ValueError(
+                f"batch_size={self.config.batch_size}: it is split among trainer.devices x "
+                f"trainer.num_nodes = {self.num_replicas} processes, each of which needs a sample"
+            )
 
     def _loader(self, dataset: SessionDataset, shuffle: bool = False) -> SessionLoader:
         config = self.config
         return SessionLoader(
             dataset,
-            config.batch_size if shuffle else config.eval_batch_size,
+            config.batch_size
+            if shuffle
+            else rows_at_once(dataset.num_items, config.eval_batch_size),
             shuffle,
             seed=config.seed,
+            num_replicas=self.num_replicas,
+            rank=self.rank,
             num_workers=config.num_workers,
+            pin_memory=self.device.type == "cuda",  # so that the copy need not be waited for
             persistent_workers=config.num_workers > 0,
         )
 
@@ -243,7 +285,7 @@ class _Run:
             dataset.num_items,
             self.config.ties,
             self.device,
-            description=what,
+            description=what if self.rank == 0 else None,
         )
 
     def _result(

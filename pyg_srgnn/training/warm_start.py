@@ -19,7 +19,7 @@ from pyg_srgnn.nn import SRGNN
 log = logging.getLogger(__name__)
 
 # What may differ: the weights fit and mean the same whatever they were drawn from and trained by.
-_MAY_DIFFER = {"num_items", "init", "loss"}
+_MAY_DIFFER = {"num_items", "init", "loss", "negatives", "sampling"}
 
 
 def warm_start(

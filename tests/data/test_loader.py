@@ -210,3 +210,61 @@ def test_lightning_sets_the_epoch(dataset):
     loader = SessionLoader(dataset, batch_size=7, shuffle=True)
     _set_sampler_epoch(loader, 4)
     assert loader.sampler.epoch == 4
+
+
+def shares(dataset, world, batch_size, shuffle, epoch=0):
+    """The batches of each process."""
+    loaders = [
+        SessionLoader(dataset, batch_size, shuffle, seed=3, num_replicas=world, rank=rank)
+        for rank in range(world)
+    ]
+    for loader in loaders:
+        if shuffle:
+            loader.sampler.set_epoch(epoch)
+    return [list(loader) for loader in loaders]
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+@pytest.mark.parametrize("batch_size", [4, 7, 10_000])
+@pytest.mark.parametrize("world", [1, 2, 3, 4])
+def test_processes_share_the_batches_of_one(dataset, world, batch_size, shuffle):
+    """Each batch is the same samples as one process has, each of them in one share."""
+    (whole,) = shares(dataset, 1, batch_size, shuffle)
+    parts = shares(dataset, world, batch_size, shuffle)
+    for number, batch in enumerate(whole):
+        found = []
+        weights = 0.0
+        for rank, of_rank in enumerate(parts):
+            if number == len(of_rank):
+                assert not shuffle and batch.num_graphs <= rank, (
+                    "only a share of nothing is left out"
+                )
+                continue
+            share = of_rank[number]
+            if world > 1:
+                assert share.global_size == batch.num_graphs
+                weights += share.loss_weight
+                if share.loss_weight == 0:
+                    assert shuffle and share.num_graphs == 1
+                    continue
+                assert share.loss_weight * batch.num_graphs == pytest.approx(
+                    world * share.num_graphs
+                )
+            found.append(keys_of([share]))
+        assert sorted(key for keys in found for key in keys) == sorted(keys_of([batch]))
+        assert world == 1 or weights == pytest.approx(world)
+    if shuffle:
+        assert len({len(of_rank) for of_rank in parts}) == 1, "all take as many steps"
+
+
+def test_a_last_batch_smaller_than_the_processes(dataset):
+    size = len(dataset) - 1  # one sample is left
+    trained = shares(dataset, 3, size, shuffle=True)
+    assert [[batch.loss_weight for batch in of][-1] for of in trained] == [3, 0, 0]
+    assert [len(of) for of in shares(dataset, 3, size, shuffle=False)] == [2, 1, 1]
+
+
+@pytest.mark.parametrize(("rank", "world"), [(2, 2), (-1, 2), (0, 0)])
+def test_a_rank_that_is_none_of_the_processes(dataset, rank, world):
+    with pytest.raises(ValueError, match=f"rank.*{rank}"):
+        SessionLoader(dataset, num_replicas=world, rank=rank)
