@@ -50,13 +50,11 @@ def ranks(scores: Tensor, target: Tensor, ties: str = "conservative") -> Tensor:
 
 def _count(holds: Callable[[Tensor, Tensor], Tensor], scores: Tensor, of_target: Tensor) -> Tensor:
     """Number of each row's scores that stand so to the target's, int64 [B]."""
-    # A CPU's cache holds the truth values of some items at a time; int32 sums of them are several
+    # A CPU's cache holds the truth values of some rows at a time; int32 sums of them are several
     # times as fast as the default's int64.
-    items = max(1, _BLOCK // max(1, scores.size(0))) if scores.is_cpu else scores.size(1)
-    found = torch.zeros(scores.size(0), dtype=torch.int64, device=scores.device)
-    for block in torch.split(scores, items, dim=1):
-        found += holds(block, of_target).sum(1, dtype=torch.int32)
-    return found
+    rows = max(1, _BLOCK // scores.size(1) if scores.is_cpu else scores.size(0))
+    blocks = zip(torch.split(scores, rows), torch.split(of_target, rows), strict=True)
+    return torch.cat([holds(*block).sum(1, dtype=torch.int32) for block in blocks]).long()
 
 
 def hit_rate(ranks: Tensor, k: int) -> Tensor:

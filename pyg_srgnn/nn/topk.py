@@ -52,7 +52,7 @@ def best_of_products(sessions: Tensor, items: Tensor, k: int) -> tuple[Tensor, T
     chunk = max(k, _SCORES // max(1, sessions.size(0)))
     for start in range(0, items.size(0), chunk):
         rows = items[start : start + chunk]
-        value, index = best_of_scores((rows @ sessions.T).T, min(k, rows.size(0)))
+        value, index = best_of_scores(sessions @ rows.T, min(k, rows.size(0)))
         values.append(value)
         indices.append(index + start)
     found = torch.cat(values, dim=1).topk(k)

@@ -128,7 +128,9 @@ def test_weight_decay_adds_to_the_gradient_of_the_steps_rows_once(fused: bool) -
         assert theirs.table.grad is not None
         unique = torch.tensor(sorted(set(rows)))
         values = theirs.table.grad.to_dense()[unique] + decay * theirs.table.detach()[unique]
-        theirs.table.grad = torch.sparse_coo_tensor(unique[None], values, (ROWS, CHANNELS))
+        theirs.table.grad = torch.sparse_coo_tensor(
+            unique[None], values, (ROWS, CHANNELS), check_invariants=True
+        )
         sparse.step()  # type: ignore[no-untyped-call]
         dense.step()
         for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
