@@ -60,9 +60,24 @@ class RowwiseAdam(torch.optim.Optimizer):
         self._share()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take over groups and state, such as a checkpoint holds."""
+        """Take over groups and state, such as a checkpoint or a copy holds."""
         super().__setstate__(state)
         self._share()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All of it: a copy has optimizers of its own."""
+        inner = {"_sparse": self._sparse, "_dense": self._dense}
+        return cast(dict[str, Any], super().__getstate__()) | inner
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a group when the optimizer is made.
+
+        Raises:
+            ValueError: If it is added later: it would belong to neither kind of gradient.
+        """
+        if len(self.param_groups) == 2:
+            raise ValueError("RowwiseAdam: groups cannot be added; make an optimizer of all")
+        super().add_param_group(param_group)
 
     def _share(self) -> None:
         """Let both optimizers work on this one's groups and state."""

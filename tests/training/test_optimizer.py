@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import io
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -305,3 +307,17 @@ def test_a_module_refuses_clipping_by_name() -> None:
     module.trainer = lightning.Trainer(accelerator="cpu", logger=False, gradient_clip_val=1.0)
     with pytest.raises(ValueError, match=r"gradient_clip_val.*sampled.*sparse"):
         module.configure_optimizers()
+
+
+@pytest.mark.parametrize("clone", [copy.deepcopy, lambda o: pickle.loads(pickle.dumps(o))])
+def test_copies_and_further_groups(clone):
+    table, other = (torch.nn.Parameter(torch.ones(3, 2)) for _ in range(2))
+    optimizer = clone(RowwiseAdam(table, [other], lr=0.5))
+    (table,), (other,) = (group["params"] for group in optimizer.param_groups)
+    table.grad = torch.sparse_coo_tensor([[1]], [[1.0, 1.0]], (3, 2), check_invariants=True)
+    other.grad = torch.ones(3, 2)
+    optimizer.step()
+    assert table[:, 0].tolist() == pytest.approx([1, 0.5, 1])
+    assert other[:, 0].tolist() == pytest.approx([0.5, 0.5, 0.5])
+    with pytest.raises(ValueError, match="groups cannot be added"):
+        optimizer.add_param_group({"params": [torch.nn.Parameter(torch.ones(1))]})
