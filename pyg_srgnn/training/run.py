@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import platform
@@ -117,6 +118,7 @@ class _Run:
         chosen = "checkpoints/best.ckpt"
         if self.config.refit:
             training = self._open("trainval")
+            gc.collect()  # the first model's trainer and moments, which refer to one another
             log.info("refitting on training and validation for %d epochs", best["epoch"])
             seconds += self._fit(training, None, "refit", epochs=int(best["epoch"]))[1]
             chosen = "checkpoints/refit.ckpt"
