@@ -67,7 +67,7 @@ class RowwiseAdam(torch.optim.Optimizer):
     def __getstate__(self) -> dict[str, Any]:
         """All of it: a copy has optimizers of its own."""
         inner = {"_sparse": self._sparse, "_dense": self._dense}
-        return cast(dict[str, Any], super().__getstate__()) | inner
+        return super().__getstate__() | inner
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group when the optimizer is made.
