@@ -17,10 +17,9 @@ from torch import Tensor, nn
 from pyg_srgnn.commands.checks import check
 from pyg_srgnn.nn import SRGNN
 from pyg_srgnn.training import SessionModule, train
-from pyg_srgnn.training.callbacks import EpochLog
 from pyg_srgnn.training.optimizer import RowwiseAdam, adam
 from tests.tiny import tiny_config
-from tests.training.test_run import rows_of, untimed
+from tests.training.test_run import interrupted, rows_of, untimed
 
 ROWS, CHANNELS = 9, 3
 STEPS = [[0, 4, 4], [2, 7], [4, 2, 0, 4], [7], [4, 0], [1, 2, 2, 7]]  # 3, 5, 6, 8: never
@@ -278,16 +277,7 @@ def test_a_run_interrupted_after_two_epochs_equals_three_in_one_go(
     root: Path, tmp_path: Path, three_epochs: tuple[Path, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = tiny_config(root, "trainer.max_epochs=3", *SAMPLED)
-    unbroken = EpochLog.on_train_epoch_end
-
-    def breaking(self: EpochLog, trainer: Any, module: Any) -> None:
-        if trainer.current_epoch == 2:
-            raise RuntimeError("power cut")
-        unbroken(self, trainer, module)
-
-    with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="power cut"):
-        patch.setattr(EpochLog, "on_train_epoch_end", breaking)
-        train(config, tmp_path)
+    interrupted(config, tmp_path, monkeypatch)
     assert len(rows_of(tmp_path / "epochs.csv")) == 2
     assert_same_run(tmp_path, train(config, tmp_path), three_epochs)
 

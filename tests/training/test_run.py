@@ -77,10 +77,8 @@ def test_the_best_epoch_may_lie_before_the_break(root: Path, tmp_path: Path) -> 
     assert untimed(train(config, tmp_path / "resumed")) == untimed(whole)
 
 
-def test_an_interrupted_run_goes_on_in_its_directory(
-    root: Path, tmp_path: Path, four_epochs: tuple[Path, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    config = tiny_config(root, "trainer.max_epochs=4")
+def interrupted(config: Any, run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run whose third epoch is trained, but cut off before it is written down."""
     unbroken = EpochLog.on_train_epoch_end
 
     def breaking(self: EpochLog, trainer: Any, module: Any) -> None:
@@ -90,7 +88,14 @@ def test_an_interrupted_run_goes_on_in_its_directory(
 
     with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="power cut"):
         patch.setattr(EpochLog, "on_train_epoch_end", breaking)
-        train(config, tmp_path / "run")
+        train(config, run_dir)
+
+
+def test_an_interrupted_run_goes_on_in_its_directory(
+    root: Path, tmp_path: Path, four_epochs: tuple[Path, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tiny_config(root, "trainer.max_epochs=4")
+    interrupted(config, tmp_path / "run", monkeypatch)
     assert not (tmp_path / "run" / "metrics.json").exists()
     shutil.move(tmp_path / "run", tmp_path / "moved")  # and is moved, too
     assert untimed(train(config, tmp_path / "moved")) == untimed(four_epochs[1])
