@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from pyg_srgnn.data.sessions import Vocabulary
-from pyg_srgnn.nn import SRGNN, build_model
+from pyg_srgnn.nn import SessionModel, build_model
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Checkpoint:
         path: The file.
     """
 
-    model: SRGNN
+    model: SessionModel
     vocabulary: Vocabulary
     clicks: Tensor
     dataset: dict[str, Any]

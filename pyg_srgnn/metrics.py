@@ -114,9 +114,10 @@ class RankingMetrics(Metric):
     tied: Tensor
     recommended: Tensor
 
-    def update(self, scores: Tensor, target: Tensor) -> None:
-        """Add rows: scores of all items [B, V] and targets [B]."""
-        rank = ranks(scores, target, self.ties)
+    def update(self, scores: Tensor, target: Tensor, rank: Tensor | None = None) -> None:
+        """Add rows: scores of all items [B, V], targets [B], and their ranks if known [B]."""
+        if rank is None:
+            rank = ranks(scores, target, self.ties)
         best = best_of_scores(scores, min(max(self.ks), self.num_items))[1]
         for i, k in enumerate(self.ks):
             self.hits[i] += hit_rate(rank, k).sum()

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pyg_srgnn.checkpoint import Checkpoint
 from pyg_srgnn.data import Vocabulary, session_graphs
-from pyg_srgnn.nn import SRGNN
+from pyg_srgnn.nn import SessionModel
 
 _ROWS_AT_ONCE = 256  # bounds the scores in memory: 256 x catalogue
 
@@ -29,7 +29,7 @@ class Recommender:
         clicks: Clicks of each item in training, the fallback's order, int64 [V].
     """
 
-    def __init__(self, model: SRGNN, vocabulary: Vocabulary, clicks: Tensor) -> None:
+    def __init__(self, model: SessionModel, vocabulary: Vocabulary, clicks: Tensor) -> None:
         self.model = model.eval()
         self.vocabulary = vocabulary
         self.popularity = clicks.double() / clicks.sum()

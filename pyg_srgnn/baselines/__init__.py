@@ -1,12 +1,29 @@
 """Baselines that only count; each scores items as a model does."""
 
+from pyg_srgnn.baselines.item_knn import ItemKNN
 from pyg_srgnn.baselines.markov import Markov
 from pyg_srgnn.baselines.popularity import Popularity, SessionPopularity
+from pyg_srgnn.baselines.rules import SequentialRules
+from pyg_srgnn.baselines.session_knn import VSKNN
+from pyg_srgnn.baselines.stan import STAN
 
 BASELINES: dict[str, type[Popularity]] = {
     "popularity": Popularity,
     "session_popularity": SessionPopularity,
     "markov": Markov,
+    "sequential_rules": SequentialRules,
+    "item_knn": ItemKNN,
+    "vsknn": VSKNN,
+    "stan": STAN,
 }
 
-__all__ = ["BASELINES", "Markov", "Popularity", "SessionPopularity"]
+__all__ = [
+    "BASELINES",
+    "STAN",
+    "VSKNN",
+    "ItemKNN",
+    "Markov",
+    "Popularity",
+    "SequentialRules",
+    "SessionPopularity",
+]

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
 from pyg_srgnn.baselines.popularity import Popularity, clicks_of, num_sessions
 from pyg_srgnn.data.sessions import Sessions
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class Markov(Popularity):
@@ -19,7 +25,7 @@ class Markov(Popularity):
         counts: Clicks of each item, int64 [V].
         row: Where the followers of each item start in ``column``, int64 [V + 1].
         column: Items that followed, those after item 0 first, int64 [T].
-        count: How often each did, float64 [T].
+        count: How often each did, whole numbers, float64 [T].
     """
 
     def __init__(self, counts: Tensor, row: Tensor, column: Tensor, count: Tensor) -> None:
@@ -35,11 +41,20 @@ class Markov(Popularity):
     @classmethod
     def fit(cls, sessions: Sessions, num_items: int) -> Markov:
         """Count the transitions of the training sessions."""
+        return cls.from_pairs(sessions, num_items, *count_pairs(sessions, num_items, [1]))
+
+    @classmethod
+    def from_pairs(cls, sessions: Sessions, num_items: int, pair: Tensor, count: Tensor) -> Self:
+        """The chain with these transitions.
+
+        Args:
+            sessions: The training sessions, for the popularity.
+            num_items: Number of items V.
+            pair: For each transition ``item * V + follower``, int64 [T]; those of one item
+                one behind another, the items in order.
+            count: Count of each, a whole number of at least 1 [T].
+        """
         counts = torch.bincount(sessions.items, minlength=num_items)
-        within = torch.ones(sessions.num_clicks, dtype=torch.bool)
-        within[sessions.offsets[1:-1]] = False
-        pair = (sessions.items[:-1] * num_items + sessions.items[1:])[within[1:]]
-        pair, count = torch.unique(pair, return_counts=True)
         followers = torch.bincount(pair // num_items, minlength=num_items)
         row = torch.cat([followers.new_zeros(1), followers.cumsum(0)])
         return cls(counts, row, pair % num_items, count.double())
@@ -50,8 +65,44 @@ class Markov(Popularity):
         session, item = clicks_of(data)
         clicks = torch.bincount(session, minlength=num_sessions(data))
         last = item[clicks.cumsum(0) - 1]
-        start, number = self.row[last], self.row[last + 1] - self.row[last]
-        skipped = start - (number.cumsum(0) - number)
-        at = torch.arange(int(number.sum()), device=last.device) + skipped.repeat_interleave(number)
-        session = torch.arange(last.numel(), device=last.device).repeat_interleave(number)
+        session, at = ranges(self.row[last], self.row[last + 1])
         return scores.index_put_((session, self.column[at]), self.count[at], accumulate=True)
+
+
+def ranges(start: Tensor, end: Tensor) -> tuple[Tensor, Tensor]:
+    """The numbers from each start to before its end, and which range each one is of, int64 both."""
+    number = end - start
+    of = torch.arange(number.numel(), device=start.device).repeat_interleave(number)
+    skipped = start - (number.cumsum(0) - number)
+    return of, torch.arange(of.numel(), device=start.device) + skipped[of]
+
+
+def count_pairs(
+    sessions: Sessions, num_items: int, weights: Iterable[int]
+) -> tuple[Tensor, Tensor]:
+    """Count which items were clicked after which others in a session.
+
+    Args:
+        sessions: The sessions.
+        num_items: Number of items V.
+        weights: What two clicks count that are 1, 2, … steps apart, no longer than needed.
+
+    Returns:
+        ``earlier * V + later`` of every pair, sorted, and its count, int64 [T] both.
+    """
+    session = torch.arange(len(sessions)).repeat_interleave(sessions.lengths)
+    first = torch.arange(sessions.num_clicks)
+    pairs, counts = [], []
+    for steps, weight in enumerate(weights, 1):
+        first = first[first + steps < sessions.num_clicks]
+        first = first[session[first] == session[first + steps]]
+        if first.numel() == 0:
+            break
+        pair = sessions.items[first] * num_items + sessions.items[first + steps]
+        pair, count = torch.unique(pair, return_counts=True)
+        pairs.append(pair)
+        counts.append(count * weight)
+    if not pairs:
+        return first, first
+    pair, of = torch.unique(torch.cat(pairs), return_inverse=True)
+    return pair, torch.zeros_like(pair).index_add_(0, of, torch.cat(counts))

@@ -66,6 +66,17 @@ def clicks_of(data: Data) -> tuple[Tensor, Tensor]:
     return session_of_node(data)[data.alias_index], data.x[data.alias_index]
 
 
+def last_clicks(sessions: Sessions) -> tuple[Tensor, Tensor]:
+    """The last click of every item in every session: session and click number, int64 [D] both."""
+    session = torch.arange(len(sessions)).repeat_interleave(sessions.lengths)
+    items = int(sessions.items.max()) + 1 if sessions.num_clicks else 1
+    of = torch.unique(session * items + sessions.items, return_inverse=True)[1]
+    clicks = torch.arange(sessions.num_clicks)
+    last = clicks.new_zeros(sessions.num_clicks).scatter_reduce_(0, of, clicks, "amax")
+    click = clicks[last[of] == clicks]
+    return session[click], click
+
+
 def session_of_node(data: Data) -> Tensor:
     """Session of every node of a batch, int64 [N]; 0 for all of a single graph."""
     return torch.zeros_like(data.x) if data.batch is None else data.batch

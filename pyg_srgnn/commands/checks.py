@@ -14,7 +14,9 @@ from pyg_srgnn.metrics import TIES
 from pyg_srgnn.nn import MODELS
 from pyg_srgnn.nn.readout import MODES
 from pyg_srgnn.nn.sampled import SAMPLINGS
-from pyg_srgnn.nn.srgnn import INITS, LOSSES, PRODUCTS
+from pyg_srgnn.nn.session_model import INITS, LOSSES, PRODUCTS
+from pyg_srgnn.nn.srgnn import RESIDUALS
+from pyg_srgnn.training.module import SCHEDULES
 
 METRICS = [f"{name}@{k}" for name in ("hr", "mrr", "ndcg", "coverage") for k in (5, 10, 20)]
 
@@ -51,6 +53,7 @@ def _are_devices(value: Any) -> bool:
 
 
 _FLAG: Rule = (lambda v: type(v) is bool, "true or false")
+_SHARE: Rule = _number(lambda v: 0 <= v < 1, "a number >= 0 and < 1")
 _TEXT: Rule = (lambda v: isinstance(v, str) and bool(v), "a text")
 _LIMIT: Rule = (
     lambda v: v is None or (type(v) is int and v > 0) or (type(v) is float and 0 < v <= 1),
@@ -62,7 +65,7 @@ RULES: dict[str, Rule] = {
     "dataset.root": _TEXT,
     "dataset.mirror": _optional(_TEXT),
     "dataset.valid": (_is_valid_part, "a fraction between 0.0 and 1.0, or days as '7d'"),
-    "model.name": _one_of(*MODELS),
+    "model.name": _one_of(*MODELS, *BASELINES),
     "model.channels": _whole(1),
     "model.num_steps": _whole(1),
     "model.reset_after": _FLAG,
@@ -74,6 +77,19 @@ RULES: dict[str, Rule] = {
     "model.negatives": _whole(1),
     "model.sampling": _one_of(*SAMPLINGS),
     "model.products": _one_of(*PRODUCTS),
+    "model.scale": _optional(_number(lambda v: 0 < v < float("inf"), "a number > 0")),
+    "model.dropout": _SHARE,
+    "model.label_smoothing": _SHARE,
+    "model.residual": _one_of(*RESIDUALS),
+    "model.last_k": _whole(1),
+    "model.positions": _whole(0),
+    "model.frequency": _FLAG,
+    "model.repeat": _FLAG,
+    "model.neighbours": _whole(0),
+    "model.window": _whole(1),
+    "model.num_layers": _whole(1),
+    "optimizer.decoupled": _FLAG,
+    "optimizer.schedule": _one_of(*SCHEDULES),
     "optimizer.lr": _number(lambda v: 0 < v < float("inf"), "a number > 0"),
     "optimizer.weight_decay": _number(lambda v: 0 <= v < float("inf"), "a number >= 0"),
     "optimizer.lr_step": _whole(1),
@@ -136,10 +152,14 @@ RULES: dict[str, Rule] = {
         lambda v: type(v) is int and 0 <= v < 2**32, "a whole number from 0 to 2^32 - 1"
     ),
     "protocol": _one_of("honest", "literature"),
-    "refit": _FLAG,
+    "refit": _one_of(True, False, "only"),
+    "test": _FLAG,
     "monitor": _one_of(*METRICS),
     "patience": _whole(1),
     "batch_size": _whole(1),
+    "order": _one_of("shuffle", "time"),
+    "half_life": _optional(_number(lambda v: v > 0, "a number > 0")),
+    "average": _SHARE,
     "eval_batch_size": _whole(1),
     "num_workers": _whole(0),
     "ties": _one_of(*TIES),
@@ -188,8 +208,27 @@ def check(config: DictConfig, may_be_null: Sequence[str] = ()) -> None:
             "trainer.gradient_clip_val: must be null with model.loss=sampled; torch cannot clip "
             "sparse gradients"
         )
+    wrong += _unfit(config)
     if wrong:
         raise ValueError("the configuration cannot be used\n  " + "\n  ".join(wrong))
+
+
+def _unfit(config: DictConfig) -> list[str]:
+    """Keys that do not go with one another."""
+
+    def of(key: str) -> Any:
+        return OmegaConf.select(config, key)
+
+    unfit = []
+    if config.get("half_life") is not None and config.get("order") == "time":
+        unfit.append("half_life: must be null with order=time; a draw has no order in time")
+    if of("optimizer.decoupled") and of("model.loss") == "sampled":
+        unfit.append("optimizer.decoupled: must be false with model.loss=sampled")
+    if of("model.label_smoothing") and of("model.loss") != "cross_entropy":
+        unfit.append("model.label_smoothing: must be 0 unless model.loss=cross_entropy")
+    if of("model.repeat") and of("model.loss") == "binary":
+        unfit.append("model.repeat: must be false with model.loss=binary")
+    return unfit
 
 
 _ABSENT = object()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
@@ -17,7 +19,9 @@ def main(config: DictConfig) -> float:
     check(config)
     check_processes(config)
     result = train(config, HydraConfig.get().runtime.output_dir)
-    part = result["test"] if result["valid"] is None else result["valid"]
+    part = result["valid"] or result["test"]
+    if part is None:  # refit=only test=false: nothing was evaluated
+        return math.nan
     return float(part[config.monitor])
 
 

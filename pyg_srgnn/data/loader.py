@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader, DistributedSampler
 from torch_geometric.data import Batch
 
@@ -23,19 +24,45 @@ class ShuffledSampler(DistributedSampler[int]):
     Args:
         numbers: What is sampled; only its length counts.
         seed: Seed of the orders. (default: 0)
+        half_life: Share of the numbers over which the probability to be in an epoch falls to one
+            half, counted back from the last; None takes all in every epoch. (default: None)
     """
 
-    def __init__(self, numbers: Any, seed: int = 0) -> None:
+    def __init__(self, numbers: Any, seed: int = 0, half_life: float | None = None) -> None:
         super().__init__(numbers, num_replicas=1, rank=0, seed=seed)
+        self.half_life = half_life
+        if half_life is not None:
+            self.num_samples = max(1, round(float(self._probabilities().sum())))
 
     def __iter__(self) -> Iterator[int]:
         """The numbers in the epoch's order."""
         generator = torch.Generator().manual_seed(self.seed + self.epoch)
+        total = len(self.dataset)  # type: ignore[arg-type]
         # The draws are the same in both types; half the bytes miss fewer caches.
-        kind = torch.int32 if len(self) <= torch.iinfo(torch.int32).max else torch.int64
-        order = torch.randperm(len(self), generator=generator, dtype=kind)
+        kind = torch.int32 if total <= torch.iinfo(torch.int32).max else torch.int64
+        order = torch.randperm(total, generator=generator, dtype=kind)
+        if self.half_life is not None:
+            order = order[self._chosen(order, generator)]
         for start in range(0, len(self), _NUMBERS_AT_ONCE):
             yield from order[start : start + _NUMBERS_AT_ONCE].tolist()
+
+
+    def _probabilities(self) -> Tensor:
+        total = len(self.dataset)  # type: ignore[arg-type]
+        age = torch.arange(total - 1, -1, -1, dtype=torch.float64) / total
+        return torch.exp2(-age / self.half_life)
+
+    def _chosen(self, order: Tensor, generator: torch.Generator) -> Tensor:
+        """Places in a random order such that each number is there with its probability.
+
+        Systematic sampling: along the order, a place is chosen where the sum of the probabilities
+        steps over a whole number, so that an epoch's size is always the same.
+        """
+        sums = self._probabilities()[order].cumsum(0)
+        sums *= self.num_samples / sums[-1]
+        start = torch.rand(1, generator=generator, dtype=torch.float64)
+        steps = torch.arange(self.num_samples, dtype=torch.float64) + start
+        return torch.searchsorted(sums, steps).clamp_(max=order.numel() - 1)
 
 
 class SessionLoader(DataLoader[Any]):
@@ -59,6 +86,9 @@ class SessionLoader(DataLoader[Any]):
         batch_size: Samples a batch, over all processes; the last one may be smaller. (default: 100)
         shuffle: Whether to visit the samples in a new random order every epoch. (default: False)
         seed: Seed of the orders. (default: 0)
+        half_life: Half-life of the samples' weight, as a share of all samples in their order, which
+            is that of time: in an epoch, one of that age is drawn with probability 1/2, the last
+            one with 1. (default: None: every sample in every epoch)
         num_replicas: Number of processes. (default: 1)
         rank: Which of them this one is, from 0. (default: 0)
         **kwargs: Further arguments of ``torch.utils.data.DataLoader``.
@@ -75,6 +105,7 @@ class SessionLoader(DataLoader[Any]):
         seed: int = 0,
         num_replicas: int = 1,
         rank: int = 0,
+        half_life: float | None = None,
         **kwargs: Any,
     ) -> None:
         if not 0 <= rank < num_replicas:
@@ -86,7 +117,7 @@ class SessionLoader(DataLoader[Any]):
         # The samples are fetched by their numbers, and a batch is built from those at once.
         numbers: Any = range(len(dataset))
         if shuffle and kwargs.get("sampler") is None:
-            kwargs["sampler"] = ShuffledSampler(numbers, seed)
+            kwargs["sampler"] = ShuffledSampler(numbers, seed, half_life)
         # Torch's loader draws a number from here when it starts: it must not be one of the model's.
         kwargs.setdefault("generator", torch.Generator().manual_seed(seed))
         share = _Share(dataset, num_replicas, rank, padded=shuffle)

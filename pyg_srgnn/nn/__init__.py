@@ -3,17 +3,23 @@
 from collections.abc import Mapping
 from typing import Any
 
+from pyg_srgnn.nn.gru4rec import GRU4Rec
 from pyg_srgnn.nn.losses import softmax_binary_cross_entropy, softmax_cross_entropy
 from pyg_srgnn.nn.readout import SessionReadout
+from pyg_srgnn.nn.repeat_head import RepeatHead
 from pyg_srgnn.nn.sampled import NegativeSampler, sampled_softmax_cross_entropy
+from pyg_srgnn.nn.session_model import SessionModel
 from pyg_srgnn.nn.srgnn import SRGNN
 from pyg_srgnn.nn.srgnn_conv import SRGNNConv
 
 __all__ = [
     "MODELS",
     "SRGNN",
+    "GRU4Rec",
     "NegativeSampler",
+    "RepeatHead",
     "SRGNNConv",
+    "SessionModel",
     "SessionReadout",
     "build_model",
     "sampled_softmax_cross_entropy",
@@ -21,10 +27,10 @@ __all__ = [
     "softmax_cross_entropy",
 ]
 
-MODELS = {"srgnn": SRGNN}
+MODELS: dict[str, type[SessionModel]] = {"srgnn": SRGNN, "gru4rec": GRU4Rec}
 
 
-def build_model(settings: Mapping[str, Any]) -> SRGNN:
+def build_model(settings: Mapping[str, Any]) -> SessionModel:
     """Make a model from its name and arguments, such as a configuration or a checkpoint holds.
 
     Args:

@@ -16,8 +16,16 @@ _BLOCK_BYTES = 2**21  # of the scores that a CPU works on at once, so that they 
 _LARGEST_TOTAL = 1e30  # of exponentials in float32, whose range ends at 3e38
 
 
+Pairs = tuple[Tensor, Tensor]  # sessions [P] and items [P]
+
+
 def softmax_cross_entropy(
-    sessions: Tensor, items: Tensor, target: Tensor, products: torch.dtype | None = None
+    sessions: Tensor,
+    items: Tensor,
+    target: Tensor,
+    products: torch.dtype | None = None,
+    without: Pairs | None = None,
+    reduction: str = "mean",
 ) -> Tensor:
     r"""Mean of :math:`-\log \hat y_{target}` with :math:`\hat y = softmax(s^\top v_i)`.
 
@@ -27,11 +35,18 @@ def softmax_cross_entropy(
         target: Index of each session's next item [B].
         products: What the products with the item table are taken in; the sums are in float32 at
             the least. (default: autocast's type, where that is on, or the sessions')
+        without: Sessions and items [P], each pair once, that the softmax leaves out. A target
+            that is left out has a loss without meaning. (default: none)
+        reduction: ``"mean"``, or ``"none"`` for the loss of each session. (default: ``"mean"``)
 
     Returns:
-        The mean over the sessions, a scalar.
+        The mean over the sessions, a scalar; or the losses [B].
     """
-    return _apply(_CrossEntropy, sessions, items, target, products)
+    if without is not None:
+        order = without[1].argsort()  # so that a block of items finds its own at a stretch
+        without = without[0][order], without[1][order]
+    losses = _apply(_CrossEntropy, sessions, items, target, products, without)
+    return losses.mean() if reduction == "mean" else losses
 
 
 def softmax_binary_cross_entropy(
@@ -62,6 +77,7 @@ def _apply(
     items: Tensor,
     target: Tensor,
     products: torch.dtype | None,
+    *more: Any,
 ) -> Tensor:
     device = sessions.device.type
     dtype = products or sessions.dtype
@@ -70,7 +86,7 @@ def _apply(
     if dtype == torch.float16:  # its range ends before a catalogue's small probabilities
         dtype = torch.float32
     with torch.autocast(device, enabled=False):
-        loss: Tensor = function.apply(sessions, items, target, dtype)  # type: ignore[no-untyped-call]
+        loss: Tensor = function.apply(sessions, items, target, dtype, *more)  # type: ignore[no-untyped-call]
     return loss
 
 
@@ -86,7 +102,12 @@ class _CrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, sessions: Tensor, items: Tensor, target: Tensor, dtype: torch.dtype
+        ctx: Any,
+        sessions: Tensor,
+        items: Tensor,
+        target: Tensor,
+        dtype: torch.dtype,
+        without: Pairs | None,
     ) -> Tensor:
         ctx.dtypes = sessions.dtype, items.dtype
         precise = torch.promote_types(dtype, torch.float32)
@@ -99,7 +120,7 @@ class _CrossEntropy(torch.autograd.Function):
         # in half precision it is the better one: rounding grows with the distance from t.
         if exps.is_cpu:
             shift = score_of_target.to(dtype)
-            total = _exponentials_(exps, low, table, shift)
+            total = _exponentials_(exps, low, table, shift, without)
             in_range = bool((total < _LARGEST_TOTAL).all())
         else:
             in_range = False  # to look would make the host wait
@@ -107,16 +128,16 @@ class _CrossEntropy(torch.autograd.Function):
             pairs = zip(_blocks(exps, like=exps), _blocks(table, like=exps), strict=True)
             peaks = [torch.mm(rows, low.T, out=block).amax(dim=0) for block, rows in pairs]
             shift = torch.stack(peaks).amax(dim=0)
-            total = _exponentials_(exps, low, table, shift)
+            total = _exponentials_(exps, low, table, shift, without)
         ctx.save_for_backward(exps, total, sessions, table, of_target, target)
-        return (total.log() + shift.to(precise) - score_of_target).mean()
+        return total.log() + shift.to(precise) - score_of_target
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         exps, total, sessions, table, of_target, target = ctx.saved_tensors
         of_sessions, of_items = ctx.dtypes
-        grad = grad.to(total.dtype) / target.numel()
+        grad = grad.to(total.dtype)
         weight = (grad / total).unsqueeze(1)
         precise = sessions.to(total.dtype)
         weighted = (precise * weight).to(exps.dtype)
@@ -130,18 +151,30 @@ class _CrossEntropy(torch.autograd.Function):
             else:
                 out.copy_(block @ weighted)
             grad_sessions += block.T @ rows
-        grad_sessions = grad_sessions * weight - of_target * grad
-        grad_items.index_add_(0, target, precise * -grad)
-        return grad_sessions.to(of_sessions), grad_items.to(of_items), None, None
+        grad_sessions = grad_sessions * weight - of_target * grad.unsqueeze(1)
+        grad_items.index_add_(0, target, precise * -grad.unsqueeze(1))
+        return grad_sessions.to(of_sessions), grad_items.to(of_items), None, None, None
 
 
-def _exponentials_(exps: Tensor, sessions: Tensor, items: Tensor, shift: Tensor) -> Tensor:
-    """Fill ``exps`` [V, B] with exp(score - shift); their sums over the items [B]."""
+def _exponentials_(
+    exps: Tensor, sessions: Tensor, items: Tensor, shift: Tensor, without: Pairs | None
+) -> Tensor:
+    """Fill ``exps`` [V, B] with exp(score - shift), 0 for pairs left out; their sums [B]."""
     total = sessions.new_zeros(sessions.size(0), dtype=torch.promote_types(exps.dtype, torch.float))
-    for block, rows in zip(_blocks(exps, like=exps), _blocks(items, like=exps), strict=True):
+    blocks, tables = _blocks(exps, like=exps), _blocks(items, like=exps)
+    starts = torch.arange(0, items.size(0), blocks[0].size(0))
+    if without is not None:
+        ends = torch.searchsorted(without[1].cpu(), starts + blocks[0].size(0)).tolist()
+    begin = 0
+    for number, (block, rows) in enumerate(zip(blocks, tables, strict=True)):
         torch.addmm(-shift, rows, sessions.T, out=block).exp_()
+        if without is not None:
+            at = slice(begin, ends[number])
+            block[without[1][at] - starts[number], without[0][at]] = 0
+            begin = ends[number]
         total += block.sum(dim=0, dtype=total.dtype)
-    return total
+    # Where nothing is left, no session may ask for it; but zero times infinity is no number.
+    return total if without is None else total.clamp_(min=torch.finfo(total.dtype).tiny)
 
 
 def _blocks(tensor: Tensor, like: Tensor) -> tuple[Tensor, ...]:

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.utils import scatter
 
+from pyg_srgnn.nn.clicks import places_from_end
+
 MODES = ("hybrid", "local", "average", "attention")
 
 
@@ -27,23 +29,41 @@ class SessionReadout(nn.Module):
             :math:`\mathbf{s}_l` alone), ``"average"`` (SR-GNN-AVG, the mean over the clicks),
             ``"attention"`` (SR-GNN-ATT, :math:`\mathbf{s}_g` alone). (default: ``"hybrid"``)
         bias: Whether :math:`\mathbf{W}_3` has a bias, as in the authors' code. (default: False)
+        last_k: Number of last clicks whose mean is :math:`\mathbf{s}_l`. (default: 1)
+        positions: Number of places, counted from the end, with an embedding of their own that
+            goes into the attention; earlier clicks share the last one. As in GCE-GNN (`Wang et
+            al., SIGIR 2020 <https://arxiv.org/abs/2106.05081>`_, equation 12). (default: 0: none)
 
     Raises:
-        ValueError: If the mode is unknown.
+        ValueError: If an argument is out of its range.
     """
 
-    def __init__(self, channels: int, mode: str = "hybrid", bias: bool = False) -> None:
+    def __init__(
+        self,
+        channels: int,
+        mode: str = "hybrid",
+        bias: bool = False,
+        last_k: int = 1,
+        positions: int = 0,
+    ) -> None:
         super().__init__()
+        for name, value, least in (("last_k", last_k, 1), ("positions", positions, 0)):
+            if value < least:
+                raise ValueError(f"SessionReadout: '{name}' must be >= {least} (got {value})")
         if mode not in MODES:
             raise ValueError(
                 f"SessionReadout: 'mode' must be one of {', '.join(MODES)} (got {mode!r})"
             )
         self.channels = channels
         self.mode = mode
+        self.last_k = last_k
+        self.positions = positions
         if mode in ("hybrid", "attention"):
             self.lin_last = nn.Linear(channels, channels, bias=False)
             self.lin_click = nn.Linear(channels, channels)
             self.q = nn.Linear(channels, 1, bias=False)
+            if positions:
+                self.position = nn.Embedding(positions, channels)
         if mode == "hybrid":
             self.lin_out = nn.Linear(2 * channels, channels, bias=bias)
         self.reset_parameters()
@@ -71,20 +91,25 @@ class SessionReadout(nn.Module):
         if batch_size is None:
             batch_size = int(batch[-1]) + 1
         session = batch[alias_index]
-        ones = torch.ones_like(session)
-        clicks = scatter(ones, session, dim_size=batch_size)
-        last = h[alias_index[clicks.cumsum(0) - 1]]
-        if self.mode == "local":
-            return last
+        place, clicks = places_from_end(session, batch_size)
         h_click = h[alias_index]
+        last = h_click[clicks.cumsum(0) - 1]
+        local = last
+        if self.last_k > 1:
+            near = place < self.last_k
+            local = scatter(h_click[near], session[near], dim_size=batch_size, reduce="mean")
+        if self.mode == "local":
+            return local
         if self.mode == "average":
             mean: Tensor = scatter(h_click, session, dim_size=batch_size, reduce="mean")
             return mean
-        gate = torch.sigmoid(self.lin_last(last)[session] + self.lin_click(h_click))
-        s_g: Tensor = scatter(self.q(gate) * h_click, session, dim_size=batch_size)
+        gate = self.lin_last(last)[session] + self.lin_click(h_click)
+        if self.positions:
+            gate = gate + self.position(place.clamp(max=self.positions - 1))
+        s_g: Tensor = scatter(self.q(torch.sigmoid(gate)) * h_click, session, dim_size=batch_size)
         if self.mode == "attention":
             return s_g
-        out: Tensor = self.lin_out(torch.cat([last, s_g], dim=-1))
+        out: Tensor = self.lin_out(torch.cat([local, s_g], dim=-1))
         return out
 
     def __repr__(self) -> str:

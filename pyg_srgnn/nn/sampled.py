@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pyg_srgnn.nn.losses import Pairs
+
 SAMPLINGS = ("popularity", "uniform")
 
 
@@ -126,6 +128,8 @@ def sampled_softmax_cross_entropy(
     target: Tensor,
     items: Tensor,
     log_probability: Tensor,
+    without: Pairs | None = None,
+    reduction: str = "mean",
 ) -> Tensor:
     r"""Mean of :math:`\log \hat Z - s_y`, the softmax's sum :math:`Z` estimated from a draw.
 
@@ -148,9 +152,11 @@ def sampled_softmax_cross_entropy(
         target: Index of each session's next item [B].
         items: Indices of the drawn items [n].
         log_probability: Logarithm of each drawn item's probability :math:`q_j` in one draw [n].
+        without: Sessions and items [P] that the softmax leaves out. (default: none)
+        reduction: ``"mean"``, or ``"none"`` for the loss of each session. (default: ``"mean"``)
 
     Returns:
-        The mean over the sessions, a scalar, in float32 at the least.
+        The mean over the sessions, a scalar, or the losses [B]; in float32 at the least.
     """
     of_target = (sessions * positives).sum(dim=1, keepdim=True)
     of_drawn = sessions @ negatives.T
@@ -158,5 +164,10 @@ def sampled_softmax_cross_entropy(
     log_expected = log_probability + math.log(len(items))
     logits = of_drawn.to(dtype) - log_expected.to(dtype)
     logits = logits.masked_fill(target.unsqueeze(1) == items, -torch.inf)
+    if without is not None:
+        rows = torch.arange(len(target), device=items.device).unsqueeze(1)
+        width = 1 + torch.maximum(items.max(), without[1].max())
+        left_out = torch.isin(rows * width + items, without[0] * width + without[1])
+        logits = logits.masked_fill(left_out, -torch.inf)
     logits = torch.cat([of_target.to(dtype), logits], dim=1)
-    return F.cross_entropy(logits, torch.zeros_like(target))
+    return F.cross_entropy(logits, torch.zeros_like(target), reduction=reduction)

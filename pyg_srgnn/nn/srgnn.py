@@ -3,34 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
-from pyg_srgnn.nn.losses import (
-    bfloat16_is_fast,
-    softmax_binary_cross_entropy,
-    softmax_cross_entropy,
-)
+from pyg_srgnn.data.sessions import Sessions
+from pyg_srgnn.nn.clicks import frequencies, session_of_node
+from pyg_srgnn.nn.global_graph import GlobalGraph
 from pyg_srgnn.nn.readout import SessionReadout
-from pyg_srgnn.nn.sampled import SAMPLINGS, NegativeSampler, sampled_softmax_cross_entropy
+from pyg_srgnn.nn.repeat_head import RepeatHead
+from pyg_srgnn.nn.session_model import SessionModel
 from pyg_srgnn.nn.srgnn_conv import SRGNNConv
-from pyg_srgnn.nn.topk import best_of_products
+from pyg_srgnn.nn.topk import best_of_scores
 
-FULL_LOSSES = {"cross_entropy": softmax_cross_entropy, "binary": softmax_binary_cross_entropy}
-LOSSES = (*FULL_LOSSES, "sampled")
-INITS = ("authors", "paper", "simplified")
-PRODUCTS = ("full", "bfloat16", "auto")
+RESIDUALS = ("none", "add", "highway")
+_MOST_CLICKS = 10  # of one item in a session that have an embedding of their own
 
 
-class SRGNN(nn.Module):
+class SRGNN(SessionModel):
     """SR-GNN (`Wu et al., AAAI 2019 <https://arxiv.org/abs/1811.00855>`_).
 
     Item embeddings pass through :class:`SRGNNConv` on each session's graph, a
     :class:`SessionReadout` makes a vector of each session, and its inner product with the
-    *initial* embedding of every item is the item's score (equation 8).
+    *initial* embedding of every item is the item's score (equation 8). As it is made by default,
+    it is the paper's; every further argument adds one ingredient that later work has found.
 
     Args:
         num_items: Number of items V in the catalogue.
@@ -42,17 +41,18 @@ class SRGNN(nn.Module):
         readout_bias: Bias of the hybrid readout, as in the authors' code. (default: False)
         binary_edges: Whether a repeated edge counts once, as in the authors' code, instead of as
             often as it was clicked. (default: False)
-        loss: ``"cross_entropy"``, or ``"binary"``, the form that the paper prints, or
-            ``"sampled"``, for large catalogues: the first, estimated from drawn items, with sparse
-            gradients of the item table. (default: ``"cross_entropy"``)
-        init: How every parameter is drawn: ``"authors"`` U(-1/√d, 1/√d), ``"paper"`` N(0, 0.1²),
-            ``"simplified"`` U(-0.1, 0.1). (default: ``"authors"``)
-        negatives: Number of items that the sampled loss draws for a batch. (default: 1024)
-        sampling: How it draws them: ``"popularity"``, which :meth:`set_popularity` must tell, or
-            ``"uniform"``. (default: ``"popularity"``)
-        products: What the loss over all items takes its products with the item table in:
-            ``"full"``, the parameters' precision or autocast's; ``"bfloat16"``; or ``"auto"``,
-            bfloat16 where the hardware has it. Scores are not touched. (default: ``"full"``)
+        residual: How a node's own embedding goes past the propagation: ``"none"``; ``"add"``, the
+            sum; ``"highway"``, a learned mixture (SGNN-HN, `Pan et al., CIKM 2020
+            <https://doi.org/10.1145/3340531.3412014>`_, equation 9). (default: ``"none"``)
+        last_k: Last clicks whose mean is the readout's local part. (default: 1)
+        positions: Places, counted from the end, with an embedding in the attention. (default: 0)
+        frequency: Whether a node knows how often it was clicked in its session. (default: False)
+        repeat: Whether a :class:`RepeatHead` shares out the probability between the session's own
+            items and the rest. (default: False)
+        neighbours: Neighbours of each item in the :class:`GlobalGraph` of the training sessions
+            that its embedding takes up. (default: 0: no such graph)
+        window: Steps within which two clicks make neighbours there. (default: 3)
+        **kwargs: Further arguments of :class:`SessionModel`.
 
     Raises:
         ValueError: If an argument is out of its range.
@@ -67,105 +67,96 @@ class SRGNN(nn.Module):
         readout: str = "hybrid",
         readout_bias: bool = False,
         binary_edges: bool = False,
-        loss: str = "cross_entropy",
-        init: str = "authors",
-        negatives: int = 1024,
-        sampling: str = "popularity",
-        products: str = "full",
+        residual: str = "none",
+        last_k: int = 1,
+        positions: int = 0,
+        frequency: bool = False,
+        repeat: bool = False,
+        neighbours: int = 0,
+        window: int = 3,
+        **kwargs: Any,
     ) -> None:
-        super().__init__()
-        for number, least in (("num_items", num_items), ("negatives", negatives)):
-            if least < 1:
-                raise ValueError(f"SRGNN: '{number}' must be >= 1 (got {least})")
-        for name, value, allowed in (
-            ("loss", loss, LOSSES),
-            ("init", init, INITS),
-            ("sampling", sampling, SAMPLINGS),
-            ("products", products, PRODUCTS),
-        ):
-            if value not in allowed:
-                raise ValueError(
-                    f"SRGNN: '{name}' must be one of {', '.join(allowed)} (got {value!r})"
-                )
-        self.init = init
-        self.loss_name = loss
-        self.products = products
+        super().__init__(num_items, channels, **kwargs)
+        if residual not in RESIDUALS:
+            raise self.error("residual", f"one of {', '.join(RESIDUALS)}", repr(residual))
+        for name, value, least in (("neighbours", neighbours, 0), ("window", window, 1)):
+            if value < least:
+                raise self.error(name, f">= {least}", value)
+        if repeat and self.loss_name == "binary":
+            raise self.error("repeat", "False with loss='binary'", repeat)
         self.binary_edges = binary_edges
+        self.residual = residual
         self.conv = SRGNNConv(channels, num_steps, reset_after)
-        # Several processes must know beforehand whether they will exchange sparse gradients.
-        self.embedding = nn.Embedding(num_items, channels, sparse=loss == "sampled")
-        self.readout = SessionReadout(channels, readout, readout_bias)
-        self.sampler = (
-            NegativeSampler(num_items, negatives, sampling) if loss == "sampled" else None
+        self.readout = SessionReadout(channels, readout, readout_bias, last_k, positions)
+        self.frequency = nn.Embedding(_MOST_CLICKS + 1, channels) if frequency else None
+        self.lin_residual = nn.Linear(2 * channels, channels) if residual == "highway" else None
+        self.repeat = RepeatHead(channels) if repeat else None
+        self.global_graph = (
+            GlobalGraph(
+                *(num_items, channels, neighbours, window, self.dropout), self.scale is not None
+            )
+            if neighbours
+            else None
         )
         self.reset_parameters()
 
-    def reset_parameters(self) -> None:
-        """Draw every parameter as ``init`` says."""
-        bound = self.embedding.embedding_dim**-0.5 if self.init == "authors" else 0.1
-        for parameter in self.parameters():
-            if self.init == "paper":
-                nn.init.normal_(parameter, std=0.1)
-            else:
-                nn.init.uniform_(parameter, -bound, bound)
+    def set_training(self, sessions: Sessions) -> None:
+        """Tell what has to be counted before training: popularity, neighbours.
 
-    @property
-    def num_items(self) -> int:
-        """Number of items in the catalogue."""
-        return self.embedding.num_embeddings
+        Args:
+            sessions: The training sessions.
+        """
+        super().set_training(sessions)
+        if self.global_graph is not None:
+            self.global_graph.set_training(sessions)
 
-    def forward(self, data: Data) -> Tensor:
-        """Session vectors [B, d] of a ``Data`` or a ``Batch`` of session graphs."""
-        batch, size = data.batch, getattr(data, "num_graphs", None)
-        if batch is None:
-            batch, size = torch.zeros_like(data.x), 1
-        # The scores give every row of the table a gradient; a sparse one of the few rows read here
-        # is added to that dense one in place, where a second table of zeros would cost as much.
-        embedded = F.embedding(data.x, self.embedding.weight, sparse=True)
+    def nodes(self, data: Data) -> Tensor:
+        """Features of the nodes after propagation [N, d]."""
+        embedded = self.embed(data.x)
+        if self.global_graph is not None:
+            embedded = self.global_graph(data.x, embedded, self.embedding.weight)
+        if self.frequency is not None:
+            embedded = embedded + self.frequency(frequencies(data).clamp(max=_MOST_CLICKS))
         # A session graph has each edge once: weights left out are those of the binary rule.
         weights = () if self.binary_edges else (data.edge_weight, data.edge_weight_in)
-        h = self.conv(embedded, data.edge_index, *weights)
-        s_h: Tensor = self.readout(h, data.alias_index, batch, size)
+        h: Tensor = self.conv(embedded, data.edge_index, *weights)
+        if self.residual == "add":
+            return embedded + h
+        if self.lin_residual is not None:
+            share = torch.sigmoid(self.lin_residual(torch.cat([embedded, h], dim=-1)))
+            return share * embedded + (1 - share) * h
+        return h
+
+    def encode(self, data: Data) -> Tensor:
+        """Session vectors [B, d], before they are normalised."""
+        return self._read(self.nodes(data), data)
+
+    def _read(self, h: Tensor, data: Data) -> Tensor:
+        s_h: Tensor = self.readout(h, data.alias_index, *session_of_node(data))
         return s_h
 
     def scores(self, data: Data) -> Tensor:
-        """Scores of every item for every session [B, V]."""
-        s_h: Tensor = self(data)
-        return s_h @ self.embedding.weight.T
+        """Scores of every item for every session [B, V]; log-probabilities with ``repeat``."""
+        if self.repeat is None:
+            return super().scores(data)
+        h = self.nodes(data)
+        s_h = self.finish(self._read(h, data))
+        scores = s_h @ self.item_vectors().T
+        return self.repeat.log_probabilities(scores, *self.repeat(h, s_h, data), data)
 
     def loss(self, data: Data) -> Tensor:
         """Mean loss of the sessions against their next items ``data.y``, a scalar.
 
         Raises:
-            RuntimeError: If the loss samples by popularity, but :meth:`set_popularity` was not
+            RuntimeError: If something has to be counted before, but :meth:`set_training` was not
                 called.
         """
-        table = self.embedding.weight
-        if self.sampler is None:
-            half = self.products == "bfloat16" or (
-                self.products == "auto" and bfloat16_is_fast(table.device)
-            )
-            products = torch.bfloat16 if half else None
-            return FULL_LOSSES[self.loss_name](self(data), table, data.y, products)
-        items, log_probability = self.sampler(table.device)
-        # Sparse, as in forward: no step works on the whole table.
-        rows = F.embedding(torch.cat([data.y, items]), table, sparse=True)
-        positives, negatives = torch.split(rows, [len(data.y), len(items)])
-        return sampled_softmax_cross_entropy(
-            self(data), positives, negatives, data.y, items, log_probability
-        )
-
-    def set_popularity(self, counts: Tensor) -> None:
-        """Tell the sampled loss how often each item was clicked; other losses do not ask.
-
-        Args:
-            counts: Clicks of each item, int64 [V].
-
-        Raises:
-            ValueError: If the counts are not V whole numbers >= 0.
-        """
-        if self.sampler is not None:
-            self.sampler.set_popularity(counts)
+        if self.repeat is None:
+            return super().loss(data)
+        h = self.nodes(data)
+        s_h = self.finish(self._read(h, data))
+        rest = self.losses(s_h, data.y, without=(session_of_node(data)[0], data.x))
+        return self.repeat.losses(*self.repeat(h, s_h, data), rest, data).mean()
 
     def topk(self, data: Data, k: int) -> tuple[Tensor, Tensor]:
         """The k best items of every session.
@@ -173,9 +164,11 @@ class SRGNN(nn.Module):
         Returns:
             Their scores and their indices, best first, [B, k] both; k is capped at V.
         """
+        if self.repeat is None:
+            return super().topk(data, k)
         if k < 1:
-            raise ValueError(f"SRGNN: 'k' must be >= 1 (got {k})")
-        return best_of_products(self(data), self.embedding.weight, min(k, self.num_items))
+            raise self.error("k", ">= 1", k)
+        return best_of_scores(self.scores(data), min(k, self.num_items))
 
     @classmethod
     def from_authors(cls, state_dict: Mapping[str, Tensor], num_steps: int = 1) -> SRGNN:

@@ -14,6 +14,8 @@ log = logging.getLogger(__name__)
 def plot_epochs(run_dir: Path) -> Path | None:
     """Draw loss, HR@20 and MRR@20 over the epochs of ``epochs.csv`` into ``epochs.png``.
 
+    A run without validation, ``refit=only``, has ``refit.csv`` instead, and no metrics to draw.
+
     Returns:
         The picture's path, or None where matplotlib is not installed (extra ``plots``).
     """
@@ -22,17 +24,17 @@ def plot_epochs(run_dir: Path) -> Path | None:
     except ImportError:
         log.info("no learning curve: install the extra 'plots' to have one")
         return None
-    with (run_dir / "epochs.csv").open(newline="") as file:
+    source = run_dir / "epochs.csv"
+    with (source if source.is_file() else run_dir / "refit.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     epochs = [int(row["epoch"]) for row in rows]
-    part = next(key.split("/")[0] for key in rows[0] if "/" in key)
-    figure = Figure(figsize=(9, 3), layout="constrained")
-    panels = [
-        ("training loss", "loss", 1),
-        ("HR@20, %", "hr@20", 100),
-        ("MRR@20, %", "mrr@20", 100),
-    ]
-    for axes, (title, key, scale) in zip(figure.subplots(1, 3), panels, strict=True):
+    part = next((key.split("/")[0] for key in rows[0] if "/" in key), None)
+    panels = [("training loss", "loss", 1)]
+    if part:
+        panels += [("HR@20, %", "hr@20", 100), ("MRR@20, %", "mrr@20", 100)]
+    figure = Figure(figsize=(3 * len(panels), 3), layout="constrained")
+    every = figure.subplots(1, len(panels), squeeze=False)[0]
+    for axes, (title, key, scale) in zip(every, panels, strict=True):
         column = key if key in rows[0] else f"{part}/{key}"
         known = [(epoch, row[column]) for epoch, row in zip(epochs, rows, strict=True)]
         known = [(epoch, value) for epoch, value in known if value]  # some epochs may lack it

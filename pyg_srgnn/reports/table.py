@@ -36,18 +36,21 @@ def run_summary(metrics: Mapping[str, Any]) -> str:
     Args:
         metrics: What ``metrics.json`` holds.
     """
-    rows = {metrics["model"]: metrics["test"]}
+    part = "valid" if metrics["test"] is None else "test"
+    rows = {metrics["model"]: metrics[part]}
     rows |= {name: part["test"] for name, part in metrics["baselines"].items()}
     if "optimum" in metrics:
         rows["optimum (exact)"] = metrics["optimum"]["test"]
     refit = " (refit)" if metrics["refit"] else ""
     lines = [
-        metrics_table(f"{metrics['dataset']}, test, percent", rows),
-        f"seed {metrics['seed']}, best epoch {metrics['best_epoch']} of {metrics['epochs']}"
-        f"{refit}, "
-        f"{metrics['samples_per_second']:,.0f} samples/s, "
-        f"{metrics['train_seconds']:.0f} s of training",
+        metrics_table(f"{metrics['dataset']}, {part}, percent", rows),
     ]
+    if metrics["epochs"]:
+        lines.append(
+            f"seed {metrics['seed']}, best epoch {metrics['best_epoch']} of {metrics['epochs']}"
+            f"{refit}, {metrics['samples_per_second']:,.0f} samples/s, "
+            f"{metrics['train_seconds']:.0f} s of training"
+        )
     if metrics["protocol"] == "literature":
         lines.append(LITERATURE)
     return "\n".join(lines)

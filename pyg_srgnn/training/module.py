@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import lightning
@@ -10,8 +11,11 @@ from torch import Tensor
 from torch_geometric.data import Batch
 
 from pyg_srgnn.metrics import RankingMetrics
-from pyg_srgnn.nn import SRGNN
+from pyg_srgnn.nn import SessionModel
 from pyg_srgnn.training.optimizer import adam
+
+
+SCHEDULES = ("step", "cosine", "one_cycle")
 
 
 class SessionModule(lightning.LightningModule):
@@ -20,7 +24,11 @@ class SessionModule(lightning.LightningModule):
     Args:
         model: A module with ``loss(batch)``, ``scores(batch)`` and ``num_items``.
         lr: Learning rate. (default: 2e-3)
-        weight_decay: Coupled L2 penalty. (default: 1e-5)
+        weight_decay: L2 penalty. (default: 1e-5)
+        decoupled: See :func:`pyg_srgnn.training.optimizer.adam`. (default: False)
+        schedule: ``"step"``; ``"cosine"``, falling to 0 over ``horizon``; or ``"one_cycle"``,
+            rising for three tenths of it and then falling. (default: ``"step"``)
+        horizon: Epochs that a schedule other than ``"step"`` spans. (default: 1)
         lr_step: Epochs after which the learning rate is multiplied by ``lr_gamma``. (default: 2)
         lr_gamma: See ``lr_step``. (default: 0.1)
         ties: See :func:`pyg_srgnn.metrics.ranks`. (default: ``"conservative"``)
@@ -31,9 +39,12 @@ class SessionModule(lightning.LightningModule):
 
     def __init__(
         self,
-        model: SRGNN,
+        model: SessionModel,
         lr: float = 2e-3,
         weight_decay: float = 1e-5,
+        decoupled: bool = False,
+        schedule: str = "step",
+        horizon: int = 1,
         lr_step: int = 2,
         lr_gamma: float = 0.1,
         ties: str = "conservative",
@@ -44,6 +55,9 @@ class SessionModule(lightning.LightningModule):
         self.model = model
         self.lr = lr
         self.weight_decay = weight_decay
+        self.decoupled = decoupled
+        self.schedule = schedule
+        self.horizon = horizon
         self.lr_step = lr_step
         self.lr_gamma = lr_gamma
         self.part = part
@@ -84,7 +98,7 @@ class SessionModule(lightning.LightningModule):
         self.metrics.reset()
 
     def configure_optimizers(self) -> Any:
-        """Adam in one kernel, with the authors' step schedule."""
+        """Adam in one kernel, with its schedule."""
         clipped = self.trainer.gradient_clip_val is not None
         if clipped and self.model.loss_name == "sampled":
             raise ValueError(
@@ -96,9 +110,24 @@ class SessionModule(lightning.LightningModule):
             self.lr,
             self.weight_decay,
             fused=not clipped,  # Lightning cannot clip a fused step
+            decoupled=self.decoupled,
         )
-        schedule = torch.optim.lr_scheduler.StepLR(optimizer, self.lr_step, self.lr_gamma)
-        return {"optimizer": optimizer, "lr_scheduler": schedule}
+        return {"optimizer": optimizer, "lr_scheduler": self._schedule(optimizer)}
+
+    def _schedule(self, optimizer: torch.optim.Optimizer) -> Any:
+        if self.schedule == "step":
+            return torch.optim.lr_scheduler.StepLR(optimizer, self.lr_step, self.lr_gamma)
+        assert self.trainer.estimated_stepping_batches  # makes the loader, whose batches count
+        batches = self.trainer.num_training_batches / self.trainer.accumulate_grad_batches
+        steps = math.ceil(batches) * self.horizon
+        schedule: torch.optim.lr_scheduler.LRScheduler
+        if self.schedule == "cosine":
+            schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+        else:
+            schedule = torch.optim.lr_scheduler.OneCycleLR(
+                optimizer, self.lr, steps, cycle_momentum=False
+            )
+        return {"scheduler": schedule, "interval": "step"}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what is needed to recommend from the file alone."""

@@ -8,11 +8,15 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from pyg_srgnn.nn import SRGNN
+from pyg_srgnn.nn import SessionModel
 
 
 def adam(
-    model: SRGNN, lr: float = 1e-3, weight_decay: float = 1e-5, fused: bool = True
+    model: SessionModel,
+    lr: float = 1e-3,
+    weight_decay: float = 1e-5,
+    fused: bool = True,
+    decoupled: bool = False,
 ) -> torch.optim.Optimizer:
     """Adam for a model: plain, or row by row where its item table has sparse gradients.
 
@@ -22,7 +26,20 @@ def adam(
         weight_decay: Coupled L2 penalty; of an item table with sparse gradients only the rows of
             the step have one. (default: 1e-5)
         fused: Whether the dense parameters are updated in one kernel. (default: True)
+        decoupled: Whether the decay goes past the moments (AdamW, `Loshchilov & Hutter, 2019
+            <https://arxiv.org/abs/1711.05101>`_), and past biases. (default: False)
+
+    Raises:
+        ValueError: If the decay is to be decoupled with sparse gradients.
     """
+    if decoupled:
+        if model.loss_name == "sampled":
+            raise ValueError("decoupled: must be False with loss='sampled'")
+        groups = [
+            {"params": [p for p in model.parameters() if p.dim() > 1]},
+            {"params": [p for p in model.parameters() if p.dim() < 2], "weight_decay": 0.0},
+        ]
+        return torch.optim.AdamW(groups, lr=lr, weight_decay=weight_decay, fused=fused)
     if model.loss_name != "sampled":
         return torch.optim.Adam(model.parameters(), lr=lr, weight_decay=weight_decay, fused=fused)
     table = cast(nn.Parameter, model.embedding.weight)

@@ -7,6 +7,7 @@ import json
 import logging
 import platform
 import signal
+import time
 import warnings
 from importlib.metadata import version
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 import lightning
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import Callback, EMAWeightAveraging
 from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 from omegaconf import DictConfig, OmegaConf
 
@@ -24,7 +25,7 @@ from pyg_srgnn.checkpoint import Checkpoint, describe_training
 from pyg_srgnn.data import SessionLoader
 from pyg_srgnn.data.files import written_aside
 from pyg_srgnn.datasets import SessionDataset, open_dataset
-from pyg_srgnn.evaluation import evaluate, rows_at_once
+from pyg_srgnn.evaluation import Rows, evaluate_rows, rows_at_once
 from pyg_srgnn.nn import build_model
 from pyg_srgnn.reports import plot_epochs, run_summary
 from pyg_srgnn.training.callbacks import (
@@ -88,7 +89,7 @@ def train(config: DictConfig, run_dir: str | Path) -> dict[str, Any]:
 
     run = _Run(config, run_dir)
     try:
-        result = run.literature() if config.protocol == "literature" else run.honest()
+        result = run.result()
     except BaseException:
         run.end_others()
         raise
@@ -96,7 +97,8 @@ def train(config: DictConfig, run_dir: str | Path) -> dict[str, Any]:
         return result
     with written_aside(run_dir / "metrics.json") as aside:
         aside.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    plot_epochs(run_dir)
+    if result["epochs"]:
+        plot_epochs(run_dir)
     log.info("%s\nFiles: %s", run_summary(result), run_dir)
     return result
 
@@ -110,43 +112,74 @@ class _Run:
         self.num_replicas, self.rank = 1, 0
         self.launchers: list[Any] = []
 
+    def result(self) -> dict[str, Any]:
+        """Whatever the configuration asks for."""
+        if self.config.model.name in BASELINES:
+            return self.counted()
+        return self.literature() if self.config.protocol == "literature" else self.honest()
+
+    def counted(self) -> dict[str, Any]:
+        """Count instead of training: the metrics on validation, and on the test set.
+
+        As a model does, it sees the training sessions alone, or with ``refit`` those that validate,
+        too, for the test set.
+        """
+        config = self.config
+        valid = None
+        if config.protocol == "honest" and config.refit != "only":
+            valid = self._evaluate(self._count(self._open("train")), self._open("valid"), "valid")[0]
+        every = config.refit or config.protocol == "literature"
+        training = self._open("trainval" if every else "train")
+        started = time.perf_counter()
+        scorer = self._count(training)
+        result = self._result([], training, time.perf_counter() - started, None, scorer)
+        return result | {"valid": valid}
+
+    def _count(self, training: SessionDataset) -> Any:
+        settings = dict(OmegaConf.to_container(self.config.model, resolve=True))  # type: ignore[arg-type]
+        return BASELINES[settings.pop("name")].fit(
+            training.sessions, training.num_items, **settings
+        )
+
     def honest(self) -> dict[str, Any]:
         """Choose the epoch on validation, refit if asked for, read the test set once."""
+        if self.config.refit == "only":
+            return self.refitted(self.config.trainer.max_epochs)
         training, valid = self._open("train"), self._open("valid")
         rows, seconds = self._fit(training, valid, "valid")
         best = _best(rows, f"valid/{self.config.monitor}")
-        chosen = "checkpoints/best.ckpt"
+        epoch = int(best["epoch"])
         if self.config.refit:
-            training = self._open("trainval")
             gc.collect()  # the first model's trainer and moments, which refer to one another
-            log.info("refitting on training and validation for %d epochs", best["epoch"])
-            seconds += self._fit(training, None, "refit", epochs=int(best["epoch"]))[1]
-            chosen = "checkpoints/refit.ckpt"
-        model = Checkpoint.load(self.run_dir / chosen).model
-        test = self._open("test")
-        result = self._result(rows, training, test, seconds)
-        result["best_epoch"] = int(best["epoch"])
-        result["valid"] = _part(best, "valid")
-        result["test"] = self._evaluate(model, test, "test")
-        result["checkpoint"] = chosen
-        return result
+            log.info("refitting on training and validation for %d epochs", epoch)
+            result = self.refitted(epoch)
+            result["train_seconds"] += seconds
+            result["epochs"] = len(rows)
+        else:
+            result = self._trained(rows, training, seconds, "checkpoints/best.ckpt")
+        return result | {"best_epoch": epoch, "valid": _part(best, "valid")}
+
+    def refitted(self, epochs: int) -> dict[str, Any]:
+        """Train on all training sessions for a number of epochs that is known."""
+        training = self._open("trainval")
+        rows, seconds = self._fit(training, None, "refit", epochs)
+        result = self._trained(rows, training, seconds, "checkpoints/refit.ckpt")
+        return result | {"best_epoch": epochs}
 
     def literature(self) -> dict[str, Any]:
         """Train on everything and report the best test epoch of each metric."""
-        training, test = self._open("trainval"), self._open("test")
-        rows, seconds = self._fit(training, test, "test")
+        training = self._open("trainval")
+        rows, seconds = self._fit(training, self._open("test"), "test")
         epochs = {
             name: _best(rows, f"test/{name}")
             for name in _part(_best(rows, f"test/{self.config.monitor}"), "test")
             if name != "tied"  # no metric to be the best at
         }
-        result = self._result(rows, training, test, seconds)
+        result = self._result(rows, training, seconds, "checkpoints/best.ckpt", None)
         result["best_epoch"] = int(epochs[self.config.monitor]["epoch"])
         result["best_epochs"] = {name: int(row["epoch"]) for name, row in epochs.items()}
-        result["valid"] = None
         result["test"] = {name: row[f"test/{name}"] for name, row in epochs.items()}
         result["test"]["tied"] = epochs[self.config.monitor]["test/tied"]
-        result["checkpoint"] = "checkpoints/best.ckpt"
         return result
 
     def end_others(self) -> None:
@@ -172,11 +205,12 @@ class _Run:
         dataset = dict(OmegaConf.to_container(config.dataset, resolve=True))  # type: ignore[arg-type]
         counts = torch.bincount(training.sessions.items, minlength=training.num_items)
         model = build_model(settings)
-        model.set_popularity(counts)
+        model.set_training(training.sessions)
         resumed = checkpoints / ("refit.ckpt" if part == "refit" else "last.ckpt")
         module = SessionModule(
             model,
             **config.optimizer,
+            horizon=config.trainer.max_epochs,
             ties=config.ties,
             part=part,
             extra=describe_training(
@@ -191,6 +225,8 @@ class _Run:
             enable_version_counter=False,
         )
         callbacks: list[Callback] = [epoch_log]
+        if config.average:
+            callbacks.append(EMAWeightAveraging(decay=config.average, use_buffers=False))
         if config.trainer.enable_progress_bar:
             callbacks.append(ProgressBar(epoch_log))
         if watched is not None:
@@ -231,7 +267,7 @@ class _Run:
             warm_start(model, settings, training, config.warm_start, config.new_items)
         if resumed.is_file():
             log.info("going on from %s", resumed)
-        loader = self._loader(training, shuffle=True)
+        loader = self._loader(training, training=True)
         try:
             trainer.fit(
                 module,
@@ -264,14 +300,15 @@ class _Run:
                 f"trainer.num_nodes = {self.num_replicas} processes, each of which needs a sample"
             )
 
-    def _loader(self, dataset: SessionDataset, shuffle: bool = False) -> SessionLoader:
+    def _loader(self, dataset: SessionDataset, training: bool = False) -> SessionLoader:
         config = self.config
         return SessionLoader(
             dataset,
             config.batch_size
-            if shuffle
+            if training
             else rows_at_once(dataset.num_items, config.eval_batch_size),
-            shuffle,
+            shuffle=training and config.order == "shuffle",
+            half_life=config.half_life if training else None,
             seed=config.seed,
             num_replicas=self.num_replicas,
             rank=self.rank,
@@ -280,8 +317,10 @@ class _Run:
             persistent_workers=config.num_workers > 0,
         )
 
-    def _evaluate(self, scorer: Any, dataset: SessionDataset, what: str) -> dict[str, float]:
-        return evaluate(
+    def _evaluate(
+        self, scorer: Any, dataset: SessionDataset, what: str
+    ) -> tuple[dict[str, float], Rows]:
+        return evaluate_rows(
             scorer.to(self.device),
             self._loader(dataset),
             dataset.num_items,
@@ -290,45 +329,76 @@ class _Run:
             description=what if self.rank == 0 else None,
         )
 
+    def _trained(
+        self,
+        rows: list[dict[str, float]],
+        training: SessionDataset,
+        seconds: float,
+        checkpoint: str,
+    ) -> dict[str, Any]:
+        model = Checkpoint.load(self.run_dir / checkpoint).model
+        return self._result(rows, training, seconds, checkpoint, model)
+
     def _result(
         self,
         rows: list[dict[str, float]],
         training: SessionDataset,
-        test: SessionDataset,
         seconds: float,
+        checkpoint: str | None,
+        scorer: Any,
     ) -> dict[str, Any]:
-        """All but the model's own metrics; the baselines see the same training sessions."""
+        """A run's result, with ``ranks.npz``; the baselines have seen the same sessions."""
         config = self.config
+        baselines = {
+            name: BASELINES[name].fit(training.sessions, training.num_items)
+            for name in config.baselines
+            if name != config.model.name
+        }
         result: dict[str, Any] = {
             "dataset": config.dataset.name,
             "protocol": config.protocol,
-            "refit": bool(config.refit) and config.protocol == "honest",
+            "refit": config.refit and config.protocol == "honest",
             "model": config.model.name,
             "seed": config.seed,
             "epochs": len(rows),
             "best_epoch": 0,
-            "valid": {},
-            "test": {},
-            "baselines": {
-                name: {
-                    "test": self._evaluate(
-                        baseline.fit(training.sessions, training.num_items), test, name
-                    )
-                }
-                for name, baseline in BASELINES.items()
-            },
+            "valid": None,
+            "test": None,
+            "baselines": {},
+            "checkpoint": checkpoint,
+            "samples": {"train": len(training)},
         }
-        if hasattr(test, "optimum"):
-            result["optimum"] = {"test": test.optimum()}
+        if config.test:
+            test = self._open("test")
+            if scorer is not None:
+                result["test"], of_rows = self._evaluate(scorer, test, "test")
+                if self.num_replicas == 1:  # each process has seen its share alone
+                    of_rows.save(self.run_dir / "ranks.npz")
+            result["baselines"] = {
+                name: {"test": self._evaluate(baseline, test, name)[0]}
+                for name, baseline in baselines.items()
+            }
+            if hasattr(test, "optimum"):
+                result["optimum"] = {"test": test.optimum()}
+            result["samples"]["test"] = len(test)
         samples = [row["samples_per_second"] * row["train_seconds"] for row in rows]
         spent = sum(row["train_seconds"] for row in rows)
         result["samples_per_second"] = sum(samples) / max(spent, 1e-9)
         result["train_seconds"] = seconds
-        result["samples"] = {"train": len(training), "test": len(test)}
+        result["parameters"] = _size(scorer)
         packages = ("torch", "torch-geometric", "lightning", "hydra-core", "numpy", "pyg-srgnn")
         result["versions"] = {"python": platform.python_version()}
         result["versions"] |= {name: version(name) for name in packages}
         return result
+
+
+def _size(scorer: Any) -> int:
+    """Numbers that a model has learned, or that a baseline has counted."""
+    if scorer is None:
+        return 0
+    if any(True for _ in scorer.parameters()):
+        return sum(parameter.numel() for parameter in scorer.parameters())
+    return sum(buffer.numel() for buffer in scorer.buffers())
 
 
 def _best(rows: list[dict[str, float]], key: str) -> dict[str, float]:

@@ -14,7 +14,7 @@ from torch import Tensor
 from pyg_srgnn.checkpoint import Checkpoint, read_checkpoint
 from pyg_srgnn.data import Sessions, Vocabulary
 from pyg_srgnn.datasets import SessionDataset
-from pyg_srgnn.nn import SRGNN
+from pyg_srgnn.nn import SessionModel
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ _MAY_DIFFER = {"num_items", "init", "loss", "negatives", "sampling"}
 
 
 def warm_start(
-    model: SRGNN,
+    model: SessionModel,
     settings: Mapping[str, Any],
     training: SessionDataset,
     path: str | Path,

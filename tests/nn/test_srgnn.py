@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from pyg_srgnn.data.graphs import session_graph, session_graphs
-from pyg_srgnn.nn import SRGNN, srgnn
+from pyg_srgnn.nn import SRGNN, session_model
 from tests.reference import dense_srgnn as reference
 from tests.reference.graphs import session_graph as naive_graph
 from tests.reference.names import model_names, random_sessions, randomise
@@ -218,7 +218,7 @@ def test_a_catalogue_needs_items():
 @pytest.mark.parametrize("products", ["full", "bfloat16", "auto"])
 def test_products_of_the_loss(products, fast, monkeypatch):
     """Only the loss knows of them, and "auto" is one of the other two."""
-    monkeypatch.setattr(srgnn, "bfloat16_is_fast", lambda device: fast)
+    monkeypatch.setattr(session_model, "bfloat16_is_fast", lambda device: fast)
     torch.manual_seed(0)
     full = SRGNN(ITEMS, 16)
     model = SRGNN(ITEMS, 16, products=products)

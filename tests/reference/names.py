@@ -44,6 +44,7 @@ def readout_names(module: nn.Module, read: Read = leaf) -> dict[str, Tensor]:
         "q.weight": "q",
         "lin_out.weight": "W_3",
         "lin_out.bias": "b_3",
+        "position.weight": "P",
     }
     unknown = set(present) - set(table)
     if unknown:

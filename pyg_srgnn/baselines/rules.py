@@ -1,0 +1,35 @@
+"""Sequential rules: what was clicked some steps after an item."""
+
+from __future__ import annotations
+
+from pyg_srgnn.baselines.markov import Markov, count_pairs
+from pyg_srgnn.data.sessions import Sessions
+
+_UNITS = 2520  # a multiple of 1, 2, … 10: of a window of up to 10 no weight is rounded
+
+
+class SequentialRules(Markov):
+    """Scores an item by how often, and how soon, it was clicked after the session's last one (SR).
+
+    A click d steps after another counts 1 / d, for d up to the window. Items that never followed
+    come behind, by popularity. From Ludewig and Jannach, "Evaluation of session-based
+    recommendation algorithms", User Modeling and User-Adapted Interaction 2018. The scores are in
+    units of 1 / 2520, so that they are whole numbers plus the popularity below 1.
+    """
+
+    @classmethod
+    def fit(cls, sessions: Sessions, num_items: int, window: int = 10) -> SequentialRules:
+        """Count the rules of the training sessions.
+
+        Args:
+            sessions: The training sessions.
+            num_items: Number of items.
+            window: Steps from a click to the last one that counts as its follower. (default: 10)
+
+        Raises:
+            ValueError: If the window is below 1.
+        """
+        if window < 1:
+            raise ValueError(f"SequentialRules: 'window' must be at least 1 (got {window})")
+        weights = [max(1, round(_UNITS / steps)) for steps in range(1, window + 1)]
+        return cls.from_pairs(sessions, num_items, *count_pairs(sessions, num_items, weights))

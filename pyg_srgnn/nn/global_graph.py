@@ -1,0 +1,114 @@
+"""The graph of all training sessions: which items are clicked near which."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pyg_srgnn.data.sessions import Sessions
+
+
+class GlobalGraph(nn.Module):
+    r"""Adds to a clicked item what its neighbours in all training sessions say.
+
+    Two items are neighbours where they were clicked within ``window`` steps of one another; an
+    edge weighs as often as it happened, and each item keeps its ``num_neighbours`` heaviest (the
+    global graph of GCE-GNN, `Wang et al., SIGIR 2020 <https://arxiv.org/abs/2106.05081>`_,
+    section 4.1). The neighbours' embeddings are averaged by these weights and transformed:
+    :math:`v_i + W \sum_j w_{ij} v_j`.
+
+    Args:
+        num_items: Number of items V.
+        channels: Size d of an embedding.
+        num_neighbours: Neighbours kept of an item. (default: 12)
+        window: Steps within which two clicks make neighbours. (default: 3)
+        dropout: Probability that an entry of the average is dropped. (default: 0)
+        normalize: Whether the average is normalised, as the items' vectors are. (default: False)
+    """
+
+    def __init__(
+        self,
+        num_items: int,
+        channels: int,
+        num_neighbours: int = 12,
+        window: int = 3,
+        dropout: float = 0.0,
+        normalize: bool = False,
+    ) -> None:
+        super().__init__()
+        self.normalize = normalize
+        self.window = window
+        self.dropout = dropout
+        self.lin = nn.Linear(channels, channels, bias=False)
+        # Part of a checkpoint: a session is scored without the training sessions at hand.
+        neighbours = torch.zeros(num_items, num_neighbours, dtype=torch.int32)
+        self.register_buffer("neighbours", neighbours)
+        self.register_buffer("weight", torch.zeros(num_items, num_neighbours))
+
+    neighbours: Tensor
+    weight: Tensor
+
+    def set_training(self, sessions: Sessions) -> None:
+        """Count the neighbours in the training sessions."""
+        neighbours, weight = heaviest_neighbours(
+            sessions, *self.neighbours.shape, window=self.window
+        )
+        self.neighbours.copy_(neighbours)
+        self.weight.copy_(weight)
+
+    def forward(self, items: Tensor, embedded: Tensor, table: Tensor) -> Tensor:
+        """Embeddings with what the neighbours add [N, d].
+
+        Args:
+            items: The clicked items [N].
+            embedded: Their embeddings [N, d].
+            table: Embeddings of all items [V, d].
+        """
+        mean = F.embedding_bag(
+            self.neighbours[items].long(),
+            table,
+            per_sample_weights=self.weight[items].to(table.dtype),
+            mode="sum",
+            sparse=True,
+        )
+        if self.normalize:
+            mean = F.normalize(mean)
+        return embedded + self.lin(F.dropout(mean, self.dropout, self.training))
+
+
+def heaviest_neighbours(
+    sessions: Sessions, num_items: int, num_neighbours: int, window: int
+) -> tuple[Tensor, Tensor]:
+    """The items most often clicked near each item.
+
+    Args:
+        sessions: The training sessions.
+        num_items: Number of items V.
+        num_neighbours: Number K of neighbours kept.
+        window: Steps within which two clicks make neighbours.
+
+    Returns:
+        Neighbours int64 [V, K], the heaviest first, the lower index first among equals, and their
+        weights [V, K], which sum to 1; an item with fewer has weights 0 at the end.
+    """
+    clicks = sessions.items
+    session = torch.repeat_interleave(torch.arange(len(sessions)), sessions.lengths)
+    pairs = []
+    for step in range(1, min(window, int(sessions.lengths.max()) - 1) + 1):
+        within = (session[step:] == session[:-step]) & (clicks[step:] != clicks[:-step])
+        before, after = clicks[:-step][within], clicks[step:][within]
+        pairs += [before * num_items + after, after * num_items + before]
+    pair, count = torch.unique(torch.cat(pairs), return_counts=True)
+    # Stable: by item, then by falling count, then by neighbour.
+    order = count.argsort(descending=True, stable=True)
+    order = order[(pair[order] // num_items).argsort(stable=True)]
+    item, neighbour, count = pair[order] // num_items, pair[order] % num_items, count[order]
+    of_item = torch.bincount(item, minlength=num_items)
+    place = torch.arange(item.numel()) - (of_item.cumsum(0) - of_item)[item]
+    kept = place < num_neighbours
+    neighbours = torch.zeros(num_items, num_neighbours, dtype=torch.long)
+    weight = torch.zeros(num_items, num_neighbours)
+    neighbours[item[kept], place[kept]] = neighbour[kept]
+    weight[item[kept], place[kept]] = count[kept].float()
+    return neighbours, weight / weight.sum(dim=1, keepdim=True).clamp(min=1)

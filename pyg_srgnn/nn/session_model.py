@@ -1,0 +1,239 @@
+"""What every model of a session shares: an item table, a vector a session, scores, a loss."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch_geometric.data import Data
+
+from pyg_srgnn.data.sessions import Sessions
+from pyg_srgnn.nn.losses import (
+    Pairs,
+    bfloat16_is_fast,
+    softmax_binary_cross_entropy,
+    softmax_cross_entropy,
+)
+from pyg_srgnn.nn.sampled import SAMPLINGS, NegativeSampler, sampled_softmax_cross_entropy
+from pyg_srgnn.nn.topk import best_of_products
+
+LOSSES = ("cross_entropy", "binary", "sampled")
+INITS = ("authors", "paper", "simplified")
+PRODUCTS = ("full", "bfloat16", "auto")
+
+
+class SessionModel(nn.Module):
+    r"""Scores every item by the inner product of its vector with the session's.
+
+    A model of its own makes the session's vector in :meth:`encode` from what :meth:`embed` gives
+    for the items clicked; scoring, losses and their settings are here, the same for all.
+
+    With ``scale`` :math:`\gamma`, both vectors are normalised and the score is
+    :math:`\gamma \cos(s, v_i)`: an item's popularity no longer goes into the length of its vector
+    (NISER, `Gupta et al., 2019 <https://arxiv.org/abs/1909.04276>`_, equation 5).
+
+    Args:
+        num_items: Number of items V in the catalogue.
+        channels: Size d of an item's embedding. (default: 100)
+        loss: ``"cross_entropy"``, or ``"binary"``, the form that SR-GNN's paper prints, or
+            ``"sampled"``, for large catalogues: the first, estimated from drawn items, with sparse
+            gradients of the item table. (default: ``"cross_entropy"``)
+        init: How every parameter is drawn: ``"authors"`` U(-1/√d, 1/√d), ``"paper"`` N(0, 0.1²),
+            ``"simplified"`` U(-0.1, 0.1). (default: ``"authors"``)
+        negatives: Number of items that the sampled loss draws for a batch. (default: 1024)
+        sampling: How it draws them: ``"popularity"``, which :meth:`set_training` must tell, or
+            ``"uniform"``. (default: ``"popularity"``)
+        products: What the loss over all items takes its products with the item table in:
+            ``"full"``, the parameters' precision or autocast's; ``"bfloat16"``; or ``"auto"``,
+            bfloat16 where the hardware has it. Scores are not touched. (default: ``"full"``)
+        scale: Factor of the cosine, or None for plain inner products. (default: None)
+        dropout: Probability that an entry of a clicked item's embedding is dropped. (default: 0)
+        label_smoothing: Share of a target's probability that is spread over all items; with
+            ``loss="cross_entropy"`` only. (default: 0)
+
+    Raises:
+        ValueError: If an argument is out of its range, or does not go with another.
+    """
+
+    def __init__(
+        self,
+        num_items: int,
+        channels: int = 100,
+        loss: str = "cross_entropy",
+        init: str = "authors",
+        negatives: int = 1024,
+        sampling: str = "popularity",
+        products: str = "full",
+        scale: float | None = None,
+        dropout: float = 0.0,
+        label_smoothing: float = 0.0,
+    ) -> None:
+        super().__init__()
+        for number, least in (("num_items", num_items), ("negatives", negatives)):
+            if least < 1:
+                raise self.error(number, ">= 1", least)
+        for name, value, allowed in (
+            ("loss", loss, LOSSES),
+            ("init", init, INITS),
+            ("sampling", sampling, SAMPLINGS),
+            ("products", products, PRODUCTS),
+        ):
+            if value not in allowed:
+                raise self.error(name, f"one of {', '.join(allowed)}", repr(value))
+        if scale is not None and not scale > 0:
+            raise self.error("scale", "> 0, or None", scale)
+        for name, share in (("dropout", dropout), ("label_smoothing", label_smoothing)):
+            if not 0 <= share < 1:
+                raise self.error(name, ">= 0 and < 1", share)
+        if label_smoothing and loss != "cross_entropy":
+            raise self.error("label_smoothing", f"0 with loss={loss!r}", label_smoothing)
+        self.init = init
+        self.loss_name = loss
+        self.products = products
+        self.scale = scale
+        self.dropout = dropout
+        self.label_smoothing = label_smoothing
+        # Several processes must know beforehand whether they will exchange sparse gradients.
+        self.embedding = nn.Embedding(num_items, channels, sparse=loss == "sampled")
+        self.sampler = (
+            NegativeSampler(num_items, negatives, sampling) if loss == "sampled" else None
+        )
+        self._normalised: tuple[tuple[int, int], Tensor] | None = None
+
+    @classmethod
+    def error(cls, name: str, expected: str, found: object) -> ValueError:
+        """What to raise for an argument out of its range."""
+        return ValueError(f"{cls.__name__}: '{name}' must be {expected} (got {found})")
+
+    def reset_parameters(self) -> None:
+        """Draw every parameter as ``init`` says."""
+        bound = self.embedding.embedding_dim**-0.5 if self.init == "authors" else 0.1
+        for parameter in self.parameters():
+            if self.init == "paper":
+                nn.init.normal_(parameter, std=0.1)
+            else:
+                nn.init.uniform_(parameter, -bound, bound)
+
+    @property
+    def num_items(self) -> int:
+        """Number of items in the catalogue."""
+        return self.embedding.num_embeddings
+
+    def set_training(self, sessions: Sessions) -> None:
+        """Tell what has to be counted before training; most models do not ask.
+
+        Args:
+            sessions: The training sessions.
+        """
+        self.set_popularity(torch.bincount(sessions.items, minlength=self.num_items))
+
+    def set_popularity(self, counts: Tensor) -> None:
+        """Tell the sampled loss how often each item was clicked; other losses do not ask.
+
+        Args:
+            counts: Clicks of each item, int64 [V].
+
+        Raises:
+            ValueError: If the counts are not V whole numbers >= 0.
+        """
+        if self.sampler is not None:
+            self.sampler.set_popularity(counts)
+
+    def embed(self, items: Tensor) -> Tensor:
+        """Embeddings [N, d] of clicked items [N], normalised where the scores are."""
+        # The scores give every row of the table a gradient; a sparse one of the few rows read here
+        # is added to that dense one in place, where a second table of zeros would cost as much.
+        embedded = F.embedding(items, self.embedding.weight, sparse=True)
+        if self.scale is not None:
+            embedded = F.normalize(embedded)
+        return F.dropout(embedded, self.dropout, self.training)
+
+    def encode(self, data: Data) -> Tensor:
+        """Session vectors [B, d], before they are normalised."""
+        raise NotImplementedError
+
+    def forward(self, data: Data) -> Tensor:
+        """Session vectors [B, d] of a ``Data`` or a ``Batch`` of session graphs.
+
+        Their inner products with :meth:`item_vectors` are the scores.
+        """
+        return self.finish(self.encode(data))
+
+    def finish(self, encoded: Tensor) -> Tensor:
+        """Normalise and scale encoded sessions [B, d], where the model does so."""
+        return encoded if self.scale is None else self.scale * F.normalize(encoded)
+
+    def item_vectors(self) -> Tensor:
+        """The vectors of all items [V, d] that session vectors are multiplied with."""
+        table = self.embedding.weight
+        if self.scale is None:
+            return table
+        if self.training or torch.is_grad_enabled():
+            return F.normalize(table)
+        # While nothing is trained, it need not be done for every batch.
+        state = table.data_ptr(), table._version
+        if self._normalised is None or self._normalised[0] != state:
+            self._normalised = state, F.normalize(table)
+        return self._normalised[1]
+
+    def train(self, mode: bool = True) -> SessionModel:
+        """Set training or evaluation mode."""
+        self._normalised = None
+        return super().train(mode)
+
+    def scores(self, data: Data) -> Tensor:
+        """Scores of every item for every session [B, V]."""
+        s_h: Tensor = self(data)
+        return s_h @ self.item_vectors().T
+
+    def loss(self, data: Data) -> Tensor:
+        """Mean loss of the sessions against their next items ``data.y``, a scalar.
+
+        Raises:
+            RuntimeError: If the loss samples by popularity, but :meth:`set_training` was not
+                called.
+        """
+        return self.losses(self(data), data.y).mean()
+
+    def losses(self, s_h: Tensor, target: Tensor, without: Pairs | None = None) -> Tensor:
+        """Loss of each session [B].
+
+        Args:
+            s_h: Session vectors, as :meth:`forward` gives them [B, d].
+            target: Next items [B].
+            without: Sessions and items [P] that the softmax leaves out. (default: none)
+        """
+        if self.sampler is not None:
+            items, log_probability = self.sampler(s_h.device)
+            # Sparse, as in embed: no step works on the whole table.
+            rows = F.embedding(torch.cat([target, items]), self.embedding.weight, sparse=True)
+            if self.scale is not None:
+                rows = F.normalize(rows)
+            positives, negatives = torch.split(rows, [len(target), len(items)])
+            return sampled_softmax_cross_entropy(
+                s_h, positives, negatives, target, items, log_probability, without, "none"
+            )
+        table = self.item_vectors()
+        half = self.products == "bfloat16" or (
+            self.products == "auto" and bfloat16_is_fast(table.device)
+        )
+        products = torch.bfloat16 if half else None
+        if self.loss_name == "binary":
+            return softmax_binary_cross_entropy(s_h, table, target, products).expand(len(target))
+        losses = softmax_cross_entropy(s_h, table, target, products, without, "none")
+        if self.label_smoothing:
+            # -log p_i differs between items by their scores alone, and the mean of all scores is
+            # the score of the mean item.
+            mean = s_h @ table.mean(dim=0)
+            losses = losses + self.label_smoothing * ((s_h * table[target]).sum(dim=1) - mean)
+        return losses
+
+    def topk(self, data: Data, k: int) -> tuple[Tensor, Tensor]:
+        """The k best items of every session.
+
+        Returns:
+            Their scores and their indices, best first, [B, k] both; k is capped at V.
+        """
+        if k < 1:
+            raise self.error("k", ">= 1", k)
+        return best_of_products(self(data), self.item_vectors(), min(k, self.num_items))

@@ -1,0 +1,226 @@
+"""Every later ingredient of SRGNN against plain loops in float64, alone and all together."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from pyg_srgnn.data import Sessions
+from pyg_srgnn.nn import SRGNN, GRU4Rec
+from pyg_srgnn.nn.global_graph import heaviest_neighbours
+from tests.nn.test_srgnn import batch_of, exact_weights
+from tests.reference import ingredients as reference
+from tests.reference.names import random_sessions, randomise
+
+ITEMS, CHANNELS = 11, 4
+SESSIONS = [s for s in random_sessions(16, ITEMS) if len(set(s)) < ITEMS]
+TARGETS = [s[0] if n % 2 else (5 * n + 2) % ITEMS for n, s in enumerate(SESSIONS)]
+TRAINING = random_sessions(12, ITEMS - 2)  # two items have no neighbour
+INGREDIENTS: dict[str, dict[str, Any]] = {
+    "scale": {"scale": 3.0},
+    "add": {"residual": "add"},
+    "highway": {"residual": "highway"},
+    "last_k": {"last_k": 3},
+    "positions": {"positions": 4},
+    "frequency": {"frequency": True},
+    "repeat": {"repeat": True},
+    "neighbours": {"neighbours": 3, "window": 2},
+}
+ALL = {key: value for options in INGREDIENTS.values() for key, value in options.items()}
+CASES = INGREDIENTS | {
+    "all": ALL,
+    "all but scale": ALL | {"scale": None},
+    "repeat and scale": {"repeat": True, "scale": 3.0},
+}
+
+
+def make(**options: Any) -> SRGNN:
+    model = randomise(SRGNN(ITEMS, CHANNELS, **options).double(), 0, 0.5)
+    model.set_training(Sessions.from_lists(TRAINING))
+    return model.eval()
+
+
+def expected_of(model: SRGNN, options: dict[str, Any]) -> Tensor:
+    options = dict(options)
+    if options.pop("neighbours", 0):
+        window = options.pop("window")
+        options["neighbours"] = reference.neighbours_of(TRAINING, ITEMS, 3, window)
+    return torch.stack([reference.log_probabilities(model, s, **options) for s in SESSIONS])
+
+
+@pytest.fixture(params=list(CASES))
+def options(request: pytest.FixtureRequest) -> dict[str, Any]:
+    return CASES[request.param]
+
+
+def test_scores_and_loss(options: dict[str, Any]) -> None:
+    model = make(**options)
+    if "neighbours" in options:  # weights are stored in float32
+        neighbours = reference.neighbours_of(TRAINING, ITEMS, 3, options["window"])
+        exact = torch.zeros(ITEMS, 3, dtype=torch.float64)
+        for item, row in enumerate(neighbours):
+            for place, (_, weight) in enumerate(row):
+                exact[item, place] = weight
+        torch.testing.assert_close(model.global_graph.weight.double(), exact)
+        model.global_graph.weight = exact
+    batch = exact_weights(batch_of(SESSIONS, TARGETS), SESSIONS)
+    expected = expected_of(model, options)
+    with torch.no_grad():
+        found = model.scores(batch)
+    torch.testing.assert_close(found.log_softmax(dim=1), expected.detach(), rtol=0, atol=1e-9)
+    if options.get("repeat"):  # they are log-probabilities as they are
+        torch.testing.assert_close(found, expected.detach(), rtol=0, atol=1e-9)
+
+    wanted = torch.stack([-row[target] for row, target in zip(expected, TARGETS, strict=True)])
+    wanted.mean().backward()
+    gradients = {name: p.grad.clone() for name, p in model.named_parameters()}
+    model.zero_grad()
+    loss = model.loss(batch)
+    assert loss.item() == pytest.approx(wanted.mean().item(), abs=1e-9)
+    loss.backward()
+    for name, parameter in model.named_parameters():
+        assert gradients[name].abs().max() > 1e-8, f"{name} is not tested"
+        torch.testing.assert_close(parameter.grad.to_dense(), gradients[name], rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize("smoothing", [0.1, 0.5])
+@pytest.mark.parametrize("scale", [None, 3.0])
+def test_label_smoothing(smoothing: float, scale: float | None) -> None:
+    model = make(label_smoothing=smoothing, scale=scale)
+    batch = exact_weights(batch_of(SESSIONS, TARGETS), SESSIONS)
+    rows = expected_of(model, {"scale": scale}).detach()
+    wanted = [reference.smoothed(r, t, smoothing) for r, t in zip(rows, TARGETS, strict=True)]
+    assert model.loss(batch).item() == pytest.approx(float(sum(wanted)) / len(wanted), abs=1e-9)
+
+
+def test_topk_is_that_of_the_scores(options: dict[str, Any]) -> None:
+    model = make(**options)
+    batch = batch_of(SESSIONS)
+    with torch.no_grad():
+        values, items = model.topk(batch, 5)
+        best = model.scores(batch).topk(5)
+    torch.testing.assert_close(values, best.values)
+    assert torch.equal(items, best.indices)
+
+
+def test_one_by_one(options: dict[str, Any]) -> None:
+    model = make(**options)
+    with torch.no_grad():
+        together = model.scores(batch_of(SESSIONS))
+        apart = torch.cat([model.scores(batch_of([s])) for s in SESSIONS])
+    torch.testing.assert_close(together, apart)
+
+
+def test_probabilities_with_repeat_sum_to_one() -> None:
+    model = make(repeat=True)
+    with torch.no_grad():
+        total = model.scores(batch_of(SESSIONS)).exp().sum(dim=1)
+    torch.testing.assert_close(total, torch.ones_like(total))
+
+
+def test_a_session_that_holds_the_whole_catalogue() -> None:
+    model = make(repeat=True)
+    batch = batch_of([list(range(ITEMS)), [0, 1]], [3, 5])
+    loss = model.loss(batch)
+    loss.backward()
+    assert loss.isfinite()
+    assert all(p.grad.to_dense().isfinite().all() for p in model.parameters())
+    assert not model.scores(batch).isnan().any()
+
+
+def test_the_sampled_loss_with_repeat_draws_none_of_the_session() -> None:
+    """With every item drawn often, it comes near the loss over all items."""
+    options: dict[str, Any] = {"repeat": True, "scale": 3.0}
+    full = make(**options)
+    model = make(**options, loss="sampled", negatives=200_000, sampling="uniform")
+    model.load_state_dict(full.state_dict())
+    batch = batch_of(SESSIONS, TARGETS)
+    torch.manual_seed(0)
+    assert model.loss(batch).item() == pytest.approx(full.loss(batch).item(), abs=5e-3)
+
+
+def test_vectors_of_items_are_made_anew_when_the_table_changes() -> None:
+    model = make(scale=3.0)
+    batch = batch_of(SESSIONS)
+    with torch.no_grad():
+        before = model.scores(batch)
+        assert model.item_vectors() is model.item_vectors()
+        model.embedding.weight[0] += 1
+        changed = model.scores(batch)
+        other = make(scale=3.0)
+        other.load_state_dict(model.state_dict())
+        torch.testing.assert_close(changed, other.scores(batch))
+        assert not torch.allclose(before, changed)
+        model.embedding.weight.data[1] += 1  # goes unnoticed, as an average's swap does,
+        model.eval()  # but for the mode that is set afterwards
+        assert not torch.allclose(model.scores(batch), changed)
+    assert copy.deepcopy(model).item_vectors().requires_grad
+
+
+def test_dropout_only_while_training() -> None:
+    model = make(dropout=0.5)
+    batch = batch_of(SESSIONS)
+    with torch.no_grad():
+        assert torch.equal(model.scores(batch), model.scores(batch))
+        model.train()
+        assert not torch.equal(model.scores(batch), model.scores(batch))
+
+
+def test_equally_heavy_neighbours() -> None:
+    sessions = Sessions.from_lists([[0, 3], [0, 1], [0, 2], [4, 4]])
+    items, weight = heaviest_neighbours(sessions, 6, 2, window=1)
+    assert items[0].tolist() == [1, 2]
+    assert weight[0].tolist() == [0.5, 0.5]
+    assert weight[4].tolist() == weight[5].tolist() == [0, 0]  # an item is no neighbour of itself
+
+
+@pytest.mark.parametrize("num_layers", [1, 2])
+def test_gru4rec_is_a_recurrence_over_the_clicks(num_layers: int) -> None:
+    model = randomise(GRU4Rec(ITEMS, CHANNELS, num_layers, scale=3.0).double(), 0, 0.5).eval()
+    with torch.no_grad():
+        found = model.scores(batch_of(SESSIONS))
+        table = torch.stack([reference.unit(row) for row in model.embedding.weight])
+        p = dict(model.gru.named_parameters())
+        for row, session in zip(found, SESSIONS, strict=True):
+            inputs = [table[item] for item in session]
+            for layer in range(num_layers):
+                state, states = torch.zeros(CHANNELS, dtype=torch.float64), []
+                for x in inputs:
+                    gi = p[f"weight_ih_l{layer}"] @ x + p[f"bias_ih_l{layer}"]
+                    gh = p[f"weight_hh_l{layer}"] @ state + p[f"bias_hh_l{layer}"]
+                    r, z = (torch.sigmoid(a + b) for a, b in zip(gi.chunk(3), gh.chunk(3)[:2]))
+                    n = torch.tanh(gi.chunk(3)[2] + r * gh.chunk(3)[2])
+                    state = (1 - z) * n + z * state
+                    states.append(state)
+                inputs = states
+            wanted = 3.0 * table @ reference.unit(inputs[-1])
+            torch.testing.assert_close(row, wanted, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"scale": 0.0}, "'scale' must be > 0"),
+        ({"dropout": 1.0}, "'dropout' must be >= 0 and < 1"),
+        ({"label_smoothing": -0.1}, "'label_smoothing' must be >= 0 and < 1"),
+        ({"label_smoothing": 0.1, "loss": "sampled"}, "'label_smoothing' must be 0 with"),
+        ({"residual": "dense"}, "'residual' must be one of none, add, highway"),
+        ({"last_k": 0}, "'last_k' must be >= 1"),
+        ({"positions": -1}, "'positions' must be >= 0"),
+        ({"neighbours": -1}, "'neighbours' must be >= 0"),
+        ({"neighbours": 2, "window": 0}, "'window' must be >= 1"),
+        ({"repeat": True, "loss": "binary"}, "'repeat' must be False with loss='binary'"),
+    ],
+)
+def test_arguments_out_of_range(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        SRGNN(ITEMS, CHANNELS, **options)
+
+
+def test_gru4rec_needs_a_layer() -> None:
+    with pytest.raises(ValueError, match="'num_layers' must be >= 1"):
+        GRU4Rec(ITEMS, num_layers=0)

@@ -1,0 +1,136 @@
+"""SR-GNN with every later ingredient, one session at a time, in plain loops over its equations.
+
+Parameters are read from the model by name; everything else is written anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pyg_srgnn.nn import SRGNN
+from tests.reference import dense_srgnn
+from tests.reference.graphs import dense_weights, session_graph
+from tests.reference.names import model_names
+
+
+def unit(x: Tensor) -> Tensor:
+    """x at length 1."""
+    return x / torch.sqrt(sum(v * v for v in x))
+
+
+def log_probabilities(
+    model: SRGNN,
+    session: Sequence[int],
+    *,
+    scale: float | None = None,
+    residual: str = "none",
+    last_k: int = 1,
+    positions: int = 0,
+    frequency: bool = False,
+    repeat: bool = False,
+    neighbours: list[list[tuple[int, float]]] | None = None,
+) -> Tensor:
+    """Logarithm of every item's probability [V]."""
+    p: dict[str, Any] = dict(model.named_parameters())
+    names = model_names(model, lambda parameter: parameter)
+    table = p["embedding.weight"]
+    vectors = [unit(row) if scale else row for row in table]
+    graph = session_graph(session)
+
+    rows = []
+    for item in graph.nodes:
+        x = vectors[item]
+        if neighbours is not None:
+            mean = sum((w * table[j] for j, w in neighbours[item]), torch.zeros_like(x))
+            if scale and neighbours[item]:
+                mean = unit(mean)
+            x = x + p["global_graph.lin.weight"] @ mean
+        if frequency:
+            x = x + p["frequency.weight"][min(10, list(session).count(item))]
+        rows.append(x)
+    before = torch.stack(rows)
+    h = dense_srgnn.propagate(names, *dense_weights(graph), before, 1, False)
+    if residual == "add":
+        h = h + before
+    if residual == "highway":
+        mixed = []
+        for old, new in zip(before, h, strict=True):
+            both = torch.cat([old, new])
+            g = torch.sigmoid(p["lin_residual.weight"] @ both + p["lin_residual.bias"])
+            mixed.append(g * old + (1 - g) * new)
+        h = torch.stack(mixed)
+
+    clicks = [h[node] for node in graph.alias]
+    local = sum(clicks[-last_k:]) / len(clicks[-last_k:])
+    total = torch.zeros_like(local)
+    for t, click in enumerate(clicks):
+        gate = names["W_1"] @ clicks[-1] + names["W_2"] @ click + names["c"]
+        if positions:
+            gate = gate + p["readout.position.weight"][min(positions, len(clicks) - t) - 1]
+        total = total + torch.dot(names["q"], torch.sigmoid(gate)) * click
+    s = names["W_3"] @ torch.cat([local, total])
+    if scale:
+        s = scale * unit(s)
+    scores = torch.stack([torch.dot(s, v) for v in vectors])
+    if not repeat:
+        return scores - torch.log(torch.exp(scores).sum())
+
+    r = {}
+    for node, item in enumerate(graph.nodes):
+        back = list(reversed(session)).index(item)
+        hidden = (
+            p["repeat.lin_node.weight"] @ h[node]
+            + p["repeat.lin_node.bias"]
+            + p["repeat.lin_session.weight"] @ s
+            + p["repeat.frequency.weight"][min(20, list(session).count(item))]
+            + p["repeat.place.weight"][min(20, back)]
+        )
+        r[item] = torch.dot(p["repeat.q.weight"][0], torch.tanh(hidden))
+    hidden = (
+        p["repeat.lin_gate.weight"] @ s
+        + p["repeat.lin_gate.bias"]
+        + p["repeat.clicks.weight"][min(20, len(session))]
+        + p["repeat.repeats.weight"][min(20, len(session) - len(graph.nodes))]
+    )
+    g = torch.sigmoid(torch.dot(p["repeat.gate.weight"][0], torch.tanh(hidden)) + p["repeat.gate.bias"][0])
+    within = sum(torch.exp(v) for v in r.values())
+    rest = sum(torch.exp(scores[i]) for i in range(len(scores)) if i not in r)
+    return torch.stack(
+        [
+            torch.log(g * torch.exp(r[i]) / within)
+            if i in r
+            else torch.log((1 - g) * torch.exp(scores[i]) / rest)
+            for i in range(len(scores))
+        ]
+    )
+
+
+def neighbours_of(
+    sessions: Sequence[Sequence[int]], num_items: int, most: int, window: int
+) -> list[list[tuple[int, float]]]:
+    """For each item its most frequent neighbours within a window, and their shares."""
+    result = []
+    for item in range(num_items):
+        count: dict[int, int] = {}
+        for session in sessions:
+            for a, first in enumerate(session):
+                for b, second in enumerate(session):
+                    if first == item and second != item and 0 < abs(a - b) <= window:
+                        count[second] = count.get(second, 0) + 1
+        best = sorted(count.items(), key=lambda pair: (-pair[1], pair[0]))[:most]
+        total = sum(c for _, c in best)
+        result.append([(other, c / total) for other, c in best])
+    return result
+
+
+def smoothed(logs: Tensor, target: int, smoothing: float) -> Tensor:
+    """Cross-entropy against a target that shares ``smoothing`` of its probability with all."""
+    total = torch.zeros((), dtype=logs.dtype)
+    for i, value in enumerate(logs):
+        wanted = smoothing / len(logs) + (1 - smoothing) * (i == target)
+        total = total - wanted * value
+    return total
