@@ -164,12 +164,12 @@ def assert_row_independent(
     numbers = torch.arange(min(len(dataset), max_rows))
     order = torch.randperm(len(numbers), generator=torch.Generator().manual_seed(seed))
     ways = {
-        "in batches of another size": numbers.split(max(2, batch_size // 3)),
-        "one by one": numbers.split(1),
-        "shuffled": order.split(batch_size),
-        "beside copies of themselves": numbers.repeat_interleave(2).split(batch_size),
+        "in batches of another size": torch.split(numbers, max(2, batch_size // 3)),
+        "one by one": torch.split(numbers, 1),
+        "shuffled": torch.split(order, batch_size),
+        "beside copies of themselves": torch.split(numbers.repeat_interleave(2), batch_size),
     }
-    least, most = _rank_bounds(scorer, dataset, numbers.split(batch_size), device)
+    least, most = _rank_bounds(scorer, dataset, torch.split(numbers, batch_size), device)
     for way, batches in ways.items():
         low, high = _rank_bounds(scorer, dataset, batches, device)
         apart = ((high < least) | (low > most)).nonzero().flatten().tolist()

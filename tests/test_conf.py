@@ -6,16 +6,18 @@ from dataclasses import asdict
 import pytest
 from omegaconf import OmegaConf
 
+from pyg_srgnn.baselines import BASELINES
 from pyg_srgnn.commands.application import CONF
 from pyg_srgnn.data.preparation import Preparation
 from pyg_srgnn.datasets import DATASETS
-from pyg_srgnn.nn import MODELS
+from pyg_srgnn.nn import MODELS, SessionModel, build_model
 from pyg_srgnn.training import SessionModule
 
 
 def defaults(callable_: object, *left_out: str) -> dict[str, object]:
     parameters = inspect.signature(callable_).parameters  # type: ignore[arg-type]
-    return {name: p.default for name, p in parameters.items() if name not in left_out}
+    named = {n: p for n, p in parameters.items() if p.kind is not inspect.Parameter.VAR_KEYWORD}
+    return {name: p.default for name, p in named.items() if name not in left_out}
 
 
 def configured(group: str, name: str) -> dict[str, object]:
@@ -38,12 +40,26 @@ def test_every_dataset_file_is_of_a_dataset() -> None:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_a_model_is_configured_as_its_class_defaults(name: str) -> None:
+def test_a_model_is_configured_with_all_arguments_of_its_class(name: str) -> None:
+    """The values differ: the class is the paper's, the configuration what validation chose."""
     config = configured("model", name)
     assert config.pop("name") == name
-    assert config == defaults(MODELS[name], "num_items")
+    accepted = defaults(MODELS[name], "num_items") | defaults(SessionModel, "num_items")
+    assert config.keys() == accepted.keys()
+    build_model(config | {"name": name, "num_items": 3})
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_a_baseline_is_configured_as_its_defaults(name: str) -> None:
+    config = configured("model", name)
+    assert config.pop("name") == name
+    assert config == defaults(BASELINES[name].fit, "sessions", "num_items")
+
+
+def test_every_model_file_is_of_a_model() -> None:
+    assert {file.stem for file in (CONF / "model").iterdir()} == {*MODELS, *BASELINES}
 
 
 def test_the_optimizer_is_configured_as_its_defaults() -> None:
-    names = ("model", "ties", "part", "extra")
+    names = ("model", "ties", "part", "extra", "horizon")
     assert configured("optimizer", "adam") == defaults(SessionModule, *names)

@@ -13,12 +13,13 @@ from pyg_srgnn.baselines.markov import ranges
 from pyg_srgnn.baselines.popularity import Popularity, last_clicks, session_of_node
 from pyg_srgnn.data.sessions import Sessions
 
-_UNITS = 2**20
-_CANDIDATES = 2**22  # looked at once, unless a single session has more
+_LIKENESS_UNITS = 2**32
+_UNITS = 2**20  # 500 neighbours and the popularity of a million items fit float64 exactly
+_CANDIDATES = 2**20  # looked at once, unless a single session has more
 
 
 class Evidence(NamedTuple):
-    """Items of the neighbours of some sessions, what they were found by; int64 [E] each.
+    """Items of the neighbours of some sessions, and what they were found by; int64 [E] each.
 
     Args:
         item: The item.
@@ -36,11 +37,13 @@ class Evidence(NamedTuple):
 class SessionNeighbours(Popularity):
     """Scores an item by the training sessions that hold it and are like the session at hand.
 
-    Candidates are the most recent training sessions with an item of the session. One is as like as
-    the clicked items weigh that both share, each once and by its last click; the most alike are the
-    session's neighbours, of equals the more recent ones. An item's score is the sum over the
-    neighbours that hold it of likeness times what :meth:`item_weight` says. Items of no neighbour
-    come behind, by popularity.
+    Each item of the session is looked up in the most recent training sessions that hold it; with
+    those, and no others, it counts as shared. (So do Kersbergen et al. in "Serenade", SIGMOD 2022:
+    an index of a few thousand sessions an item is all that a search needs.) They are as alike as
+    the shared items weigh, each once and by its last click, as a part of what all items weigh; the
+    k most alike are the session's neighbours, of equals the more recent ones. An item's score is
+    the sum over the neighbours that hold it of likeness times what :meth:`item_weight` says. Items
+    of no neighbour come behind, by popularity.
 
     All weights are rounded to whole numbers of a unit, and at least one: sums are exact then,
     whatever their order, so that equal items are equal and popularity decides between them.
@@ -58,7 +61,9 @@ class SessionNeighbours(Popularity):
     def __init__(self, sessions: Sessions, num_items: int, k: int, sample_size: int) -> None:
         for name, value in {"k": k, "sample_size": sample_size}.items():
             if value < 1:
-                raise ValueError(f"{type(self).__name__}: '{name}' must be at least 1 (got {value})")
+                raise ValueError(
+                    f"{type(self).__name__}: '{name}' must be at least 1 (got {value})"
+                )
         super().__init__(torch.bincount(sessions.items, minlength=num_items))
         self.k = k
         # A session's number is its age: 0 is the most recent one.
@@ -100,16 +105,18 @@ class SessionNeighbours(Popularity):
 
     def scores(self, data: Data) -> Tensor:
         """Evidence in units of 2**-20, plus the popularity below 1 [B, V]."""
-        scores = super().scores(data).clone()
+        popularity = super().scores(data)
+        scores = torch.zeros_like(popularity, memory_format=torch.contiguous_format)
         row, item, ago, weight = self._clicked_items(data)
         number = self.first[item + 1] - self.first[item]
-        candidates = torch.zeros_like(item).index_add_(0, row, number)[: scores.size(0)]
+        candidates = number.new_zeros(scores.size(0)).index_add_(0, row, number)
         part = ((candidates.cumsum(0) - candidates) // _CANDIDATES)[row]
         sizes = torch.unique_consecutive(part, return_counts=True)[1].tolist()
-        for clicked in zip(*(t.split(sizes) for t in (row, item, ago, weight)), strict=True):
-            of, item, value = self._evidence(*clicked)
+        clicked = (torch.split(part, sizes) for part in (row, item, ago, weight))
+        for some in zip(*clicked, strict=True):
+            of, item, value = self._evidence(*some)
             scores.view(-1).index_add_(0, of * scores.size(1) + item, value)
-        return scores
+        return scores.add_(popularity)
 
     def _clicked_items(self, data: Data) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Session, item, steps since its last click and weight, by session and then by steps."""
@@ -124,7 +131,7 @@ class SessionNeighbours(Popularity):
         order = last.argsort(descending=True)
         order = order[of_node[order].argsort(stable=True)]
         order = order[weight[order] > 0]
-        weight = (_UNITS * weight / total).round().clamp(min=1)
+        weight = (_LIKENESS_UNITS * weight / total).round().clamp(min=1)
         return of_node[order], data.x[order], ago[order], weight[order]
 
     def _evidence(
@@ -149,7 +156,7 @@ class SessionNeighbours(Popularity):
         factor = self.item_weight(
             Evidence(self.item[at], self.position[at], ago[clicked][of], self.position[entry][of])
         )
-        value = (likeness[of] * factor).round().clamp(min=1)
+        value = (likeness[of] * factor * (_UNITS / _LIKENESS_UNITS)).round().clamp(min=1)
         said = factor > 0
         return row[clicked][of][said], self.item[at][said], value[said]
 

@@ -32,7 +32,7 @@ class ShuffledSampler(DistributedSampler[int]):
         super().__init__(numbers, num_replicas=1, rank=0, seed=seed)
         self.half_life = half_life
         if half_life is not None:
-            self.num_samples = max(1, round(float(self._probabilities().sum())))
+            self.num_samples = max(1, round(float(self._probabilities(half_life).sum())))
 
     def __iter__(self) -> Iterator[int]:
         """The numbers in the epoch's order."""
@@ -42,27 +42,26 @@ class ShuffledSampler(DistributedSampler[int]):
         kind = torch.int32 if total <= torch.iinfo(torch.int32).max else torch.int64
         order = torch.randperm(total, generator=generator, dtype=kind)
         if self.half_life is not None:
-            order = order[self._chosen(order, generator)]
+            order = order[self._chosen(self._probabilities(self.half_life)[order], generator)]
         for start in range(0, len(self), _NUMBERS_AT_ONCE):
             yield from order[start : start + _NUMBERS_AT_ONCE].tolist()
 
-
-    def _probabilities(self) -> Tensor:
+    def _probabilities(self, half_life: float) -> Tensor:
         total = len(self.dataset)  # type: ignore[arg-type]
         age = torch.arange(total - 1, -1, -1, dtype=torch.float64) / total
-        return torch.exp2(-age / self.half_life)
+        return torch.exp2(-age / half_life)
 
-    def _chosen(self, order: Tensor, generator: torch.Generator) -> Tensor:
-        """Places in a random order such that each number is there with its probability.
+    def _chosen(self, probability: Tensor, generator: torch.Generator) -> Tensor:
+        """Places in a random order, each chosen with its probability.
 
         Systematic sampling: along the order, a place is chosen where the sum of the probabilities
         steps over a whole number, so that an epoch's size is always the same.
         """
-        sums = self._probabilities()[order].cumsum(0)
+        sums = probability.cumsum(0)
         sums *= self.num_samples / sums[-1]
         start = torch.rand(1, generator=generator, dtype=torch.float64)
         steps = torch.arange(self.num_samples, dtype=torch.float64) + start
-        return torch.searchsorted(sums, steps).clamp_(max=order.numel() - 1)
+        return torch.searchsorted(sums, steps).clamp_(max=sums.numel() - 1)
 
 
 class SessionLoader(DataLoader[Any]):

@@ -51,9 +51,8 @@ class GlobalGraph(nn.Module):
 
     def set_training(self, sessions: Sessions) -> None:
         """Count the neighbours in the training sessions."""
-        neighbours, weight = heaviest_neighbours(
-            sessions, *self.neighbours.shape, window=self.window
-        )
+        num_items, kept = self.neighbours.shape
+        neighbours, weight = heaviest_neighbours(sessions, num_items, kept, self.window)
         self.neighbours.copy_(neighbours)
         self.weight.copy_(weight)
 
@@ -74,7 +73,8 @@ class GlobalGraph(nn.Module):
         )
         if self.normalize:
             mean = F.normalize(mean)
-        return embedded + self.lin(F.dropout(mean, self.dropout, self.training))
+        added: Tensor = self.lin(F.dropout(mean, self.dropout, self.training))
+        return embedded + added
 
 
 def heaviest_neighbours(

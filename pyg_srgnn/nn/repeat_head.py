@@ -43,7 +43,7 @@ class RepeatHead(nn.Module):
         self.gate = nn.Linear(channels, 1)
 
     def forward(self, h: Tensor, s_h: Tensor, data: Data) -> tuple[Tensor, Tensor]:
-        """Logarithms of the probabilities.
+        r"""Logarithms of the probabilities.
 
         Args:
             h: Node features [N, d].
@@ -51,7 +51,7 @@ class RepeatHead(nn.Module):
             data: The session graphs.
 
         Returns:
-            :math:`\\log softmax(r)` of every node among its session's [N], and the gate's logit
+            :math:`\log softmax(r)` of every node among its session's [N], and the gate's logit
             [B]: ``logsigmoid`` of it is log g, of its negative log (1 - g).
         """
         session, num_sessions = session_of_node(data)

@@ -142,7 +142,8 @@ class SRGNN(SessionModel):
         h = self.nodes(data)
         s_h = self.finish(self._read(h, data))
         scores = s_h @ self.item_vectors().T
-        return self.repeat.log_probabilities(scores, *self.repeat(h, s_h, data), data)
+        within, gate = self.repeat(h, s_h, data)
+        return self.repeat.log_probabilities(scores, within, gate, data)
 
     def loss(self, data: Data) -> Tensor:
         """Mean loss of the sessions against their next items ``data.y``, a scalar.
@@ -156,7 +157,8 @@ class SRGNN(SessionModel):
         h = self.nodes(data)
         s_h = self.finish(self._read(h, data))
         rest = self.losses(s_h, data.y, without=(session_of_node(data)[0], data.x))
-        return self.repeat.losses(*self.repeat(h, s_h, data), rest, data).mean()
+        within, gate = self.repeat(h, s_h, data)
+        return self.repeat.losses(within, gate, rest, data).mean()
 
     def topk(self, data: Data, k: int) -> tuple[Tensor, Tensor]:
         """The k best items of every session.

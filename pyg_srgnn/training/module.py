@@ -14,7 +14,6 @@ from pyg_srgnn.metrics import RankingMetrics
 from pyg_srgnn.nn import SessionModel
 from pyg_srgnn.training.optimizer import adam
 
-
 SCHEDULES = ("step", "cosine", "one_cycle")
 
 

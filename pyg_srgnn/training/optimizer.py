@@ -35,7 +35,7 @@ def adam(
     if decoupled:
         if model.loss_name == "sampled":
             raise ValueError("decoupled: must be False with loss='sampled'")
-        groups = [
+        groups: list[dict[str, Any]] = [
             {"params": [p for p in model.parameters() if p.dim() > 1]},
             {"params": [p for p in model.parameters() if p.dim() < 2], "weight_decay": 0.0},
         ]

@@ -6,38 +6,22 @@ import gc
 import json
 import logging
 import platform
-import signal
 import time
 import warnings
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import lightning
-import torch
-from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import Callback, EMAWeightAveraging
-from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 from omegaconf import DictConfig, OmegaConf
 
 from pyg_srgnn.baselines import BASELINES
-from pyg_srgnn.checkpoint import Checkpoint, describe_training
-from pyg_srgnn.data import SessionLoader
+from pyg_srgnn.checkpoint import Checkpoint
 from pyg_srgnn.data.files import written_aside
 from pyg_srgnn.datasets import SessionDataset, open_dataset
-from pyg_srgnn.evaluation import Rows, evaluate_rows, rows_at_once
-from pyg_srgnn.nn import build_model
+from pyg_srgnn.evaluation import Rows, evaluate_rows
 from pyg_srgnn.reports import plot_epochs, run_summary
-from pyg_srgnn.training.callbacks import (
-    EpochLog,
-    MovableCheckpoint,
-    ProgressBar,
-    ResumableEarlyStopping,
-    SafeCheckpointIO,
-)
 from pyg_srgnn.training.directory import claim, start_from
-from pyg_srgnn.training.module import SessionModule
-from pyg_srgnn.training.warm_start import warm_start
+from pyg_srgnn.training.fit import Fitter
 
 log = logging.getLogger(__name__)
 
@@ -91,9 +75,9 @@ def train(config: DictConfig, run_dir: str | Path) -> dict[str, Any]:
     try:
         result = run.result()
     except BaseException:
-        run.end_others()
+        run.fitter.end_others()
         raise
-    if run.rank != 0:
+    if run.fitter.rank != 0:
         return result
     with written_aside(run_dir / "metrics.json") as aside:
         aside.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
@@ -107,10 +91,7 @@ class _Run:
     def __init__(self, config: DictConfig, run_dir: Path) -> None:
         self.config = config
         self.run_dir = run_dir
-        # Lightning's choice, once it has made one.
-        self.device = torch.device("cpu")
-        self.num_replicas, self.rank = 1, 0
-        self.launchers: list[Any] = []
+        self.fitter = Fitter(config, run_dir)
 
     def result(self) -> dict[str, Any]:
         """Whatever the configuration asks for."""
@@ -127,7 +108,8 @@ class _Run:
         config = self.config
         valid = None
         if config.protocol == "honest" and config.refit != "only":
-            valid = self._evaluate(self._count(self._open("train")), self._open("valid"), "valid")[0]
+            scorer = self._count(self._open("train"))
+            valid = self._evaluate(scorer, self._open("valid"), "valid")[0]
         every = config.refit or config.protocol == "literature"
         training = self._open("trainval" if every else "train")
         started = time.perf_counter()
@@ -146,7 +128,7 @@ class _Run:
         if self.config.refit == "only":
             return self.refitted(self.config.trainer.max_epochs)
         training, valid = self._open("train"), self._open("valid")
-        rows, seconds = self._fit(training, valid, "valid")
+        rows, seconds = self.fitter.fit(training, valid, "valid")
         best = _best(rows, f"valid/{self.config.monitor}")
         epoch = int(best["epoch"])
         if self.config.refit:
@@ -162,14 +144,14 @@ class _Run:
     def refitted(self, epochs: int) -> dict[str, Any]:
         """Train on all training sessions for a number of epochs that is known."""
         training = self._open("trainval")
-        rows, seconds = self._fit(training, None, "refit", epochs)
+        rows, seconds = self.fitter.fit(training, None, "refit", epochs)
         result = self._trained(rows, training, seconds, "checkpoints/refit.ckpt")
         return result | {"best_epoch": epochs}
 
     def literature(self) -> dict[str, Any]:
         """Train on everything and report the best test epoch of each metric."""
         training = self._open("trainval")
-        rows, seconds = self._fit(training, self._open("test"), "test")
+        rows, seconds = self.fitter.fit(training, self._open("test"), "test")
         epochs = {
             name: _best(rows, f"test/{name}")
             for name in _part(_best(rows, f"test/{self.config.monitor}"), "test")
@@ -182,151 +164,19 @@ class _Run:
         result["test"]["tied"] = epochs[self.config.monitor]["test/tied"]
         return result
 
-    def end_others(self) -> None:
-        """End the processes that this one has started, which may wait for it for ever."""
-        for launcher in self.launchers:
-            launcher.kill(signal.SIGKILL)
-
     def _open(self, split: str) -> SessionDataset:
         return open_dataset(self.config.dataset, split)
-
-    def _fit(
-        self,
-        training: SessionDataset,
-        watched: SessionDataset | None,
-        part: str,
-        epochs: int | None = None,
-    ) -> tuple[list[dict[str, float]], float]:
-        """Train once; return a row an epoch and the seconds spent training."""
-        config, checkpoints = self.config, self.run_dir / "checkpoints"
-        lightning.seed_everything(config.seed, workers=True, verbose=False)
-        settings = dict(OmegaConf.to_container(config.model, resolve=True))  # type: ignore[arg-type]
-        settings["num_items"] = training.num_items
-        dataset = dict(OmegaConf.to_container(config.dataset, resolve=True))  # type: ignore[arg-type]
-        counts = torch.bincount(training.sessions.items, minlength=training.num_items)
-        model = build_model(settings)
-        model.set_training(training.sessions)
-        resumed = checkpoints / ("refit.ckpt" if part == "refit" else "last.ckpt")
-        module = SessionModule(
-            model,
-            **config.optimizer,
-            horizon=config.trainer.max_epochs,
-            ties=config.ties,
-            part=part,
-            extra=describe_training(
-                settings, training.vocabulary, counts, dataset, training.split, config.protocol
-            ),
-        )
-        epoch_log = EpochLog(self.run_dir / ("refit.csv" if part == "refit" else "epochs.csv"))
-        last = MovableCheckpoint(
-            dirpath=checkpoints,
-            filename=resumed.stem,
-            save_on_train_epoch_end=True,
-            enable_version_counter=False,
-        )
-        callbacks: list[Callback] = [epoch_log]
-        if config.average:
-            callbacks.append(EMAWeightAveraging(decay=config.average, use_buffers=False))
-        if config.trainer.enable_progress_bar:
-            callbacks.append(ProgressBar(epoch_log))
-        if watched is not None:
-            monitor = f"{part}/{config.monitor}"
-            best = MovableCheckpoint(
-                dirpath=checkpoints,
-                filename="best",
-                monitor=monitor,
-                mode="max",
-                enable_version_counter=False,
-            )
-            stopping = ResumableEarlyStopping(
-                monitor, patience=config.patience, mode="max", strict=False
-            )
-            callbacks += [stopping, best]
-        callbacks.append(last)  # behind the others, for it keeps their state
-        options = dict(OmegaConf.to_container(config.trainer, resolve=True))  # type: ignore[arg-type]
-        if epochs is not None:
-            options["max_epochs"] = epochs
-        if options["accelerator"] == "auto" and not torch.cuda.is_available():
-            options["accelerator"] = "cpu"  # Apple's GPU has no float64, which the metrics need
-        # The refit repeats epochs that the logger has seen; its own CSV is enough.
-        logger = False if part == "refit" else _logger(config, self.run_dir)
-        try:
-            trainer = lightning.Trainer(
-                **options,
-                default_root_dir=self.run_dir,
-                logger=logger,
-                callbacks=callbacks,
-                plugins=[SafeCheckpointIO()],
-            )
-        except (TypeError, MisconfigurationException) as error:
-            raise ValueError(f"a value under trainer.* cannot be used: {error}") from error
-        self._take_place(trainer)
-        if self.rank == 0:
-            training.vocabulary.save(self.run_dir / "vocabulary.json")
-        if config.warm_start is not None and not resumed.is_file():
-            warm_start(model, settings, training, config.warm_start, config.new_items)
-        if resumed.is_file():
-            log.info("going on from %s", resumed)
-        loader = self._loader(training, training=True)
-        try:
-            trainer.fit(
-                module,
-                loader,
-                None if watched is None else self._loader(watched),
-                ckpt_path=resumed if resumed.is_file() else None,
-            )
-        except MisconfigurationException as error:
-            raise ValueError(f"a value under trainer.* cannot be used: {error}") from error
-        finally:
-            if isinstance(logger, WandbLogger):
-                logger.experiment.finish()  # or the next job of a sweep would log into this one
-        if trainer.interrupted:
-            raise KeyboardInterrupt
-        if self.rank == 0:
-            epoch_log.write()  # also where there was nothing left to train
-        return epoch_log.rows, sum(row["train_seconds"] for row in epoch_log.rows)
-
-    def _take_place(self, trainer: lightning.Trainer) -> None:
-        """Take over on which device, and as which of how many processes, this one trains."""
-        self.device = trainer.strategy.root_device
-        self.num_replicas, self.rank = trainer.world_size, trainer.global_rank
-        if trainer.strategy.launcher is not None:
-            self.launchers.append(trainer.strategy.launcher)
-        if self.rank != 0:  # what the first one says is enough
-            logging.getLogger("pyg_srgnn").setLevel(logging.WARNING)
-        if self.config.batch_size < self.num_replicas:
-            raise ValueError(
-                f"batch_size={self.config.batch_size}: it is split among trainer.devices x "
-                f"trainer.num_nodes = {self.num_replicas} processes, each of which needs a sample"
-            )
-
-    def _loader(self, dataset: SessionDataset, training: bool = False) -> SessionLoader:
-        config = self.config
-        return SessionLoader(
-            dataset,
-            config.batch_size
-            if training
-            else rows_at_once(dataset.num_items, config.eval_batch_size),
-            shuffle=training and config.order == "shuffle",
-            half_life=config.half_life if training else None,
-            seed=config.seed,
-            num_replicas=self.num_replicas,
-            rank=self.rank,
-            num_workers=config.num_workers,
-            pin_memory=self.device.type == "cuda",  # so that the copy need not be waited for
-            persistent_workers=config.num_workers > 0,
-        )
 
     def _evaluate(
         self, scorer: Any, dataset: SessionDataset, what: str
     ) -> tuple[dict[str, float], Rows]:
         return evaluate_rows(
-            scorer.to(self.device),
-            self._loader(dataset),
+            scorer.to(self.fitter.device),
+            self.fitter.loader(dataset),
             dataset.num_items,
             self.config.ties,
-            self.device,
-            description=what if self.rank == 0 else None,
+            self.fitter.device,
+            description=what if self.fitter.rank == 0 else None,
         )
 
     def _trained(
@@ -357,7 +207,7 @@ class _Run:
         result: dict[str, Any] = {
             "dataset": config.dataset.name,
             "protocol": config.protocol,
-            "refit": config.refit and config.protocol == "honest",
+            "refit": config.refit if config.protocol == "honest" else False,
             "model": config.model.name,
             "seed": config.seed,
             "epochs": len(rows),
@@ -372,7 +222,7 @@ class _Run:
             test = self._open("test")
             if scorer is not None:
                 result["test"], of_rows = self._evaluate(scorer, test, "test")
-                if self.num_replicas == 1:  # each process has seen its share alone
+                if self.fitter.num_replicas == 1:  # each process has seen its share alone
                     of_rows.save(self.run_dir / "ranks.npz")
             result["baselines"] = {
                 name: {"test": self._evaluate(baseline, test, name)[0]}
@@ -415,24 +265,3 @@ def _best(rows: list[dict[str, float]], key: str) -> dict[str, float]:
 def _part(row: dict[str, float], part: str) -> dict[str, float]:
     prefix = f"{part}/"
     return {key.removeprefix(prefix): row[key] for key in row if key.startswith(prefix)}
-
-
-def _logger(config: DictConfig, run_dir: Path) -> Logger | bool:
-    """The logger asked for; the CSV of every epoch is written with or without one."""
-    options = dict(config.logger)
-    name = options.pop("name")
-    if name == "csv":
-        return False
-    try:
-        logger: Logger
-        if name == "tensorboard":
-            logger = TensorBoardLogger(run_dir, name="tensorboard", version="", **options)
-        else:
-            logger = WandbLogger(save_dir=run_dir, **options)
-        logger.log_hyperparams(dict(OmegaConf.to_container(config, resolve=True)))  # type: ignore[arg-type]
-        return logger
-    except ModuleNotFoundError as error:
-        raise ValueError(
-            f"logger={name} needs a package that is not installed; "
-            f"pip install 'pyg-srgnn[{name}]' brings it"
-        ) from error

@@ -17,6 +17,7 @@ import torch
 from omegaconf import OmegaConf
 
 from pyg_srgnn import Recommender
+from pyg_srgnn.baselines import BASELINES
 from pyg_srgnn.commands import evaluate, prepare, recommend, train
 from pyg_srgnn.datasets import open_dataset
 from tests.commands import Returned, run
@@ -37,7 +38,7 @@ CONTRACT = {
     "train_seconds",
     "versions",
 }
-BESIDES = {"refit", "epochs", "optimum", "samples", "checkpoint"}
+BESIDES = {"refit", "epochs", "optimum", "samples", "checkpoint", "parameters"}
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +86,7 @@ def test_the_files_of_a_run(run_dir):
     files = {str(path.relative_to(run_dir)) for path in run_dir.rglob("*") if path.is_file()}
     files = {name for name in files if not name.startswith(".hydra")}
     expected = {"metrics.json", "config.yaml", "epochs.csv", "train.log", "vocabulary.json"}
+    expected.add("ranks.npz")
     expected |= {"checkpoints/best.ckpt", "checkpoints/last.ckpt"}
     if importlib.util.find_spec("matplotlib"):
         expected.add("epochs.png")
@@ -95,7 +97,7 @@ def test_the_files_of_a_run(run_dir):
 def test_the_keys_of_metrics_json(metrics):
     assert metrics.keys() == CONTRACT | BESIDES
     assert metrics["test"].keys() == metrics["valid"].keys() == {*NAMES, "tied"}
-    assert metrics["baselines"].keys() == {"popularity", "session_popularity", "markov"}
+    assert list(metrics["baselines"]) == list(BASELINES)
     for baseline in metrics["baselines"].values():
         assert baseline.keys() == {"test"} and baseline["test"].keys() == {*NAMES, "tied"}
     assert set(NAMES) - metrics["optimum"]["test"].keys() == {n for n in NAMES if "cov" in n}

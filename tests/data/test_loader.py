@@ -268,3 +268,29 @@ def test_a_last_batch_smaller_than_the_processes(dataset):
 def test_a_rank_that_is_none_of_the_processes(dataset, rank, world):
     with pytest.raises(ValueError, match=f"rank.*{rank}"):
         SessionLoader(dataset, num_replicas=world, rank=rank)
+
+
+def test_half_life_draws_each_sample_with_its_probability() -> None:
+    sampler = ShuffledSampler(range(40), seed=3, half_life=0.25)
+    expected = torch.exp2(-torch.arange(39, -1, -1) / 10)
+    counts = torch.zeros(40)
+    for epoch in range(3000):
+        sampler.set_epoch(epoch)
+        drawn = torch.tensor(list(sampler))
+        assert len(drawn) == len(sampler) == round(float(expected.sum())) == 14
+        assert len(drawn.unique()) == len(drawn)  # no sample twice in an epoch
+        counts += torch.bincount(drawn, minlength=40)
+    found, wanted = counts / 3000, expected * 14 / expected.sum()
+    deviation = (wanted * (1 - wanted)).clamp(min=1e-4).sqrt() / 3000**0.5
+    assert ((found - wanted.clamp(max=1)).abs() < 5 * deviation).all()
+
+
+def test_half_life_depends_on_seed_and_epoch_alone() -> None:
+    def order(seed: int, epoch: int) -> list[int]:
+        sampler = ShuffledSampler(range(100), seed, half_life=0.5)
+        sampler.set_epoch(epoch)
+        return list(sampler)
+
+    assert order(0, 1) == order(0, 1)
+    assert order(0, 1) != order(0, 2) and order(0, 1) != order(7, 1)
+    assert order(0, 1) != sorted(order(0, 1))

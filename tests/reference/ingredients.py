@@ -96,7 +96,8 @@ def log_probabilities(
         + p["repeat.clicks.weight"][min(20, len(session))]
         + p["repeat.repeats.weight"][min(20, len(session) - len(graph.nodes))]
     )
-    g = torch.sigmoid(torch.dot(p["repeat.gate.weight"][0], torch.tanh(hidden)) + p["repeat.gate.bias"][0])
+    logit = torch.dot(p["repeat.gate.weight"][0], torch.tanh(hidden)) + p["repeat.gate.bias"][0]
+    g = torch.sigmoid(logit)
     within = sum(torch.exp(v) for v in r.values())
     rest = sum(torch.exp(scores[i]) for i in range(len(scores)) if i not in r)
     return torch.stack(

@@ -12,10 +12,12 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
+from pyg_srgnn.baselines import BASELINES
 from pyg_srgnn.checkpoint import Checkpoint
 from pyg_srgnn.data import SessionLoader
 from pyg_srgnn.datasets import open_dataset
-from pyg_srgnn.evaluation import evaluate
+from pyg_srgnn.evaluation import Rows, evaluate, evaluate_rows
+from pyg_srgnn.training import fit as fit_module
 from pyg_srgnn.training import run as run_module
 from pyg_srgnn.training import train
 from pyg_srgnn.training.callbacks import EpochLog
@@ -167,14 +169,94 @@ def test_the_test_set_is_read_once_for_the_model(
 ) -> None:
     read: list[str] = []
 
-    def counting(scorer: Any, *args: Any, **kwargs: Any) -> dict[str, float]:
+    def counting(scorer: Any, *args: Any, **kwargs: Any) -> tuple[dict[str, float], Rows]:
         read.append(type(scorer).__name__)
-        return evaluate(scorer, *args, **kwargs)
+        return evaluate_rows(scorer, *args, **kwargs)
 
-    monkeypatch.setattr(run_module, "evaluate", counting)
+    monkeypatch.setattr(run_module, "evaluate_rows", counting)
     train(tiny_config(root, "trainer.max_epochs=3"), tmp_path)
     assert read.count("SRGNN") == 1
-    assert sorted(set(read) - {"SRGNN"}) == ["Markov", "Popularity", "SessionPopularity"]
+    assert sorted(set(read) - {"SRGNN"}) == sorted(kind.__name__ for kind in BASELINES.values())
+
+
+def test_the_test_set_is_left_alone(root: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    opened: list[str] = []
+
+    def opening(config: Any, split: str) -> Any:
+        opened.append(split)
+        return open_dataset(config, split)
+
+    monkeypatch.setattr(run_module, "open_dataset", opening)
+    result = train(tiny_config(root, "test=false"), tmp_path)
+    assert set(opened) == {"train", "valid"}
+    assert result["test"] is None and result["valid"]["hr@20"] > 0
+    assert not (tmp_path / "ranks.npz").exists()
+
+
+def test_training_on_all_sessions_for_a_known_number_of_epochs(root: Path, tmp_path: Path) -> None:
+    """It gives the model that a run with a choice refits for as many epochs."""
+    chosen = train(tiny_config(root, "refit=true", "trainer.max_epochs=1"), tmp_path / "a")
+    only = train(tiny_config(root, "refit=only", "trainer.max_epochs=1"), tmp_path / "b")
+    assert only["valid"] is None and only["best_epoch"] == 1 and only["refit"] == "only"
+    assert only["test"] == chosen["test"]
+    assert only["checkpoint"] == "checkpoints/refit.ckpt"
+
+
+def test_the_rows_of_the_test_set(root: Path, tmp_path: Path) -> None:
+    config = tiny_config(root)
+    result = train(config, tmp_path)
+    rows = Rows.load(tmp_path / "ranks.npz")
+    test = open_dataset(config.dataset, "test")
+    assert len(rows.rank) == len(test)
+    assert (rows.rank <= 20).double().mean().item() == pytest.approx(result["test"]["hr@20"])
+    for number in range(0, len(test), 7):
+        data = test[number]
+        assert rows.length[number] == data.alias_index.numel()
+        assert rows.repeat[number] == (data.y in data.x)
+
+
+@pytest.mark.parametrize("name", ["session_popularity", "vsknn"])
+def test_a_counting_model_is_run_as_a_model(root: Path, tmp_path: Path, name: str) -> None:
+    config = tiny_config(root, f"model={name}", "refit=true")
+    result = train(config, tmp_path)
+    assert result["model"] == name and result["epochs"] == 0 and result["checkpoint"] is None
+    assert name not in result["baselines"] and "markov" in result["baselines"]
+    test, training, every = (open_dataset(config.dataset, s) for s in ("test", "train", "trainval"))
+    scorer = BASELINES[name].fit(every.sessions, every.num_items)
+    assert result["test"] == evaluate(scorer, SessionLoader(test, 128), test.num_items)
+    scorer = BASELINES[name].fit(training.sessions, every.num_items)
+    valid = open_dataset(config.dataset, "valid")
+    assert result["valid"] == evaluate(scorer, SessionLoader(valid, 128), valid.num_items)
+    assert (tmp_path / "ranks.npz").is_file() and not (tmp_path / "checkpoints").exists()
+    with pytest.raises(ValueError, match="names no checkpoint"):
+        Checkpoint.load(tmp_path)
+
+
+@pytest.mark.parametrize("refit", ["false", "true"])
+def test_an_average_of_the_weights(
+    root: Path, tmp_path: Path, refit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The average is what is validated, kept and tested; an interrupted run goes on with it."""
+    keys = ["average=0.9", "trainer.max_epochs=3", f"refit={refit}", "optimizer.schedule=cosine"]
+    whole = train(tiny_config(root, *keys), tmp_path / "whole")
+    plain = train(tiny_config(root, *keys[1:]), tmp_path / "plain")
+    assert whole["valid"] != plain["valid"] and whole["test"] != plain["test"]
+    interrupted(tiny_config(root, *keys), tmp_path / "cut", monkeypatch)
+    assert untimed(train(tiny_config(root, *keys), tmp_path / "cut")) == untimed(whole)
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "one_cycle"])
+def test_schedules_span_the_epochs_that_were_asked_for(
+    root: Path, tmp_path: Path, schedule: str
+) -> None:
+    """A refit of fewer epochs takes the first part of the same schedule."""
+    keys = [f"optimizer.schedule={schedule}", "trainer.max_epochs=4", "optimizer.lr=0.01"]
+    train(tiny_config(root, *keys, "patience=4", "monitor=coverage@5", "refit=true"), tmp_path)
+    rates = [float(row["lr"]) for row in rows_of(tmp_path / "epochs.csv")]
+    peak = 0 if schedule == "cosine" else 1
+    assert rates.index(max(rates)) == peak and rates[3] < 0.3 * max(rates)
+    again = [float(row["lr"]) for row in rows_of(tmp_path / "refit.csv")]
+    assert again == pytest.approx(rates[: len(again)], rel=0.05)  # an epoch has more batches
 
 
 def test_the_literature_protocol_is_labelled(
@@ -219,7 +301,7 @@ def test_a_logger_that_is_not_installed_is_named(
     def missing(**_: Any) -> None:
         raise ModuleNotFoundError("No module named 'wandb'")
 
-    monkeypatch.setattr(run_module, "WandbLogger", missing)
+    monkeypatch.setattr(fit_module, "WandbLogger", missing)
     with pytest.raises(ValueError, match=r"pip install 'pyg-srgnn\[wandb\]'"):
         train(tiny_config(root, "logger=wandb"), tmp_path)
 

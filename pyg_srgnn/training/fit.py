@@ -1,0 +1,203 @@
+"""Train once: Lightning's trainer with the callbacks, loaders and files of a run."""
+
+from __future__ import annotations
+
+import logging
+import signal
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.callbacks import Callback, EMAWeightAveraging
+from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
+from omegaconf import DictConfig, OmegaConf
+
+from pyg_srgnn.checkpoint import describe_training
+from pyg_srgnn.data import SessionLoader
+from pyg_srgnn.datasets import SessionDataset
+from pyg_srgnn.evaluation import rows_at_once
+from pyg_srgnn.nn import build_model
+from pyg_srgnn.training.callbacks import (
+    EpochLog,
+    MovableCheckpoint,
+    ProgressBar,
+    ResumableEarlyStopping,
+    SafeCheckpointIO,
+)
+from pyg_srgnn.training.module import SessionModule
+from pyg_srgnn.training.warm_start import warm_start
+
+log = logging.getLogger(__name__)
+
+
+class Fitter:
+    """Trains models as a configuration says, into one run directory.
+
+    Args:
+        config: What ``conf/train.yaml`` composes.
+        run_dir: Where the files go.
+    """
+
+    def __init__(self, config: DictConfig, run_dir: Path) -> None:
+        self.config = config
+        self.run_dir = run_dir
+        # Lightning's choice, once it has made one.
+        self.device = torch.device("cpu")
+        self.num_replicas, self.rank = 1, 0
+        self.launchers: list[Any] = []
+
+    def end_others(self) -> None:
+        """End the processes that this one has started, which may wait for it for ever."""
+        for launcher in self.launchers:
+            launcher.kill(signal.SIGKILL)
+
+    def fit(
+        self,
+        training: SessionDataset,
+        watched: SessionDataset | None,
+        part: str,
+        epochs: int | None = None,
+    ) -> tuple[list[dict[str, float]], float]:
+        """Train once; return a row an epoch and the seconds spent training."""
+        config, checkpoints = self.config, self.run_dir / "checkpoints"
+        lightning.seed_everything(config.seed, workers=True, verbose=False)
+        settings = dict(OmegaConf.to_container(config.model, resolve=True))  # type: ignore[arg-type]
+        settings["num_items"] = training.num_items
+        dataset = dict(OmegaConf.to_container(config.dataset, resolve=True))  # type: ignore[arg-type]
+        counts = torch.bincount(training.sessions.items, minlength=training.num_items)
+        model = build_model(settings)
+        model.set_training(training.sessions)
+        resumed = checkpoints / ("refit.ckpt" if part == "refit" else "last.ckpt")
+        module = SessionModule(
+            model,
+            **config.optimizer,
+            horizon=config.trainer.max_epochs,
+            ties=config.ties,
+            part=part,
+            extra=describe_training(
+                settings, training.vocabulary, counts, dataset, training.split, config.protocol
+            ),
+        )
+        epoch_log = EpochLog(self.run_dir / ("refit.csv" if part == "refit" else "epochs.csv"))
+        last = MovableCheckpoint(
+            dirpath=checkpoints,
+            filename=resumed.stem,
+            save_on_train_epoch_end=True,
+            enable_version_counter=False,
+        )
+        callbacks: list[Callback] = [epoch_log]
+        if config.average:
+            callbacks.append(EMAWeightAveraging(decay=config.average, use_buffers=False))
+        if config.trainer.enable_progress_bar:
+            callbacks.append(ProgressBar(epoch_log))
+        if watched is not None:
+            monitor = f"{part}/{config.monitor}"
+            best = MovableCheckpoint(
+                dirpath=checkpoints,
+                filename="best",
+                monitor=monitor,
+                mode="max",
+                enable_version_counter=False,
+            )
+            stopping = ResumableEarlyStopping(
+                monitor, patience=config.patience, mode="max", strict=False
+            )
+            callbacks += [stopping, best]
+        callbacks.append(last)  # behind the others, for it keeps their state
+        options = dict(OmegaConf.to_container(config.trainer, resolve=True))  # type: ignore[arg-type]
+        if epochs is not None:
+            options["max_epochs"] = epochs
+        if options["accelerator"] == "auto" and not torch.cuda.is_available():
+            options["accelerator"] = "cpu"  # Apple's GPU has no float64, which the metrics need
+        # The refit repeats epochs that the logger has seen; its own CSV is enough.
+        logger = False if part == "refit" else _logger(config, self.run_dir)
+        try:
+            trainer = lightning.Trainer(
+                **options,
+                default_root_dir=self.run_dir,
+                logger=logger,
+                callbacks=callbacks,
+                plugins=[SafeCheckpointIO()],
+            )
+        except (TypeError, MisconfigurationException) as error:
+            raise ValueError(f"a value under trainer.* cannot be used: {error}") from error
+        self._take_place(trainer)
+        if self.rank == 0:
+            training.vocabulary.save(self.run_dir / "vocabulary.json")
+        if config.warm_start is not None and not resumed.is_file():
+            warm_start(model, settings, training, config.warm_start, config.new_items)
+        if resumed.is_file():
+            log.info("going on from %s", resumed)
+        loader = self.loader(training, training=True)
+        try:
+            trainer.fit(
+                module,
+                loader,
+                None if watched is None else self.loader(watched),
+                ckpt_path=resumed if resumed.is_file() else None,
+            )
+        except MisconfigurationException as error:
+            raise ValueError(f"a value under trainer.* cannot be used: {error}") from error
+        finally:
+            if isinstance(logger, WandbLogger):
+                logger.experiment.finish()  # or the next job of a sweep would log into this one
+        if trainer.interrupted:
+            raise KeyboardInterrupt
+        if self.rank == 0:
+            epoch_log.write()  # also where there was nothing left to train
+        return epoch_log.rows, sum(row["train_seconds"] for row in epoch_log.rows)
+
+    def _take_place(self, trainer: lightning.Trainer) -> None:
+        """Take over on which device, and as which of how many processes, this one trains."""
+        self.device = trainer.strategy.root_device
+        self.num_replicas, self.rank = trainer.world_size, trainer.global_rank
+        if trainer.strategy.launcher is not None:
+            self.launchers.append(trainer.strategy.launcher)
+        if self.rank != 0:  # what the first one says is enough
+            logging.getLogger("pyg_srgnn").setLevel(logging.WARNING)
+        if self.config.batch_size < self.num_replicas:
+            raise ValueError(
+                f"batch_size={self.config.batch_size}: it is split among trainer.devices x "
+                f"trainer.num_nodes = {self.num_replicas} processes, each of which needs a sample"
+            )
+
+    def loader(self, dataset: SessionDataset, training: bool = False) -> SessionLoader:
+        """Batches to train on, in the order that was asked for, or to rank, one after another."""
+        config = self.config
+        return SessionLoader(
+            dataset,
+            config.batch_size
+            if training
+            else rows_at_once(dataset.num_items, config.eval_batch_size),
+            shuffle=training and config.order == "shuffle",
+            half_life=config.half_life if training else None,
+            seed=config.seed,
+            num_replicas=self.num_replicas,
+            rank=self.rank,
+            num_workers=config.num_workers,
+            pin_memory=self.device.type == "cuda",  # so that the copy need not be waited for
+            persistent_workers=config.num_workers > 0,
+        )
+
+
+def _logger(config: DictConfig, run_dir: Path) -> Logger | bool:
+    """The logger asked for; the CSV of every epoch is written with or without one."""
+    options = dict(config.logger)
+    name = options.pop("name")
+    if name == "csv":
+        return False
+    try:
+        logger: Logger
+        if name == "tensorboard":
+            logger = TensorBoardLogger(run_dir, name="tensorboard", version="", **options)
+        else:
+            logger = WandbLogger(save_dir=run_dir, **options)
+        logger.log_hyperparams(dict(OmegaConf.to_container(config, resolve=True)))  # type: ignore[arg-type]
+        return logger
+    except ModuleNotFoundError as error:
+        raise ValueError(
+            f"logger={name} needs a package that is not installed; "
+            f"pip install 'pyg-srgnn[{name}]' brings it"
+        ) from error
