@@ -65,7 +65,7 @@ class Rows(NamedTuple):
         try:
             with np.load(path, allow_pickle=False) as stored:
                 rows = cls(*(torch.from_numpy(stored[name]) for name in cls._fields))
-        except (ValueError, KeyError, OSError) as error:
+        except (ValueError, KeyError, OSError, EOFError) as error:
             raise ValueError(f"{path} holds no ranks of an evaluation ({error})") from error
         if not rows.rank.shape == rows.length.shape == rows.repeat.shape:
             raise ValueError(f"{path} holds ranks, lengths and repeats of different samples")

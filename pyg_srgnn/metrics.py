@@ -45,7 +45,7 @@ def ranks(scores: Tensor, target: Tensor, ties: str = "conservative") -> Tensor:
     if ties == "conservative":
         return last
     tied = (_count(torch.eq, scores, of_target) - 1).clamp(min=0)
-    return last - tied if ties == "standard" else last - tied / 2.0
+    return last - tied if ties == "standard" else last - tied.double() / 2
 
 
 def _count(holds: Callable[[Tensor, Tensor], Tensor], scores: Tensor, of_target: Tensor) -> Tensor:

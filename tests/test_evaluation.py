@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import numpy
 import pytest
 import torch
 
-from pyg_srgnn.baselines import SessionPopularity
+from pyg_srgnn.baselines import BASELINES, SessionPopularity
 from pyg_srgnn.data import SessionLoader, Sessions, Vocabulary
 from pyg_srgnn.datasets.base import SessionDataset
-from pyg_srgnn.evaluation import evaluate, rows_at_once
-from pyg_srgnn.nn import SRGNN
+from pyg_srgnn.evaluation import (
+    Rows,
+    assert_row_independent,
+    evaluate,
+    evaluate_rows,
+    rows_at_once,
+)
+from pyg_srgnn.nn import SRGNN, GRU4Rec
 from tests.reference import metrics as reference
 from tests.reference.names import random_sessions, randomise
 
@@ -193,3 +200,87 @@ def test_an_unknown_treatment_of_ties(dataset, model):
 )
 def test_the_scores_of_an_evaluation_fit_into_memory(items, wanted, rows):
     assert rows_at_once(items, wanted) == rows
+
+
+class Neighbours:
+    """A model that mixes in the row before, as some public ones mix in a batch's nearest rows."""
+
+    def __init__(self, scorer, share):
+        self.scorer = scorer
+        self.share = share
+
+    def scores(self, data):
+        scores = self.scorer.scores(data)
+        return scores + self.share * scores.roll(1, dims=0)
+
+
+INGREDIENTS = {"scale": 5.0, "repeat": True, "positions": 4, "neighbours": 3, "frequency": True}
+
+
+@pytest.fixture
+def test_set(tmp_path):
+    return Clicks(tmp_path, "test")
+
+
+@pytest.mark.parametrize("name", ["srgnn", "ingredients", "gru4rec", *BASELINES])
+def test_rows_are_independent(test_set, name):
+    if name in BASELINES:
+        scorer = BASELINES[name].fit(Sessions.from_lists(LISTS[::-1]), ITEMS)
+    else:
+        model = GRU4Rec(ITEMS, 8) if name == "gru4rec" else SRGNN(ITEMS, 8)
+        if name == "ingredients":
+            model = SRGNN(ITEMS, 8, **INGREDIENTS)
+            model.set_training(Sessions.from_lists(LISTS))
+        scorer = randomise(model, 0).eval()
+    assert_row_independent(scorer, test_set, batch_size=16)
+
+
+@pytest.mark.parametrize("share", [1.0, 0.2])
+def test_a_model_that_reads_other_rows_is_found(test_set, share):
+    """Trap: the row before a row of an unshuffled test file ends with its target."""
+    model = Neighbours(randomise(SRGNN(ITEMS, 8), 0).eval(), share)
+    with pytest.raises(AssertionError, match=r"samples of Clicks.* rank otherwise .*sample: rank"):
+        assert_row_independent(model, test_set, batch_size=16)
+
+
+def test_a_model_that_dispenses_with_its_evaluation_mode_is_found(test_set):
+    model = randomise(SRGNN(ITEMS, 8, dropout=0.5), 0)
+    with pytest.raises(AssertionError, match="depend on the rows"):
+        assert_row_independent(model.train(), test_set)
+
+
+def test_rows_are_kept_whole(tmp_path, test_set):
+    model = randomise(SRGNN(ITEMS, 8), 0).eval()
+    for ties, kind in (("conservative", torch.int32), ("median", torch.float64)):
+        metrics, rows = evaluate_rows(model, SessionLoader(test_set, 7), ITEMS, ties)
+        assert metrics == evaluate(model, SessionLoader(test_set, 7), ITEMS, ties)
+        rows.save(tmp_path / "ranks.npz")
+        loaded = Rows.load(tmp_path / "ranks.npz")
+        assert loaded.rank.dtype == kind
+        assert torch.equal(loaded.rank.double(), rows.rank.double())
+        assert torch.equal(loaded.length.long(), rows.length)
+        assert torch.equal(loaded.repeat, rows.repeat)
+        prefixes = [s[:cut] for s in LISTS for cut in range(1, len(s))]
+        targets = [s[cut] for s in LISTS for cut in range(1, len(s))]
+        assert rows.length.tolist() == [len(p) for p in prefixes]
+        again = [t in p for p, t in zip(prefixes, targets, strict=True)]
+        assert rows.repeat.tolist() == again and 0 < sum(again) < len(again)
+
+
+def test_a_target_without_a_score_is_kept_behind_all_others(tmp_path):
+    rows = Rows(
+        torch.tensor([torch.iinfo(torch.int64).max]), torch.tensor([1]), torch.tensor([False])
+    )
+    rows.save(tmp_path / "ranks.npz")
+    assert Rows.load(tmp_path / "ranks.npz").rank.item() == torch.iinfo(torch.int32).max
+
+
+@pytest.mark.parametrize("content", [b"", b"no archive", None])
+def test_another_file_is_no_ranks(tmp_path, content):
+    path = tmp_path / "ranks.npz"
+    if content is None:
+        numpy.savez(path, rank=numpy.array([object()], dtype=object))  # would have to be executed
+    else:
+        path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"ranks.npz holds no ranks"):
+        Rows.load(path)

@@ -1,12 +1,10 @@
-"""What the tests of one baseline share: sessions, the check against loops, the real files."""
+"""What the tests of one baseline share: sessions, the check against loops, and metrics."""
 
 from __future__ import annotations
 
-import random
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from math import floor
-from pathlib import Path
 
 import pytest
 import torch
@@ -15,7 +13,7 @@ from torch_geometric.data import Batch
 from pyg_srgnn.baselines import Popularity
 from pyg_srgnn.data import SessionLoader
 from pyg_srgnn.data.graphs import session_graph
-from pyg_srgnn.datasets import Diginetica
+from pyg_srgnn.datasets.base import SessionDataset
 from pyg_srgnn.evaluation import evaluate
 from tests.reference.names import random_sessions
 
@@ -60,13 +58,12 @@ def check(
         assert sorted(range(ITEMS), key=lambda i: -row[i]) == order, session
 
 
-def metrics_on_diginetica(
-    fit: Callable[..., Popularity], files: Path, root: Path, samples: int = 3000
+def metrics_on(
+    datasets: tuple[SessionDataset, SessionDataset], fit: Callable[..., Popularity]
 ) -> dict[str, float]:
-    """Metrics in percent on a sample of the test prefixes."""
-    training, test = (Diginetica(root, split, mirror=files) for split in ("trainval", "test"))
-    index = random.Random(1).sample(range(len(test)), samples)
+    """Metrics in percent on the second dataset of a baseline fitted to the first."""
+    training, test = datasets
     baseline = fit(training.sessions, training.num_items)
-    found = evaluate(baseline, SessionLoader(test[index], 128), test.num_items)
+    found = evaluate(baseline, SessionLoader(test, 128), test.num_items)
     assert found["tied"] == 0
     return {name: 100 * value for name, value in found.items()}

@@ -15,7 +15,7 @@ from tests.baselines.agreement import (
     SESSIONS,
     TRAINING,
     check,
-    metrics_on_diginetica,
+    metrics_on,
     scores_of,
 )
 
@@ -56,8 +56,8 @@ def test_a_window_needs_a_step():
         SequentialRules.fit(Sessions.from_lists([[0, 1]]), 2, window=0)
 
 
-def test_known_figure_on_diginetica(benchmark_data, tmp_path):
+def test_known_figure_on_diginetica(diginetica):
     """40.35 / 14.12 on the whole test set, with another program; here a sample of it."""
-    found = metrics_on_diginetica(SequentialRules.fit, benchmark_data, tmp_path)
+    found = metrics_on(diginetica, SequentialRules.fit)
     assert found["hr@20"] == pytest.approx(40.35, abs=1.5)
     assert found["mrr@20"] == pytest.approx(14.12, abs=1.0)

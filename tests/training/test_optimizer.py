@@ -311,3 +311,23 @@ def test_copies_and_further_groups(clone):
     assert other[:, 0].tolist() == pytest.approx([0.5, 0.5, 0.5])
     with pytest.raises(ValueError, match="groups cannot be added"):
         optimizer.add_param_group({"params": [torch.nn.Parameter(torch.ones(1))]})
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_decoupled_decay_spares_biases(fused: bool) -> None:
+    """Without a gradient, only the decay moves a parameter: by lr times decay of itself."""
+    model = SRGNN(ROWS, CHANNELS)
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    optimizer = adam(model, lr=0.1, weight_decay=0.5, fused=fused, decoupled=True)
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    for name, parameter in model.named_parameters():
+        factor = 0.95 if parameter.dim() > 1 else 1.0
+        torch.testing.assert_close(parameter.detach(), factor * before[name])
+
+
+def test_decoupled_decay_is_refused_with_sparse_gradients() -> None:
+    model = SRGNN(ROWS, CHANNELS, loss="sampled")
+    with pytest.raises(ValueError, match="decoupled"):
+        adam(model, decoupled=True)
