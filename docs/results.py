@@ -1,0 +1,416 @@
+"""Makes every table of the study anew from the runs that docs/runs keeps.
+
+    python docs/results.py            docs/results.csv, docs/ablation.png, and the marked blocks
+    python docs/results.py --check    exit status 1 if that would change a text
+
+A block of README.md, docs/results.md or docs/ablation.md stands between the comments NAME and
+/NAME, each on a line of its own; the functions of ``BLOCKS`` write what is between them.
+``pyg_srgnn.reports.study.keep`` puts a run into docs/runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import math
+import re
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
+from pathlib import Path
+
+from pyg_srgnn.data.files import written_aside
+from pyg_srgnn.reports.samples import Difference, Samples, paired_bootstrap, slices
+from pyg_srgnn.reports.study import (
+    METRICS,
+    Configuration,
+    Stat,
+    read_configurations,
+    read_study,
+)
+
+ROOT = Path(__file__).parents[1]
+PAGES = ("README.md", "docs/results.md", "docs/ablation.md")
+NONE = "*No runs of this kind in docs/runs.*"
+RESAMPLES = 10_000
+DATASETS = {"diginetica": "Diginetica", "yoochoose1_64": "Yoochoose 1/64", "synthetic": "synthetic"}
+MODELS = {
+    "srgnn": "SR-GNN",
+    "srgnn_plain": "SR-GNN, plain",
+    "gru4rec": "GRU4Rec",
+    "vsknn": "VSKNN",
+    "stan": "STAN",
+    "item_knn": "item-KNN",
+    "sequential_rules": "sequential rules",
+    "markov": "Markov, first order",
+    "session_popularity": "session popularity",
+    "popularity": "popularity",
+}
+# HR@20 and MRR@20 as their papers have them: the best test epoch of each.
+PUBLISHED = {
+    "diginetica": {
+        "SR-GNN, paper": (50.73, 17.59),
+        "NISER+": (53.39, 18.72),
+        "GCE-GNN": (54.22, 19.04),
+        "SGNN-HN": (55.67, 19.45),
+    },
+    "yoochoose1_64": {
+        "SR-GNN, paper": (70.57, 30.94),
+        "NISER+": (71.27, 31.61),
+        "GCE-GNN": (72.18, 30.84),
+        "SGNN-HN": (72.06, 32.61),
+    },
+}
+_MARKER = re.compile(r"^<!-- (/?[a-z_]+) -->$", re.MULTILINE)
+
+
+class Study:
+    """What docs/runs holds.
+
+    Args:
+        folder: That folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        tested = [found for found in read_study(folder) if found.has("test")]
+        self.tested = sorted(
+            tested, key=lambda found: (_place(found.dataset), -found.percent("hr@20").mean)
+        )
+        folders = sorted(folder.glob("*/ablation"), key=lambda path: _place(path.parent.name))
+        self.ablations = [Ablation(path) for path in folders if read_configurations(path)]
+        self._samples: dict[tuple[str, str], Samples | None] = {}
+
+    def datasets(self) -> list[tuple[str, list[Configuration]]]:
+        """The tested configurations of every dataset, the best HR@20 first."""
+        return [(name, list(found)) for name, found in groupby(self.tested, lambda f: f.dataset)]
+
+    def ranked(self) -> list[tuple[str, list[tuple[Configuration, Samples]]]]:
+        """Those of them whose runs have kept their ranks, with the samples."""
+        every = []
+        for name, found in self.datasets():
+            known = [(one, samples) for one in found if (samples := self._of(one)) is not None]
+            if known:
+                every.append((name, known))
+        return every
+
+    def _of(self, one: Configuration) -> Samples | None:
+        key = (one.dataset, one.label)
+        if key not in self._samples:
+            self._samples[key] = one.samples()
+        return self._samples[key]
+
+
+class Ablation:
+    """The configurations of an ablation, beside the one that is called ``default``.
+
+    Args:
+        folder: ``<dataset>/ablation``.
+
+    Raises:
+        ValueError: If there is no default, or a run was not validated.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        every = {found.label: found for found in read_configurations(folder)}
+        if "default" not in every:
+            raise ValueError(f"{folder} holds no label 'default' to compare with")
+        for found in every.values():
+            if not found.has("valid"):
+                raise ValueError(f"{found.runs[0].folder}: an ablation needs metrics of validation")
+        self.default = every.pop("default")
+        self.dataset = self.default.dataset
+        self.others = sorted(every.values(), key=lambda found: (-self.change(found), found.label))
+
+    def change(self, found: Configuration, metric: str = "hr@20") -> float:
+        """What it has more of a metric than the default, in percent points."""
+        return found.percent(metric, "valid").mean - self.default.percent(metric, "valid").mean
+
+
+def headline(study: Study) -> list[str]:
+    """HR@20 and MRR@20 of every configuration, and of the papers; the best that is ours bold."""
+    rows = []
+    for dataset, found in study.datasets():
+        # A figure chosen on the test set competes with none that was not.
+        honest = [one for one in found if one.protocol == "honest"]
+        mark = [
+            max((one.percent(metric).mean for one in honest), default=None)
+            for metric in ("hr@20", "mrr@20")
+        ]
+        lines = []
+        for one in found:
+            stats = [one.percent("hr@20"), one.percent("mrr@20")]
+            cells = [
+                f"**{_stat(stat)}**" if one in honest and stat.mean == best else _stat(stat)
+                for stat, best in zip(stats, mark, strict=True)
+            ]
+            lines.append([_model(one), _protocol(one), str(len(one.seeds)), *cells])
+        for name, (hr, mrr) in PUBLISHED.get(dataset, {}).items():
+            lines.append([f"*{name}*", "*best test epoch*", "", f"*{hr:.2f}*", f"*{mrr:.2f}*"])
+        rows += _under(dataset, lines)
+    return _table(("test set", "model", "protocol", "seeds", "HR@20", "MRR@20"), rows)
+
+
+def metrics(study: Study) -> list[str]:
+    """All metrics, and the commands."""
+    rows = []
+    for dataset, found in study.datasets():
+        lines = [
+            [_model(one), *(f"{one.percent(metric).mean:.2f}" for metric in METRICS), *_cost(one)]
+            for one in found
+        ]
+        rows += _under(dataset, lines)
+    head = (metric.replace("hr", "HR").replace("mrr", "MRR").upper() for metric in METRICS[:7])
+    columns = ("test set", "model", *head, *METRICS[7:], "seconds of training", "parameters")
+    return _table(columns, rows) + _commands(study.tested)
+
+
+def slice_table(study: Study) -> list[str]:
+    """HR@20 / MRR@20 by the clicks of the prefix, and of repeated and new targets."""
+    rows, names = [], []
+    for dataset, found in study.ranked():
+        parts = [slices(samples) for _, samples in found]
+        names = [part.name for part in parts[0]]
+        lines = [["*share of the samples*", *(f"{part.share:.1f} %" for part in parts[0])]]
+        for (one, _), every in zip(found, parts, strict=True):
+            cells = ("" if math.isnan(p.hr) else f"{p.hr:.2f} / {p.mrr:.2f}" for p in every)
+            lines.append([_model(one), *cells])
+        rows += _under(dataset, lines)
+    return _table(("test set", "model", *names), rows)
+
+
+def bootstrap(study: Study) -> list[str]:
+    """The best model against the best of another model, and against plain SR-GNN."""
+    rows = []
+    for dataset, found in study.ranked():
+        (best, of_best), *others = found
+        rivals = [pair for pair in others if pair[0].model != best.model][:1]
+        plain = [pair for pair in others if pair[0].label == "srgnn_plain"]
+        lines = []
+        for rival, of_rival in rivals + [pair for pair in plain if pair not in rivals]:
+            apart = paired_bootstrap(of_best, of_rival, RESAMPLES)
+            cells = (_interval(apart[metric]) for metric in ("hr@20", "mrr@20"))
+            sessions = f"{len(of_best.starts()):,}"
+            lines.append([_model(best), _model(rival), sessions, *cells])
+        rows += _under(dataset, lines)
+    columns = (
+        "test set",
+        "model",
+        "against",
+        "sessions",
+        "HR@20, difference",
+        "MRR@20, difference",
+    )
+    return _table(columns, rows)
+
+
+def ablation(study: Study) -> list[str]:
+    """What every ingredient changes on validation, the greatest gain first."""
+    rows, every = [], []
+    for part in study.ablations:
+        lines = []
+        for one in (part.default, *part.others):
+            cells = []
+            for metric in ("hr@20", "mrr@20"):
+                apart = "" if one is part.default else _signed(part.change(one, metric))
+                cells += [_stat(one.percent(metric, "valid")), apart]
+            lines.append([_plain(one.label), str(len(one.seeds)), *cells, _cost(one)[0]])
+        rows += _under(part.dataset, lines)
+        every += [part.default, *part.others]
+    columns = ("validation", "configuration", "seeds", "HR@20", "", "MRR@20", "", "seconds")
+    picture = ["![What each ingredient changes](ablation.png)", ""] if rows else []
+    return picture + _table(columns, rows) + _commands(every)
+
+
+BLOCKS: dict[str, Callable[[Study], list[str]]] = {
+    "headline": headline,
+    "metrics": metrics,
+    "slices": slice_table,
+    "bootstrap": bootstrap,
+    "ablation": ablation,
+}
+
+
+def table_file(study: Study) -> str:
+    """docs/results.csv: a line a configuration, figures in percent."""
+    first = ("hr@20", "mrr@20")
+    order = (*first, *(metric for metric in METRICS if metric not in first))
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(
+        ["dataset", "model", "protocol", "seeds"]
+        + [name for metric in order for name in (metric, f"{metric}_sd")]
+        + ["train_seconds", "parameters", "command"]
+    )
+    for one in study.tested:
+        cells: list[object] = [one.dataset, one.label, one.protocol, len(one.seeds)]
+        for mean, sd in map(one.percent, order):
+            cells += [f"{mean:.2f}", "" if sd is None else f"{sd:.2f}"]
+        writer.writerow([*cells, f"{one.seconds.mean:.1f}", one.parameters, one.command])
+    return file.getvalue()
+
+
+def fill(text: str, page: str, blocks: Callable[[str], list[str]]) -> str:
+    """Replace what stands between the markers of a page.
+
+    Args:
+        text: The page.
+        page: Its name.
+        blocks: The lines of a block by its name.
+
+    Raises:
+        ValueError: If a marker is unknown, or not in a pair.
+    """
+    parts = _MARKER.split(text)  # text, marker, text, marker, …
+    result, opened = [parts[0]], ""
+    for marker, after in zip(parts[1::2], parts[2::2], strict=True):
+        name = marker.removeprefix("/")
+        if name not in BLOCKS:
+            raise ValueError(f"{page}: unknown marker {name!r}; there are {', '.join(BLOCKS)}")
+        if opened != (name if marker.startswith("/") else ""):
+            raise ValueError(f"{page}: marker {marker!r} where {opened or 'none'!r} is open")
+        if not opened:
+            after = "\n" + "\n".join(blocks(name)) + "\n"
+        result += [f"<!-- {marker} -->", after]
+        opened = "" if opened else name
+    if opened:
+        raise ValueError(f"{page}: marker {opened!r} is not closed")
+    return "".join(result)
+
+
+def texts(root: Path, study: Study) -> dict[Path, str]:
+    """All texts as they should be."""
+    made: dict[str, list[str]] = {}
+
+    def block(name: str) -> list[str]:
+        if name not in made:
+            made[name] = BLOCKS[name](study)
+        return made[name]
+
+    result = {root / "docs" / "results.csv": table_file(study)}
+    for page in PAGES:
+        path = root / page
+        text = fill(path.read_text(encoding="utf-8"), page, block)
+        # A picture lies in docs, and its link is relative to the page.
+        result[path] = (
+            text if "/" in page else text.replace("](ablation.png)", "](docs/ablation.png)")
+        )
+    return result
+
+
+def draw(ablations: Sequence[Ablation], path: Path) -> None:
+    """Draw what the ingredients change, a panel a dataset, 1,200 pixels wide."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        print(f"no {path.name}: install the extra 'plots' to have it")
+        return
+    changes: dict[str, list[float]] = {}
+    for part in ablations:
+        for one in part.others:
+            changes.setdefault(one.label, []).append(part.change(one))
+    if not changes:
+        return
+    # One order for all panels, the greatest gain on top.
+    labels = sorted(changes, key=lambda label: sum(changes[label]) / len(changes[label]))
+    figure = Figure(figsize=(8, 1.2 + 0.36 * len(labels)), layout="constrained")
+    panels = figure.subplots(1, len(ablations), sharey=True, squeeze=False)[0]
+    for axes, part in zip(panels, ablations, strict=True):
+        for metric, shift, colour in (("HR@20", 0.19, "#3f76c4"), ("MRR@20", -0.19, "#d99a1c")):
+            known = {one.label: part.change(one, metric.lower()) for one in part.others}
+            places = [labels.index(label) + shift for label in known]
+            axes.barh(places, list(known.values()), 0.36, color=colour, label=metric)
+        axes.axvline(0, color="#24292f", linewidth=0.8)
+        axes.set(title=_dataset(part.dataset), xlabel="change on validation, percent points")
+        axes.set_yticks(range(len(labels)), [_plain(label) for label in labels])
+        axes.tick_params(axis="y", length=0)
+        axes.grid(axis="x", alpha=0.3)
+        axes.set_axisbelow(True)
+        axes.spines[["top", "right", "left"]].set_visible(False)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    with written_aside(path) as aside:
+        figure.savefig(aside, format="png", dpi=150, metadata={"Software": None})
+
+
+def main(arguments: Sequence[str] | None = None, root: Path = ROOT) -> int:
+    """Write what has changed, or with ``--check`` say what would."""
+    parser = argparse.ArgumentParser(description="tables of the study from docs/runs")
+    parser.add_argument("--check", action="store_true", help="write nothing; 1 if a text is old")
+    check = parser.parse_args(arguments).check
+    study = Study(root / "docs" / "runs")
+    old = []
+    for path, text in texts(root, study).items():
+        if not path.is_file() or path.read_bytes() != text.encode():
+            old.append(path.relative_to(root).as_posix())
+            if not check:
+                with written_aside(path) as aside:
+                    aside.write_bytes(text.encode())
+    if old:
+        print(f"{'old, run python docs/results.py' if check else 'written'}: {', '.join(old)}")
+    if study.ablations and not check:
+        draw(study.ablations, root / "docs" / "ablation.png")
+    return int(check and bool(old))
+
+
+def _place(dataset: str) -> tuple[int, str]:
+    """Known datasets in their order, others behind them."""
+    known = list(DATASETS)
+    return (known.index(dataset) if dataset in known else len(known), dataset)
+
+
+def _dataset(name: str) -> str:
+    return DATASETS.get(name, name)
+
+
+def _model(one: Configuration) -> str:
+    return MODELS.get(one.label, _plain(one.label))
+
+
+def _plain(label: str) -> str:
+    return label.replace("_", " ")
+
+
+def _protocol(one: Configuration) -> str:
+    if one.protocol == "literature":
+        return "literature: best test epoch"
+    return f"{one.protocol}, refit" if one.refit else one.protocol
+
+
+def _stat(stat: Stat) -> str:
+    return f"{stat.mean:.2f}" if stat.sd is None else f"{stat.mean:.2f} ± {stat.sd:.2f}"
+
+
+def _signed(value: float) -> str:
+    return f"{round(value, 2) + 0.0:+.2f}".replace("-", "−")  # never −0.00
+
+
+def _interval(apart: Difference) -> str:
+    mean, low, high = map(_signed, apart)
+    return f"{mean} ({low} to {high})"
+
+
+def _cost(one: Configuration) -> list[str]:
+    seconds = one.seconds.mean
+    count = "" if one.parameters is None else f"{one.parameters:,}"
+    return [f"{seconds:,.0f}" if seconds >= 10 else f"{seconds:.1f}", count]
+
+
+def _under(dataset: str, rows: Iterable[Sequence[str]]) -> list[list[str]]:
+    """The rows of a dataset, its name in the first one."""
+    return [["" if i else _dataset(dataset), *row] for i, row in enumerate(rows)]
+
+
+def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    lines = [f"| {' | '.join(row)} |" for row in rows]
+    return [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|", *lines] if lines else [NONE]
+
+
+def _commands(configurations: Sequence[Configuration]) -> list[str]:
+    """The commands, one a line, in a block of their own."""
+    if not configurations:
+        return []
+    return ["", "```", *(one.command for one in configurations), "```"]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
