@@ -4,7 +4,7 @@
     python docs/results.py --check    exit status 1 if that would change a text
 
 A block of README.md, docs/results.md or docs/ablation.md stands between the comments NAME and
-/NAME, each on a line of its own; the functions of ``BLOCKS`` write what is between them.
+/NAME; the functions of ``BLOCKS`` write what is between them.
 ``pyg_srgnn.reports.study.keep`` puts a run into docs/runs.
 """
 
@@ -21,6 +21,7 @@ from itertools import groupby
 from pathlib import Path
 
 from pyg_srgnn.data.files import written_aside
+from pyg_srgnn.reports.ablation import Ablation, draw_ablations
 from pyg_srgnn.reports.samples import Difference, Samples, paired_bootstrap, slices
 from pyg_srgnn.reports.study import (
     METRICS,
@@ -34,6 +35,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = ("README.md", "docs/results.md", "docs/ablation.md")
 NONE = "*No runs of this kind in docs/runs.*"
 RESAMPLES = 10_000
+MAIN = ("hr@20", "mrr@20")
 DATASETS = {"diginetica": "Diginetica", "yoochoose1_64": "Yoochoose 1/64", "synthetic": "synthetic"}
 MODELS = {
     "srgnn": "SR-GNN",
@@ -62,7 +64,7 @@ PUBLISHED = {
         "SGNN-HN": (72.06, 32.61),
     },
 }
-_MARKER = re.compile(r"^<!-- (/?[a-z_]+) -->$", re.MULTILINE)
+_MARKER = re.compile(r"<!-- *(/?[\w-]+) *-->")
 
 
 class Study:
@@ -101,48 +103,21 @@ class Study:
         return self._samples[key]
 
 
-class Ablation:
-    """The configurations of an ablation, beside the one that is called ``default``.
-
-    Args:
-        folder: ``<dataset>/ablation``.
-
-    Raises:
-        ValueError: If there is no default, or a run was not validated.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        every = {found.label: found for found in read_configurations(folder)}
-        if "default" not in every:
-            raise ValueError(f"{folder} holds no label 'default' to compare with")
-        for found in every.values():
-            if not found.has("valid"):
-                raise ValueError(f"{found.runs[0].folder}: an ablation needs metrics of validation")
-        self.default = every.pop("default")
-        self.dataset = self.default.dataset
-        self.others = sorted(every.values(), key=lambda found: (-self.change(found), found.label))
-
-    def change(self, found: Configuration, metric: str = "hr@20") -> float:
-        """What it has more of a metric than the default, in percent points."""
-        return found.percent(metric, "valid").mean - self.default.percent(metric, "valid").mean
-
-
 def headline(study: Study) -> list[str]:
     """HR@20 and MRR@20 of every configuration, and of the papers; the best that is ours bold."""
     rows = []
     for dataset, found in study.datasets():
         # A figure chosen on the test set competes with none that was not.
         honest = [one for one in found if one.protocol == "honest"]
-        mark = [
-            max((one.percent(metric).mean for one in honest), default=None)
-            for metric in ("hr@20", "mrr@20")
-        ]
+        best = [max((one.percent(metric).mean for one in honest), default=0) for metric in MAIN]
         lines = []
         for one in found:
-            stats = [one.percent("hr@20"), one.percent("mrr@20")]
+            stats = [one.percent(metric) for metric in MAIN]
             cells = [
-                f"**{_stat(stat)}**" if one in honest and stat.mean == best else _stat(stat)
-                for stat, best in zip(stats, mark, strict=True)
+                f"**{_stat(stat)}**"
+                if one.protocol == "honest" and stat.mean == most
+                else _stat(stat)
+                for stat, most in zip(stats, best, strict=True)
             ]
             lines.append([_model(one), _protocol(one), str(len(one.seeds)), *cells])
         for name, (hr, mrr) in PUBLISHED.get(dataset, {}).items():
@@ -160,8 +135,8 @@ def metrics(study: Study) -> list[str]:
             for one in found
         ]
         rows += _under(dataset, lines)
-    head = (metric.replace("hr", "HR").replace("mrr", "MRR").upper() for metric in METRICS[:7])
-    columns = ("test set", "model", *head, *METRICS[7:], "seconds of training", "parameters")
+    names = (name if name in ("coverage@20", "tied") else name.upper() for name in METRICS)
+    columns = ("test set", "model", *names, "seconds of training", "parameters")
     return _table(columns, rows) + _commands(study.tested)
 
 
@@ -189,7 +164,7 @@ def bootstrap(study: Study) -> list[str]:
         lines = []
         for rival, of_rival in rivals + [pair for pair in plain if pair not in rivals]:
             apart = paired_bootstrap(of_best, of_rival, RESAMPLES)
-            cells = (_interval(apart[metric]) for metric in ("hr@20", "mrr@20"))
+            cells = (_interval(apart[metric]) for metric in MAIN)
             sessions = f"{len(of_best.starts()):,}"
             lines.append([_model(best), _model(rival), sessions, *cells])
         rows += _under(dataset, lines)
@@ -211,7 +186,7 @@ def ablation(study: Study) -> list[str]:
         lines = []
         for one in (part.default, *part.others):
             cells = []
-            for metric in ("hr@20", "mrr@20"):
+            for metric in MAIN:
                 apart = "" if one is part.default else _signed(part.change(one, metric))
                 cells += [_stat(one.percent(metric, "valid")), apart]
             lines.append([_plain(one.label), str(len(one.seeds)), *cells, _cost(one)[0]])
@@ -233,8 +208,7 @@ BLOCKS: dict[str, Callable[[Study], list[str]]] = {
 
 def table_file(study: Study) -> str:
     """docs/results.csv: a line a configuration, figures in percent."""
-    first = ("hr@20", "mrr@20")
-    order = (*first, *(metric for metric in METRICS if metric not in first))
+    order = (*MAIN, *(metric for metric in METRICS if metric not in MAIN))
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(
@@ -298,40 +272,6 @@ def texts(root: Path, study: Study) -> dict[Path, str]:
     return result
 
 
-def draw(ablations: Sequence[Ablation], path: Path) -> None:
-    """Draw what the ingredients change, a panel a dataset, 1,200 pixels wide."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        print(f"no {path.name}: install the extra 'plots' to have it")
-        return
-    changes: dict[str, list[float]] = {}
-    for part in ablations:
-        for one in part.others:
-            changes.setdefault(one.label, []).append(part.change(one))
-    if not changes:
-        return
-    # One order for all panels, the greatest gain on top.
-    labels = sorted(changes, key=lambda label: sum(changes[label]) / len(changes[label]))
-    figure = Figure(figsize=(8, 1.2 + 0.36 * len(labels)), layout="constrained")
-    panels = figure.subplots(1, len(ablations), sharey=True, squeeze=False)[0]
-    for axes, part in zip(panels, ablations, strict=True):
-        for metric, shift, colour in (("HR@20", 0.19, "#3f76c4"), ("MRR@20", -0.19, "#d99a1c")):
-            known = {one.label: part.change(one, metric.lower()) for one in part.others}
-            places = [labels.index(label) + shift for label in known]
-            axes.barh(places, list(known.values()), 0.36, color=colour, label=metric)
-        axes.axvline(0, color="#24292f", linewidth=0.8)
-        axes.set(title=_dataset(part.dataset), xlabel="change on validation, percent points")
-        axes.set_yticks(range(len(labels)), [_plain(label) for label in labels])
-        axes.tick_params(axis="y", length=0)
-        axes.grid(axis="x", alpha=0.3)
-        axes.set_axisbelow(True)
-        axes.spines[["top", "right", "left"]].set_visible(False)
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
-    with written_aside(path) as aside:
-        figure.savefig(aside, format="png", dpi=150, metadata={"Software": None})
-
-
 def main(arguments: Sequence[str] | None = None, root: Path = ROOT) -> int:
     """Write what has changed, or with ``--check`` say what would."""
     parser = argparse.ArgumentParser(description="tables of the study from docs/runs")
@@ -348,7 +288,8 @@ def main(arguments: Sequence[str] | None = None, root: Path = ROOT) -> int:
     if old:
         print(f"{'old, run python docs/results.py' if check else 'written'}: {', '.join(old)}")
     if study.ablations and not check:
-        draw(study.ablations, root / "docs" / "ablation.png")
+        names = [_dataset(part.dataset) for part in study.ablations]
+        draw_ablations(study.ablations, names, root / "docs" / "ablation.png")
     return int(check and bool(old))
 
 

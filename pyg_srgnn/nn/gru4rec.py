@@ -16,9 +16,10 @@ from pyg_srgnn.nn.session_model import SessionModel
 class GRU4Rec(SessionModel):
     """A recurrent network over the clicks, with the scores, losses and training of SR-GNN.
 
-    GRU4Rec (`Hidasi et al., ICLR 2016 <https://arxiv.org/abs/1511.06939>`_). The last state is the session's vector. Item embeddings are shared between clicks and scores
-    ("constrained embeddings" of the authors' later code), and the loss is the softmax over all
-    items instead of one over a sample.
+    GRU4Rec (`Hidasi et al., ICLR 2016 <https://arxiv.org/abs/1511.06939>`_). The last state is the
+    session's vector. Item embeddings are shared between clicks and scores ("constrained
+    embeddings" of the authors' later code), and the loss is the softmax over all items instead of
+    one over a sample.
 
     Args:
         num_items: Number of items V in the catalogue.

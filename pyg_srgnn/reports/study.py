@@ -24,9 +24,10 @@ METRICS = (
     *("hr@5", "hr@10", "hr@20", "mrr@5", "mrr@10", "mrr@20"),
     *("ndcg@20", "coverage@20", "tied"),
 )
-# Where the data lies, and what changes no number: no part of a command, free to differ.
+# What is a machine's own, and its defaults; a run that goes on from a checkpoint is as if it had
+# never stopped.
 _HERE = {"dataset.root": "datasets", "dataset.mirror": None, "checkpoint": None}
-_FREE = {*_HERE, "seed", "trainer.enable_progress_bar"} - {"checkpoint"}
+_FREE = {*_HERE, "seed", "trainer.enable_progress_bar"}  # may differ, and no part of a command
 _KEPT = ("metrics.json", "ranks.npz", "epochs.csv", "refit.csv")  # as they are
 
 
@@ -95,6 +96,7 @@ class Configuration:
     runs: tuple[Run, ...]
 
     def __post_init__(self) -> None:
+        """Hold the runs against the first one."""
         first = self.runs[0]
         for run in self.runs:
             if run.folder.name != str(run.metrics["seed"]):
@@ -147,8 +149,7 @@ class Configuration:
     @property
     def parameters(self) -> int | None:
         """Numbers that the model has learned or counted; None where the runs do not say."""
-        known: int | None = self.runs[0].metrics.get("parameters")
-        return known
+        return self.runs[0].metrics.get("parameters") or None  # literature: no one model is kept
 
     @property
     def command(self) -> str:
@@ -211,8 +212,8 @@ def read_configurations(folder: str | Path) -> list[Configuration]:
 def keep(run_dir: str | Path, folder: str | Path, label: str | None = None) -> Path:
     """Copy of a run what a study needs: metrics, configuration, command, ranks and curves.
 
-    Checkpoints and logs stay behind, and so does where the run's machine had its data:
-    ``dataset.root`` and ``dataset.mirror`` become the defaults. What was there is replaced.
+    Model and logs stay behind, and so do the paths of the run's machine: ``dataset.root``,
+    ``dataset.mirror`` and ``checkpoint`` become the defaults. What was there is replaced.
 
     Args:
         run_dir: A finished run.
@@ -236,14 +237,14 @@ def keep(run_dir: str | Path, folder: str | Path, label: str | None = None) -> P
         if key in run.config:
             OmegaConf.update(config, key, default)
     overrides = [override for override in run.overrides if not _left_out(override, set(_HERE))]
-    values = {**dict(_flat(OmegaConf.to_container(config))), **dict(map(_split, overrides))}
-    paths = [f"{key}={value}" for key, value in values.items() if _absolute(value)]
-    if paths:
+    told = [(key, value) for key, value in run.config.items() if key not in _HERE]
+    told += map(_split, overrides)
+    if paths := sorted({f"{key}={value}" for key, value in told if _absolute(value)}):
         raise ValueError(
             f"{run.folder} was told {', '.join(paths)}: a run that is kept must not depend on an "
             f"absolute path"
         )
-    target = Path(folder) / run.metrics["dataset"] / label / str(run.metrics["seed"])
+    target = Path(folder, str(run.metrics["dataset"]), label, str(run.metrics["seed"]))
     target.parent.mkdir(parents=True, exist_ok=True)
     with folder_written_aside(target, target.with_name(f".{target.name}.part")) as aside:
         for name in _KEPT:

@@ -192,7 +192,8 @@ def test_gru4rec_is_a_recurrence_over_the_clicks(num_layers: int) -> None:
                 for x in inputs:
                     gi = p[f"weight_ih_l{layer}"] @ x + p[f"bias_ih_l{layer}"]
                     gh = p[f"weight_hh_l{layer}"] @ state + p[f"bias_hh_l{layer}"]
-                    r, z = (torch.sigmoid(a + b) for a, b in zip(gi.chunk(3), gh.chunk(3)[:2]))
+                    gates = [a + b for a, b in zip(gi.chunk(3), gh.chunk(3), strict=True)]
+                    r, z = torch.sigmoid(gates[0]), torch.sigmoid(gates[1])
                     n = torch.tanh(gi.chunk(3)[2] + r * gh.chunk(3)[2])
                     state = (1 - z) * n + z * state
                     states.append(state)
