@@ -1,0 +1,597 @@
+"""The study's figures against plain loops; runs that are kept; the pages made from them."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import json
+import math
+import re
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from pyg_srgnn.evaluation import Rows
+from pyg_srgnn.reports import samples as samples_module
+from pyg_srgnn.reports.ablation import Ablation
+from pyg_srgnn.reports.samples import LENGTHS, Samples, draws, paired_bootstrap, slices
+from pyg_srgnn.reports.study import METRICS, Configuration, Run, keep, read_study
+from pyg_srgnn.training import train
+from tests.tiny import tiny_config
+
+HERE = {
+    "dataset.root": "/home/me/data",
+    "dataset.mirror": "/mnt/mirror",
+    "trainer.enable_progress_bar": False,
+}
+
+
+def sessions_of(*samples: int) -> torch.Tensor:
+    """Lengths of the prefixes of sessions with so many samples."""
+    return torch.cat([torch.arange(1, count + 1) for count in samples])
+
+
+def random_rows(length: torch.Tensor, seed: int, best: int = 1) -> Rows:
+    generator = torch.Generator().manual_seed(seed)
+    rank = torch.randint(best, best + 40, length.shape, generator=generator)
+    return Rows(rank, length, (length * 7919 + 13) % 5 == 0)  # the same of every seed
+
+
+LENGTH = sessions_of(3, 1, 12, 1, 2, 6, 1, 4, 15, 2)
+
+
+def write_run(
+    folder: Path,
+    label: str = "srgnn",
+    seed: int = 0,
+    kept: bool = True,
+    dataset: str = "diginetica",
+    rows: Rows | None = None,
+    command: tuple[str, ...] = (),
+    keys: dict[str, Any] | None = None,
+    **metrics: Any,
+) -> Path:
+    """A run as ``keep`` leaves it, or as ``srgnn-train`` does, whose metrics depend on its seed."""
+    target = folder / dataset / label / str(seed) if kept else folder
+    (target if kept else target / ".hydra").mkdir(parents=True)
+    figures = {name: (40 + place + seed**2) / 100 for place, name in enumerate(METRICS)}
+    told = {
+        "dataset": dataset,
+        "protocol": "honest",
+        "refit": False,
+        "model": label.split("_plain")[0],
+        "seed": seed,
+        "valid": figures,
+        "test": figures,
+        "train_seconds": 100.0 + seed,
+        "parameters": 1234,
+        "checkpoint": "checkpoints/best.ckpt",
+        **metrics,
+    }
+    config = OmegaConf.create({"dataset": {"name": dataset}, "model": {"name": told["model"]}})
+    for key, value in {"seed": seed, **HERE, **(keys or {})}.items():
+        OmegaConf.update(config, key, value)
+    (target / "metrics.json").write_text(json.dumps(told))
+    OmegaConf.save(config, target / "config.yaml")
+    here = [f"{key}={value}" for key, value in HERE.items()]
+    overrides = [*here, f"dataset={dataset}", *command, f"seed={seed}"]
+    OmegaConf.save(overrides, (target if kept else target / ".hydra") / "overrides.yaml")
+    if rows is not None:
+        rows.save(target / "ranks.npz")
+    return target
+
+
+# --- Runs, seeds, commands
+
+
+def test_the_seeds_of_a_label_are_summed_up(tmp_path: Path) -> None:
+    for seed in (10, 2, 1):
+        write_run(tmp_path, seed=seed, command=("model.scale=12", "+model.x='a b'", "baselines=[]"))
+    write_run(tmp_path, "vsknn", dataset="yoochoose1_64", command=("model=vsknn",))
+    (tmp_path / "diginetica" / "unfinished" / "0").mkdir(parents=True)
+    write_run(tmp_path / "diginetica" / "ablation", "default")  # one folder deeper: no label
+    several, one = read_study(tmp_path)
+    assert (several.dataset, several.label, several.seeds) == ("diginetica", "srgnn", [1, 2, 10])
+    for place, metric in enumerate(METRICS):
+        values = [40.0 + place + seed**2 for seed in (1, 2, 10)]
+        mean = sum(values) / 3
+        sd = math.sqrt(sum((value - mean) ** 2 for value in values) / 2)
+        assert several.percent(metric) == pytest.approx((mean, sd))
+    assert several.seconds.mean == pytest.approx(313 / 3) and several.parameters == 1234
+    assert several.command == (
+        "srgnn-train dataset=diginetica model.scale=12 '+model.x='\"'\"'a b'\"'\"'' "
+        "'baselines=[]' seed=1,2,10 -m"
+    )
+    assert one.percent("mrr@20").sd is None
+    assert one.command == "srgnn-train dataset=yoochoose1_64 model=vsknn seed=0"
+    assert read_study(tmp_path / "nowhere") == []
+
+
+def test_runs_that_differ_in_more_than_the_seed(tmp_path: Path) -> None:
+    first = write_run(tmp_path, keys={"dataset.root": "a", "model.scale": 12})
+    other = write_run(tmp_path, seed=1, keys={"dataset.root": "b", "model.scale": 12})
+    assert len(read_study(tmp_path)) == 1  # where the data lies is free
+    config = OmegaConf.load(other / "config.yaml")
+    OmegaConf.update(config, "model.scale", 16)
+    OmegaConf.update(config, "model.more", True)
+    OmegaConf.save(config, other / "config.yaml")
+    with pytest.raises(ValueError, match="differ in more than the seed") as error:
+        read_study(tmp_path)
+    said = str(error.value)
+    assert all(str(folder / "config.yaml") in said for folder in (first, other))
+    assert "model.scale: 12 and 16" in said and "model.more: None and True" in said
+    assert "dataset.root" not in said
+
+
+def test_a_folder_is_named_by_its_seed(tmp_path: Path) -> None:
+    folder = write_run(tmp_path, seed=3)
+    folder.rename(folder.with_name("4"))
+    with pytest.raises(ValueError, match=r"4 holds a run of seed 3"):
+        read_study(tmp_path)
+
+
+def test_ranks_are_those_of_all_seeds_or_none(tmp_path: Path) -> None:
+    write_run(tmp_path, seed=0, rows=random_rows(LENGTH, 0))
+    assert read_study(tmp_path)[0].samples() is not None
+    write_run(tmp_path, seed=1)
+    assert read_study(tmp_path)[0].samples() is None
+
+
+# --- Samples
+
+
+def test_samples_are_averaged_over_the_seeds() -> None:
+    runs = [random_rows(LENGTH, seed) for seed in range(3)]
+    found = Samples.average(runs)
+    for i in range(len(LENGTH)):
+        ranks = [int(rows.rank[i]) for rows in runs]
+        assert found.hit[i] == pytest.approx(sum(rank <= 20 for rank in ranks) / 3)
+        inverse = [1 / rank for rank in ranks if rank <= 20]
+        assert found.reciprocal[i] == pytest.approx(sum(inverse) / 3)
+    assert found.starts().tolist() == [0, 3, 4, 16, 17, 19, 25, 26, 30, 45]
+    with pytest.raises(ValueError, match="no run"):
+        Samples.average([])
+
+
+def test_slices_are_those_of_a_loop() -> None:
+    runs = [random_rows(LENGTH, seed) for seed in range(2)]
+    found = {part.name: part for part in slices(Samples.average(runs))}
+    assert list(found) == ["1", "2", "3", "4", "5–9", "10+", "repeated", "new"]
+    wanted: dict[str, list[tuple[float, float]]] = {name: [] for name in found}
+    for rows in runs:
+        for rank, length, repeat in zip(*(part.tolist() for part in rows), strict=True):
+            figures = (float(rank <= 20), 1 / rank if rank <= 20 else 0.0)
+            wanted["repeated" if repeat else "new"].append(figures)
+            name = str(length) if length < 5 else "5–9" if length < 10 else "10+"
+            wanted[name].append(figures)
+    total = 2 * len(LENGTH)
+    for name, figures in wanted.items():
+        hr, mrr = (100 * sum(column) / len(figures) for column in zip(*figures, strict=True))
+        assert found[name][1:] == pytest.approx((100 * len(figures) / total, hr, mrr)), name
+    assert sum(found[name].share for name in list(found)[: len(LENGTHS)]) == pytest.approx(100)
+
+
+def test_a_slice_without_samples_has_no_figures() -> None:
+    part = slices(Samples.average([random_rows(sessions_of(2, 1), 0)]))[5]
+    assert part.name == "10+" and part.share == 0
+    assert math.isnan(part.hr) and math.isnan(part.mrr)
+
+
+def test_draws_take_as_many_sessions_as_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = np.concatenate(list(draws(30, 400, seed=5)))
+    assert whole.shape == (400, 30) and (whole.sum(axis=1) == 30).all()
+    assert np.abs(whole.mean(axis=0) - 1).max() < 5 / math.sqrt(400)
+    assert whole.var() == pytest.approx(1 - 1 / 30, rel=0.05)  # multinomial
+    monkeypatch.setattr(samples_module, "_DRAWS", 7 * 30)
+    parts = list(draws(30, 400, seed=5))
+    assert len(parts) == 58 and np.array_equal(np.concatenate(parts), whole)
+    assert not np.array_equal(np.concatenate(list(draws(30, 400, seed=6))), whole)
+
+
+def test_bootstrap_is_that_of_a_loop() -> None:
+    one = Samples.average([random_rows(LENGTH, seed) for seed in (1, 2)])
+    other = Samples.average([random_rows(LENGTH, 3, best=5)])
+    found = paired_bootstrap(one, other, resamples=300, seed=4)
+    members: list[list[int]] = []
+    for i, length in enumerate(LENGTH.tolist()):
+        if length == 1:
+            members.append([])
+        members[-1].append(i)
+    for metric, here, there in (
+        ("hr@20", one.hit, other.hit),
+        ("mrr@20", one.reciprocal, other.reciprocal),
+    ):
+        apart = []
+        for times in np.concatenate(list(draws(len(members), 300, seed=4))):
+            drawn = [i for s, rows in enumerate(members) for i in rows * int(times[s])]
+            apart.append(100 * sum(here[i] - there[i] for i in drawn) / len(drawn))
+        apart.sort()
+        # Between the order statistics around 2.5 % and 97.5 % of the way from first to last.
+        low, high = (
+            apart[int(at)] + (at % 1) * (apart[int(at) + 1] - apart[int(at)])
+            for at in (0.025 * 299, 0.975 * 299)
+        )
+        mean = 100 * (sum(here) - sum(there)) / len(LENGTH)
+        assert found[metric] == pytest.approx((mean, low, high))
+
+
+def test_the_interval_is_that_of_sessions_not_of_samples() -> None:
+    """Where a session's samples agree, it is as wide as the ratio of sums makes it."""
+    generator = np.random.default_rng(0)
+    counts = generator.integers(1, 12, size=500)
+    length = np.concatenate([np.arange(1, count + 1) for count in counts])
+    of_session = generator.normal(0.1, 0.3, size=500)
+    gain = np.repeat(of_session, counts) + generator.normal(0, 0.01, size=len(length))
+    nothing = np.zeros(len(length))
+    repeat = nothing > 0
+    found = paired_bootstrap(
+        Samples(gain, gain / 2, length, repeat), Samples(nothing, nothing, length, repeat)
+    )["hr@20"]
+    starts = np.cumsum(counts) - counts
+    residual = np.add.reduceat(gain - gain.mean(), starts)
+    deviation = 100 * math.sqrt((residual**2).sum()) / len(length)
+    assert found.mean == pytest.approx(100 * gain.mean())
+    assert found.low == pytest.approx(found.mean - 1.96 * deviation, abs=0.15 * deviation)
+    assert found.high == pytest.approx(found.mean + 1.96 * deviation, abs=0.15 * deviation)
+    of_samples = 100 * gain.std() / math.sqrt(len(length))
+    assert found.high - found.low > 2 * 1.96 * 2 * of_samples
+
+
+def test_a_configuration_is_not_apart_from_itself() -> None:
+    one = Samples.average([random_rows(LENGTH, 0)])
+    assert set(paired_bootstrap(one, one, 50).values()) == {(0.0, 0.0, 0.0)}
+
+
+def test_other_test_sets_are_not_compared() -> None:
+    rows = random_rows(LENGTH, 0)
+    one = Samples.average([rows])
+    with pytest.raises(ValueError, match="47 and 46 samples"):
+        paired_bootstrap(one, Samples(*(column[:-1] for column in one)))
+    length = LENGTH.clone()
+    length[5] = 9
+    with pytest.raises(ValueError, match=r"length of 1 samples, first of sample 5: 2 and 9"):
+        Samples.average([rows, rows._replace(length=length)])
+    with pytest.raises(ValueError, match="differ in the repeat of 47 samples"):
+        paired_bootstrap(one, one._replace(repeat=~one.repeat))
+
+
+# --- Runs that are kept
+
+
+def test_a_run_is_kept_without_its_model_and_its_machine(tmp_path: Path) -> None:
+    run = write_run(
+        tmp_path / "run",
+        seed=7,
+        kept=False,
+        rows=random_rows(LENGTH, 0),
+        command=("++dataset.root=/other", "checkpoint=/home/me/old", "model.scale=12"),
+        keys={"checkpoint": "/home/me/old", "dataset.valid": 0.1},
+    )
+    (run / "checkpoints").mkdir()
+    for name in ("checkpoints/best.ckpt", "train.log", "epochs.csv", "vocabulary.json"):
+        (run / name).write_text("/home/me")
+    (run / "epochs.csv").write_text("epoch,loss\n1,5.0\n")
+    target = keep(run, tmp_path / "study")
+    assert target == tmp_path / "study" / "diginetica" / "srgnn" / "7"
+    names = {"metrics.json", "config.yaml", "overrides.yaml", "ranks.npz", "epochs.csv"}
+    assert {path.name for path in target.iterdir()} == names
+    for path in target.iterdir():
+        assert b"/home" not in path.read_bytes() and b"/mnt" not in path.read_bytes()
+        if path.name not in ("config.yaml", "overrides.yaml"):
+            assert path.read_bytes() == (run / path.name).read_bytes()
+    before, after = Run.read(run), Run.read(target)
+    assert after.config == before.config | {
+        "dataset.root": "datasets",
+        "dataset.mirror": None,
+        "checkpoint": None,
+    }
+    assert after.metrics == before.metrics
+    (found,) = read_study(tmp_path / "study")
+    assert found.command == "srgnn-train dataset=diginetica model.scale=12 seed=7"
+    assert found.command == Configuration("srgnn", (before._replace(folder=target),)).command
+    # Again, of a run that is kept already, under another label; and what was there goes.
+    (target / "refit.csv").write_text("old")
+    assert keep(run, tmp_path / "study") == target and not (target / "refit.csv").exists()
+    again = keep(target, tmp_path / "study", "ablation/default")
+    assert again == tmp_path / "study" / "diginetica" / "ablation" / "default" / "7"
+    assert {path.name: path.read_bytes() for path in again.iterdir()} == {
+        path.name: path.read_bytes() for path in target.iterdir()
+    }
+
+
+@pytest.mark.parametrize("label", ["", "..", "a/../../b", "/tmp/x", "C:\\x"])
+def test_a_label_stays_in_the_folder(tmp_path: Path, label: str) -> None:
+    run = write_run(tmp_path / "run", kept=False)
+    with pytest.raises(ValueError, match="'label' must be"):
+        keep(run, tmp_path / "study", label)
+
+
+def test_runs_that_cannot_be_kept(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "a", kept=False, keys={"warm_start": "/home/me/other"})
+    with pytest.raises(ValueError, match=r"warm_start=/home/me/other: .* absolute path"):
+        keep(run, tmp_path / "study")
+    run = write_run(tmp_path / "b", kept=False, keys={"dataset.path": ["clicks", "/data/clicks"]})
+    with pytest.raises(ValueError, match=r"dataset.path="):
+        keep(run, tmp_path / "study")
+    run = write_run(tmp_path / "c", kept=False)
+    (run / "metrics.json").unlink()
+    with pytest.raises(ValueError, match="no finished run"):
+        keep(run, tmp_path / "study")
+    run = write_run(tmp_path / "d", kept=False)
+    (run / ".hydra" / "overrides.yaml").unlink()
+    with pytest.raises(FileNotFoundError, match="overrides"):
+        keep(run, tmp_path / "study")
+    assert not (tmp_path / "study").exists()
+
+
+def test_a_run_of_the_command_is_read(tmp_path: Path) -> None:
+    """What ``srgnn-train`` writes is what the study expects."""
+    config = tiny_config(tmp_path / "data", "trainer.max_epochs=1", "baselines=[]")
+    result = train(config, tmp_path / "run")
+    (tmp_path / "run" / ".hydra").mkdir()
+    (tmp_path / "run" / ".hydra" / "overrides.yaml").write_text("- baselines=[]\n")
+    keep(tmp_path / "run", tmp_path / "study")
+    (found,) = read_study(tmp_path / "study")
+    for metric in METRICS:
+        assert found.percent(metric).mean == pytest.approx(100 * result["test"][metric])
+    assert found.command == "srgnn-train 'baselines=[]' seed=0"
+    samples = found.samples()
+    assert samples is not None and len(samples.starts()) == 60
+    assert 100 * samples.hit.mean() == pytest.approx(found.percent("hr@20").mean)
+    assert 100 * samples.reciprocal.mean() == pytest.approx(found.percent("mrr@20").mean)
+
+
+# --- The pages
+
+
+@pytest.fixture(scope="module")
+def script() -> ModuleType:
+    path = Path(__file__).parents[2] / "docs" / "results.py"
+    spec = importlib.util.spec_from_file_location("docs_results", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def block(name: str, text: str = "") -> str:
+    return f"<!-- {name} -->\n{text}<!-- /{name} -->\n"
+
+
+def page(line: str) -> str:
+    text = block("headline", f"{line}\n")
+    return f"# One\n\n{text}\nend\n"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "README.md").write_text(page("old"))
+    names = ("headline", "metrics", "slices", "bootstrap")
+    (tmp_path / "docs" / "results.md").write_text("top\n" + "\n".join(map(block, names)))
+    (tmp_path / "docs" / "ablation.md").write_text(block("ablation"))
+    return tmp_path
+
+
+def content(root: Path, page: str, name: str) -> list[str]:
+    text = (root / page).read_text(encoding="utf-8")
+    (found,) = re.findall(rf"<!-- {name} -->\n(.*?)<!-- /{name} -->", text, re.DOTALL)
+    return str(found).splitlines()
+
+
+def table(lines: list[str]) -> list[list[str]]:
+    """Cells of the rows below a table's head."""
+    rows = [line[2:-2].split(" | ") for line in lines if line.startswith("|")]
+    return rows[2:]
+
+
+def figures(hr: float, mrr: float) -> dict[str, Any]:
+    every = dict.fromkeys(METRICS, 0.5) | {"hr@20": hr, "mrr@20": mrr}
+    return {"valid": every, "test": every}
+
+
+def write_study(root: Path) -> Path:
+    runs = root / "docs" / "runs"
+    rows = [random_rows(LENGTH, seed) for seed in range(4)]
+    write_run(runs, seed=0, rows=rows[0], refit="only", **figures(0.50, 0.20))
+    write_run(runs, seed=1, rows=rows[1], refit="only", **figures(0.52, 0.21))
+    write_run(runs, "srgnn_plain", rows=rows[2], **figures(0.49, 0.2095))
+    worst = random_rows(LENGTH, 3, best=10)
+    write_run(runs, "vsknn", rows=worst, **figures(0.45, 0.22), parameters=0)
+    write_run(runs, "markov", rows=worst, **figures(0.30, 0.10))
+    write_run(runs, "best_epoch", protocol="literature", model="srgnn", **figures(0.9, 0.9))
+    write_run(runs, "mine", dataset="click_log", **figures(0.6, 0.6))
+    write_run(runs, "not_tested", **figures(0.99, 0.99) | {"test": None})
+    return runs
+
+
+def test_pages_without_runs_say_so(script: ModuleType, root: Path) -> None:
+    assert script.main(["--check"], root) == 1
+    assert content(root, "README.md", "headline") == ["old"]  # nothing is written
+    assert not (root / "docs" / "results.csv").exists()
+    assert script.main([], root) == 0
+    for name in ("headline", "metrics", "slices", "bootstrap"):
+        assert content(root, "docs/results.md", name) == [script.NONE]
+    assert content(root, "docs/ablation.md", "ablation") == [script.NONE]
+    assert (root / "README.md").read_text() == page(script.NONE)
+    assert (root / "docs" / "results.csv").read_text().count("\n") == 1
+    assert not (root / "docs" / "ablation.png").exists()
+    assert script.main(["--check"], root) == 0
+
+
+def test_the_headline(script: ModuleType, root: Path) -> None:
+    write_study(root)
+    script.main([], root)
+    rows = table(content(root, "docs/results.md", "headline"))
+    assert rows == [
+        # A figure chosen on the test set is none to be the best.
+        ["Diginetica", "best epoch", "literature: best test epoch", "1", "90.00", "90.00"],
+        ["", "SR-GNN", "honest, refit", "2", "**51.00 ± 1.41**", "20.50 ± 0.71"],
+        ["", "SR-GNN, plain", "honest", "1", "49.00", "20.95"],
+        ["", "VSKNN", "honest", "1", "45.00", "**22.00**"],
+        ["", "Markov, first order", "honest", "1", "30.00", "10.00"],
+        ["", "*SR-GNN, paper*", "*best test epoch*", "", "*50.73*", "*17.59*"],
+        ["", "*NISER+*", "*best test epoch*", "", "*53.39*", "*18.72*"],
+        ["", "*GCE-GNN*", "*best test epoch*", "", "*54.22*", "*19.04*"],
+        ["", "*SGNN-HN*", "*best test epoch*", "", "*55.67*", "*19.45*"],
+        ["click_log", "mine", "honest", "1", "**60.00**", "**60.00**"],
+    ]
+    assert table(content(root, "README.md", "headline")) == rows
+
+
+def test_the_file_of_all_figures(script: ModuleType, root: Path) -> None:
+    write_study(root)
+    script.main([], root)
+    with (root / "docs" / "results.csv").open(newline="") as file:
+        first, *rows = list(csv.DictReader(file))[1:]
+    assert list(first)[:8] == [
+        *("dataset", "model", "protocol", "seeds"),
+        *("hr@20", "hr@20_sd", "mrr@20", "mrr@20_sd"),
+    ]
+    names = ("hr@5", "hr@10", "mrr@5", "mrr@10", "ndcg@20", "coverage@20", "tied")
+    assert list(first)[8:-3] == [part for name in names for part in (name, f"{name}_sd")]
+    assert list(first)[-3:] == ["train_seconds", "parameters", "command"]
+    assert {key: first[key] for key in list(first)[:8]} == {
+        "dataset": "diginetica",
+        "model": "srgnn",
+        "protocol": "honest",
+        "seeds": "2",
+        "hr@20": "51.00",
+        "hr@20_sd": "1.41",
+        "mrr@20": "20.50",
+        "mrr@20_sd": "0.71",
+    }
+    assert (first["train_seconds"], first["parameters"]) == ("100.5", "1234")
+    assert first["command"] == "srgnn-train dataset=diginetica seed=0,1 -m"
+    assert [row["model"] for row in rows] == ["srgnn_plain", "vsknn", "markov", "mine"]
+    assert rows[0]["hr@20_sd"] == "" and rows[1]["parameters"] == ""
+    said = content(root, "docs/results.md", "metrics")
+    assert table(said)[1][1:5] == ["SR-GNN", "50.00", "50.00", "51.00"]
+    commands = said[said.index("```") + 1 : -1]
+    assert len(commands) == len(table(said)) and commands[1] == first["command"]
+
+
+def test_slices_and_intervals_on_the_page(script: ModuleType, root: Path) -> None:
+    runs = write_study(root)
+    script.main([], root)
+    share, *rows = table(content(root, "docs/results.md", "slices"))
+    assert [row[1] for row in rows] == ["SR-GNN", "SR-GNN, plain", "VSKNN", "Markov, first order"]
+    one, plain, rival, _ = (found.samples() for found in found_with_ranks(runs))
+    assert one is not None and plain is not None and rival is not None
+    part = slices(one)[4]
+    assert share[1] == "*share of the samples*" and share[6] == f"{part.share:.1f} %"
+    assert rows[0][6] == f"{part.hr:.2f} / {part.mrr:.2f}"
+
+    rows = table(content(root, "docs/results.md", "bootstrap"))
+    assert [row[:4] for row in rows] == [
+        ["Diginetica", "SR-GNN", "VSKNN", "10"],  # not Markov, which is worse
+        ["", "SR-GNN", "SR-GNN, plain", "10"],
+    ]
+    for row, other in zip(rows, (rival, plain), strict=True):
+        apart = paired_bootstrap(one, other)
+        for cell, figure in zip(row[4:], apart.values(), strict=True):
+            shown = re.fullmatch(r"([+−][\d.]+) \(([+−][\d.]+) to ([+−][\d.]+)\)", cell)
+            assert shown is not None
+            values = [float(text.replace("−", "-")) for text in shown.groups()]
+            assert values == pytest.approx(list(figure), abs=0.006)
+
+
+def found_with_ranks(runs: Path) -> list[Configuration]:
+    order = ("srgnn", "srgnn_plain", "vsknn", "markov")
+    known = {found.label: found for found in read_study(runs) if found.dataset == "diginetica"}
+    return [known[label] for label in order]
+
+
+def write_ablation(root: Path) -> Path:
+    runs = root / "docs" / "runs"
+    for dataset in ("diginetica", "yoochoose1_64"):
+        for label, hr, mrr in (
+            ("default", 0.50, 0.20),
+            ("no_dropout", 0.48, 0.21),
+            ("more_layers", 0.51, 0.19999),
+            ("no_positions", 0.47, 0.17),
+        ):
+            told = figures(hr, mrr) | {"test": None}
+            write_run(runs, f"ablation/{label}", dataset=dataset, model="srgnn", **told)
+    return runs
+
+
+def test_the_ablation(script: ModuleType, root: Path) -> None:
+    write_ablation(root)
+    with (root / "README.md").open("a") as file:
+        file.write(block("ablation"))
+    script.main([], root)
+    said = content(root, "docs/ablation.md", "ablation")
+    assert said[0].endswith("(ablation.png)")
+    rows = table(said[2:])
+    assert [row[1:] for row in rows[:4]] == [
+        ["default", "1", "50.00", "", "20.00", "", "100"],
+        ["more layers", "1", "51.00", "+1.00", "20.00", "+0.00", "100"],
+        ["no dropout", "1", "48.00", "−2.00", "21.00", "+1.00", "100"],
+        ["no positions", "1", "47.00", "−3.00", "17.00", "−3.00", "100"],
+    ]
+    assert [row[0] for row in rows] == ["Diginetica", "", "", "", "Yoochoose 1/64", "", "", ""]
+    commands = said[said.index("```") + 1 : -1]
+    assert len(commands) == 8 and commands[0] == "srgnn-train dataset=diginetica seed=0"
+    assert content(root, "README.md", "ablation")[0].endswith("(docs/ablation.png)")
+    assert content(root, "docs/results.md", "headline") == [script.NONE]  # nothing is tested
+    pytest.importorskip("matplotlib")
+    head = (root / "docs" / "ablation.png").read_bytes()[:20]
+    assert head[:4] == b"\x89PNG" and int.from_bytes(head[16:20], "big") == 1200
+
+
+def test_an_ablation_needs_its_default_and_validation(tmp_path: Path) -> None:
+    write_run(tmp_path, "ablation/other")
+    folder = tmp_path / "diginetica" / "ablation"
+    with pytest.raises(ValueError, match="no run of a label 'default'"):
+        Ablation(folder)
+    write_run(tmp_path, "ablation/default", valid=None)
+    with pytest.raises(ValueError, match=r"default.0 has no metrics of validation"):
+        Ablation(folder)
+
+
+def test_check_sees_what_has_changed(
+    script: ModuleType, root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = write_study(root)
+    script.main([], root)
+    before = {path: path.read_bytes() for path in root.rglob("*.*") if path.is_file()}
+    assert script.main(["--check"], root) == 0
+    capsys.readouterr()
+    path = runs / "diginetica" / "markov" / "0" / "metrics.json"
+    told = json.loads(path.read_text())
+    told["test"]["hr@5"] = 0.31
+    path.write_text(json.dumps(told))
+    assert script.main(["--check"], root) == 1
+    printed = capsys.readouterr().out
+    assert "docs/results.csv, docs/results.md" in printed and "README" not in printed
+    assert {p: p.read_bytes() for p in before if p != path} == {
+        p: text for p, text in before.items() if p != path
+    }
+    script.main([], root)
+    assert script.main(["--check"], root) == 0
+    readme = root / "README.md"
+    readme.write_text(readme.read_text().replace("51.00", "55.00"))  # by hand, in a block
+    assert script.main(["--check"], root) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (block("headlines"), "README.md: unknown marker 'headlines'; there are headline, metrics"),
+        ("<!-- headline -->\n", "marker 'headline' is not closed"),
+        ("<!-- /headline -->\n", "marker '/headline' where 'none' is open"),
+        ("<!-- headline -->\n<!-- /metrics -->\n", "marker '/metrics' where 'headline' is open"),
+        ("<!-- headline -->\n<!-- metrics -->\n", "marker 'metrics' where 'headline' is open"),
+    ],
+)
+def test_markers_that_are_wrong(script: ModuleType, root: Path, text: str, said: str) -> None:
+    (root / "README.md").write_text(text)
+    with pytest.raises(ValueError, match=re.escape(said)):
+        script.main([], root)
+    assert content(root, "docs/results.md", "headline") == []  # no page is written
