@@ -10,7 +10,7 @@ from pyg_srgnn.baselines import BASELINES
 from pyg_srgnn.commands.application import CONF
 from pyg_srgnn.data.preparation import Preparation
 from pyg_srgnn.datasets import DATASETS
-from pyg_srgnn.nn import MODELS, SessionModel, build_model
+from pyg_srgnn.nn import MODELS, SRGNN, SessionModel, build_model
 from pyg_srgnn.training import SessionModule
 
 
@@ -57,7 +57,18 @@ def test_a_baseline_is_configured_as_its_defaults(name: str) -> None:
 
 
 def test_every_model_file_is_of_a_model() -> None:
-    assert {file.stem for file in (CONF / "model").iterdir()} == {*MODELS, *BASELINES}
+    assert {file.stem for file in (CONF / "model").iterdir()} == {
+        *MODELS,
+        *BASELINES,
+        "srgnn_plain",
+    }
+
+
+def test_the_plain_model_is_configured_as_its_class_defaults() -> None:
+    config = configured("model", "srgnn_plain")
+    assert config.pop("name") == "srgnn" and config.pop("products") == "auto"
+    expected = defaults(SRGNN, "num_items") | defaults(SessionModel, "num_items")
+    assert config == {key: value for key, value in expected.items() if key != "products"}
 
 
 def test_the_optimizer_is_configured_as_its_defaults() -> None:

@@ -19,6 +19,9 @@ TINY = [
     "dataset.num_test_sessions=60",
     "model.channels=8",
     "trainer.max_epochs=2",
+    "optimizer.schedule=step",  # with which a run may go on for more epochs
+    "optimizer.lr=0.003",
+    "optimizer.lr_step=3",
     "trainer.accelerator=cpu",
 ]
 

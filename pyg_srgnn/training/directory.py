@@ -93,6 +93,8 @@ def start_from(checkpoint: Path, run_dir: Path, config: DictConfig) -> None:
 def _compare(path: Path, config: DictConfig, may_differ: set[str]) -> None:
     found = _flat(OmegaConf.to_container(OmegaConf.load(path), resolve=True))
     wanted = _flat(OmegaConf.to_container(config, resolve=True))
+    if "step" not in (found.get("optimizer.schedule"), wanted.get("optimizer.schedule")):
+        may_differ = may_differ - {"trainer.max_epochs"}  # which such a schedule spans
     if found.get("warm_start") is wanted.get("warm_start") is None:
         may_differ = may_differ | {"new_items"}  # it says nothing then
     differ = [

@@ -22,13 +22,14 @@ class SessionModule(lightning.LightningModule):
 
     Args:
         model: A module with ``loss(batch)``, ``scores(batch)`` and ``num_items``.
-        lr: Learning rate. (default: 2e-3)
+        lr: Learning rate. (default: 4e-3)
         weight_decay: L2 penalty. (default: 1e-5)
         decoupled: See :func:`pyg_srgnn.training.optimizer.adam`. (default: False)
         schedule: ``"step"``; ``"cosine"``, falling to 0 over ``horizon``; or ``"one_cycle"``,
-            rising for three tenths of it and then falling. (default: ``"step"``)
+            rising for three tenths of it and then falling. (default: ``"cosine"``)
         horizon: Epochs that a schedule other than ``"step"`` spans. (default: 1)
-        lr_step: Epochs after which the learning rate is multiplied by ``lr_gamma``. (default: 2)
+        lr_step: With ``"step"``, epochs after which the rate is multiplied by ``lr_gamma``.
+            (default: 2)
         lr_gamma: See ``lr_step``. (default: 0.1)
         ties: See :func:`pyg_srgnn.metrics.ranks`. (default: ``"conservative"``)
         part: What the validation loader holds; the prefix of its metrics. (default: ``"valid"``)
@@ -39,10 +40,10 @@ class SessionModule(lightning.LightningModule):
     def __init__(
         self,
         model: SessionModel,
-        lr: float = 2e-3,
+        lr: float = 4e-3,
         weight_decay: float = 1e-5,
         decoupled: bool = False,
-        schedule: str = "step",
+        schedule: str = "cosine",
         horizon: int = 1,
         lr_step: int = 2,
         lr_gamma: float = 0.1,
