@@ -214,7 +214,14 @@ class Neighbours:
         return scores + self.share * scores.roll(1, dims=0)
 
 
-INGREDIENTS = {"scale": 5.0, "repeat": True, "positions": 4, "neighbours": 3, "frequency": True}
+INGREDIENTS = {
+    "scale": 5.0,
+    "repeat": True,
+    "positions": 4,
+    "neighbours": 3,
+    "frequency": True,
+    "transitions": 5,
+}
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import torch
@@ -10,6 +9,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from pyg_srgnn.baselines.popularity import Popularity, clicks_of, num_sessions
+from pyg_srgnn.data.pairs import count_pairs
 from pyg_srgnn.data.sessions import Sessions
 
 if TYPE_CHECKING:
@@ -75,34 +75,3 @@ def ranges(start: Tensor, end: Tensor) -> tuple[Tensor, Tensor]:
     of = torch.arange(number.numel(), device=start.device).repeat_interleave(number)
     skipped = start - (number.cumsum(0) - number)
     return of, torch.arange(of.numel(), device=start.device) + skipped[of]
-
-
-def count_pairs(
-    sessions: Sessions, num_items: int, weights: Iterable[int]
-) -> tuple[Tensor, Tensor]:
-    """Count which items were clicked after which others in a session.
-
-    Args:
-        sessions: The sessions.
-        num_items: Number of items V.
-        weights: What two clicks count that are 1, 2, … steps apart, no longer than needed.
-
-    Returns:
-        ``earlier * V + later`` of every pair, sorted, and its count, int64 [T] both.
-    """
-    session = torch.arange(len(sessions)).repeat_interleave(sessions.lengths)
-    first = torch.arange(sessions.num_clicks)
-    pairs, counts = [], []
-    for steps, weight in enumerate(weights, 1):
-        first = first[first + steps < sessions.num_clicks]
-        first = first[session[first] == session[first + steps]]
-        if first.numel() == 0:
-            break
-        pair = sessions.items[first] * num_items + sessions.items[first + steps]
-        pair, count = torch.unique(pair, return_counts=True)
-        pairs.append(pair)
-        counts.append(count * weight)
-    if not pairs:
-        return first, first
-    pair, of = torch.unique(torch.cat(pairs), return_inverse=True)
-    return pair, torch.zeros_like(pair).index_add_(0, of, torch.cat(counts))

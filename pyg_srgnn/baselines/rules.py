@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from pyg_srgnn.baselines.markov import Markov, count_pairs
+from pyg_srgnn.baselines.markov import Markov
+from pyg_srgnn.data.pairs import count_pairs, weights_by_distance
 from pyg_srgnn.data.sessions import Sessions
-
-_UNITS = 2520  # a multiple of 1, 2, … 10: of a window of up to 10 no weight is rounded
 
 
 class SequentialRules(Markov):
@@ -31,5 +30,5 @@ class SequentialRules(Markov):
         """
         if window < 1:
             raise ValueError(f"SequentialRules: 'window' must be at least 1 (got {window})")
-        weights = [max(1, round(_UNITS / steps)) for steps in range(1, window + 1)]
-        return cls.from_pairs(sessions, num_items, *count_pairs(sessions, num_items, weights))
+        pairs = count_pairs(sessions, num_items, weights_by_distance(window))
+        return cls.from_pairs(sessions, num_items, *pairs)

@@ -87,6 +87,7 @@ RULES: dict[str, Rule] = {
     "model.repeat": _FLAG,
     "model.neighbours": _whole(0),
     "model.window": _whole(1),
+    "model.transitions": _whole(0),
     "model.num_layers": _whole(1),
     "optimizer.decoupled": _FLAG,
     "optimizer.schedule": _one_of(*SCHEDULES),
@@ -226,8 +227,10 @@ def _unfit(config: DictConfig) -> list[str]:
         unfit.append("optimizer.decoupled: must be false with model.loss=sampled")
     if of("model.label_smoothing") and of("model.loss") != "cross_entropy":
         unfit.append("model.label_smoothing: must be 0 unless model.loss=cross_entropy")
-    if of("model.repeat") and of("model.loss") == "binary":
-        unfit.append("model.repeat: must be false with model.loss=binary")
+    if of("model.loss") == "binary":
+        for key, off in (("model.repeat", "false"), ("model.transitions", "0")):
+            if of(key):
+                unfit.append(f"{key}: must be {off} with model.loss=binary")
     return unfit
 
 

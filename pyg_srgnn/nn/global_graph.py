@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pyg_srgnn.data.pairs import count_pairs, heaviest
 from pyg_srgnn.data.sessions import Sessions
 
 
@@ -92,23 +93,10 @@ def heaviest_neighbours(
         Neighbours int64 [V, K], the heaviest first, the lower index first among equals, and their
         weights [V, K], which sum to 1; an item with fewer has weights 0 at the end.
     """
-    clicks = sessions.items
-    session = torch.repeat_interleave(torch.arange(len(sessions)), sessions.lengths)
-    pairs = []
-    for step in range(1, min(window, int(sessions.lengths.max()) - 1) + 1):
-        within = (session[step:] == session[:-step]) & (clicks[step:] != clicks[:-step])
-        before, after = clicks[:-step][within], clicks[step:][within]
-        pairs += [before * num_items + after, after * num_items + before]
-    pair, count = torch.unique(torch.cat(pairs), return_counts=True)
-    # Stable: by item, then by falling count, then by neighbour.
-    order = count.argsort(descending=True, stable=True)
-    order = order[(pair[order] // num_items).argsort(stable=True)]
-    item, neighbour, count = pair[order] // num_items, pair[order] % num_items, count[order]
-    of_item = torch.bincount(item, minlength=num_items)
-    place = torch.arange(item.numel()) - (of_item.cumsum(0) - of_item)[item]
-    kept = place < num_neighbours
-    neighbours = torch.zeros(num_items, num_neighbours, dtype=torch.long)
-    weight = torch.zeros(num_items, num_neighbours)
-    neighbours[item[kept], place[kept]] = neighbour[kept]
-    weight[item[kept], place[kept]] = count[kept].float()
+    pair, count = count_pairs(sessions, num_items, [1] * window)
+    first, second = pair // num_items, pair % num_items
+    both = torch.cat([pair, second * num_items + first])[(first != second).repeat(2)]
+    pair, of = torch.unique(both, return_inverse=True)
+    count = torch.zeros_like(pair).index_add_(0, of, count[first != second].repeat(2))
+    neighbours, weight = heaviest(pair, count, num_items, num_neighbours)
     return neighbours, weight / weight.sum(dim=1, keepdim=True).clamp(min=1)

@@ -95,13 +95,9 @@ class RepeatHead(nn.Module):
         return loss.index_put((again,), -within[node] - F.logsigmoid(gate[again]))
 
     @staticmethod
-    def log_probabilities(scores: Tensor, within: Tensor, gate: Tensor, data: Data) -> Tensor:
-        """Logarithm of every item's probability [B, V], made of its scores [B, V] in place."""
+    def log_probabilities(logs: Tensor, within: Tensor, gate: Tensor, data: Data) -> Tensor:
+        """Logarithm of every item's probability [B, V], made of those among the rest in place."""
         session, _ = session_of_node(data)
-        scores[session, data.x] = -torch.inf
-        rest = scores.logsumexp(dim=1)
-        # A session that holds the whole catalogue leaves nothing to share out.
-        rest = torch.where(rest.isfinite(), F.logsigmoid(-gate) - rest, 0)
-        scores += rest.unsqueeze(1)
-        scores[session, data.x] = within + F.logsigmoid(gate)[session]
-        return scores
+        logs += F.logsigmoid(-gate).unsqueeze(1)
+        logs[session, data.x] = within + F.logsigmoid(gate)[session]
+        return logs

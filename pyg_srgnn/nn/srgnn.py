@@ -17,6 +17,7 @@ from pyg_srgnn.nn.repeat_head import RepeatHead
 from pyg_srgnn.nn.session_model import SessionModel
 from pyg_srgnn.nn.srgnn_conv import SRGNNConv
 from pyg_srgnn.nn.topk import best_of_scores
+from pyg_srgnn.nn.transition_head import TransitionHead
 
 RESIDUALS = ("none", "add", "highway")
 _MOST_CLICKS = 10  # of one item in a session that have an embedding of their own
@@ -51,6 +52,8 @@ class SRGNN(SessionModel):
         neighbours: Neighbours of each item in the :class:`GlobalGraph` of the training sessions
             that its embedding takes up. (default: 0: no such graph)
         window: Steps within which two clicks make neighbours there. (default: 3)
+        transitions: Followers of each item in the training sessions that a
+            :class:`TransitionHead` mixes in. (default: 0: no such mixture)
         **kwargs: Further arguments of :class:`SessionModel`.
 
     Raises:
@@ -73,16 +76,22 @@ class SRGNN(SessionModel):
         repeat: bool = False,
         neighbours: int = 0,
         window: int = 3,
+        transitions: int = 0,
         **kwargs: Any,
     ) -> None:
         super().__init__(num_items, channels, **kwargs)
         if residual not in RESIDUALS:
             raise self.error("residual", f"one of {', '.join(RESIDUALS)}", repr(residual))
-        for name, value, least in (("neighbours", neighbours, 0), ("window", window, 1)):
+        for name, value, least in (
+            ("neighbours", neighbours, 0),
+            ("window", window, 1),
+            ("transitions", transitions, 0),
+        ):
             if value < least:
                 raise self.error(name, f">= {least}", value)
-        if repeat and self.loss_name == "binary":
-            raise self.error("repeat", "False with loss='binary'", repeat)
+        for name, mixes in (("repeat", repeat), ("transitions", transitions)):
+            if mixes and self.loss_name == "binary":
+                raise self.error(name, f"{type(mixes)()} with loss='binary'", mixes)
         self.binary_edges = binary_edges
         self.residual = residual
         self.conv = SRGNNConv(channels, num_steps, reset_after)
@@ -90,6 +99,7 @@ class SRGNN(SessionModel):
         self.frequency = nn.Embedding(_MOST_CLICKS + 1, channels) if frequency else None
         self.lin_residual = nn.Linear(2 * channels, channels) if residual == "highway" else None
         self.repeat = RepeatHead(channels) if repeat else None
+        self.transitions = TransitionHead(num_items, channels, transitions) if transitions else None
         self.global_graph = (
             GlobalGraph(
                 *(num_items, channels, neighbours, window, self.dropout), self.scale is not None
@@ -100,14 +110,15 @@ class SRGNN(SessionModel):
         self.reset_parameters()
 
     def set_training(self, sessions: Sessions) -> None:
-        """Tell what has to be counted before training: popularity, neighbours.
+        """Tell what has to be counted before training: popularity, neighbours, transitions.
 
         Args:
             sessions: The training sessions.
         """
         super().set_training(sessions)
-        if self.global_graph is not None:
-            self.global_graph.set_training(sessions)
+        for part in (self.global_graph, self.transitions):
+            if part is not None:
+                part.set_training(sessions)
 
     def nodes(self, data: Data) -> Tensor:
         """Features of the nodes after propagation [N, d]."""
@@ -134,15 +145,30 @@ class SRGNN(SessionModel):
         s_h: Tensor = self.readout(h, data.alias_index, *session_of_node(data))
         return s_h
 
+    @property
+    def mixes(self) -> bool:
+        """Whether the scores are log-probabilities of a mixture, beyond one softmax."""
+        return self.repeat is not None or self.transitions is not None
+
     def scores(self, data: Data) -> Tensor:
-        """Scores of every item for every session [B, V]; log-probabilities with ``repeat``."""
-        if self.repeat is None:
+        """Scores of every item for every session [B, V]; of a mixture, log-probabilities."""
+        if not self.mixes:
             return super().scores(data)
         h = self.nodes(data)
         s_h = self.finish(self._read(h, data))
-        scores = s_h @ self.item_vectors().T
-        within, gate = self.repeat(h, s_h, data)
-        return self.repeat.log_probabilities(scores, within, gate, data)
+        logs = s_h @ self.item_vectors().T
+        if self.repeat is not None:
+            logs[session_of_node(data)[0], data.x] = -torch.inf
+        total = logs.logsumexp(dim=1, keepdim=True)
+        # A session that holds the whole catalogue leaves nothing to share out.
+        logs -= total.masked_fill(total.isinf(), 0)
+        if self.transitions is not None:
+            followers, trust = self.transitions(s_h, data, self.repeat is not None)
+            logs = self.transitions.log_probabilities(logs, followers, trust)
+        if self.repeat is not None:
+            within, gate = self.repeat(h, s_h, data)
+            logs = self.repeat.log_probabilities(logs, within, gate, data)
+        return logs
 
     def loss(self, data: Data) -> Tensor:
         """Mean loss of the sessions against their next items ``data.y``, a scalar.
@@ -151,13 +177,19 @@ class SRGNN(SessionModel):
             RuntimeError: If something has to be counted before, but :meth:`set_training` was not
                 called.
         """
-        if self.repeat is None:
+        if not self.mixes:
             return super().loss(data)
         h = self.nodes(data)
         s_h = self.finish(self._read(h, data))
-        rest = self.losses(s_h, data.y, without=(session_of_node(data)[0], data.x))
-        within, gate = self.repeat(h, s_h, data)
-        return self.repeat.losses(within, gate, rest, data).mean()
+        own = (session_of_node(data)[0], data.x) if self.repeat is not None else None
+        losses = self.losses(s_h, data.y, without=own)
+        if self.transitions is not None:
+            followers, trust = self.transitions(s_h, data, self.repeat is not None)
+            losses = self.transitions.losses(followers, trust, losses, data.y)
+        if self.repeat is not None:
+            within, gate = self.repeat(h, s_h, data)
+            losses = self.repeat.losses(within, gate, losses, data)
+        return losses.mean()
 
     def topk(self, data: Data, k: int) -> tuple[Tensor, Tensor]:
         """The k best items of every session.
@@ -165,7 +197,7 @@ class SRGNN(SessionModel):
         Returns:
             Their scores and their indices, best first, [B, k] both; k is capped at V.
         """
-        if self.repeat is None:
+        if not self.mixes:
             return super().topk(data, k)
         if k < 1:
             raise self.error("k", ">= 1", k)

@@ -29,6 +29,7 @@ INGREDIENTS: dict[str, dict[str, Any]] = {
     "frequency": {"frequency": True},
     "repeat": {"repeat": True},
     "neighbours": {"neighbours": 3, "window": 2},
+    "transitions": {"transitions": ITEMS},
 }
 ALL = {key: value for options in INGREDIENTS.values() for key, value in options.items()}
 CASES = INGREDIENTS | {
@@ -49,6 +50,8 @@ def expected_of(model: SRGNN, options: dict[str, Any]) -> Tensor:
     if options.pop("neighbours", 0):
         window = options.pop("window")
         options["neighbours"] = reference.neighbours_of(TRAINING, ITEMS, 3, window)
+    if options.get("transitions"):
+        options["transitions"] = reference.transitions_of(TRAINING, ITEMS)
     return torch.stack([reference.log_probabilities(model, s, **options) for s in SESSIONS])
 
 
@@ -67,12 +70,15 @@ def test_scores_and_loss(options: dict[str, Any]) -> None:
                 exact[item, place] = weight
         torch.testing.assert_close(model.global_graph.weight.double(), exact)
         model.global_graph.weight = exact
+    if "transitions" in options:
+        counts = model.transitions.count.double()
+        model.transitions.count = (counts * 2520).round() / 2520
     batch = exact_weights(batch_of(SESSIONS, TARGETS), SESSIONS)
     expected = expected_of(model, options)
     with torch.no_grad():
         found = model.scores(batch)
     torch.testing.assert_close(found.log_softmax(dim=1), expected.detach(), rtol=0, atol=1e-9)
-    if options.get("repeat"):  # they are log-probabilities as they are
+    if model.mixes:  # they are log-probabilities as they are
         torch.testing.assert_close(found, expected.detach(), rtol=0, atol=1e-9)
 
     wanted = torch.stack([-row[target] for row, target in zip(expected, TARGETS, strict=True)])
@@ -85,6 +91,38 @@ def test_scores_and_loss(options: dict[str, Any]) -> None:
     for name, parameter in model.named_parameters():
         assert gradients[name].abs().max() > 1e-8, f"{name} is not tested"
         torch.testing.assert_close(parameter.grad.to_dense(), gradients[name], rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize("repeat", [False, True])
+def test_training_leaves_a_sessions_own_transition_out(repeat: bool) -> None:
+    """Else counts that hold the answer would be trusted."""
+    model = make(transitions=ITEMS, repeat=repeat).train()
+    counts = model.transitions.count.double()
+    model.transitions.count = (counts * 2520).round() / 2520
+    batch = exact_weights(batch_of(SESSIONS, TARGETS), SESSIONS)
+    transitions = reference.transitions_of(TRAINING, ITEMS)
+    rows = [
+        reference.log_probabilities(model, s, repeat=repeat, transitions=transitions, own=t)
+        for s, t in zip(SESSIONS, TARGETS, strict=True)
+    ]
+    wanted = -sum(float(row[t].detach()) for row, t in zip(rows, TARGETS, strict=True)) / len(rows)
+    assert model.loss(batch).item() == pytest.approx(wanted, abs=1e-9)
+    assert model.eval().loss(batch).item() != pytest.approx(wanted, abs=1e-3)
+
+
+def test_only_the_most_frequent_followers_are_kept() -> None:
+    model = make(transitions=2)
+    every = reference.transitions_of(TRAINING, ITEMS)
+    for item, counts in enumerate(every):
+        best = sorted(counts.items(), key=lambda pair: (-round(2520 * pair[1]), pair[0]))[:2]
+        found = dict(
+            zip(
+                model.transitions.followers[item].tolist(),
+                model.transitions.count[item].tolist(),
+                strict=True,
+            )
+        )
+        assert {i: c for i, c in found.items() if c} == pytest.approx(dict(best), rel=1e-6)
 
 
 @pytest.mark.parametrize("smoothing", [0.1, 0.5])
@@ -214,6 +252,8 @@ def test_gru4rec_is_a_recurrence_over_the_clicks(num_layers: int) -> None:
         ({"positions": -1}, "'positions' must be >= 0"),
         ({"neighbours": -1}, "'neighbours' must be >= 0"),
         ({"neighbours": 2, "window": 0}, "'window' must be >= 1"),
+        ({"transitions": -1}, "'transitions' must be >= 0"),
+        ({"transitions": 2, "loss": "binary"}, "'transitions' must be 0 with loss='binary'"),
         ({"repeat": True, "loss": "binary"}, "'repeat' must be False with loss='binary'"),
     ],
 )

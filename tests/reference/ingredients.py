@@ -5,6 +5,7 @@ Parameters are read from the model by name; everything else is written anew.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -33,8 +34,10 @@ def log_probabilities(
     frequency: bool = False,
     repeat: bool = False,
     neighbours: list[list[tuple[int, float]]] | None = None,
+    transitions: list[dict[int, float]] | None = None,
+    own: int | None = None,
 ) -> Tensor:
-    """Logarithm of every item's probability [V]."""
+    """Logarithm of every item's probability [V]; ``own`` is the target that training leaves out."""
     p: dict[str, Any] = dict(model.named_parameters())
     names = model_names(model, lambda parameter: parameter)
     table = p["embedding.weight"]
@@ -76,8 +79,13 @@ def log_probabilities(
     if scale:
         s = scale * unit(s)
     scores = torch.stack([torch.dot(s, v) for v in vectors])
+    inside = set(session) if repeat else set()
+    total = sum(torch.exp(scores[i]) for i in range(len(scores)) if i not in inside)
+    rest = {i: torch.exp(scores[i]) / total for i in range(len(scores)) if i not in inside}
+    if transitions is not None:
+        rest = mixed_with_transitions(p, session, s, rest, transitions, own)
     if not repeat:
-        return scores - torch.log(torch.exp(scores).sum())
+        return torch.log(torch.stack([rest[i] for i in range(len(scores))]))
 
     r = {}
     for node, item in enumerate(graph.nodes):
@@ -99,15 +107,54 @@ def log_probabilities(
     logit = torch.dot(p["repeat.gate.weight"][0], torch.tanh(hidden)) + p["repeat.gate.bias"][0]
     g = torch.sigmoid(logit)
     within = sum(torch.exp(v) for v in r.values())
-    rest = sum(torch.exp(scores[i]) for i in range(len(scores)) if i not in r)
     return torch.stack(
         [
-            torch.log(g * torch.exp(r[i]) / within)
-            if i in r
-            else torch.log((1 - g) * torch.exp(scores[i]) / rest)
+            torch.log(g * torch.exp(r[i]) / within) if i in r else torch.log((1 - g) * rest[i])
             for i in range(len(scores))
         ]
     )
+
+
+def mixed_with_transitions(
+    p: dict[str, Any],
+    session: Sequence[int],
+    s: Tensor,
+    rest: dict[int, Tensor],
+    transitions: list[dict[int, float]],
+    own: int | None,
+) -> dict[int, Tensor]:
+    """(1 - m) p + m q over the items of ``rest``."""
+    q = {i: torch.zeros((), dtype=s.dtype) for i in rest}
+    for back, item in enumerate(reversed(session)):
+        if back >= 10:
+            break
+        counts = dict(transitions[item])
+        if own in counts:
+            counts[own] = max(0.0, counts[own] - 1 / (back + 1))
+        counts = {i: c for i, c in counts.items() if i in rest}
+        if total := sum(counts.values()):
+            for i, c in counts.items():
+                q[i] = q[i] + torch.exp(p["transitions.place.weight"][back, 0]) * c / total
+    mass = sum(q.values())
+    if mass == 0:
+        return rest
+    known = math.log(1 + sum(transitions[session[-1]].values()))
+    both = torch.cat([s, torch.tensor([known], dtype=s.dtype)])
+    weight, bias = p["transitions.lin_gate.weight"], p["transitions.lin_gate.bias"]
+    logit = torch.dot(p["transitions.gate.weight"][0], torch.tanh(weight @ both + bias))
+    m = torch.sigmoid(logit + p["transitions.gate.bias"][0])
+    return {i: (1 - m) * rest[i] + m * q[i] / mass for i in rest}
+
+
+def transitions_of(sessions: Sequence[Sequence[int]], num_items: int) -> list[dict[int, float]]:
+    """For each item, how often and how soon every other one was clicked after it."""
+    result: list[dict[int, float]] = [{} for _ in range(num_items)]
+    for session in sessions:
+        for a, first in enumerate(session):
+            for b in range(a + 1, min(len(session), a + 11)):
+                second = session[b]
+                result[first][second] = result[first].get(second, 0.0) + 1 / (b - a)
+    return result
 
 
 def neighbours_of(

@@ -1,0 +1,75 @@
+"""Which items are clicked after which others, counted over all sessions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+from pyg_srgnn.data.sessions import Sessions
+
+UNITS = 2520  # a multiple of 1, 2, … 10: of a window of up to 10 no weight is rounded
+
+
+def weights_by_distance(window: int) -> list[int]:
+    """What two clicks count that are 1, 2, … ``window`` steps apart: 1 / steps, in 1 / 2520."""
+    return [max(1, round(UNITS / steps)) for steps in range(1, window + 1)]
+
+
+def count_pairs(
+    sessions: Sessions, num_items: int, weights: Iterable[int]
+) -> tuple[Tensor, Tensor]:
+    """Count which items were clicked after which others in a session.
+
+    Args:
+        sessions: The sessions.
+        num_items: Number of items V.
+        weights: What two clicks count that are 1, 2, … steps apart, no longer than needed.
+
+    Returns:
+        ``earlier * V + later`` of every pair, sorted, and its count, int64 [T] both.
+    """
+    session = torch.arange(len(sessions)).repeat_interleave(sessions.lengths)
+    first = torch.arange(sessions.num_clicks)
+    pairs, counts = [], []
+    for steps, weight in enumerate(weights, 1):
+        first = first[first + steps < sessions.num_clicks]
+        first = first[session[first] == session[first + steps]]
+        if first.numel() == 0:
+            break
+        pair = sessions.items[first] * num_items + sessions.items[first + steps]
+        pair, count = torch.unique(pair, return_counts=True)
+        pairs.append(pair)
+        counts.append(count * weight)
+    if not pairs:
+        return first, first
+    pair, of = torch.unique(torch.cat(pairs), return_inverse=True)
+    return pair, torch.zeros_like(pair).index_add_(0, of, torch.cat(counts))
+
+
+def heaviest(pair: Tensor, count: Tensor, num_items: int, kept: int) -> tuple[Tensor, Tensor]:
+    """Keep the heaviest pairs of every first item.
+
+    Args:
+        pair: ``first * V + second`` of every pair, each once, sorted, int64 [T].
+        count: Count of each [T].
+        num_items: Number of items V.
+        kept: Number K of pairs kept of a first item.
+
+    Returns:
+        The second items int64 [V, K], the heaviest first, the lower index first among equals, and
+        their counts, int64 [V, K]; what an item lacks in pairs is item 0 with a count of 0.
+    """
+    # Stable: by first item, then by falling count, then by second item.
+    order = count.argsort(descending=True, stable=True)
+    order = order[(pair[order] // num_items).argsort(stable=True)]
+    first, second, count = pair[order] // num_items, pair[order] % num_items, count[order]
+    of_first = torch.bincount(first, minlength=num_items)
+    place = torch.arange(first.numel()) - (of_first.cumsum(0) - of_first)[first]
+    chosen = place < kept
+    items = torch.zeros(num_items, kept, dtype=torch.long)
+    counts = torch.zeros(num_items, kept, dtype=torch.long)
+    items[first[chosen], place[chosen]] = second[chosen]
+    counts[first[chosen], place[chosen]] = count[chosen]
+    return items, counts
