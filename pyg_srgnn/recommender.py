@@ -11,9 +11,10 @@ from torch import Tensor
 
 from pyg_srgnn.checkpoint import Checkpoint
 from pyg_srgnn.data import Vocabulary, session_graphs
+from pyg_srgnn.evaluation import rows_at_once
 from pyg_srgnn.nn import SessionModel
 
-_ROWS_AT_ONCE = 256  # bounds the scores in memory: 256 x catalogue
+_ROWS_AT_ONCE = 256  # at most; fewer where the catalogue is large
 
 
 class UnknownItemWarning(UserWarning):
@@ -72,8 +73,9 @@ class Recommender:
         fallback = self._popular(k) if len(rows) < len(sessions) else []
         found = [fallback] * len(sessions)
         device = self.model.embedding.weight.device
-        for start in range(0, len(rows), _ROWS_AT_ONCE):
-            chunk = rows[start : start + _ROWS_AT_ONCE]
+        at_once = rows_at_once(self.model.num_items, _ROWS_AT_ONCE)
+        for start in range(0, len(rows), at_once):
+            chunk = rows[start : start + at_once]
             clicks = torch.tensor([i for row in chunk for i in known[row]])
             graphs = session_graphs(clicks, torch.tensor([len(known[row]) for row in chunk]))
             graphs = graphs.to(device)
