@@ -184,8 +184,12 @@ class SRGNN(SessionModel):
         own = (session_of_node(data)[0], data.x) if self.repeat is not None else None
         losses = self.losses(s_h, data.y, without=own)
         if self.transitions is not None:
-            followers, trust = self.transitions(s_h, data, self.repeat is not None)
-            losses = self.transitions.losses(followers, trust, losses, data.y)
+            # The model learns from every target in full, as it would alone, and the gate what the
+            # counts are worth beside it: sharing the targets out would leave it the rare ones.
+            followers, trust = self.transitions(s_h.detach(), data, self.repeat is not None)
+            alone = losses.detach()
+            mixed = self.transitions.losses(followers, trust, alone, data.y)
+            losses = mixed + losses - alone
         if self.repeat is not None:
             within, gate = self.repeat(h, s_h, data)
             losses = self.repeat.losses(within, gate, losses, data)

@@ -62,7 +62,9 @@ def warm_start(
         items, means = neighbour_means(training.sessions, row, trained)
         table[items] = means
         averaged = items.numel()
-    model.load_state_dict(old.model.state_dict() | {"embedding.weight": table})
+    # What was counted in the sessions is the new ones', and counted already.
+    trained_weights = dict(old.model.named_parameters()) | {"embedding.weight": table}
+    model.load_state_dict(model.state_dict() | trained_weights)
 
     kept = int(known.sum())
     log.info(

@@ -139,11 +139,14 @@ def mixed_with_transitions(
     if mass == 0:
         return rest
     known = math.log(1 + sum(transitions[session[-1]].values()))
-    both = torch.cat([s, torch.tensor([known], dtype=s.dtype)])
+    both = torch.cat([s.detach(), torch.tensor([known], dtype=s.dtype)])
     weight, bias = p["transitions.lin_gate.weight"], p["transitions.lin_gate.bias"]
     logit = torch.dot(p["transitions.gate.weight"][0], torch.tanh(weight @ both + bias))
     m = torch.sigmoid(logit + p["transitions.gate.bias"][0])
-    return {i: (1 - m) * rest[i] + m * q[i] / mass for i in rest}
+    alone = {i: value.detach() for i, value in rest.items()}
+    mixed = {i: (1 - m) * alone[i] + m * q[i] / mass for i in rest}
+    # Its gradient by the model is that of the model alone, and by the gate that of the mixture.
+    return {i: mixed[i] * rest[i] / alone[i] for i in rest}
 
 
 def transitions_of(sessions: Sequence[Sequence[int]], num_items: int) -> list[dict[int, float]]:

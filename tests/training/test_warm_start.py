@@ -70,7 +70,9 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def shop(root: Path, catalogue: str, *overrides: str) -> DictConfig:
-    return tiny_config(root, f"+dataset.catalogue={catalogue}", *overrides)
+    # What the other ingredients count in the sessions is another catalogue's, so are their scores.
+    plain = "model=srgnn_plain"
+    return tiny_config(root, f"+dataset.catalogue={catalogue}", plain, *overrides)
 
 
 @pytest.fixture(scope="module")
