@@ -22,6 +22,7 @@ TINY = [
     "optimizer.schedule=step",  # with which a run may go on for more epochs
     "optimizer.lr=0.003",
     "optimizer.lr_step=3",
+    "batch_size=100",
     "trainer.accelerator=cpu",
 ]
 

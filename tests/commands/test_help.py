@@ -118,7 +118,7 @@ def test_every_choice_of_every_group_composes(choice):
     group, option = choice.split("=")
     assert config.hydra.runtime.choices[group] == option
     for key in ("dataset", "model", "logger"):
-        assert group != key or config[key].name == option
+        assert group != key or config[key].name == option.removesuffix("_plain")
 
 
 @pytest.mark.parametrize("option", GROUPS["dataset"])
@@ -132,8 +132,10 @@ def test_an_experiment_on_a_benchmark(option):
     for dataset in GROUPS["dataset"]:
         config = composed("train", [f"dataset={dataset}", f"experiment={option}"])
         checked(config)
-        assert config.optimizer.lr == 1e-3 and config.trainer.max_epochs == 30
-        assert config.model.init == option
+        recipe = (config.optimizer.lr, config.trainer.max_epochs, config.optimizer.schedule)
+        assert recipe == ((2e-3, 3, "step") if option == "fast" else (1e-3, 30, "step"))
+        assert config.model.init == ("authors" if option == "fast" else option)
+        assert config.model.scale is None and not config.model.repeat  # no later ingredient
     config = composed("train", [f"experiment={option}", "optimizer.lr=0.5", "model.init=paper"])
     assert config.optimizer.lr == 0.5 and config.model.init == "paper"
 

@@ -19,7 +19,7 @@ from tests.tiny import TINY, tiny_config
 # 61 test sessions and batches of 37: shares differ in size, and the last batch is a small one.
 KEYS = ["dataset.num_test_sessions=61", "batch_size=37", "eval_batch_size=20", "refit=true"]
 # Each process draws its own dropout.
-KEYS += ["trainer.enable_progress_bar=false", "seed=3", "model.dropout=0"]
+KEYS += ["trainer.enable_progress_bar=false", "seed=3", "model.dropout=0", "model.products=full"]
 
 
 def start(root: Path, *keys: str, timeout: float = 240) -> subprocess.CompletedProcess[str]:
@@ -59,13 +59,16 @@ def same_run(one: Path, two: Path) -> None:
             torch.testing.assert_close(theirs["state_dict"][key], weight, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("loss", ["cross_entropy", "sampled"])
-def test_two_processes_are_one(tmp_path: Path, loss: str) -> None:
+@pytest.mark.parametrize(
+    ("model", "loss"),
+    [("srgnn_plain", "cross_entropy"), ("srgnn", "sampled"), ("gru4rec", "binary")],
+)
+def test_two_processes_are_one(tmp_path: Path, model: str, loss: str) -> None:
     """The same losses, weights and metrics: each row counts once, in training and evaluation.
 
     The two are stopped after an epoch, and go on where they were.
     """
-    keys = [f"model.loss={loss}", "model.negatives=16", "ties=median"]
+    keys = [f"model={model}", f"model.loss={loss}", "model.negatives=16", "ties=median"]
     one, two = tmp_path / "one", tmp_path / "two"
     train(tiny_config(tmp_path / "data", *KEYS, *keys), one)
     for epochs in (1, 2):
