@@ -1,0 +1,58 @@
+"""The runs of the study: each is a configuration that srgnn-train takes; what is kept is its own."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from pyg_srgnn.commands.application import CONF
+from pyg_srgnn.commands.checks import check
+from pyg_srgnn.reports.study import read_configurations
+
+DOCS = Path(__file__).parents[2] / "docs"
+HERE = ("dataset.root", "dataset.mirror", "trainer.enable_progress_bar", "hydra")
+
+
+@pytest.fixture(scope="module")
+def study() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("docs_study", DOCS / "study.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where its named tuple looks for its annotations
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_every_run_of_the_study_is_a_configuration(study: ModuleType) -> None:
+    paths = [job.path for job in study.jobs()]
+    assert len(set(paths)) == len(paths)
+    seen = set()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        for job in study.jobs():
+            config = compose("train", job.command())
+            check(config)
+            if "ablation" in job.path:
+                assert config.test is False  # nothing is chosen on the test set
+            seen.add(OmegaConf.to_yaml(config))
+    assert len(seen) == len(paths)  # no two are the same run
+
+
+def test_a_kept_runs_command_makes_its_configuration() -> None:
+    """When a default changes, records of the old one must not be shown under the new command."""
+    folders = [*(DOCS / "runs").glob("*"), *(DOCS / "runs").glob("*/ablation")]
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        for folder in folders:
+            for found in read_configurations(folder):
+                run = found.runs[0]
+                config = compose("train", [*run.overrides, f"seed={run.metrics['seed']}"])
+                stored = OmegaConf.load(run.folder / "config.yaml")
+                for key in HERE:
+                    OmegaConf.update(config, key, None, force_add=True)
+                    OmegaConf.update(stored, key, None, force_add=True)
+                assert stored == config, run.folder
