@@ -199,11 +199,6 @@ class _Run:
     ) -> dict[str, Any]:
         """A run's result, with ``ranks.npz``; the baselines have seen the same sessions."""
         config = self.config
-        baselines = {
-            name: BASELINES[name].fit(training.sessions, training.num_items)
-            for name in config.baselines
-            if name != config.model.name
-        }
         result: dict[str, Any] = {
             "dataset": config.dataset.name,
             "protocol": config.protocol,
@@ -224,10 +219,10 @@ class _Run:
                 result["test"], of_rows = self._evaluate(scorer, test, "test")
                 if self.fitter.num_replicas == 1:  # each process has seen its share alone
                     of_rows.save(self.run_dir / "ranks.npz")
-            result["baselines"] = {
-                name: {"test": self._evaluate(baseline, test, name)[0]}
-                for name, baseline in baselines.items()
-            }
+            for name in config.baselines:
+                if name != config.model.name:
+                    baseline = BASELINES[name].fit(training.sessions, training.num_items)
+                    result["baselines"][name] = {"test": self._evaluate(baseline, test, name)[0]}
             if hasattr(test, "optimum"):
                 result["optimum"] = {"test": test.optimum()}
             result["samples"]["test"] = len(test)
