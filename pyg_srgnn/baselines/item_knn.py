@@ -7,8 +7,8 @@ from itertools import repeat
 import torch
 
 from pyg_srgnn.baselines.markov import Markov
-from pyg_srgnn.data.pairs import count_pairs
 from pyg_srgnn.baselines.popularity import last_clicks
+from pyg_srgnn.data.pairs import count_pairs
 from pyg_srgnn.data.sessions import Sessions
 
 _UNITS = 2**30

@@ -1,4 +1,4 @@
-"""The runs of the study: each is a configuration that srgnn-train takes; what is kept is its own."""
+"""The runs of the study: each is one that srgnn-train takes; what is kept of it is its own."""
 
 from __future__ import annotations
 
