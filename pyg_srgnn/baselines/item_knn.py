@@ -8,7 +8,7 @@ import torch
 
 from pyg_srgnn.baselines.markov import Markov
 from pyg_srgnn.baselines.popularity import last_clicks
-from pyg_srgnn.data.pairs import count_pairs
+from pyg_srgnn.data.pairs import both_ways, count_pairs
 from pyg_srgnn.data.sessions import Sessions
 
 _UNITS = 2**30
@@ -53,10 +53,7 @@ class ItemKNN(Markov):
         lengths = torch.bincount(session, minlength=len(sessions))
         offsets = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
         distinct = Sessions(sessions.items[kept], offsets)
-        pair, both = count_pairs(distinct, num_items, repeat(1))
-        pair = torch.cat([pair, pair % num_items * num_items + pair // num_items])
-        pair, of = torch.unique(pair, return_inverse=True)
-        both = torch.zeros_like(pair).index_add_(0, of, both.repeat(2))
+        pair, both = both_ways(*count_pairs(distinct, num_items, repeat(1)), num_items)
 
         holding = (torch.bincount(distinct.items, minlength=num_items) + shrinkage).sqrt()
         item, other = pair // num_items, pair % num_items

@@ -44,8 +44,30 @@ def count_pairs(
         counts.append(count * weight)
     if not pairs:
         return first, first
-    pair, of = torch.unique(torch.cat(pairs), return_inverse=True)
-    return pair, torch.zeros_like(pair).index_add_(0, of, torch.cat(counts))
+    return _summed(torch.cat(pairs), torch.cat(counts))
+
+
+def both_ways(pair: Tensor, count: Tensor, num_items: int) -> tuple[Tensor, Tensor]:
+    """Count pairs of two different items whichever of them came first.
+
+    Args:
+        pair: ``earlier * V + later`` of every pair, int64 [T].
+        count: Count of each [T].
+        num_items: Number of items V.
+
+    Returns:
+        ``one * V + other`` of every pair and of its reverse, sorted, and the counts, int64 both.
+    """
+    first, second = pair // num_items, pair % num_items
+    apart = first != second
+    there, back = pair[apart], (second * num_items + first)[apart]
+    return _summed(torch.cat([there, back]), count[apart].repeat(2))
+
+
+def _summed(pair: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
+    """Every pair once, sorted, with the sum of its counts."""
+    pair, of = torch.unique(pair, return_inverse=True)
+    return pair, torch.zeros_like(pair).index_add_(0, of, count)
 
 
 def heaviest(pair: Tensor, count: Tensor, num_items: int, kept: int) -> tuple[Tensor, Tensor]:

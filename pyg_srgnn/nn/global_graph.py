@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pyg_srgnn.data.pairs import count_pairs, heaviest
+from pyg_srgnn.data.pairs import both_ways, count_pairs, heaviest
 from pyg_srgnn.data.sessions import Sessions
 
 
@@ -93,10 +93,6 @@ def heaviest_neighbours(
         Neighbours int64 [V, K], the heaviest first, the lower index first among equals, and their
         weights [V, K], which sum to 1; an item with fewer has weights 0 at the end.
     """
-    pair, count = count_pairs(sessions, num_items, [1] * window)
-    first, second = pair // num_items, pair % num_items
-    both = torch.cat([pair, second * num_items + first])[(first != second).repeat(2)]
-    pair, of = torch.unique(both, return_inverse=True)
-    count = torch.zeros_like(pair).index_add_(0, of, count[first != second].repeat(2))
-    neighbours, weight = heaviest(pair, count, num_items, num_neighbours)
+    pairs = both_ways(*count_pairs(sessions, num_items, [1] * window), num_items)
+    neighbours, weight = heaviest(*pairs, num_items, num_neighbours)
     return neighbours, weight / weight.sum(dim=1, keepdim=True).clamp(min=1)
