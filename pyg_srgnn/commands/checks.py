@@ -201,14 +201,6 @@ def check(config: DictConfig, may_be_null: Sequence[str] = ()) -> None:
         value = OmegaConf.to_container(found) if OmegaConf.is_config(found) else found
         if not allows(value):
             wrong.append(f"{key}={value!r}: expected {allowed}")
-    if config.get("protocol") == "literature" and config.get("refit"):
-        wrong.append("refit=true: protocol=literature trains on all training sessions already")
-    clipped = OmegaConf.select(config, "trainer.gradient_clip_val") is not None
-    if clipped and OmegaConf.select(config, "model.loss") == "sampled":
-        wrong.append(
-            "trainer.gradient_clip_val: must be null with model.loss=sampled; torch cannot clip "
-            "sparse gradients"
-        )
     wrong += _unfit(config)
     if wrong:
         raise ValueError("the configuration cannot be used\n  " + "\n  ".join(wrong))
@@ -221,6 +213,13 @@ def _unfit(config: DictConfig) -> list[str]:
         return OmegaConf.select(config, key)
 
     unfit = []
+    if config.get("protocol") == "literature" and config.get("refit"):
+        unfit.append("refit=true: protocol=literature trains on all training sessions already")
+    if of("trainer.gradient_clip_val") is not None and of("model.loss") == "sampled":
+        unfit.append(
+            "trainer.gradient_clip_val: must be null with model.loss=sampled; torch cannot clip "
+            "sparse gradients"
+        )
     if config.get("half_life") is not None and config.get("order") == "time":
         unfit.append("half_life: must be null with order=time; a draw has no order in time")
     if of("optimizer.decoupled") and of("model.loss") == "sampled":

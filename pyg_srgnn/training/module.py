@@ -18,7 +18,7 @@ SCHEDULES = ("step", "cosine", "one_cycle")
 
 
 class SessionModule(lightning.LightningModule):
-    """Trains a model with Adam and a step schedule, and ranks all items in validation.
+    """Trains a model with Adam and a schedule, and ranks all items in validation.
 
     Args:
         model: A module with ``loss(batch)``, ``scores(batch)`` and ``num_items``.
@@ -117,7 +117,7 @@ class SessionModule(lightning.LightningModule):
     def _schedule(self, optimizer: torch.optim.Optimizer) -> Any:
         if self.schedule == "step":
             return torch.optim.lr_scheduler.StepLR(optimizer, self.lr_step, self.lr_gamma)
-        assert self.trainer.estimated_stepping_batches  # makes the loader, whose batches count
+        self.trainer.fit_loop.setup_data()  # makes the loader, whose batches count
         batches = self.trainer.num_training_batches / self.trainer.accumulate_grad_batches
         steps = math.ceil(batches) * self.horizon
         schedule: torch.optim.lr_scheduler.LRScheduler
