@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
-from pyg_srgnn.baselines.popularity import Popularity, clicks_of, num_sessions
+from pyg_srgnn.baselines.popularity import Popularity
+from pyg_srgnn.data.graph_clicks import places_from_end, session_of_node
 from pyg_srgnn.data.pairs import count_pairs
 from pyg_srgnn.data.sessions import Sessions
 
@@ -62,9 +63,9 @@ class Markov(Popularity):
     def scores(self, data: Data) -> Tensor:
         """Transitions from the last click, plus the popularity below 1 [B, V]."""
         scores = super().scores(data).clone()
-        session, item = clicks_of(data)
-        clicks = torch.bincount(session, minlength=num_sessions(data))
-        last = item[clicks.cumsum(0) - 1]
+        of_node, num_sessions = session_of_node(data)
+        _, clicks = places_from_end(of_node[data.alias_index], num_sessions)
+        last = data.x[data.alias_index[clicks.cumsum(0) - 1]]
         session, at = ranges(self.row[last], self.row[last + 1])
         return scores.index_put_((session, self.column[at]), self.count[at], accumulate=True)
 

@@ -10,7 +10,8 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from pyg_srgnn.baselines.markov import ranges
-from pyg_srgnn.baselines.popularity import Popularity, last_clicks, session_of_node
+from pyg_srgnn.baselines.popularity import Popularity, last_clicks
+from pyg_srgnn.data.graph_clicks import session_of_node
 from pyg_srgnn.data.sessions import Sessions
 
 _LIKENESS_UNITS = 2**32
@@ -120,7 +121,7 @@ class SessionNeighbours(Popularity):
 
     def _clicked_items(self, data: Data) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Session, item, steps since its last click and weight, by session and then by steps."""
-        of_node = session_of_node(data)
+        of_node, _ = session_of_node(data)
         session = of_node[data.alias_index]
         clicks = torch.bincount(session)
         click = torch.arange(session.numel(), device=session.device)

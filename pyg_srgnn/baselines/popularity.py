@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
+from pyg_srgnn.data.graph_clicks import frequencies, places_from_end, session_of_node
 from pyg_srgnn.data.sessions import Sessions
 
 
@@ -33,7 +34,7 @@ class Popularity(nn.Module):
 
     def scores(self, data: Data) -> Tensor:
         """Scores in (0, 1), the same for every session [B, V]."""
-        return self.score.expand(num_sessions(data), -1)
+        return self.score.expand(session_of_node(data)[1], -1)
 
 
 class SessionPopularity(Popularity):
@@ -45,25 +46,13 @@ class SessionPopularity(Popularity):
     def scores(self, data: Data) -> Tensor:
         """Clicks in the session plus a recency below 1, or the popularity below 1 [B, V]."""
         scores = super().scores(data).clone()
-        of_node = session_of_node(data)
+        of_node, num_sessions = session_of_node(data)
         session = of_node[data.alias_index]
-        lengths = torch.bincount(session)
-        click = torch.arange(session.numel(), device=session.device)
-        position = click - (lengths.cumsum(0) - lengths)[session]
-        clicks = torch.bincount(data.alias_index, minlength=data.x.numel())
+        place, lengths = places_from_end(session, num_sessions)
+        position = lengths[session] - 1 - place
         last = torch.zeros_like(data.x).scatter_reduce_(0, data.alias_index, position, "amax")
-        scores[of_node, data.x] = clicks + last.to(scores.dtype) / lengths[of_node]
+        scores[of_node, data.x] = frequencies(data) + last.to(scores.dtype) / lengths[of_node]
         return scores
-
-
-def num_sessions(data: Data) -> int:
-    """Number of sessions in a batch; one for a single graph."""
-    return int(data.num_graphs) if "batch" in data else 1
-
-
-def clicks_of(data: Data) -> tuple[Tensor, Tensor]:
-    """Session and item of every click of a batch, in order, int64 [L] both."""
-    return session_of_node(data)[data.alias_index], data.x[data.alias_index]
 
 
 def last_clicks(sessions: Sessions) -> tuple[Tensor, Tensor]:
@@ -75,8 +64,3 @@ def last_clicks(sessions: Sessions) -> tuple[Tensor, Tensor]:
     last = clicks.new_zeros(sessions.num_clicks).scatter_reduce_(0, of, clicks, "amax")
     click = clicks[last[of] == clicks]
     return session[click], click
-
-
-def session_of_node(data: Data) -> Tensor:
-    """Session of every node of a batch, int64 [N]; 0 for all of a single graph."""
-    return torch.zeros_like(data.x) if data.batch is None else data.batch

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 from torch_geometric.utils import scatter
 
-from pyg_srgnn.nn.clicks import frequencies, places_from_end, session_of_node
+from pyg_srgnn.data.graph_clicks import frequencies, places_from_end, session_of_node
 
 _MOST = 20  # clicks and places beyond it look alike
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
+from pyg_srgnn.data.graph_clicks import frequencies, session_of_node
 from pyg_srgnn.data.sessions import Sessions
-from pyg_srgnn.nn.clicks import frequencies, session_of_node
 from pyg_srgnn.nn.global_graph import GlobalGraph
 from pyg_srgnn.nn.readout import SessionReadout
 from pyg_srgnn.nn.repeat_head import RepeatHead

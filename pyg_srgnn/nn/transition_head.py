@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 from torch_geometric.utils import scatter
 
+from pyg_srgnn.data.graph_clicks import places_from_end, session_of_node
 from pyg_srgnn.data.pairs import UNITS, count_pairs, heaviest, weights_by_distance
 from pyg_srgnn.data.sessions import Sessions
-from pyg_srgnn.nn.clicks import places_from_end, session_of_node
 
 _PLACES = 10  # last clicks whose followers are looked at
 _WINDOW = 10  # steps within which a click follows another
