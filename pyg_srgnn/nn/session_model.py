@@ -236,4 +236,7 @@ class SessionModel(nn.Module):
         """
         if k < 1:
             raise self.error("k", ">= 1", k)
-        return best_of_products(self(data), self.item_vectors(), min(k, self.num_items))
+        return self._best(data, min(k, self.num_items))
+
+    def _best(self, data: Data, k: int) -> tuple[Tensor, Tensor]:
+        return best_of_products(self(data), self.item_vectors(), k)

@@ -195,17 +195,8 @@ class SRGNN(SessionModel):
             losses = self.repeat.losses(within, gate, losses, data)
         return losses.mean()
 
-    def topk(self, data: Data, k: int) -> tuple[Tensor, Tensor]:
-        """The k best items of every session.
-
-        Returns:
-            Their scores and their indices, best first, [B, k] both; k is capped at V.
-        """
-        if not self.mixes:
-            return super().topk(data, k)
-        if k < 1:
-            raise self.error("k", ">= 1", k)
-        return best_of_scores(self.scores(data), min(k, self.num_items))
+    def _best(self, data: Data, k: int) -> tuple[Tensor, Tensor]:
+        return best_of_scores(self.scores(data), k) if self.mixes else super()._best(data, k)
 
     @classmethod
     def from_authors(cls, state_dict: Mapping[str, Tensor], num_steps: int = 1) -> SRGNN:

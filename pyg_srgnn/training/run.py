@@ -106,22 +106,25 @@ class _Run:
         too, for the test set.
         """
         config = self.config
+        validates = config.protocol == "honest" and config.refit != "only"
+        training = self._open("train" if validates else "trainval")
+        scorer, seconds = self._count(training)
         valid = None
-        if config.protocol == "honest" and config.refit != "only":
-            scorer = self._count(self._open("train"))
+        if validates:
             valid = self._evaluate(scorer, self._open("valid"), "valid")[0]
-        every = config.refit or config.protocol == "literature"
-        training = self._open("trainval" if every else "train")
-        started = time.perf_counter()
-        scorer = self._count(training)
-        result = self._result([], training, time.perf_counter() - started, None, scorer)
-        return result | {"valid": valid}
+            if config.refit:
+                training = self._open("trainval")
+                scorer, seconds = self._count(training)
+        return self._result([], training, seconds, None, scorer) | {"valid": valid}
 
-    def _count(self, training: SessionDataset) -> Any:
+    def _count(self, training: SessionDataset) -> tuple[Any, float]:
+        """What was counted, and the seconds that it took."""
         settings = dict(OmegaConf.to_container(self.config.model, resolve=True))  # type: ignore[arg-type]
-        return BASELINES[settings.pop("name")].fit(
+        started = time.perf_counter()
+        scorer = BASELINES[settings.pop("name")].fit(
             training.sessions, training.num_items, **settings
         )
+        return scorer, time.perf_counter() - started
 
     def honest(self) -> dict[str, Any]:
         """Choose the epoch on validation, refit if asked for, read the test set once."""
