@@ -60,6 +60,11 @@ def softmax_binary_cross_entropy(
     return _apply(_BinaryCrossEntropy, sessions, items, target, products)
 
 
+def at_least_float32(tensor: Tensor) -> Tensor:
+    """The tensor itself, or in float32 where autocast made it less precise than a softmax needs."""
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+
+
 def bfloat16_is_fast(device: torch.device) -> bool:
     """Whether the hardware has products in bfloat16, and does not imitate them."""
     if device.type == "cuda":

@@ -9,6 +9,7 @@ from torch_geometric.data import Data
 from torch_geometric.utils import scatter
 
 from pyg_srgnn.data.graph_clicks import frequencies, places_from_end, session_of_node
+from pyg_srgnn.nn.losses import at_least_float32
 
 _MOST = 20  # clicks and places beyond it look alike
 
@@ -64,7 +65,7 @@ class RepeatHead(nn.Module):
             + self.frequency(often.clamp(max=_MOST))
             + self.place(last)
         )
-        r = self.q(torch.tanh(hidden)).squeeze(-1)
+        r = at_least_float32(self.q(torch.tanh(hidden)).squeeze(-1))
         peak = scatter(r.detach(), session, dim_size=num_sessions, reduce="max")
         exps = (r - peak[session]).exp()
         total = scatter(exps, session, dim_size=num_sessions)
@@ -76,7 +77,7 @@ class RepeatHead(nn.Module):
             + self.clicks(clicks.clamp(max=_MOST))
             + self.repeats(repeats.clamp(max=_MOST))
         )
-        return within, self.gate(torch.tanh(hidden)).squeeze(-1)
+        return within, at_least_float32(self.gate(torch.tanh(hidden)).squeeze(-1))
 
     @staticmethod
     def losses(within: Tensor, gate: Tensor, rest: Tensor, data: Data) -> Tensor:

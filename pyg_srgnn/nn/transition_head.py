@@ -13,6 +13,7 @@ from torch_geometric.utils import scatter
 from pyg_srgnn.data.graph_clicks import places_from_end, session_of_node
 from pyg_srgnn.data.pairs import UNITS, count_pairs, heaviest, weights_by_distance
 from pyg_srgnn.data.sessions import Sessions
+from pyg_srgnn.nn.losses import at_least_float32
 
 _PLACES = 10  # last clicks whose followers are looked at
 _WINDOW = 10  # steps within which a click follows another
@@ -108,7 +109,7 @@ class TransitionHead(nn.Module):
         last = data.x[data.alias_index[ends]]
         known = torch.log1p(self.count[last].sum(dim=1)).to(s_h.dtype).unsqueeze(1)
         hidden = torch.tanh(self.lin_gate(torch.cat([s_h, known], dim=1)))
-        gate = self.gate(hidden).squeeze(1).masked_fill(total == 0, -torch.inf)
+        gate = at_least_float32(self.gate(hidden).squeeze(1)).masked_fill(total == 0, -torch.inf)
         session = session.unsqueeze(1).expand_as(found)
         return Followers(session.flatten(), found.flatten(), share.flatten()), gate
 

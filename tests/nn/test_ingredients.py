@@ -265,3 +265,17 @@ def test_arguments_out_of_range(options: dict[str, Any], message: str) -> None:
 def test_gru4rec_needs_a_layer() -> None:
     with pytest.raises(ValueError, match="'num_layers' must be >= 1"):
         GRU4Rec(ITEMS, num_layers=0)
+
+
+def test_autocast_keeps_softmaxes_and_gates_in_float32():
+    model = randomise(SRGNN(ITEMS, CHANNELS, **ALL), 0, 0.5)
+    model.set_training(Sessions.from_lists(TRAINING))
+    batch = batch_of(SESSIONS, TARGETS)
+    exact = model.loss(batch)
+    with torch.autocast("cpu", torch.bfloat16):
+        value = model.loss(batch)
+    value.backward()
+    assert value.dtype == torch.float32
+    assert value.item() != exact.item(), "autocast had no effect"
+    torch.testing.assert_close(value, exact, rtol=0.03, atol=0)
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
