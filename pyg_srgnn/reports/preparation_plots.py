@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import io
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pyg_srgnn.reports.svg import TEST, TRAINING, draw_svg
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Colours of the drawing, each a name for one of the page, so that dark pages are dark here too.
-_TEXT, _TRAINING, _TEST, _LINE = "#000001", "#000002", "#000003", "#000004"
-_COLOURS = {
-    _TEXT: "currentColor",
-    _TRAINING: "var(--training)",
-    _TEST: "var(--test)",
-    _LINE: "var(--line)",
-}
-_OF_PART = {"training": _TRAINING, "test": _TEST}
+_OF_PART = {"training": TRAINING, "test": TEST}
 _MOST_BARS = 400  # days are put together where there are more
 _LONG = 100  # clicks; longer sessions make the axis of lengths logarithmic
 
@@ -45,46 +37,18 @@ def plots(report: Mapping[str, Any]) -> dict[str, str] | None:
         return {}
     svgs = {}
     if any(shown["session_lengths"].values()):
-        svgs["Session lengths"] = _svg(3, _lengths, shown["session_lengths"])
+        svgs["Session lengths"] = draw_svg(3, _lengths, shown["session_lengths"])
     if shown["item_popularity"]:
-        svgs["Item popularity in training"] = _svg(3, _popularity, shown["item_popularity"])
+        svgs["Item popularity in training"] = draw_svg(3, _popularity, shown["item_popularity"])
     if shown["clicks_per_day"]:
-        svgs["Clicks per day"] = _svg(3, _days, shown["clicks_per_day"])
+        svgs["Clicks per day"] = draw_svg(3, _days, shown["clicks_per_day"])
     repeats = [(name, share, _OF_PART[name]) for name, share in shown["repeats"].items()]
     if svg := _shares(repeats):
         svgs["Targets that repeat an item of their session"] = svg
     # Of clicks alone: unknown items may have been dropped, and the test part's are not all then.
-    if svg := _shares([("test", shown["unseen_test_items"]["share"], _TEST)]):
+    if svg := _shares([("test", shown["unseen_test_items"]["share"], TEST)]):
         svgs["Test clicks on items that no training session holds"] = svg
     return svgs
-
-
-def _svg(height: float, draw: Callable[[Axes, Any], None], data: Any) -> str:
-    import matplotlib
-    from matplotlib.figure import Figure
-
-    texts = ("text.color", "axes.labelcolor", "xtick.color", "ytick.color")
-    settings: Any = dict.fromkeys(texts, _TEXT)
-    settings |= {"axes.edgecolor": _LINE, "grid.color": _LINE, "grid.linewidth": 0.6}
-    settings |= {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
-    # Texts stay texts, which is small and readable; the salt makes the ids those of this plot.
-    settings |= {"svg.fonttype": "none", "svg.hashsalt": draw.__name__ + repr(data)}
-    with matplotlib.rc_context(settings):
-        figure = Figure(figsize=(5, height), layout="constrained")
-        axes = figure.subplots()
-        axes.set_axisbelow(True)
-        draw(axes, data)
-        file = io.StringIO()
-        nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-        figure.savefig(file, format="svg", transparent=True, metadata=nothing)
-    text = file.getvalue()
-    text = text[text.index("<svg") :]
-    # Ids of groups are the same in every plot, and nothing refers to them.
-    text = re.sub(r'<g id="\w+\.?\w*"(/?)>', r"<g\1>", text)
-    text = re.sub(r"\s*<!--.*?-->|\n\s*", lambda m: "" if "<!--" in m[0] else "\n", text)
-    for colour, name in _COLOURS.items():
-        text = text.replace(colour, name)
-    return text
 
 
 def _lengths(axes: Axes, lengths: Mapping[str, list[list[int]]]) -> None:
@@ -104,7 +68,7 @@ def _lengths(axes: Axes, lengths: Mapping[str, list[list[int]]]) -> None:
 
 def _popularity(axes: Axes, pairs: list[list[int]]) -> None:
     x, y = zip(*pairs, strict=True)
-    axes.plot(x, y, color=_TRAINING, lw=1.6, marker="." if len(pairs) == 1 else None)
+    axes.plot(x, y, color=TRAINING, lw=1.6, marker="." if len(pairs) == 1 else None)
     axes.set(xlabel="rank of the item", ylabel="training clicks", xscale="log", yscale="log")
     _finish(axes, logarithmic="xy")
 
@@ -116,10 +80,10 @@ def _days(axes: Axes, rows: list[list[Any]]) -> None:
     training, test = (
         np.histogram(days, edges, weights=[row[part] for row in rows])[0] for part in (1, 2)
     )
-    axes.stairs(training, edges, fill=True, color=_TRAINING, label="training")
-    axes.stairs(training + test, edges, baseline=training, fill=True, color=_TEST, label="test")
+    axes.stairs(training, edges, fill=True, color=TRAINING, label="training")
+    axes.stairs(training + test, edges, baseline=training, fill=True, color=TEST, label="test")
     if len(begin := days[[row[2] > 0 for row in rows]]):
-        axes.axvline(begin[0], color=_TEST, lw=1, ls="--")
+        axes.axvline(begin[0], color=TEST, lw=1, ls="--")
     axes.set_ylabel("clicks a day" if width == 1 else f"clicks in {width} days")
     axes.xaxis.set_major_locator(_whole_numbers(4))
     axes.xaxis.set_major_formatter(lambda day, _: str(np.datetime64(round(day), "D")))
@@ -131,7 +95,7 @@ def _days(axes: Axes, rows: list[list[Any]]) -> None:
 def _shares(rows: list[tuple[str, float | None, str]]) -> str:
     """Bars of the shares that are known; nothing where none is."""
     known = [row for row in rows if row[1] is not None]
-    return _svg(0.5 + 0.4 * len(known), _bars, known) if known else ""
+    return draw_svg(0.5 + 0.4 * len(known), _bars, known) if known else ""
 
 
 def _bars(axes: Axes, rows: list[tuple[str, float, str]]) -> None:
