@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pyg_srgnn.reports.svg import TEST, TRAINING, draw_svg
+from pyg_srgnn.reports.svg import TEST, TRAINING, draw_svg, whole_numbers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -61,7 +61,7 @@ def _lengths(axes: Axes, lengths: Mapping[str, list[list[int]]]) -> None:
     if long := max(pairs[-1][0] for pairs in lengths.values() if pairs) > _LONG:
         axes.set_xscale("log")
     else:
-        axes.xaxis.set_major_locator(_whole_numbers(9))
+        axes.xaxis.set_major_locator(whole_numbers(9))
     _finish(axes, logarithmic="xy" if long else "y")
     axes.legend(frameon=False)
 
@@ -85,7 +85,7 @@ def _days(axes: Axes, rows: list[list[Any]]) -> None:
     if len(begin := days[[row[2] > 0 for row in rows]]):
         axes.axvline(begin[0], color=TEST, lw=1, ls="--")
     axes.set_ylabel("clicks a day" if width == 1 else f"clicks in {width} days")
-    axes.xaxis.set_major_locator(_whole_numbers(4))
+    axes.xaxis.set_major_locator(whole_numbers(4))
     axes.xaxis.set_major_formatter(lambda day, _: str(np.datetime64(round(day), "D")))
     axes.set_ylim(bottom=0)
     _finish(axes)
@@ -118,9 +118,3 @@ def _finish(axes: Axes, logarithmic: str = "") -> None:
         if name in logarithmic or name == "y":
             axis.set_major_formatter("{x:,.0f}")
     axes.grid(axis="y")
-
-
-def _whole_numbers(most: int) -> Any:
-    from matplotlib.ticker import MaxNLocator
-
-    return MaxNLocator(most, integer=True)

@@ -27,7 +27,7 @@ METRICS = (
 # What is a machine's own, and its defaults; a run that goes on from a checkpoint is as if it had
 # never stopped.
 _HERE = {"dataset.root": "datasets", "dataset.mirror": None, "checkpoint": None}
-_FREE = {*_HERE, "seed", "trainer.enable_progress_bar"}  # may differ, and no part of a command
+FREE = {*_HERE, "seed", "trainer.enable_progress_bar", "threads"}  # no part of a configuration
 _KEPT = ("metrics.json", "ranks.npz", "epochs.csv", "refit.csv")  # as they are
 
 
@@ -74,7 +74,7 @@ class Run(NamedTuple):
         return cls(
             folder,
             json.loads(metrics.read_text(encoding="utf-8")),
-            dict(_flat(config)),
+            dict(flat(config)),
             [str(override) for override in overrides or ()],
         )
 
@@ -106,7 +106,7 @@ class Configuration:
                 )
             differ = [
                 f"{key}: {first.config.get(key)} and {run.config.get(key)}"
-                for key in sorted((first.config.keys() | run.config.keys()) - _FREE)
+                for key in sorted((first.config.keys() | run.config.keys()) - FREE)
                 if first.config.get(key) != run.config.get(key)
             ]
             if differ:
@@ -154,7 +154,7 @@ class Configuration:
     @property
     def command(self) -> str:
         """The command that makes the runs again."""
-        kept = [entry for entry in self.runs[0].overrides if not _left_out(entry, _FREE)]
+        kept = [entry for entry in self.runs[0].overrides if not _left_out(entry, FREE)]
         seeds = "seed=" + ",".join(map(str, self.seeds))
         sweep = ["-m"] if len(self.seeds) > 1 else []
         return shlex.join(["srgnn-train", *kept, seeds, *sweep])
@@ -274,9 +274,10 @@ def _absolute(value: Any) -> bool:
     return PurePosixPath(value).is_absolute() or PureWindowsPath(value).is_absolute()
 
 
-def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The values of nested mappings with their keys, ``("model.name", "srgnn")``."""
     if isinstance(value, dict) and value:
         for key, inner in value.items():
-            yield from _flat(inner, f"{prefix}.{key}" if prefix else str(key))
+            yield from flat(inner, f"{prefix}.{key}" if prefix else str(key))
     else:
         yield prefix, value

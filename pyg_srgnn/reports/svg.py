@@ -53,3 +53,10 @@ def draw_svg(height: float, draw: Callable[[Axes, Any], None], data: Any) -> str
     for colour, name in _COLOURS.items():
         text = text.replace(colour, name)
     return text
+
+
+def whole_numbers(most: int) -> Any:
+    """A locator of whole numbers for an axis, with so many ticks at the most."""
+    from matplotlib.ticker import MaxNLocator
+
+    return MaxNLocator(most, integer=True)

@@ -1,0 +1,35 @@
+"""srgnn-leaderboard: the runs below a directory, ranked by validation."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from pyg_srgnn.reports.leaderboard import write_leaderboard
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write the leaderboard and print its table; the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="srgnn-leaderboard",
+        description="Rank the runs below a directory by their metric on validation, the seeds of a "
+        "configuration together, and write leaderboard.csv and leaderboard.html there.",
+        epilog="example: srgnn-leaderboard runs/sweeps/SWEEP",
+    )
+    parser.add_argument("directory", type=Path, help="of a sweep, or of runs at any depth")
+    parser.add_argument(
+        "--metric", help="what ranks them, such as mrr@20 (default: what the runs monitor)"
+    )
+    args = parser.parse_args(arguments)
+    try:
+        print(write_leaderboard(args.directory, args.metric))
+    except (ValueError, OSError) as error:
+        print(f"srgnn-leaderboard: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,101 @@
+"""The leaderboard as a page: configurations, their spread, learning curves, every job."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pyg_srgnn.reports.page import Table, page
+from pyg_srgnn.reports.svg import LINE, TEST, TRAINING, draw_svg, whole_numbers
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from pyg_srgnn.reports.leaderboard import Leaderboard
+
+_MOST = 30  # configurations that are drawn
+
+
+def leaderboard_page(title: str, board: Leaderboard) -> str:
+    """Set a leaderboard as an HTML page without scripts.
+
+    Args:
+        title: Name of the sweep.
+        board: The runs.
+    """
+    columns, rows = board.summary()
+    failed = [[job.path, job.error] for job in board.failures]
+    figures = _figures(board)
+    return page(
+        f"Leaderboard: {title}",
+        [
+            Table(
+                f"Configurations, ranked by {board.metric} on validation (percent, mean ± "
+                f"standard deviation over the finished seeds)",
+                columns,
+                rows,
+            ),
+            Table("Jobs that failed", ["run", "error"], failed),
+        ],
+        figures or {},
+        [Table("Every job", board.columns, board.rows())],
+        "" if figures is not None else "Pictures need matplotlib: install the extra 'plots'.",
+    )
+
+
+def _figures(board: Leaderboard) -> dict[str, str] | None:
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError:
+        return None
+    spread = [
+        (rank, job.valid(board.metric), job.status)
+        for rank, group in board.ranked[:_MOST]
+        for job in group.jobs
+        if job.valid(board.metric) is not None
+    ]
+    key = f"valid/{board.metric}"
+    curves = [
+        ([(row["epoch"], 100 * row[key]) for row in job.epochs if key in row], job.status, rank)
+        for rank, group in board.ranked
+        for job in group.jobs
+    ]
+    curves = [curve for curve in curves if curve[0]]
+    figures = {}
+    if spread:
+        caption = "Every job by the rank of its configuration; crosses: not run to its end"
+        rows = len({rank for rank, _, _ in spread})
+        figures[caption] = draw_svg(0.8 + 0.22 * rows, _spread, (board.metric, spread))
+    if curves:
+        caption = "Validation over the epochs; the best configuration stands out"
+        figures[caption] = draw_svg(3, _curves, (board.metric, curves))
+    return figures
+
+
+def _spread(axes: Axes, data: tuple[str, list[tuple[int, float, str]]]) -> None:
+    metric, points = data
+    for marker, ended in (("o", True), ("x", False)):
+        some = [(value, rank) for rank, value, status in points if (status == "finished") is ended]
+        if some:
+            values, ranks = zip(*some, strict=True)
+            axes.plot(values, ranks, marker, color=TRAINING, ms=4, alpha=0.8)
+    axes.set(xlabel=f"{metric} on validation, percent", ylabel="rank")
+    axes.set_yticks(sorted({rank for rank, _, _ in points}))
+    axes.invert_yaxis()
+    axes.grid(axis="x")
+
+
+def _curves(axes: Axes, data: tuple[str, list[tuple[list[tuple[float, float]], str, int]]]) -> None:
+    metric, curves = data
+    for points, status, rank in reversed(curves):
+        best = rank == 1
+        axes.plot(
+            *zip(*points, strict=True),
+            color=TEST if best else TRAINING,
+            alpha=1 if best else 0.45,
+            lw=1.6 if best else 0.9,
+            ls="-" if status in ("finished", "unfinished") else ":",
+            marker="." if len(points) == 1 else None,
+        )
+    axes.set(xlabel="epoch", ylabel=f"{metric} on validation, %")
+    axes.xaxis.set_major_locator(whole_numbers(9))
+    axes.grid(axis="y", color=LINE)
