@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch_geometric.data import Batch
 
 from pyg_srgnn.checkpoint import Checkpoint
 from pyg_srgnn.data import Vocabulary, session_graphs
 from pyg_srgnn.evaluation import rows_at_once
 from pyg_srgnn.nn import SessionModel
+from pyg_srgnn.nn.topk import best_of_scores
 
 _ROWS_AT_ONCE = 256  # at most; fewer where the catalogue is large
 
@@ -47,16 +50,25 @@ class Recommender:
         return cls(checkpoint.model, checkpoint.vocabulary, checkpoint.clicks)
 
     def recommend(
-        self, sessions: Sequence[Sequence[int | str]], k: int = 20
+        self,
+        sessions: Sequence[Sequence[int | str]],
+        k: int = 20,
+        exclude_seen: bool = False,
+        allow: Collection[int | str] | None = None,
+        deny: Collection[int | str] = (),
     ) -> list[list[tuple[int | str, float]]]:
         """The k best next items of every session, best first.
 
         Unknown ids are left out, with a warning that names them. A session without a known id
-        gets the most popular items, their share of all clicks for a score, and a warning.
+        gets the most popular items, their share of all clicks for a score, and a warning. May be
+        called by several threads at once.
 
         Args:
             sessions: Each session's clicks as raw ids, in order of time.
-            k: Number of items; capped at the catalogue. (default: 20)
+            k: Number of items; capped at what may be recommended. (default: 20)
+            exclude_seen: Whether a session's own items are left out. (default: False)
+            allow: The only items that may be recommended. (default: the whole catalogue)
+            deny: Items that must not be. (default: none)
 
         Returns:
             For each session, pairs (raw id, score).
@@ -69,26 +81,53 @@ class Recommender:
         indices = [self.vocabulary.encode(session) for session in sessions]
         known = [[i for i in session if i >= 0] for session in indices]
         self._warn(sessions, indices, known)
+        barred = self._barred(allow, deny)
         rows = [row for row, session in enumerate(known) if session]
-        fallback = self._popular(k) if len(rows) < len(sessions) else []
+        fallback = self._popular(k, barred) if len(rows) < len(sessions) else []
         found = [fallback] * len(sessions)
-        device = self.model.embedding.weight.device
         at_once = rows_at_once(self.model.num_items, _ROWS_AT_ONCE)
         for start in range(0, len(rows), at_once):
             chunk = rows[start : start + at_once]
-            clicks = torch.tensor([i for row in chunk for i in known[row]])
-            graphs = session_graphs(clicks, torch.tensor([len(known[row]) for row in chunk]))
-            graphs = graphs.to(device)
+            graphs = self._graphs([known[row] for row in chunk])
             with torch.inference_mode():
-                values, items = self.model.topk(graphs, k)
-            for row, best, scores in zip(chunk, items.tolist(), values.tolist(), strict=True):
-                found[row] = list(zip(self.vocabulary.decode(best), scores, strict=True))
+                if exclude_seen or barred is not None:
+                    scores = self.model.scores(graphs)
+                    if barred is not None:
+                        scores[:, barred] = -torch.inf
+                    if exclude_seen:
+                        scores[graphs.batch, graphs.x] = -torch.inf
+                    values, items = best_of_scores(scores, min(k, self.model.num_items))
+                else:
+                    values, items = self.model.topk(graphs, k)
+            for row, best, scores_of in zip(chunk, items.tolist(), values.tolist(), strict=True):
+                pairs = zip(self.vocabulary.decode(best), scores_of, strict=True)
+                found[row] = [pair for pair in pairs if pair[1] > -math.inf]
         return [list(row) for row in found]
 
-    def _popular(self, k: int) -> list[tuple[int | str, float]]:
-        order = self.popularity.argsort(descending=True, stable=True)[:k]
-        raw = self.vocabulary.decode(order.tolist())
-        return list(zip(raw, self.popularity[order].tolist(), strict=True))
+    def _graphs(self, sessions: Sequence[Sequence[int]]) -> Batch:
+        """The graphs of sessions of indices, where the model is."""
+        clicks = torch.tensor([i for session in sessions for i in session])
+        graphs = session_graphs(clicks, torch.tensor([len(session) for session in sessions]))
+        return graphs.to(self.model.embedding.weight.device)
+
+    def _barred(
+        self, allow: Collection[int | str] | None, deny: Collection[int | str]
+    ) -> Tensor | None:
+        """Which items must not be recommended [V], or None where all may be."""
+        if allow is None and not deny:
+            return None
+        barred = torch.full((len(self.vocabulary),), allow is not None)
+        for ids, value in ((allow or (), False), (deny, True)):
+            known = [i for i in self.vocabulary.encode(ids) if i >= 0]
+            barred[torch.tensor(known, dtype=torch.long)] = value
+        return barred
+
+    def _popular(self, k: int, barred: Tensor | None) -> list[tuple[int | str, float]]:
+        order = self.popularity.argsort(descending=True, stable=True)
+        if barred is not None:
+            order = order[~barred[order]]
+        raw = self.vocabulary.decode(order[:k].tolist())
+        return list(zip(raw, self.popularity[order[:k]].tolist(), strict=True))
 
     def _warn(
         self,

@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ IDS = {
     "int": [100 + 7 * i for i in range(30)],
     "str": [f"item {i}" for i in range(30)],
 }
-CLICKS = torch.tensor([(7 * i) % 30 for i in range(30)])  # item 13 has the most: 29 of 435
+CLICKS = torch.tensor([(7 * i) % 30 for i in range(30)])  # item 17 has the most: 29 of 435
 
 
 def entries(ids, seed=0, **changed):
@@ -75,11 +76,11 @@ def same(found, wanted, tolerance=1e-6):
     )
 
 
-def quietly(recommender, sessions, k=20):
+def quietly(recommender, sessions, k=20, **filters):
     """Recommend where there is nothing to warn of."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        return recommender.recommend(sessions, k)
+        return recommender.recommend(sessions, k, **filters)
 
 
 def test_ragged_sessions_of_raw_ids(recommender, ids):
@@ -176,6 +177,51 @@ def test_every_session_unknown(recommender):
     assert found[0] == found[1] == found[2]
     found[0].clear()
     assert len(found[1]) == 3, "the rows share one list"
+
+
+# What may be recommended.
+
+
+@pytest.mark.parametrize("exclude_seen", [False, True])
+@pytest.mark.parametrize(
+    "allow, deny", [(None, ()), (range(3, 25), ()), (None, range(9)), (range(20), range(7))]
+)
+def test_filters_against_a_loop(recommender, ids, exclude_seen, allow, deny):
+    allowed = None if allow is None else {ids[i] for i in allow}
+    denied = {ids[i] for i in deny}
+    sessions = raw_sessions(ids)
+    found = recommender.recommend(sessions, 6, exclude_seen, allowed, denied)
+    for session, best in zip(sessions, found, strict=True):
+        wanted = [
+            (raw, score)
+            for raw, score in expected(ids, session, 30)
+            if raw not in denied
+            and (allowed is None or raw in allowed)
+            and not (exclude_seen and raw in session)
+        ]
+        same(best, wanted[:6])
+
+
+def test_fewer_than_k_may_be_left(recommender, ids):
+    (best,) = quietly(recommender, [ids[:2]], 5, exclude_seen=True, allow=ids[:4])
+    assert {raw for raw, _ in best} == set(ids[2:4])
+    assert quietly(recommender, [ids[:2]], allow=[]) == [[]]
+
+
+def test_the_most_popular_obey_the_filters(recommender, ids):
+    with pytest.warns(UnknownItemWarning):
+        (best,) = recommender.recommend([[]], 2, deny=[ids[17], "who?"])  # 29 clicks
+    assert [raw for raw, _ in best] == [ids[4], ids[21]]  # 28 and 27
+
+
+def test_the_same_from_many_threads(recommender, ids):
+    sessions = raw_sessions(ids)
+    wanted = [quietly(recommender, [session])[0] for session in sessions]
+    recommender.model.train().eval()  # the vectors of all items are made anew
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda session: recommender.recommend([session])[0], sessions * 20))
+    for best, right in zip(found, wanted * 20, strict=True):
+        same(best, right)
 
 
 def test_it_recommends_in_evaluation_mode_and_without_gradients(recommender, ids):
