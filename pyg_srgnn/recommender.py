@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -22,6 +23,34 @@ _ROWS_AT_ONCE = 256  # at most; fewer where the catalogue is large
 
 class UnknownItemWarning(UserWarning):
     """Items were clicked that the model has not been trained on."""
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What a model made of a session; see :meth:`Recommender.explain`.
+
+    Args:
+        item: The item explained, a raw id.
+        score: Its score.
+        clicks: The session's known clicks, raw ids [L].
+        attention: Weight of each click in the readout [L]; None of a model without attention.
+        added: What each click adds to the score [L]; None of a single click, which cannot be left
+            out.
+        nodes: The items of the session graph, raw ids [N].
+        edges: Pairs of nodes, from and to [E].
+        weights: Weight of each edge, normalised by the out-degree of its first node [E].
+        weights_in: The same on the graph turned round, by the in-degree of its second node [E].
+    """
+
+    item: int | str
+    score: float
+    clicks: list[int | str]
+    attention: list[float] | None
+    added: list[float] | None
+    nodes: list[int | str]
+    edges: list[tuple[int, int]]
+    weights: list[float]
+    weights_in: list[float]
 
 
 class Recommender:
@@ -103,6 +132,48 @@ class Recommender:
                 pairs = zip(self.vocabulary.decode(best), scores_of, strict=True)
                 found[row] = [pair for pair in pairs if pair[1] > -math.inf]
         return [list(row) for row in found]
+
+    def explain(self, session: Sequence[int | str], item: int | str | None = None) -> Explanation:
+        """Why an item is recommended: graph, attention, and what each click adds to its score.
+
+        What a click adds is the score with all clicks minus that of the session without this one.
+
+        Args:
+            session: Clicks as raw ids, in order of time; unknown ones are left out.
+            item: The item to explain. (default: the best one)
+
+        Raises:
+            ValueError: If the session has no known item, or the item is unknown.
+        """
+        clicks = [i for i in self.vocabulary.encode(session) if i >= 0]
+        if not clicks:
+            raise ValueError("explain: the session has no item that the model knows")
+        (target,) = [None] if item is None else self.vocabulary.encode([item])
+        if target == -1:
+            raise ValueError(f"explain: the model does not know the item {item!r}")
+        whole = self._graphs([clicks])
+        with torch.inference_mode():
+            scores = self.model.scores(whole)[0]
+            target = int(scores.argmax()) if target is None else target
+            score = float(scores[target])
+            attention = self.model.attention(whole)
+            without = [clicks[:t] + clicks[t + 1 :] for t in range(len(clicks))]
+            added: list[float] = []
+            at_once = rows_at_once(self.model.num_items, _ROWS_AT_ONCE)
+            for start in range(0, len(without) if len(clicks) > 1 else 0, at_once):
+                graphs = self._graphs(without[start : start + at_once])
+                added += (score - self.model.scores(graphs)[:, target]).tolist()
+        return Explanation(
+            item=self.vocabulary.ids[target],
+            score=score,
+            clicks=self.vocabulary.decode(clicks),
+            attention=None if attention is None else attention.tolist(),
+            added=added or None,
+            nodes=self.vocabulary.decode(whole.x.tolist()),
+            edges=[(i, j) for i, j in whole.edge_index.T.tolist()],
+            weights=whole.edge_weight.tolist(),
+            weights_in=whole.edge_weight_in.tolist(),
+        )
 
     def _graphs(self, sessions: Sequence[Sequence[int]]) -> Batch:
         """The graphs of sessions of indices, where the model is."""

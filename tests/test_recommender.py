@@ -18,7 +18,9 @@ from pyg_srgnn.data import Vocabulary
 from pyg_srgnn.data.graphs import session_graph
 from pyg_srgnn.nn import build_model
 from pyg_srgnn.recommender import UnknownItemWarning
+from pyg_srgnn.reports.explanation import plot_explanation
 from tests.reference import metrics as reference
+from tests.reference.graphs import session_graph as naive_graph
 from tests.reference.names import random_sessions, randomise
 
 IDS = {
@@ -222,6 +224,46 @@ def test_the_same_from_many_threads(recommender, ids):
         found = list(pool.map(lambda session: recommender.recommend([session])[0], sessions * 20))
     for best, right in zip(found, wanted * 20, strict=True):
         same(best, right)
+
+
+# Why it is recommended.
+
+
+def test_explain_against_scores_without_each_click(recommender, ids):
+    session = [ids[i] for i in (3, 7, 3, 9, 7, 3)]
+    found = recommender.explain(session)
+    ((item, score),) = expected(ids, session, 1)
+    assert (found.item, found.clicks, found.nodes) == (item, session, [ids[3], ids[7], ids[9]])
+    assert found.score == pytest.approx(score, abs=1e-6)
+    left_out = [session[:t] + session[t + 1 :] for t in range(6)]
+    scores = [dict(expected(ids, rest, 30))[item] for rest in left_out]
+    assert found.added == pytest.approx([score - one for one in scores], abs=1e-5)
+    graph = naive_graph([0, 1, 0, 2, 1, 0])
+    assert set(found.edges) == set(graph.counts)
+    for (i, j), weight, back in zip(found.edges, found.weights, found.weights_in, strict=True):
+        assert weight == pytest.approx(graph.out_weight(i, j))
+        assert back == pytest.approx(graph.in_weight(i, j))
+    model = recommender.model
+    whole = session_graph(torch.tensor([3, 7, 3, 9, 7, 3]))
+    alpha = model.attention(whole)
+    assert found.attention == pytest.approx(alpha.tolist(), abs=1e-6)
+
+
+def test_explain_another_item_a_single_click_and_nothing(recommender, ids):
+    found = recommender.explain(["who?", ids[4]], item=ids[8])
+    assert (found.item, found.clicks, found.added, found.edges) == (ids[8], [ids[4]], None, [])
+    assert found.score == pytest.approx(dict(expected(ids, [ids[4]], 30))[ids[8]], abs=1e-6)
+    with pytest.raises(ValueError, match="no item that the model knows"):
+        recommender.explain(["who?"])
+    with pytest.raises(ValueError, match="does not know the item 'who"):
+        recommender.explain([ids[4]], item="who?")
+
+
+@pytest.mark.parametrize("session", [[4], [3, 7, 3, 3, 9, 7]])
+def test_an_explanation_is_drawn(recommender, ids, session, tmp_path):
+    found = recommender.explain([ids[i] for i in session])
+    path = plot_explanation(found, tmp_path / "new" / "why.png")
+    assert path.read_bytes().startswith(b"\x89PNG") and path.stat().st_size > 10_000
 
 
 def test_it_recommends_in_evaluation_mode_and_without_gradients(recommender, ids):

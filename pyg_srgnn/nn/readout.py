@@ -103,14 +103,34 @@ class SessionReadout(nn.Module):
         if self.mode == "average":
             mean: Tensor = scatter(h_click, session, dim_size=batch_size, reduce="mean")
             return mean
-        gate = self.lin_last(last)[session] + self.lin_click(h_click)
-        if self.positions:
-            gate = gate + self.position(place.clamp(max=self.positions - 1))
-        s_g: Tensor = scatter(self.q(torch.sigmoid(gate)) * h_click, session, dim_size=batch_size)
+        alpha = self._alpha(h_click, last[session], place)
+        s_g: Tensor = scatter(alpha * h_click, session, dim_size=batch_size)
         if self.mode == "attention":
             return s_g
         out: Tensor = self.lin_out(torch.cat([local, s_g], dim=-1))
         return out
+
+    def attention(self, h: Tensor, alias_index: Tensor, batch: Tensor) -> Tensor:
+        r"""The weight :math:`\alpha_t` of every click [L]; see :meth:`forward` for the arguments.
+
+        Raises:
+            ValueError: If this readout has no attention.
+        """
+        if self.mode not in ("hybrid", "attention"):
+            raise ValueError(f"SessionReadout: mode={self.mode!r} has no attention")
+        session = batch[alias_index]
+        place, clicks = places_from_end(session, int(batch[-1]) + 1)
+        h_click = h[alias_index]
+        last = h_click[clicks.cumsum(0) - 1]
+        return self._alpha(h_click, last[session], place).squeeze(1)
+
+    def _alpha(self, h_click: Tensor, last: Tensor, place: Tensor) -> Tensor:
+        """Weights [L, 1] of clicks at places from the end, beside their sessions' last ones."""
+        gate = self.lin_last(last) + self.lin_click(h_click)
+        if self.positions:
+            gate = gate + self.position(place.clamp(max=self.positions - 1))
+        alpha: Tensor = self.q(torch.sigmoid(gate))
+        return alpha
 
     def __repr__(self) -> str:
         """Short description with the settings."""

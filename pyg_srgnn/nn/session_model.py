@@ -152,6 +152,10 @@ class SessionModel(nn.Module):
         """Session vectors [B, d], before they are normalised."""
         raise NotImplementedError
 
+    def attention(self, data: Data) -> Tensor | None:
+        """Weight of every click in the session's vector [L]; None of a model without attention."""
+        return None
+
     def forward(self, data: Data) -> Tensor:
         """Session vectors [B, d] of a ``Data`` or a ``Batch`` of session graphs.
 

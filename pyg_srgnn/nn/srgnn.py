@@ -145,6 +145,15 @@ class SRGNN(SessionModel):
         s_h: Tensor = self.readout(h, data.alias_index, *session_of_node(data))
         return s_h
 
+    def attention(self, data: Data) -> Tensor | None:
+        """Weight of every click in the session's vector [L]; None where the readout has none."""
+        if self.readout.mode not in ("hybrid", "attention"):
+            return None
+        alpha: Tensor = self.readout.attention(
+            self.nodes(data), data.alias_index, session_of_node(data)[0]
+        )
+        return alpha
+
     @property
     def mixes(self) -> bool:
         """Whether the scores are log-probabilities of a mixture, beyond one softmax."""

@@ -159,3 +159,19 @@ def test_reset_parameters_draws_anew():
     for old, new in zip(before, module.parameters(), strict=True):
         assert not torch.equal(old, new)
         assert new.abs().max() <= 0.25
+
+
+@pytest.mark.parametrize("positions", [0, 3])
+def test_attention_weighs_the_clicks(positions):
+    """Their weighted sum is what the mode of attention alone reads out."""
+    torch.manual_seed(0)
+    readout = SessionReadout(4, "attention", positions=positions).double()
+    h, alias = torch.randn(5, 4).double(), torch.tensor([0, 1, 0, 2, 3, 4, 3])
+    batch = torch.tensor([0, 0, 0, 1, 1])
+    alpha = readout.attention(h, alias, batch)
+    sums = torch.stack(
+        [sum(alpha[t] * h[alias[t]] for t in clicks) for clicks in (range(4), range(4, 7))]
+    )
+    torch.testing.assert_close(readout(h, alias, batch), sums)
+    with pytest.raises(ValueError, match="mode='average' has no attention"):
+        SessionReadout(4, "average").attention(h, alias, batch)
