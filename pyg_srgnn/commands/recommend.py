@@ -1,32 +1,53 @@
-"""srgnn-recommend: the next items of one session of raw ids."""
+"""srgnn-recommend: the next items of one session of raw ids, or of a file of sessions."""
 
 from __future__ import annotations
 
 import sys
 import warnings
+from dataclasses import fields
 
 from omegaconf import DictConfig
 
+from pyg_srgnn.batch import recommend_file
+from pyg_srgnn.checkpoint import Checkpoint
 from pyg_srgnn.commands.application import application
 from pyg_srgnn.commands.checks import check
+from pyg_srgnn.data.preparation import Preparation
 from pyg_srgnn.recommender import Recommender, UnknownItemWarning
 
 
 @application("recommend")
 def main(config: DictConfig) -> None:
-    """Print the best items with their scores."""
+    """Print the best items with their scores, or write those of a file of sessions."""
     check(config)
-    recommender = Recommender.load(config.checkpoint)
+    checkpoint = Checkpoint.load(config.checkpoint)
+    recommender = Recommender(checkpoint.model, checkpoint.vocabulary, checkpoint.clicks)
+    if config.input is not None:
+        known = {field.name for field in fields(Preparation)}
+        of_log = checkpoint.dataset if checkpoint.dataset["name"] == "click_log" else {}
+        rules = {key: value for key, value in of_log.items() if key in known}
+        key = f"{checkpoint.path.resolve()} {checkpoint.path.stat().st_mtime_ns}"
+        count = recommend_file(
+            recommender,
+            config.input,
+            config.output,
+            config.k,
+            config.exclude_seen,
+            Preparation(**rules),
+            key,
+        )
+        print(f"{count:,} sessions: {config.output}")
+        return
     items = list(config["items"])
     kinds = {type(raw) for raw in recommender.vocabulary.ids}
     if kinds == {str}:  # the command line takes 17 for a number, this catalogue for a text
         items = [str(item) for item in items]
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UnknownItemWarning)
-        (best,) = recommender.recommend([items], config.k)
+        (best,) = recommender.recommend([items], config.k, config.exclude_seen)
     for warning in caught:
         print(f"warning: {warning.message}", file=sys.stderr)
-    width = max(len(str(item)) for item, _ in best)
+    width = max((len(str(item)) for item, _ in best), default=0)
     for rank, (item, score) in enumerate(best, 1):
         print(f"{rank:>4}  {item!s:>{width}}  {score:.4f}")
 

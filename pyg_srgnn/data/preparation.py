@@ -195,7 +195,7 @@ def prepare(
     runner = open_engine(engine)
     layout = look_at(find_files(path), preparation)
     if vocabulary is not None:
-        layout = _in_terms_of(layout, vocabulary)
+        layout = in_terms_of(layout, vocabulary)
     log.info("%s", layout.describe())
     if scratch is not None:
         Path(scratch).mkdir(parents=True, exist_ok=True)
@@ -203,7 +203,7 @@ def prepare(
     try:
         clicks, found = runner.read(layout, preparation, folder)
         if clicks.collect_schema()["item"] == nw.String and vocabulary is not None:
-            _in_terms_of(replace(layout, whole=layout.whole - {"item"}), vocabulary)
+            in_terms_of(replace(layout, whole=layout.whole - {"item"}), vocabulary)
         read = time.perf_counter()
         chosen = filtered(clicks, preparation, runner, found, folder, vocabulary)
         ruled = time.perf_counter()
@@ -236,7 +236,7 @@ def prepare(
     return replace(prepared, report=report)
 
 
-def _in_terms_of(layout: Layout, vocabulary: Vocabulary) -> Layout:
+def in_terms_of(layout: Layout, vocabulary: Vocabulary) -> Layout:
     """Read items as text where those of the vocabulary are text."""
     kinds = {type(raw) for raw in vocabulary.ids}
     if kinds == {int} and "item" not in layout.whole:

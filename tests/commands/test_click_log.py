@@ -6,6 +6,7 @@ import json
 import random
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from pyg_srgnn import Recommender
@@ -69,6 +70,45 @@ def test_it_recommends_text_ids(trained: Path) -> None:
     items = '["red hat","red shirt, long"]'
     result = run(recommend.main, "srgnn-recommend", f"checkpoint={trained}", f"items={items}")
     assert result.status == 0 and best[0][0] in result.out
+
+
+def test_it_recommends_for_every_visitor_of_a_log(trained: Path, folder: Path) -> None:
+    """The log is read as the one that it was trained on: a visitor's last session counts."""
+    log = write(folder / "today.csv", 60, THINGS, 1_707_000_000, seed=3)
+    output = folder / "top.parquet"
+    result = run(
+        recommend.main,
+        "srgnn-recommend",
+        f"checkpoint={trained}",
+        f"input={log}",
+        f"output={output}",
+        "k=3",
+    )
+    assert result.status == 0, result.err
+    assert f"40 sessions: {output}" in result.out
+    rows = {row["session"]: row["items"] for row in pl.read_parquet(output).to_dicts()}
+    clicks = pl.read_csv(log, separator=";").rows()
+    last: dict[str, list[str]] = {}
+    times: dict[str, int] = {}
+    for visitor, item, time in sorted(clicks, key=lambda click: click[2]):
+        if time - times.get(visitor, 0) > 1800:
+            last[visitor] = []
+        last[visitor].append(item)
+        times[visitor] = time
+    assert rows.keys() == last.keys()
+    recommender = Recommender.load(trained)
+    for visitor, session in last.items():
+        (best,) = recommender.recommend([session], 3)
+        assert rows[visitor] == [item for item, _ in best]
+
+
+@pytest.mark.parametrize(
+    "keys", [[], ["items=[1]", "input=a.csv", "output=b.parquet"], ["input=a.csv"]]
+)
+def test_a_session_or_a_file_of_them(trained: Path, keys: list[str]) -> None:
+    result = run(recommend.main, "srgnn-recommend", f"checkpoint={trained}", *keys)
+    assert result.status == 1
+    assert "input" in result.err + result.out
 
 
 def test_it_is_evaluated_again(trained: Path, folder: Path) -> None:
