@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from pyg_srgnn.datasets.download import DownloadError
+from pyg_srgnn.training.directory import error_kept
 
 log = logging.getLogger(__name__)
 
@@ -27,14 +29,17 @@ CONF = next(
     for folder in (_PACKAGE / "conf", _PACKAGE.parent / "conf")
     if (folder / "train.yaml").is_file()
 )
+_MENDABLE = (ValueError, OSError, DownloadError, FloatingPointError)
 # What the operating system says that a user can do something about.
-_MENDABLE = {
+_MENDABLE_BY_NUMBER = {
     errno.ENOENT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG,
     errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG, None,
 }  # fmt: skip
 
 
-def application(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], Any]]:
+def application(
+    config_name: str, around: Callable[[Callable[[], Any]], Callable[[], Any]] | None = None
+) -> Callable[[Callable[[DictConfig], Any]], Callable[[], Any]]:
     """Make a Hydra application of a function of the configuration.
 
     What a user can mend (a bad value, a missing file, a full disk, a dead link) is told in one
@@ -42,17 +47,24 @@ def application(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Cal
 
     Args:
         config_name: The configuration in ``conf/``, without ``.yaml``.
+        around: Of an application that makes runs: what is put around it all and tells a sweep's
+            failed jobs in the end. (default: None, nothing; a failed job ends the sweep)
     """
 
     def decorate(function: Callable[[DictConfig], Any]) -> Callable[[], Any]:
         @functools.wraps(function)
         def told(config: DictConfig) -> Any:
+            output_dir = Path(HydraConfig.get().runtime.output_dir)
             try:
-                return function(config)
-            except (ValueError, OSError, DownloadError, FloatingPointError) as error:
-                # A sweep must see the error itself, to count the job as failed and go on.
+                with nullcontext() if around is None else error_kept(output_dir):
+                    return function(config)
+            except Exception as error:
                 sweep = HydraConfig.get().mode == RunMode.MULTIRUN
-                mendable = not isinstance(error, OSError) or error.errno in _MENDABLE
+                mendable = isinstance(error, _MENDABLE) and (
+                    not isinstance(error, OSError) or error.errno in _MENDABLE_BY_NUMBER
+                )
+                if sweep and around is not None:
+                    return _job_failed(error, mendable)
                 if sweep or not mendable or os.environ.get("HYDRA_FULL_ERROR") == "1":
                     raise
                 log.error("%s: %s", Path(sys.argv[0]).name, error)
@@ -61,6 +73,19 @@ def application(config_name: str) -> Callable[[Callable[[DictConfig], Any]], Cal
         main: Callable[[], Any] = hydra.main(
             config_path=str(CONF), config_name=config_name, version_base="1.3"
         )(told)
-        return main
+        return main if around is None else around(main)
 
     return decorate
+
+
+def _job_failed(error: Exception, mendable: bool) -> None:
+    """Tell of a sweep's job that has failed, so that the sweep goes on.
+
+    Raises:
+        RuntimeError: For a sweeper that counts failures. Hydra's own would stop at the first one;
+            it is given no value instead, for which it does not ask.
+    """
+    traceback = not mendable or os.environ.get("HYDRA_FULL_ERROR") == "1"
+    log.error("this job has failed: %s", error, exc_info=error if traceback else None)
+    if HydraConfig.get().runtime.choices["hydra/sweeper"] != "basic":
+        raise RuntimeError(f"{type(error).__name__}: {error}")  # which any process can pass on

@@ -163,6 +163,9 @@ RULES: dict[str, Rule] = {
     "average": _SHARE,
     "eval_batch_size": _whole(1),
     "num_workers": _whole(0),
+    "threads": _optional(_whole(1)),
+    "halving": _optional(_whole(2)),
+    "halving_from": _whole(1),
     "ties": _one_of(*TIES),
     "checkpoint": _optional(_TEXT),
     "warm_start": _optional(_TEXT),
@@ -215,6 +218,11 @@ def _unfit(config: DictConfig) -> list[str]:
     unfit = []
     if config.get("protocol") == "literature" and config.get("refit"):
         unfit.append("refit=true: protocol=literature trains on all training sessions already")
+    if config.get("halving") is not None:
+        if config.get("protocol") == "literature":
+            unfit.append("halving: must be null with protocol=literature; it asks validation")
+        if config.get("refit") == "only":
+            unfit.append("halving: must be null with refit=only, which has no validation")
     if of("trainer.gradient_clip_val") is not None and of("model.loss") == "sampled":
         unfit.append(
             "trainer.gradient_clip_val: must be null with model.loss=sampled; torch cannot clip "

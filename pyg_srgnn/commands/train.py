@@ -3,26 +3,45 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from pyg_srgnn.commands.application import application
 from pyg_srgnn.commands.checks import check
 from pyg_srgnn.commands.processes import check_processes
+from pyg_srgnn.sweeps.parallel import set_threads
+from pyg_srgnn.sweeps.sweep import sweeping
 from pyg_srgnn.training import train
 
 
-@application("train")
+@application("train", around=sweeping)
 def main(config: DictConfig) -> float:
     """Train as the configuration says; the value of the monitored metric, for sweeps."""
+    hydra = HydraConfig.get()
     check(config)
     check_processes(config)
-    result = train(config, HydraConfig.get().runtime.output_dir)
+    sweep_dir = Path(hydra.sweep.dir) if hydra.mode == RunMode.MULTIRUN else None
+    if sweep_dir is None:
+        _need_sweep(config, hydra.runtime.choices.get("search"))
+    set_threads(config.threads, hydra)
+    result = train(config, hydra.runtime.output_dir, sweep_dir)
     part = result["valid"] or result["test"]
     if part is None:  # refit=only test=false: nothing was evaluated
         return math.nan
     return float(part[config.monitor])
+
+
+def _need_sweep(config: DictConfig, search: str | None) -> None:
+    """Refuse what only a sweep can do."""
+    if search is not None:
+        raise ValueError(f"search={search}: a search is a sweep; add -m")
+    if config.halving is not None:
+        raise ValueError(
+            f"halving={config.halving}: compares the runs of a sweep; add -m, or set halving=null"
+        )
 
 
 if __name__ == "__main__":

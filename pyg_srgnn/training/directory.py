@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +14,12 @@ from omegaconf import DictConfig, OmegaConf
 from pyg_srgnn.checkpoint import read_checkpoint
 from pyg_srgnn.data.files import written_aside
 
-# What may differ when a run goes on: how long, where, and what cannot change a number.
-_MAY_DIFFER = {
-    "checkpoint",
+# Where a run is made, and what else cannot change a number.
+CIRCUMSTANCES = {
     "dataset.root",
     "dataset.mirror",
     "num_workers",
-    "trainer.max_epochs",
+    "threads",
     "trainer.accelerator",
     "trainer.devices",
     "trainer.num_nodes",
@@ -26,6 +27,26 @@ _MAY_DIFFER = {
     "trainer.enable_progress_bar",
     "trainer.log_every_n_steps",
 }
+# What may differ when a run goes on: how long, too.
+_MAY_DIFFER = CIRCUMSTANCES | {"checkpoint", "trainer.max_epochs"}
+
+
+@contextmanager
+def error_kept(run_dir: Path) -> Iterator[None]:
+    """Keep what stops a run in ``error.json``, until it is started again.
+
+    The file holds the ``type`` and the ``message`` of the error, which is raised on.
+    """
+    path = run_dir / "error.json"
+    path.unlink(missing_ok=True)
+    try:
+        yield
+    except Exception as error:
+        told = {"type": type(error).__name__, "message": str(error)}
+        # The disk may be full, and what stopped the run is the error to tell.
+        with suppress(OSError), written_aside(path) as aside:
+            aside.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+        raise
 
 
 def claim(run_dir: Path, config: DictConfig) -> dict[str, Any] | None:
@@ -97,6 +118,8 @@ def _compare(path: Path, config: DictConfig, may_differ: set[str]) -> None:
         may_differ = may_differ - {"trainer.max_epochs"}  # which such a schedule spans
     if found.get("warm_start") is wanted.get("warm_start") is None:
         may_differ = may_differ | {"new_items"}  # it says nothing then
+    if found.get("halving") is wanted.get("halving") is None:
+        may_differ = may_differ | {"halving_from"}  # nor does this
     differ = [
         f"{key}: there {found.get(key)}, here {wanted.get(key)}"
         for key in sorted((found.keys() | wanted.keys()) - may_differ)
@@ -106,7 +129,8 @@ def _compare(path: Path, config: DictConfig, may_differ: set[str]) -> None:
         raise ValueError(
             f"{path.parent} holds a run with another configuration\n  "
             + "\n  ".join(differ)
-            + "\nSet the keys alike, or choose another directory (hydra.run.dir=DIR)"
+            + "\nSet the keys alike, or choose another directory (hydra.run.dir=DIR, "
+            "of a sweep hydra.sweep.dir=DIR)"
         )
 
 

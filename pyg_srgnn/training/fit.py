@@ -26,6 +26,7 @@ from pyg_srgnn.training.callbacks import (
     ResumableEarlyStopping,
     SafeCheckpointIO,
 )
+from pyg_srgnn.training.halving import Halving
 from pyg_srgnn.training.module import SessionModule
 from pyg_srgnn.training.warm_start import warm_start
 
@@ -38,11 +39,14 @@ class Fitter:
     Args:
         config: What ``conf/train.yaml`` composes.
         run_dir: Where the files go.
+        sweep_dir: Where the runs are with which ``halving`` compares. (default: None, with none)
     """
 
-    def __init__(self, config: DictConfig, run_dir: Path) -> None:
+    def __init__(self, config: DictConfig, run_dir: Path, sweep_dir: Path | None = None) -> None:
         self.config = config
         self.run_dir = run_dir
+        self.sweep_dir = sweep_dir
+        self.pruned: int | None = None  # the epoch after which halving has stopped the training
         # Lightning's choice, once it has made one.
         self.device = torch.device("cpu")
         self.num_replicas, self.rank = 1, 0
@@ -105,6 +109,10 @@ class Fitter:
                 monitor, patience=config.patience, mode="max", strict=False
             )
             callbacks += [stopping, best]
+        halving = None
+        if part == "valid" and config.halving is not None and self.sweep_dir is not None:
+            halving = Halving(epoch_log, self.sweep_dir, config)
+            callbacks.append(halving)
         callbacks.append(last)  # behind the others, for it keeps their state
         options = dict(OmegaConf.to_container(config.trainer, resolve=True))  # type: ignore[arg-type]
         if epochs is not None:
@@ -145,6 +153,8 @@ class Fitter:
                 logger.experiment.finish()  # or the next job of a sweep would log into this one
         if trainer.interrupted:
             raise KeyboardInterrupt
+        if halving is not None:
+            self.pruned = halving.stopped
         if self.rank == 0:
             epoch_log.write()  # also where there was nothing left to train
         return epoch_log.rows, sum(row["train_seconds"] for row in epoch_log.rows)

@@ -8,10 +8,12 @@ import logging
 import platform
 import time
 import warnings
+from contextlib import nullcontext
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
 from pyg_srgnn.baselines import BASELINES
@@ -22,6 +24,7 @@ from pyg_srgnn.evaluation import Rows, evaluate_rows
 from pyg_srgnn.reports import plot_epochs, run_summary
 from pyg_srgnn.training.directory import claim, start_from
 from pyg_srgnn.training.fit import Fitter
+from pyg_srgnn.training.lock import sole_process
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +40,9 @@ _NOTHING_TO_DO = (
 )
 
 
-def train(config: DictConfig, run_dir: str | Path) -> dict[str, Any]:
+def train(
+    config: DictConfig, run_dir: str | Path, sweep_dir: str | Path | None = None
+) -> dict[str, Any]:
     """Train, choose, evaluate; a run that was interrupted goes on where it stopped.
 
     With several devices every process calls this: Lightning starts the program once more for each
@@ -52,7 +57,10 @@ def train(config: DictConfig, run_dir: str | Path) -> dict[str, Any]:
     Args:
         config: What ``conf/train.yaml`` composes.
         run_dir: Where the files go: ``metrics.json``, ``config.yaml``, ``epochs.csv``,
-            ``checkpoints/``, ``epochs.png`` where matplotlib is there.
+            ``checkpoints/``, ``epochs.png`` where matplotlib is there. Another process that is at
+            work there is waited for.
+        sweep_dir: Where the runs are with which ``halving`` compares this one; a run that it stops
+            does not read the test set. (default: None, with none)
 
     Returns:
         What ``metrics.json`` holds.
@@ -61,6 +69,13 @@ def train(config: DictConfig, run_dir: str | Path) -> dict[str, Any]:
         ValueError: If the directory holds a run with another configuration.
     """
     run_dir = Path(run_dir)
+    # The processes of one run share its directory; what a killed sweep has left may still be there.
+    first = getattr(rank_zero_only, "rank", 0) == 0
+    with sole_process(run_dir, waits=True) if first else nullcontext():
+        return _train(config, run_dir, None if sweep_dir is None else Path(sweep_dir))
+
+
+def _train(config: DictConfig, run_dir: Path, sweep_dir: Path | None) -> dict[str, Any]:
     if done := claim(run_dir, config):
         log.info("%s holds this run already, finished:\n%s", run_dir, run_summary(done))
         return done
@@ -71,7 +86,7 @@ def train(config: DictConfig, run_dir: str | Path) -> dict[str, Any]:
     # Cores and devices are Lightning's own report; one line an epoch is ours.
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
 
-    run = _Run(config, run_dir)
+    run = _Run(config, run_dir, sweep_dir)
     try:
         result = run.result()
     except BaseException:
@@ -88,10 +103,10 @@ def train(config: DictConfig, run_dir: str | Path) -> dict[str, Any]:
 
 
 class _Run:
-    def __init__(self, config: DictConfig, run_dir: Path) -> None:
+    def __init__(self, config: DictConfig, run_dir: Path, sweep_dir: Path | None) -> None:
         self.config = config
         self.run_dir = run_dir
-        self.fitter = Fitter(config, run_dir)
+        self.fitter = Fitter(config, run_dir, sweep_dir)
 
     def result(self) -> dict[str, Any]:
         """Whatever the configuration asks for."""
@@ -134,7 +149,7 @@ class _Run:
         rows, seconds = self.fitter.fit(training, valid, "valid")
         best = _best(rows, f"valid/{self.config.monitor}")
         epoch = int(best["epoch"])
-        if self.config.refit:
+        if self.config.refit and self.fitter.pruned is None:
             gc.collect()  # the first model's trainer and moments, which refer to one another
             log.info("refitting on training and validation for %d epochs", epoch)
             result = self.refitted(epoch)
@@ -210,13 +225,14 @@ class _Run:
             "seed": config.seed,
             "epochs": len(rows),
             "best_epoch": 0,
+            "pruned": self.fitter.pruned,
             "valid": None,
             "test": None,
             "baselines": {},
             "checkpoint": checkpoint,
             "samples": {"train": len(training)},
         }
-        if config.test:
+        if config.test and self.fitter.pruned is None:
             test = self._open("test")
             if scorer is not None:
                 result["test"], of_rows = self._evaluate(scorer, test, "test")

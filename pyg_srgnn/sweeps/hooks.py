@@ -1,0 +1,30 @@
+"""What Hydra calls when a sweep starts, and the word that ``conf/`` may use for it.
+
+Every process that runs a job imports this module before it looks at the configuration.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf
+
+from pyg_srgnn.sweeps import sweep
+from pyg_srgnn.sweeps.names import job_name
+
+OmegaConf.register_new_resolver("job_name", job_name, replace=True)
+
+
+class SweepHooks(Callback):
+    """Opens the sweep's directory when the configuration is known and no sweeper is made yet."""
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Take the directory, and go on with what is there."""
+        try:
+            sweep.start(Path(config.hydra.sweep.dir), config)
+        except Exception as error:  # of which Hydra would only warn
+            print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr)
+            raise SystemExit(1) from error
