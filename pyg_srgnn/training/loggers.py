@@ -1,0 +1,96 @@
+"""The logger that a run asks for beside its own CSV of every epoch: opened, and ended however."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
+from omegaconf import DictConfig, OmegaConf
+
+_SQLITE = "sqlite:///"
+
+
+@contextmanager
+def open_logger(config: DictConfig, run_dir: Path) -> Iterator[Logger | bool]:
+    """Give Lightning's logger of the name ``logger.name``, and end it with the block.
+
+    A block that raises leaves a record that is whole and says so (MLflow: ``FAILED``), and the next
+    run of the same process begins one of its own.
+
+    Args:
+        config: What ``conf/train.yaml`` composes.
+        run_dir: Where TensorBoard's and W&B's files go, and MLflow's number of the run.
+
+    Yields:
+        The logger; False for ``csv``, which every run writes.
+
+    Raises:
+        ValueError: If its package is not installed, or it cannot log to where it is told to.
+    """
+    logger = _make(config, run_dir)
+    status = "failed"
+    try:
+        yield logger
+        status = "success"
+    finally:
+        if isinstance(logger, Logger):
+            logger.finalize(status)
+        if isinstance(logger, WandbLogger):
+            # Or the next job of a sweep would log into this one.
+            logger.experiment.finish(exit_code=int(status == "failed"))
+
+
+def _make(config: DictConfig, run_dir: Path) -> Logger | bool:
+    options: dict[str, Any] = dict(config.logger)
+    name = options.pop("name")
+    if name == "csv":
+        return False
+    settings = dict(OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
+    try:
+        if name == "mlflow":
+            return _mlflow(settings, run_dir, **options)
+        logger: Logger
+        if name == "tensorboard":
+            logger = TensorBoardLogger(run_dir, name="tensorboard", version="", **options)
+        else:
+            logger = WandbLogger(save_dir=run_dir, **options)
+        logger.log_hyperparams(settings)
+        return logger
+    except ModuleNotFoundError as error:
+        raise ValueError(
+            f"logger={name} needs a package that is not installed ({error.name or error}); "
+            f"pip install 'pyg-srgnn[{name}]' brings it"
+        ) from error
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] not in ("mlflow", "wandb", "sqlalchemy"):
+            raise
+        raise ValueError(
+            f"logger={name} cannot log with {OmegaConf.to_container(config.logger)}: {error}"
+        ) from error
+
+
+def _mlflow(settings: dict[str, Any], run_dir: Path, experiment: str, tracking_uri: str) -> Logger:
+    """A run of MLflow's; one that was interrupted goes on in the same."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # what is local stays here
+    number = run_dir / "mlflow_run_id"
+    lock: Any = nullcontext()
+    if tracking_uri.startswith(_SQLITE):
+        store = Path(tracking_uri.removeprefix(_SQLITE))
+        store.parent.mkdir(parents=True, exist_ok=True)
+        # The first jobs of a sweep would each make the same experiment.
+        lock = FileLock(store.with_name(f".{store.name}.lock"))
+    with lock:
+        known = number.read_text(encoding="utf-8").strip() if number.is_file() else None
+        logger = MLFlowLogger(experiment, str(run_dir), tracking_uri, run_id=known)
+        client = logger.experiment
+    if known:
+        client.update_run(known, status="RUNNING")
+    elif logger.run_id is not None:  # the first process, which alone logs
+        number.write_text(f"{logger.run_id}\n", encoding="utf-8")
+        logger.log_hyperparams(settings)
+    return logger
