@@ -6,7 +6,7 @@ import math
 
 LEAST_EPOCHS = 8
 LEAST_STEPS = 2_000
-MOST_EPOCHS = 50
+MOST_EPOCHS = 24
 
 
 def epochs_for(batches: int) -> int:
@@ -14,7 +14,7 @@ def epochs_for(batches: int) -> int:
 
     Eight, as validation on the benchmarks supports; as many as 2,000 steps take where an epoch
     has few, for a schedule that ends before a model has moved leaves it where it started; and
-    never more than 50.
+    never more than 24.
 
     Args:
         batches: Batches of an epoch.

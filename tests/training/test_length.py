@@ -10,8 +10,8 @@ from tests.tiny import tiny_config
 
 
 def test_a_small_log_gets_enough_steps_and_a_large_one_eight_epochs():
-    assert [epochs_for(batches) for batches in (1, 40, 41, 100, 249, 250, 251, 10_000)] == [
-        50, 50, 49, 20, 9, 8, 8, 8,
+    assert [epochs_for(batches) for batches in (1, 83, 84, 100, 249, 250, 251, 10_000)] == [
+        24, 24, 24, 20, 9, 8, 8, 8,
     ]  # fmt: skip
     with pytest.raises(ValueError, match=r"'batches' must be >= 1 \(got 0\)"):
         epochs_for(0)
