@@ -44,10 +44,10 @@ class SessionGenerator:
     does not depend on its clicks. Tables take about ``16 * num_interests * num_items`` bytes.
 
     Args:
-        num_items: Size V of the catalogue. (default: 600)
-        num_interests: Number Z of hidden interests. (default: 24)
-        interest_size: Items on a ring. (default: 60)
-        num_successors: Items that may follow another within an interest. (default: 12)
+        num_items: Size V of the catalogue. (default: 300)
+        num_interests: Number Z of hidden interests. (default: 8)
+        interest_size: Items on a ring. (default: 40)
+        num_successors: Items that may follow another within an interest. (default: 6)
         repeat: Probability of an item of the session again. (default: 0.2)
         follow: Probability of a successor of the last item. (default: 0.3)
         recall: Probability of a successor of the item before the last. (default: 0.25)
@@ -63,10 +63,10 @@ class SessionGenerator:
 
     def __init__(
         self,
-        num_items: int = 600,
-        num_interests: int = 24,
-        interest_size: int = 60,
-        num_successors: int = 12,
+        num_items: int = 300,
+        num_interests: int = 8,
+        interest_size: int = 40,
+        num_successors: int = 6,
         repeat: float = 0.2,
         follow: float = 0.3,
         recall: float = 0.25,

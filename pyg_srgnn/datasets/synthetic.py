@@ -34,12 +34,12 @@ class Synthetic(SessionDataset):
         valid: What part of the training sessions validates. (default: 0.1)
         mirror: Taken for the sake of the other datasets' signature; not used. (default: None)
         transform: Applied to every ``Data`` on access. (default: None)
-        num_sessions: Training sessions, those of validation among them. (default: 15000)
+        num_sessions: Training sessions, those of validation among them. (default: 60000)
         num_test_sessions: Test sessions. (default: 2000)
-        num_items: Items in the catalogue. (default: 600)
-        num_interests: Hidden interests. (default: 24)
-        interest_size: Items of an interest. (default: 60)
-        num_successors: Items that may follow another within an interest. (default: 12)
+        num_items: Items in the catalogue. (default: 300)
+        num_interests: Hidden interests. (default: 8)
+        interest_size: Items of an interest. (default: 40)
+        num_successors: Items that may follow another within an interest. (default: 6)
         repeat: Probability of an item of the session again. (default: 0.2)
         follow: Probability of a successor of the last item. (default: 0.3)
         recall: Probability of a successor of the item before the last. (default: 0.25)
@@ -63,12 +63,12 @@ class Synthetic(SessionDataset):
         mirror: str | Path | None = None,
         transform: Callable[[Data], Data] | None = None,
         *,
-        num_sessions: int = 15_000,
+        num_sessions: int = 60_000,
         num_test_sessions: int = 2_000,
-        num_items: int = 600,
-        num_interests: int = 24,
-        interest_size: int = 60,
-        num_successors: int = 12,
+        num_items: int = 300,
+        num_interests: int = 8,
+        interest_size: int = 40,
+        num_successors: int = 6,
         repeat: float = 0.2,
         follow: float = 0.3,
         recall: float = 0.25,
