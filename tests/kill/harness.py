@@ -105,21 +105,36 @@ def kill_function(
     """
     killed = 0
     for delay in delays:
-        child = os.fork()
-        if child == 0:
-            code = 1
-            try:
-                function()
-                code = 0
-            except BaseException:
-                traceback.print_exc()
-            finally:
-                os._exit(code)
+        child = _fork(function)
         time.sleep(delay)
         os.kill(child, signal.SIGKILL)  # until waitpid() the id stays its own, ended or not
-        _, status = os.waitpid(child, 0)
-        died = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
-        assert died or os.waitstatus_to_exitcode(status) == 0, "the function failed"
-        killed += died
+        killed += _killed(child)
         check()
     return killed
+
+
+def finish_function(function: Callable[[], object]) -> None:
+    """Fork a process that calls the function, and wait for its end."""
+    assert not _killed(_fork(function)), "the function was killed"
+
+
+def _fork(function: Callable[[], object]) -> int:
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            function()
+            code = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(code)
+    return child
+
+
+def _killed(child: int) -> bool:
+    """Wait for a process; whether it was killed."""
+    _, status = os.waitpid(child, 0)
+    died = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+    assert died or os.waitstatus_to_exitcode(status) == 0, "the function failed"
+    return died

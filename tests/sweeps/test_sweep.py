@@ -1,0 +1,140 @@
+"""Sweeps by the command: what goes on, what is told, what is left."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import resource
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pyg_srgnn.commands import train
+from tests.commands import Result, run
+from tests.tiny import TINY
+from tests.training.test_lock import held
+
+# A model that only counts: a job takes no time.
+COUNTS = [word for word in TINY if not word.startswith("model.")]
+COUNTS += ["model=item_knn", "test=false", "baselines=[]"]
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("datasets")
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sweeps go to ``runs/sweeps`` below the current directory."""
+    monkeypatch.chdir(tmp_path)
+
+
+def sweep(*arguments: str) -> Result:
+    return run(train.main, "srgnn-train", "-m", *arguments)
+
+
+def metrics(directory: Path) -> dict[str, Any]:
+    """Those of every job, without what takes another time each time."""
+    timed = ("samples_per_second", "train_seconds")
+    return {
+        path.parent.name: {
+            key: value for key, value in json.loads(path.read_text()).items() if key not in timed
+        }
+        for path in directory.rglob("metrics.json")
+    }
+
+
+def test_a_failed_job_is_told_in_the_end_and_the_others_run(root: Path) -> None:
+    """One job a batch, after each of which Hydra would stop."""
+    command = [*COUNTS, f"dataset.root={root}", "model.neighbours=-1,5", "seed=0,1"]
+    result = sweep(*command, "hydra.sweeper.max_batch_size=1")
+    assert result.status == 1
+    (directory,) = Path("runs/sweeps").iterdir()
+    assert f"Sweep: {directory}" in result.out
+    assert set(metrics(directory)) == {f"model.neighbours=5,seed={seed}" for seed in (0, 1)}
+    _, _, summary = result.out.partition("2 jobs have failed")
+    for seed in (0, 1):
+        job = f"model.neighbours=-1,seed={seed}"
+        told = json.loads((directory / job / "error.json").read_text())
+        assert told["type"] == "ValueError" and "model.neighbours=-1" in told["message"]
+        assert re.search(rf"^  {job}  .*expected a whole number >= 0$", summary, re.MULTILINE)
+    with (directory / "leaderboard.csv").open(newline="") as file:
+        assert len(list(csv.reader(file))) > 1
+    # The same command, whatever the order, finds it again; what is finished is not run again.
+    before = {path: path.stat().st_mtime_ns for path in directory.rglob("metrics.json")}
+    again = sweep(*reversed(command), "threads=1")
+    assert again.status == 1 and list(Path("runs/sweeps").iterdir()) == [directory]
+    assert "2 jobs have failed" in again.out
+    assert {path: path.stat().st_mtime_ns for path in directory.rglob("metrics.json")} == before
+
+
+def test_the_second_sweep_in_a_directory_is_refused(root: Path, tmp_path: Path) -> None:
+    first = held(tmp_path / "sweep", 600)
+    try:
+        result = sweep(*COUNTS, f"dataset.root={root}", f"hydra.sweep.dir={tmp_path / 'sweep'}")
+    finally:
+        first.kill()
+        first.wait()
+    assert result.status == 1
+    assert f"process {first.pid} is at work there already" in result.err
+    assert not list((tmp_path / "sweep").rglob("config.yaml"))
+
+
+def test_jobs_at_once_have_the_numbers_of_jobs_one_after_another(
+    root: Path, tmp_path: Path
+) -> None:
+    """On a fresh root, so that two processes want to prepare the data at once."""
+    pytest.importorskip("joblib")
+    settings = [word for word in TINY if not word.startswith("optimizer.")]
+    settings += ["test=false", "experiment=glob(*,exclude=[paper,simplified])", "threads=1"]
+    settings += ["trainer.max_epochs=2"]
+    together = sweep(
+        *settings,
+        f"dataset.root={tmp_path / 'fresh'}",
+        "hydra.sweep.dir=together",
+        "hydra/launcher=joblib",
+        "hydra.launcher.n_jobs=2",
+    )
+    assert together.status == 0, together.out + together.err
+    alone = sweep(*settings, f"dataset.root={tmp_path / 'fresh'}", "hydra.sweep.dir=alone")
+    assert alone.status == 0, alone.out + alone.err
+    assert set(metrics(Path("alone"))) == {"experiment=authors", "experiment=fast"}
+    assert metrics(Path("together")) == metrics(Path("alone"))
+
+
+def test_a_full_disk_stops_the_job_and_leaves_its_checkpoint(root: Path) -> None:
+    command = [*TINY, f"dataset.root={root}", "test=false", "hydra.sweep.dir=full"]
+    assert sweep(*command, "trainer.max_epochs=1").status == 0
+    job, checkpoint = Path("full/job"), Path("full/job/checkpoints/last.ckpt")
+    (job / "metrics.json").unlink()  # as if it had been stopped here
+    before = checkpoint.read_bytes()
+    unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # Larger than what is written besides, too small for a checkpoint.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, unlimited[1]))
+    try:
+        stopped = sweep(*command, "trainer.max_epochs=2")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
+    assert stopped.status == 1 and "1 jobs have failed" in stopped.out
+    assert checkpoint.read_bytes() == before
+    assert (job / "error.json").is_file() and not (job / "metrics.json").exists()
+    assert sweep(*command, "trainer.max_epochs=2").status == 0
+    assert metrics(Path("full"))["job"]["epochs"] == 2 and not (job / "error.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("halving=2", "halving=2: compares the runs of a sweep; add -m"),
+        ("search=sequential_rules", "search=sequential_rules: a search is a sweep; add -m"),
+    ],
+)
+def test_what_only_a_sweep_can_do(override: str, message: str, root: Path) -> None:
+    result = run(
+        train.main, "srgnn-train", *COUNTS[:-3], f"dataset.root={root}", override, "hydra.run.dir=x"
+    )
+    assert result.status == 1 and message in result.out
+    assert json.loads(Path("x/error.json").read_text())["type"] == "ValueError"
