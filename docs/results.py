@@ -1,6 +1,6 @@
 """Makes every table of the study anew from the runs that docs/runs keeps.
 
-    python docs/results.py            docs/results.csv, docs/ablation.png, and the marked blocks
+    python docs/results.py            tables, pictures, and the marked blocks
     python docs/results.py --check    exit status 1 if that would change a text
 
 A block of README.md, docs/results.md or docs/ablation.md stands between the comments NAME and
@@ -16,13 +16,15 @@ import io
 import math
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 
 from pyg_srgnn.data.files import written_aside
 from pyg_srgnn.reports.ablation import Ablation, draw_ablations
-from pyg_srgnn.reports.samples import Difference, Samples, paired_bootstrap, slices
+from pyg_srgnn.reports.samples import Samples
+from pyg_srgnn.reports.significance import Difference, paired_bootstrap
+from pyg_srgnn.reports.slices import Slice, draw_slices, slices
 from pyg_srgnn.reports.study import (
     METRICS,
     Configuration,
@@ -96,6 +98,13 @@ class Study:
                 every.append((name, known))
         return every
 
+    def slices(self) -> dict[str, dict[str, list[Slice]]]:
+        """The slices of each of these, by the names of datasets and models."""
+        return {
+            dataset: {_model(one): slices(samples) for one, samples in found}
+            for dataset, found in self.ranked()
+        }
+
     def _of(self, one: Configuration) -> Samples | None:
         key = (one.dataset, one.label)
         if key not in self._samples:
@@ -141,15 +150,27 @@ def metrics(study: Study) -> list[str]:
 
 
 def slice_table(study: Study) -> list[str]:
-    """HR@20 / MRR@20 by the clicks of the prefix, and of repeated and new targets."""
+    """HR@20 / MRR@20 by prefix length and repeated or new targets, and by popularity."""
+    every = study.slices()
+    tables = [_slice_table(every, kinds) for kinds in (("prefix", "target"), ("decile",))]
+    if not every:
+        return tables[0]
+    said = ["", "By the target's popularity decile, 1 for the most popular tenth of the items:", ""]
+    pictures = [line for name in every for line in ("", f"![{_dataset(name)}]({_picture(name)})")]
+    return tables[0] + said + tables[1] + pictures
+
+
+def _slice_table(every: Mapping[str, Mapping[str, list[Slice]]], kinds: Sequence[str]) -> list[str]:
+    """The slices of some kinds, of every dataset and model."""
     rows, names = [], []
-    for dataset, found in study.ranked():
-        parts = [slices(samples) for _, samples in found]
-        names = [part.name for part in parts[0]]
-        lines = [["*share of the samples*", *(f"{part.share:.1f} %" for part in parts[0])]]
-        for (one, _), every in zip(found, parts, strict=True):
-            cells = ("" if math.isnan(p.hr) else f"{p.hr:.2f} / {p.mrr:.2f}" for p in every)
-            lines.append([_model(one), *cells])
+    for dataset, found in every.items():
+        chosen = {model: [s for s in of if s.kind in kinds] for model, of in found.items()}
+        first = next(iter(chosen.values()))
+        names = [part.name for part in first]
+        lines = [["*share of the samples*", *(f"{part.share:.1f} %" for part in first)]]
+        for model, of in chosen.items():
+            cells = ("" if math.isnan(p.hr) else f"{p.hr:.2f} / {p.mrr:.2f}" for p in of)
+            lines.append([model, *cells])
         rows += _under(dataset, lines)
     return _table(("test set", "model", *names), rows)
 
@@ -287,6 +308,9 @@ def main(arguments: Sequence[str] | None = None, root: Path = ROOT) -> int:
                     aside.write_bytes(text.encode())
     if old:
         print(f"{'old, run python docs/results.py' if check else 'written'}: {', '.join(old)}")
+    if not check:
+        for dataset, found in study.slices().items():
+            draw_slices(found, root / "docs" / _picture(dataset))
     if study.ablations and not check:
         names = [_dataset(part.dataset) for part in study.ablations]
         draw_ablations(study.ablations, names, root / "docs" / "ablation.png")
@@ -301,6 +325,10 @@ def _place(dataset: str) -> tuple[int, str]:
 
 def _dataset(name: str) -> str:
     return DATASETS.get(name, name)
+
+
+def _picture(dataset: str) -> str:
+    return f"slices_{dataset}.png"
 
 
 def _model(one: Configuration) -> str:
@@ -326,7 +354,7 @@ def _signed(value: float) -> str:
 
 
 def _interval(apart: Difference) -> str:
-    mean, low, high = map(_signed, apart)
+    mean, low, high = map(_signed, apart[:3])
     return f"{mean} ({low} to {high})"
 
 

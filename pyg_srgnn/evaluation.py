@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
 from tqdm import tqdm
 
-from pyg_srgnn.data.files import written_aside
 from pyg_srgnn.data.loader import SessionLoader
 from pyg_srgnn.metrics import RankingMetrics, ranks
 
@@ -34,42 +31,6 @@ class Scorer(Protocol):
     def scores(self, data: Data) -> Tensor:
         """Scores [B, V]."""
         ...
-
-
-class Rows(NamedTuple):
-    """What became of every sample of an evaluation, in the order of the loader."""
-
-    rank: Tensor
-    """Rank of the target [n], 1 for the best."""
-    length: Tensor
-    """Clicks of the session before it, int64 [n]."""
-    repeat: Tensor
-    """Whether the target is one of those clicks, bool [n]."""
-
-    def save(self, path: str | Path) -> None:
-        """Write them as a compressed ``.npz`` of three arrays, whole or not at all."""
-        arrays = {name: tensor.numpy() for name, tensor in self._asdict().items()}
-        if arrays["rank"].dtype.kind == "i":  # a target without a score ranks behind everything
-            arrays["rank"] = arrays["rank"].clip(max=np.iinfo(np.int32).max).astype(np.int32)
-        arrays["length"] = arrays["length"].astype(np.int32)
-        with written_aside(path) as aside, aside.open("wb") as file:
-            np.savez_compressed(file, **arrays)
-
-    @classmethod
-    def load(cls, path: str | Path) -> Rows:
-        """Read what :meth:`save` wrote; nothing in the file is executed.
-
-        Raises:
-            ValueError: If the file is another one.
-        """
-        try:
-            with np.load(path, allow_pickle=False) as stored:
-                rows = cls(*(torch.from_numpy(stored[name]) for name in cls._fields))
-        except (ValueError, KeyError, OSError, EOFError) as error:
-            raise ValueError(f"{path} holds no ranks of an evaluation ({error})") from error
-        if not rows.rank.shape == rows.length.shape == rows.repeat.shape:
-            raise ValueError(f"{path} holds ranks, lengths and repeats of different samples")
-        return rows
 
 
 def evaluate(
@@ -107,29 +68,39 @@ def evaluate_rows(
     ties: str = "conservative",
     device: torch.device | str = "cpu",
     description: str | None = None,
-) -> tuple[dict[str, float], Rows]:
-    """The metrics of :func:`evaluate`, and what became of every sample; the arguments are its."""
+) -> tuple[dict[str, float], Tensor]:
+    """The metrics of :func:`evaluate`, and the rank of every sample's target.
+
+    Args:
+        scorer: As in :func:`evaluate`.
+        loader: As in :func:`evaluate`.
+        num_items: As in :func:`evaluate`.
+        ties: As in :func:`evaluate`. (default: ``"conservative"``)
+        device: As in :func:`evaluate`. (default: ``"cpu"``)
+        description: As in :func:`evaluate`. (default: no bar)
+
+    Returns:
+        The metrics, and the ranks in the order of the loader's dataset, whatever the loader's [n];
+        0 of a sample that the loader has left out, such as another process's.
+
+    Raises:
+        ValueError: If there is no sample.
+    """
     if len(loader) == 0:
         raise ValueError("there is no sample to evaluate")
     metrics = RankingMetrics(num_items, ties=ties).to(device)
-    rows = []
+    kind = torch.float64 if ties == "median" else torch.int64  # as ranks() gives them
+    every = torch.zeros(loader.num_samples, dtype=kind)
     bar = tqdm(
         loader, desc=description, disable=None if description else True, delay=2, leave=False
     )
-    for batch in bar:
+    for batch, numbers in zip(bar, loader.numbers(), strict=True):
         batch = batch.to(device)
         scores = scorer.scores(batch)
         rank = ranks(scores, batch.y, ties)
         metrics.update(scores, batch.y, rank)
-        rows.append(Rows(rank.cpu(), *(part.cpu() for part in _kind(batch))))
-    return metrics.compute(), Rows(*(torch.cat(part) for part in zip(*rows, strict=True)))
-
-
-def _kind(batch: Data) -> tuple[Tensor, Tensor]:
-    """Clicks of every session [B], and whether its target is one of them [B]."""
-    length = torch.bincount(batch.batch[batch.alias_index], minlength=batch.num_graphs)
-    hits = (batch.x == batch.y[batch.batch]).long()
-    return length, torch.bincount(batch.batch, hits, minlength=batch.num_graphs) > 0
+        every[numbers] = rank.cpu()
+    return metrics.compute(), every
 
 
 @torch.inference_mode()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy
 import pytest
 import torch
 
@@ -10,12 +9,12 @@ from pyg_srgnn.baselines import BASELINES, SessionPopularity
 from pyg_srgnn.data import SessionLoader, Sessions, Vocabulary
 from pyg_srgnn.datasets.base import SessionDataset
 from pyg_srgnn.evaluation import (
-    Rows,
     assert_row_independent,
     evaluate,
     evaluate_rows,
     rows_at_once,
 )
+from pyg_srgnn.metrics import ranks
 from pyg_srgnn.nn import SRGNN, GRU4Rec
 from tests.reference import metrics as reference
 from tests.reference.names import random_sessions, randomise
@@ -256,38 +255,32 @@ def test_a_model_that_dispenses_with_its_evaluation_mode_is_found(test_set):
         assert_row_independent(model.train(), test_set)
 
 
-def test_rows_are_kept_whole(tmp_path, test_set):
-    model = randomise(SRGNN(ITEMS, 8), 0).eval()
-    for ties, kind in (("conservative", torch.int32), ("median", torch.float64)):
-        metrics, rows = evaluate_rows(model, SessionLoader(test_set, 7), ITEMS, ties)
-        assert metrics == evaluate(model, SessionLoader(test_set, 7), ITEMS, ties)
-        rows.save(tmp_path / "ranks.npz")
-        loaded = Rows.load(tmp_path / "ranks.npz")
-        assert loaded.rank.dtype == kind
-        assert torch.equal(loaded.rank.double(), rows.rank.double())
-        assert torch.equal(loaded.length.long(), rows.length)
-        assert torch.equal(loaded.repeat, rows.repeat)
-        prefixes = [s[:cut] for s in LISTS for cut in range(1, len(s))]
-        targets = [s[cut] for s in LISTS for cut in range(1, len(s))]
-        assert rows.length.tolist() == [len(p) for p in prefixes]
-        again = [t in p for p, t in zip(prefixes, targets, strict=True)]
-        assert rows.repeat.tolist() == again and 0 < sum(again) < len(again)
+@pytest.mark.parametrize("ties", TIES)
+def test_ranks_are_in_the_order_of_the_dataset(test_set, ties):
+    """Whatever the order and size of the batches; every process has those of its share."""
+    model = randomise(SRGNN(ITEMS, 8).double(), 0).eval()
+    with torch.no_grad():
+        scores = torch.cat([model.scores(data) for data in test_set])
+    expected = ranks(scores, torch.tensor([int(data.y) for data in test_set]), ties)
+    metrics, found = evaluate_rows(model, SessionLoader(test_set, 7), ITEMS, ties)
+    assert metrics == evaluate(model, SessionLoader(test_set, 7), ITEMS, ties)
+    assert found.dtype == expected.dtype and torch.equal(found, expected)
+
+    loader = SessionLoader(test_set, 7, shuffle=True, seed=5)
+    loader.sampler.set_epoch(2)
+    assert torch.equal(evaluate_rows(model, loader, ITEMS, ties)[1], expected)
+    order = [9, 2, 30]
+    part = evaluate_rows(model, SessionLoader(test_set[order], 2), ITEMS, ties)[1]
+    assert torch.equal(part, expected[order])
+
+    shares = [
+        evaluate_rows(model, SessionLoader(test_set, 7, num_replicas=3, rank=rank), ITEMS, ties)[1]
+        for rank in range(3)
+    ]
+    assert torch.equal(sum(shares), expected)
+    assert all(((share == 0) | (share == expected)).all() for share in shares)
 
 
-def test_a_target_without_a_score_is_kept_behind_all_others(tmp_path):
-    rows = Rows(
-        torch.tensor([torch.iinfo(torch.int64).max]), torch.tensor([1]), torch.tensor([False])
-    )
-    rows.save(tmp_path / "ranks.npz")
-    assert Rows.load(tmp_path / "ranks.npz").rank.item() == torch.iinfo(torch.int32).max
-
-
-@pytest.mark.parametrize("content", [b"", b"no archive", None])
-def test_another_file_is_no_ranks(tmp_path, content):
-    path = tmp_path / "ranks.npz"
-    if content is None:
-        numpy.savez(path, rank=numpy.array([object()], dtype=object))  # would have to be executed
-    else:
-        path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"ranks.npz holds no ranks"):
-        Rows.load(path)
+def test_nothing_to_evaluate(test_set, model):
+    with pytest.raises(ValueError, match="no sample"):
+        evaluate_rows(model, SessionLoader(test_set[[]], 7), ITEMS)

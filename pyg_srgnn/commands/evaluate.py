@@ -16,8 +16,9 @@ from pyg_srgnn.commands.checks import check
 from pyg_srgnn.data import SessionLoader
 from pyg_srgnn.data.files import written_aside
 from pyg_srgnn.datasets import open_dataset
-from pyg_srgnn.evaluation import evaluate, rows_at_once
-from pyg_srgnn.reports import metrics_table
+from pyg_srgnn.evaluation import evaluate_rows, rows_at_once
+from pyg_srgnn.reports import metrics_table, write_slices
+from pyg_srgnn.rows import describe_rows, write_ranks
 
 
 @application("evaluate")
@@ -46,12 +47,11 @@ def main(config: DictConfig) -> float:
         name: BASELINES[name].fit(training.sessions, training.num_items)
         for name in config.baselines
     }
-    rows = {
-        name: evaluate(
+    rows, ranks = {}, {}
+    for name, scorer in scorers.items():
+        rows[name], ranks[name] = evaluate_rows(
             scorer.to(device), loader, part.num_items, config.ties, device, description=name
         )
-        for name, scorer in scorers.items()
-    }
     result = {
         "dataset": settings["name"],
         "split": config.split,
@@ -62,11 +62,15 @@ def main(config: DictConfig) -> float:
         "checkpoint": str(checkpoint.path),
         "metrics": rows,
     }
-    path = Path(HydraConfig.get().runtime.output_dir, "evaluation.json")
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    kinds = describe_rows(part, training.sessions)
+    write_ranks(folder / "ranks.parquet", kinds, ranks.pop("model"), ranks)
+    log.info("%s\n", write_slices(folder, "model"))
+    path = folder / "evaluation.json"
     with written_aside(path) as aside:
         aside.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     title = f"{settings['name']}, {config.split}, {len(part):,} samples, percent"
-    log.info("%s\nFile: %s", "\n".join([metrics_table(title, rows), *labels]), path)
+    log.info("%s\nFiles: %s", "\n".join([metrics_table(title, rows), *labels]), folder)
     return rows["model"]["hr@20"]
 
 

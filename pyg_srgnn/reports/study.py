@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 from omegaconf import OmegaConf
 
 from pyg_srgnn.data.files import folder_written_aside
-from pyg_srgnn.evaluation import Rows
 from pyg_srgnn.reports.samples import Samples
+from pyg_srgnn.rows import read_ranks
 
 METRICS = (
     *("hr@5", "hr@10", "hr@20", "mrr@5", "mrr@10", "mrr@20"),
@@ -28,7 +28,7 @@ METRICS = (
 # never stopped.
 _HERE = {"dataset.root": "datasets", "dataset.mirror": None, "checkpoint": None}
 FREE = {*_HERE, "seed", "trainer.enable_progress_bar", "threads"}  # no part of a configuration
-_KEPT = ("metrics.json", "ranks.npz", "epochs.csv", "refit.csv")  # as they are
+_KEPT = ("metrics.json", "ranks.parquet", "epochs.csv", "refit.csv")  # as they are
 
 
 class Stat(NamedTuple):
@@ -79,6 +79,27 @@ class Run(NamedTuple):
         )
 
 
+def require_seeds_of_one(runs: Sequence[Run]) -> None:
+    """Hold runs against the first of them.
+
+    Raises:
+        ValueError: If two differ in more than the seed; names both files and every key.
+    """
+    first = runs[0]
+    for run in runs:
+        differ = [
+            f"{key}: {first.config.get(key)} and {run.config.get(key)}"
+            for key in sorted((first.config.keys() | run.config.keys()) - FREE)
+            if first.config.get(key) != run.config.get(key)
+        ]
+        if differ:
+            raise ValueError(
+                f"{first.folder / 'config.yaml'} and {run.folder / 'config.yaml'} differ in "
+                f"more than the seed, so they are no runs of one configuration:\n  "
+                + "\n  ".join(differ)
+            )
+
+
 @dataclass(frozen=True)
 class Configuration:
     """Runs that differ in their seeds alone.
@@ -97,24 +118,13 @@ class Configuration:
 
     def __post_init__(self) -> None:
         """Hold the runs against the first one."""
-        first = self.runs[0]
         for run in self.runs:
             if run.folder.name != str(run.metrics["seed"]):
                 raise ValueError(
                     f"{run.folder} holds a run of seed {run.metrics['seed']}; a folder of a study "
                     f"is named by its run's seed"
                 )
-            differ = [
-                f"{key}: {first.config.get(key)} and {run.config.get(key)}"
-                for key in sorted((first.config.keys() | run.config.keys()) - FREE)
-                if first.config.get(key) != run.config.get(key)
-            ]
-            if differ:
-                raise ValueError(
-                    f"{first.folder / 'config.yaml'} and {run.folder / 'config.yaml'} differ in "
-                    f"more than the seed, so they are no runs of one configuration:\n  "
-                    + "\n  ".join(differ)
-                )
+        require_seeds_of_one(self.runs)
 
     @property
     def dataset(self) -> str:
@@ -173,15 +183,15 @@ class Configuration:
         return Stat.of([100 * run.metrics[part][metric] for run in self.runs])
 
     def samples(self) -> Samples | None:
-        """The test samples, averaged over the seeds; None where a run has no ``ranks.npz``.
+        """The test samples, averaged over the seeds; None where a run has no ``ranks.parquet``.
 
         Raises:
             ValueError: If the runs' test sets are different ones.
         """
-        files = [run.folder / "ranks.npz" for run in self.runs]
+        files = [run.folder / "ranks.parquet" for run in self.runs]
         if not all(file.is_file() for file in files):
             return None
-        return Samples.average([Rows.load(file) for file in files])
+        return Samples.average([read_ranks(file) for file in files])
 
 
 def read_study(folder: str | Path) -> list[Configuration]:

@@ -15,13 +15,15 @@ from typing import Any
 
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
 
 from pyg_srgnn.baselines import BASELINES
 from pyg_srgnn.checkpoint import Checkpoint
 from pyg_srgnn.data.files import written_aside
 from pyg_srgnn.datasets import SessionDataset, open_dataset
-from pyg_srgnn.evaluation import Rows, evaluate_rows
-from pyg_srgnn.reports import plot_epochs, run_summary
+from pyg_srgnn.evaluation import evaluate_rows
+from pyg_srgnn.reports import plot_epochs, run_summary, write_slices
+from pyg_srgnn.rows import describe_rows, write_ranks
 from pyg_srgnn.training.directory import claim, start_from
 from pyg_srgnn.training.fit import Fitter
 from pyg_srgnn.training.lock import sole_process
@@ -57,7 +59,8 @@ def train(
     Args:
         config: What ``conf/train.yaml`` composes.
         run_dir: Where the files go: ``metrics.json``, ``config.yaml``, ``epochs.csv``,
-            ``checkpoints/``, ``epochs.png`` where matplotlib is there. Another process that is at
+            ``checkpoints/``, ``ranks.parquet``, ``slices.csv``, and ``epochs.png`` and
+            ``slices.png`` where matplotlib is there. Another process that is at
             work there is waited for.
         sweep_dir: Where the runs are with which ``halving`` compares this one; a run that it stops
             does not read the test set. (default: None, with none)
@@ -98,6 +101,8 @@ def _train(config: DictConfig, run_dir: Path, sweep_dir: Path | None) -> dict[st
         aside.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     if result["epochs"]:
         plot_epochs(run_dir)
+    if by_slice := write_slices(run_dir, result["model"]):
+        log.info("%s\n", by_slice)
     log.info("%s\nFiles: %s", run_summary(result), run_dir)
     return result
 
@@ -187,7 +192,7 @@ class _Run:
 
     def _evaluate(
         self, scorer: Any, dataset: SessionDataset, what: str
-    ) -> tuple[dict[str, float], Rows]:
+    ) -> tuple[dict[str, float], Tensor]:
         return evaluate_rows(
             scorer.to(self.fitter.device),
             self.fitter.loader(dataset),
@@ -215,7 +220,7 @@ class _Run:
         checkpoint: str | None,
         scorer: Any,
     ) -> dict[str, Any]:
-        """A run's result, with ``ranks.npz``; the baselines have seen the same sessions."""
+        """A run's result, with ``ranks.parquet``; the baselines have seen the same sessions."""
         config = self.config
         result: dict[str, Any] = {
             "dataset": config.dataset.name,
@@ -234,14 +239,17 @@ class _Run:
         }
         if config.test and self.fitter.pruned is None:
             test = self._open("test")
+            rank, of_baselines = None, {}
             if scorer is not None:
-                result["test"], of_rows = self._evaluate(scorer, test, "test")
-                if self.fitter.num_replicas == 1:  # each process has seen its share alone
-                    of_rows.save(self.run_dir / "ranks.npz")
+                result["test"], rank = self._evaluate(scorer, test, "test")
             for name in config.baselines:
                 if name != config.model.name:
                     baseline = BASELINES[name].fit(training.sessions, training.num_items)
-                    result["baselines"][name] = {"test": self._evaluate(baseline, test, name)[0]}
+                    metrics, of_baselines[name] = self._evaluate(baseline, test, name)
+                    result["baselines"][name] = {"test": metrics}
+            if rank is not None and self.fitter.num_replicas == 1:  # else each has its share alone
+                kinds = describe_rows(test, training.sessions)
+                write_ranks(self.run_dir / "ranks.parquet", kinds, rank, of_baselines)
             if hasattr(test, "optimum"):
                 result["optimum"] = {"test": test.optimum()}
             result["samples"]["test"] = len(test)

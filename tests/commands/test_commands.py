@@ -18,8 +18,9 @@ from omegaconf import OmegaConf
 
 from pyg_srgnn import Recommender
 from pyg_srgnn.baselines import BASELINES
-from pyg_srgnn.commands import evaluate, prepare, recommend, train
+from pyg_srgnn.commands import compare, evaluate, prepare, recommend, train
 from pyg_srgnn.datasets import open_dataset
+from pyg_srgnn.rows import baselines_of, read_ranks
 from tests.commands import Returned, run
 from tests.tiny import TINY, tiny_config
 
@@ -86,11 +87,12 @@ def test_the_files_of_a_run(run_dir):
     files = {str(path.relative_to(run_dir)) for path in run_dir.rglob("*") if path.is_file()}
     files = {name for name in files if not name.startswith(".hydra")}
     expected = {"metrics.json", "config.yaml", "epochs.csv", "train.log", "vocabulary.json"}
-    expected.add("ranks.npz")
+    expected |= {"ranks.parquet", "slices.csv"}
     expected |= {"checkpoints/best.ckpt", "checkpoints/last.ckpt"}
     if importlib.util.find_spec("matplotlib"):
-        expected.add("epochs.png")
-        assert (run_dir / "epochs.png").read_bytes().startswith(b"\x89PNG")
+        expected |= {"epochs.png", "slices.png"}
+        for name in ("epochs.png", "slices.png"):
+            assert (run_dir / name).read_bytes().startswith(b"\x89PNG")
     assert files == expected
 
 
@@ -343,6 +345,21 @@ def test_evaluate_reproduces_the_baselines(tmp_path, run_dir, root, metrics):
         same(result["metrics"][name], baseline["test"])
 
 
+def test_evaluate_gives_the_ranks_and_slices_of_the_run(tmp_path, run_dir, root):
+    """The same files, but for the name of the model; on another split, those of its samples."""
+    out = tmp_path / "evaluation"
+    _, printed = evaluation(tmp_path, run_dir, f"dataset.root={root}")
+    ours, theirs = (read_ranks(folder / "ranks.parquet") for folder in (out, run_dir))
+    assert ours.equals(theirs)
+    whole = (run_dir / "slices.csv").read_text(encoding="utf-8")
+    assert (out / "slices.csv").read_text(encoding="utf-8") == whole.replace("srgnn", "model")
+    assert re.search(r"^target repeated +[\d.]+ +[\d.]+ / [\d.]+ ", printed, re.MULTILINE)
+    evaluation(tmp_path, run_dir, f"dataset.root={root}", "split=valid", "baselines=[stan]")
+    valid = open_dataset(tiny_config(root).dataset, "valid")
+    rows = read_ranks(out / "ranks.parquet")
+    assert len(rows) == len(valid) and baselines_of(rows) == ["stan"]
+
+
 def test_evaluate_on_validation(tmp_path, run_dir, root, metrics):
     arguments = ["split=valid", "baselines=[popularity]", f"dataset.root={root}"]
     result, printed = evaluation(tmp_path, run_dir, *arguments)
@@ -480,6 +497,7 @@ def test_every_script_is_installed():
         "srgnn-evaluate": evaluate,
         "srgnn-recommend": recommend,
         "srgnn-prepare": prepare,
+        "srgnn-compare": compare,
     }.items():
         (script,) = scripts.select(name=name)
         assert script.load() is module.main

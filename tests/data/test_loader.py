@@ -257,6 +257,24 @@ def test_processes_share_the_batches_of_one(dataset, world, batch_size, shuffle)
         assert len({len(of_rank) for of_rank in parts}) == 1, "all take as many steps"
 
 
+@pytest.mark.parametrize("shuffle", [False, True])
+@pytest.mark.parametrize("world", [1, 3])
+def test_the_numbers_of_the_samples_of_every_batch(dataset, world, shuffle):
+    """In the epoch's own order, those of this process, also where a batch is filled up."""
+    size = len(dataset) - 1  # the last batch is one sample
+    for rank in range(world):
+        loader = SessionLoader(
+            dataset, size, shuffle=shuffle, seed=3, num_replicas=world, rank=rank
+        )
+        for epoch in (0, 1):
+            if shuffle:
+                loader.sampler.set_epoch(epoch)
+            batches, numbers = list(loader), list(loader.numbers())
+            assert len(batches) == len(numbers)
+            for batch, of_batch in zip(batches, numbers, strict=True):
+                assert keys_of([batch]) == [prefixes()[i] for i in of_batch]
+
+
 def test_a_last_batch_smaller_than_the_processes(dataset):
     size = len(dataset) - 1  # one sample is left
     trained = shares(dataset, 3, size, shuffle=True)

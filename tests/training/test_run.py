@@ -16,7 +16,8 @@ from pyg_srgnn.baselines import BASELINES
 from pyg_srgnn.checkpoint import Checkpoint
 from pyg_srgnn.data import SessionLoader
 from pyg_srgnn.datasets import open_dataset
-from pyg_srgnn.evaluation import Rows, evaluate, evaluate_rows
+from pyg_srgnn.evaluation import evaluate, evaluate_rows
+from pyg_srgnn.rows import baselines_of, read_ranks
 from pyg_srgnn.training import fit as fit_module
 from pyg_srgnn.training import run as run_module
 from pyg_srgnn.training import train
@@ -169,7 +170,7 @@ def test_the_test_set_is_read_once_for_the_model(
 ) -> None:
     read: list[str] = []
 
-    def counting(scorer: Any, *args: Any, **kwargs: Any) -> tuple[dict[str, float], Rows]:
+    def counting(scorer: Any, *args: Any, **kwargs: Any) -> tuple[dict[str, float], torch.Tensor]:
         read.append(type(scorer).__name__)
         return evaluate_rows(scorer, *args, **kwargs)
 
@@ -190,7 +191,8 @@ def test_the_test_set_is_left_alone(root: Path, tmp_path: Path, monkeypatch: Any
     result = train(tiny_config(root, "test=false"), tmp_path)
     assert set(opened) == {"train", "valid"}
     assert result["test"] is None and result["valid"]["hr@20"] > 0
-    assert not (tmp_path / "ranks.npz").exists()
+    assert not (tmp_path / "ranks.parquet").exists()
+    assert not (tmp_path / "slices.csv").exists()
 
 
 def test_training_on_all_sessions_for_a_known_number_of_epochs(root: Path, tmp_path: Path) -> None:
@@ -205,14 +207,38 @@ def test_training_on_all_sessions_for_a_known_number_of_epochs(root: Path, tmp_p
 def test_the_rows_of_the_test_set(root: Path, tmp_path: Path) -> None:
     config = tiny_config(root)
     result = train(config, tmp_path)
-    rows = Rows.load(tmp_path / "ranks.npz")
-    test = open_dataset(config.dataset, "test")
-    assert len(rows.rank) == len(test)
-    assert (rows.rank <= 20).double().mean().item() == pytest.approx(result["test"]["hr@20"])
+    rows = read_ranks(tmp_path / "ranks.parquet")
+    test, training = (open_dataset(config.dataset, split) for split in ("test", "train"))
+    assert len(rows) == len(test) and rows["row"].to_list() == list(range(len(test)))
+    assert (rows["rank"] <= 20).mean() == pytest.approx(result["test"]["hr@20"])
+    assert baselines_of(rows) == list(BASELINES)
+    for name in BASELINES:
+        hits = (rows[f"rank_{name}"] <= 20).mean()
+        assert hits == pytest.approx(result["baselines"][name]["test"]["hr@20"])
+    clicked = set(training.sessions.items.tolist())
     for number in range(0, len(test), 7):
         data = test[number]
-        assert rows.length[number] == data.alias_index.numel()
-        assert rows.repeat[number] == (data.y in data.x)
+        assert rows["prefix"][number] == data.alias_index.numel()
+        assert rows["repeat"][number] == bool(data.y in data.x)
+        assert rows["seen"][number] == (int(data.y) in clicked)
+
+
+def test_the_slices_of_a_run(root: Path, tmp_path: Path) -> None:
+    config = tiny_config(root, "trainer.max_epochs=1", "baselines=[markov]")
+    result = train(config, tmp_path)
+    with (tmp_path / "slices.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    whole = {"srgnn": result["test"], "markov": result["baselines"]["markov"]["test"]}
+    for scorer, metrics in whole.items():
+        for kind in ("prefix", "target", "decile", "day"):  # the parts of a kind make the whole
+            parts = [row for row in rows if row["scorer"] == scorer and row["slice"] == kind]
+            known = [row for row in parts if row["samples"] != "0"]
+            for metric in ("hr@20", "mrr@20"):
+                total = sum(float(row["share"]) * float(row[metric]) / 100 for row in known)
+                assert total == pytest.approx(100 * metrics[metric], abs=1e-3)
+    counted = train(tiny_config(root, "model=stan", "baselines=[]"), tmp_path / "stan")
+    with (tmp_path / "stan" / "slices.csv").open(encoding="utf-8") as file:
+        assert {row["scorer"] for row in csv.DictReader(file)} == {counted["model"]}
 
 
 @pytest.mark.parametrize("name", ["session_popularity", "vsknn"])
@@ -227,7 +253,7 @@ def test_a_counting_model_is_run_as_a_model(root: Path, tmp_path: Path, name: st
     scorer = BASELINES[name].fit(training.sessions, every.num_items)
     valid = open_dataset(config.dataset, "valid")
     assert result["valid"] == evaluate(scorer, SessionLoader(valid, 128), valid.num_items)
-    assert (tmp_path / "ranks.npz").is_file() and not (tmp_path / "checkpoints").exists()
+    assert (tmp_path / "ranks.parquet").is_file() and not (tmp_path / "checkpoints").exists()
     with pytest.raises(ValueError, match="names no checkpoint"):
         Checkpoint.load(tmp_path)
 

@@ -1,0 +1,102 @@
+"""srgnn-compare: whether runs differ by more than chance, on the same test rows."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from pyg_srgnn.data.files import written_aside
+from pyg_srgnn.reports.comparison import compare, comparison_table, read_side
+from pyg_srgnn.reports.significance import UNITS
+
+_DESCRIPTION = """\
+srgnn-compare: whether runs differ by more than chance, on the same test rows.
+
+Of every pair of runs: the difference of HR@20 and MRR@20 in percent points with its 95 % interval
+and p-value (paired bootstrap), and McNemar's test of the hits. With more than two runs the p-values
+are also corrected for the number of pairs (Holm).
+
+Examples:
+  srgnn-compare runs/synthetic/A runs/synthetic/B
+  srgnn-compare runs/sweeps/A runs/sweeps/B              each holds runs of several seeds: averaged
+  srgnn-compare runs/synthetic/A --baseline vsknn        beside a baseline of the same run
+  srgnn-compare A B C --output comparison.json
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Compare runs, print the table, write the JSON.
+
+    Args:
+        arguments: Of the command line. (default: the process's)
+
+    Returns:
+        0, or 1 where the runs cannot be compared; then the reason is printed.
+    """
+    parser = argparse.ArgumentParser(
+        prog="srgnn-compare",
+        description=_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "run",
+        nargs="+",
+        metavar="RUN",
+        help="a directory of srgnn-train or srgnn-evaluate (with ranks.parquet), or one that holds "
+        "runs of one configuration with several seeds",
+    )
+    parser.add_argument(
+        "--baseline",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a baseline of the first RUN, compared as well; can be given several times",
+    )
+    parser.add_argument(
+        "--unit",
+        choices=UNITS,
+        default="sessions",
+        help="what the bootstrap draws: sessions, whose rows hang together, or rows as if they "
+        "were independent (default: sessions)",
+    )
+    parser.add_argument(
+        "--draws", type=_whole, default=10_000, metavar="N", help="of the bootstrap (10000)"
+    )
+    parser.add_argument("--seed", type=_whole, default=0, metavar="N", help="of the draws (0)")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="write the JSON there, too")
+    args = parser.parse_args(arguments)
+    if args.draws < 1:
+        parser.error("argument --draws: expected a whole number >= 1")
+    if len(args.run) + len(args.baseline) < 2:
+        parser.error("there must be two runs to compare, or a run and a --baseline of it")
+    try:
+        sides = [read_side(path) for path in args.run]
+        sides += [read_side(args.run[0], name) for name in args.baseline]
+        result = compare(sides, args.draws, args.seed, args.unit)
+        text = json.dumps(result, indent=2)
+        if args.output is not None:
+            with written_aside(args.output) as aside:
+                aside.write_text(text + "\n", encoding="utf-8")
+    except (ValueError, OSError) as error:
+        print(f"srgnn-compare: {error}", file=sys.stderr)
+        return 1
+    print(text if args.json else comparison_table(result))
+    return 0
+
+
+def _whole(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise ValueError(text)
+    return value
+
+
+_whole.__name__ = "whole number"  # which argparse names where a value is none
+
+
+if __name__ == "__main__":
+    sys.exit(main())

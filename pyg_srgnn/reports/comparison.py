@@ -1,0 +1,228 @@
+"""Runs compared on the same test rows: effect, 95 % interval and p-value of every pair."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from itertools import combinations
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from omegaconf import OmegaConf
+
+from pyg_srgnn.reports.samples import Samples
+from pyg_srgnn.reports.significance import bootstrap, holm, mcnemar
+from pyg_srgnn.reports.study import Run, require_seeds_of_one
+from pyg_srgnn.rows import read_ranks
+
+RANKS = "ranks.parquet"
+_METRICS = ("hr@20", "mrr@20")
+_TEST: tuple[str, ...] = ("dataset", "split", "ties")
+
+
+class Side(NamedTuple):
+    """What is compared: a run, its seeds' average, or a baseline of a run."""
+
+    name: str
+    """As the user gave it."""
+    what: str
+    """Such as ``"srgnn, seed 0"``."""
+    test: dict[str, str]
+    """What is known of the evaluation: ``dataset``, ``split``, ``ties``."""
+    seeds: int
+    """Number of runs that were averaged."""
+    samples: Samples
+
+
+def read_side(path: str | Path, baseline: str | None = None) -> Side:
+    """Read what is to be compared.
+
+    Args:
+        path: A directory of ``srgnn-train`` or ``srgnn-evaluate`` with its ``ranks.parquet``, or
+            one that holds runs of one configuration with several seeds, at any depth, which are
+            averaged row by row.
+        baseline: Take the ranks of this baseline of the run. (default: those of the model)
+
+    Raises:
+        ValueError: If there are no ranks, the runs differ in more than the seed, two have the same
+            seed, or the run has no such baseline.
+    """
+    path = Path(path)
+    name = str(path) if baseline is None else f"{path}: {baseline}"
+    if (path / RANKS).is_file():
+        folders = [path]
+    else:
+        folders = sorted(file.parent for file in path.rglob(RANKS))
+        if not folders:
+            found = "holds" if path.is_dir() else "is no directory, so it holds"
+            raise ValueError(
+                f"{path} {found} no {RANKS}; srgnn-train writes it when it has read the test set "
+                f"in one process, srgnn-evaluate checkpoint={path} does so afterwards"
+            )
+        if len(folders) > 1:
+            require_seeds_of_one([Run.read(folder) for folder in folders])
+    told = [_told(folder) for folder in folders]
+    seeds = [of.get("seed") for of in told]
+    for i, seed in enumerate(seeds):
+        if seed in seeds[:i]:
+            raise ValueError(
+                f"{folders[seeds.index(seed)]} and {folders[i]} are runs of the same seed {seed}; "
+                f"an average wants one of each seed"
+            )
+    tables = [read_ranks(folder / RANKS) for folder in folders]
+    try:
+        samples = Samples.average(tables, baseline)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    model = baseline or told[0].get("model", "model")
+    known = ", ".join(map(str, sorted(seed for seed in seeds if seed is not None)))
+    what = f"{model}, seed {known}" if known and baseline is None else str(model)
+    test = {key: str(told[0][key]) for key in _TEST if told[0].get(key) is not None}
+    return Side(name, what, test, len(folders), samples)
+
+
+def _told(folder: Path) -> dict[str, Any]:
+    """What a run or an evaluation says of itself; nothing where it says nothing."""
+    told: dict[str, Any] = {}
+    for name in ("metrics.json", "evaluation.json"):
+        if (folder / name).is_file():
+            try:
+                told |= json.loads((folder / name).read_text(encoding="utf-8"))
+            except ValueError as error:
+                raise ValueError(f"{folder / name} is no JSON ({error})") from error
+    if "seed" in told:  # a run, which ranks the test set as its configuration says
+        told["split"] = "test"
+        if (folder / "config.yaml").is_file():
+            told["ties"] = OmegaConf.select(OmegaConf.load(folder / "config.yaml"), "ties")
+    return told
+
+
+def compare(
+    sides: Sequence[Side], resamples: int = 10_000, seed: int = 0, unit: str = "sessions"
+) -> dict[str, Any]:
+    """Test every pair of them.
+
+    Several pairs are several tests: ``p_holm`` is Holm's correction over all pairs, of each test
+    (bootstrap of HR@20, bootstrap of MRR@20, McNemar) on its own. McNemar's test is left out where
+    a side averages several seeds, whose hits are no longer yes or no; the bootstrap then draws
+    other test sets, not other seeds.
+
+    Args:
+        sides: At least two.
+        resamples: Draws of the bootstrap. (default: 10,000)
+        seed: Seed of the draws. (default: 0)
+        unit: What is drawn, ``"sessions"`` or ``"rows"``; see
+            :func:`pyg_srgnn.reports.significance.bootstrap`. (default: ``"sessions"``)
+
+    Returns:
+        ``test`` (dataset, split, ties), ``rows``, ``sessions``, ``unit``, ``resamples``, ``seed``,
+        ``runs`` (each with name, seeds and metrics) and ``pairs`` (each with the numbers of its two
+        runs and its tests); metrics and differences in percent.
+
+    Raises:
+        ValueError: If there are fewer than two, or their test sets are different ones.
+    """
+    if len(sides) < 2:
+        raise ValueError(f"there must be two runs to compare (got {len(sides)})")
+    first = sides[0]
+    for side in sides[1:]:
+        for key in first.test.keys() & side.test.keys():
+            if first.test[key] != side.test[key]:
+                raise ValueError(
+                    f"{first.name} was evaluated with {key}={first.test[key]}, {side.name} with "
+                    f"{key}={side.test[key]}; only results on the same test set, with the same "
+                    f"rule for ties, can be compared"
+                )
+    numbers = list(combinations(range(len(sides)), 2))
+    pairs = [(sides[i].samples, sides[j].samples) for i, j in numbers]
+    try:
+        apart = bootstrap(pairs, resamples, seed, unit)
+    except ValueError as error:
+        raise ValueError(f"{', '.join(side.name for side in sides)}: {error}") from error
+    results: list[dict[str, Any]] = []
+    for (i, j), (one, other), found in zip(numbers, pairs, apart, strict=True):
+        result: dict[str, Any] = {"one": i, "other": j}
+        for metric, difference in found.items():
+            result[metric] = difference._asdict()
+        single = sides[i].seeds == sides[j].seeds == 1
+        result["mcnemar"] = mcnemar(one.hit > 0, other.hit > 0)._asdict() if single else None
+        results.append(result)
+    for test in (*_METRICS, "mcnemar"):
+        tested = [result[test] for result in results if result[test] is not None]
+        for one_test, p in zip(tested, holm([of["p"] for of in tested]), strict=True):
+            one_test["p_holm"] = p
+    return {
+        "test": first.test,
+        "rows": len(first.samples.hit),
+        "sessions": len(first.samples.starts()),
+        "unit": unit,
+        "resamples": resamples,
+        "seed": seed,
+        "runs": [
+            {
+                "name": side.name,
+                "what": side.what,
+                "seeds": side.seeds,
+                "hr@20": 100 * float(side.samples.hit.mean()),
+                "mrr@20": 100 * float(side.samples.reciprocal.mean()),
+            }
+            for side in sides
+        ],
+        "pairs": results,
+    }
+
+
+def comparison_table(result: dict[str, Any]) -> str:
+    """What :func:`compare` found, for people."""
+    several = len(result["pairs"]) > 1
+    lines = [
+        ", ".join(
+            [
+                *(f"{key}={value}" for key, value in result["test"].items()),
+                f"{result['rows']:,} rows of {result['sessions']:,} sessions, percent",
+            ]
+        ),
+        *(
+            f"{_letter(i)}  HR@20 {run['hr@20']:6.2f}  MRR@20 {run['mrr@20']:6.2f}  "
+            f"{run['name']} ({run['what']})"
+            for i, run in enumerate(result["runs"])
+        ),
+        "",
+        f"{'':<8}{'':<8}{'difference':>11}{'95 % interval':>20}{'p':>10}"
+        + (f"{'p (Holm)':>10}" if several else ""),
+    ]
+    least = 2 / (result["resamples"] + 1)  # so many draws cannot tell a smaller p
+    for pair in result["pairs"]:
+        name = f"{_letter(pair['one'])} − {_letter(pair['other'])}"
+        for metric in _METRICS:
+            found = pair[metric]
+            interval = f"{found['low']:+.2f} to {found['high']:+.2f}"
+            figures = f"{found['mean']:>+11.2f}{interval:>20}"
+            lines.append(f"{name:<8}{metric.upper():<8}{figures}{_ps(found, least, several)}")
+            name = ""
+        if pair["mcnemar"] is not None:
+            found = pair["mcnemar"]
+            hits = f"only one hits: {found['only_one']:,} and {found['only_other']:,}"
+            lines.append(f"{'':<8}{'McNemar':<9}{hits:>30}{_ps(found, 1e-4, several)}")
+    lines += [
+        "",
+        f"Intervals and p: paired bootstrap, {result['resamples']:,} draws of {result['unit']}"
+        + (" as if they were independent." if result["unit"] == "rows" else "."),
+    ]
+    if any(pair["mcnemar"] is None for pair in result["pairs"]):
+        lines.append("McNemar's test wants a single run on either side: averaged hits are no hits.")
+    if several:
+        lines.append("Holm's correction is over the pairs, of each test on its own.")
+    return "\n".join(lines)
+
+
+def _letter(number: int) -> str:
+    return chr(ord("A") + number) if number < 26 else str(number + 1)
+
+
+def _ps(found: dict[str, Any], least: float, several: bool) -> str:
+    """The p-value and, of several pairs, the corrected one; or that they are less than shown."""
+    cells = []
+    for key in ("p", "p_holm") if several else ("p",):
+        cells.append(f"≤ {least:.4f}" if found[key] <= least else f"{found[key]:.4f}")
+    return "".join(f"{cell:>10}" for cell in cells)
