@@ -17,6 +17,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from pyg_srgnn.commands.rerun import rerunnable
+from pyg_srgnn.commands.suggestions import check_keys, suggesting
 from pyg_srgnn.datasets.download import DownloadError
 from pyg_srgnn.training.directory import error_kept
 
@@ -57,12 +59,13 @@ def application(
             output_dir = Path(HydraConfig.get().runtime.output_dir)
             try:
                 with nullcontext() if around is None else error_kept(output_dir):
+                    check_keys(config, CONF, config_name)
                     return function(config)
             except Exception as error:
-                sweep = HydraConfig.get().mode == RunMode.MULTIRUN
                 mendable = isinstance(error, _MENDABLE) and (
                     not isinstance(error, OSError) or error.errno in _MENDABLE_BY_NUMBER
                 )
+                sweep = HydraConfig.get().mode == RunMode.MULTIRUN
                 if sweep and around is not None:
                     return _job_failed(error, mendable)
                 if sweep or not mendable or os.environ.get("HYDRA_FULL_ERROR") == "1":
@@ -73,6 +76,8 @@ def application(
         main: Callable[[], Any] = hydra.main(
             config_path=str(CONF), config_name=config_name, version_base="1.3"
         )(told)
+        main = rerunnable(main, told, CONF, config_name)
+        main = suggesting(main, CONF, config_name)
         return main if around is None else around(main)
 
     return decorate

@@ -95,7 +95,7 @@ RULES: dict[str, Rule] = {
     "optimizer.weight_decay": _number(lambda v: 0 <= v < float("inf"), "a number >= 0"),
     "optimizer.lr_step": _whole(1),
     "optimizer.lr_gamma": _number(lambda v: 0 < v <= 1, "a number > 0 and <= 1"),
-    "trainer.max_epochs": _whole(1),
+    "trainer.max_epochs": _optional(_whole(1)),
     "trainer.limit_train_batches": _LIMIT,
     "trainer.limit_val_batches": _LIMIT,
     "trainer.devices": (
@@ -135,7 +135,6 @@ RULES: dict[str, Rule] = {
     "trainer.log_every_n_steps": _whole(0),
     "trainer.gradient_clip_val": _optional(_number(lambda v: v > 0, "a number > 0")),
     "trainer.profiler": _optional(_one_of("simple", "advanced", "pytorch", "xla")),
-    "trainer.deterministic": _optional(_one_of(True, False, "warn")),
     "trainer.benchmark": _optional(_FLAG),
     "trainer.inference_mode": _FLAG,
     "trainer.detect_anomaly": _FLAG,
@@ -148,13 +147,18 @@ RULES: dict[str, Rule] = {
     ),
     "trainer.enable_checkpointing": (lambda v: v is True, "true: the run is read from them"),
     "trainer.barebones": (lambda v: v is False, "false: the run needs what it leaves out"),
-    "logger.name": _one_of("csv", "tensorboard", "wandb"),
+    "logger.name": _one_of("csv", "tensorboard", "wandb", "mlflow"),
+    "logger.project": _TEXT,
+    "logger.mode": _one_of("offline", "online"),
+    "logger.tracking_uri": _TEXT,
+    "logger.experiment": _TEXT,
     "seed": _number(
         lambda v: type(v) is int and 0 <= v < 2**32, "a whole number from 0 to 2^32 - 1"
     ),
     "protocol": _one_of("honest", "literature"),
     "refit": _one_of(True, False, "only"),
     "test": _FLAG,
+    "deterministic": _FLAG,
     "monitor": _one_of(*METRICS),
     "patience": _whole(1),
     "batch_size": _whole(1),
@@ -172,9 +176,12 @@ RULES: dict[str, Rule] = {
     "new_items": _one_of("neighbours", "init"),
     "k": _whole(1),
     "items": (
-        lambda v: isinstance(v, list) and all(type(i) in (int, str) for i in v),
-        "a list of raw item ids, such as [17,4]",
+        lambda v: v is None or (isinstance(v, list) and all(type(i) in (int, str) for i in v)),
+        "a list of raw item ids, such as [17,4], or null",
     ),
+    "input": _optional(_TEXT),
+    "output": _optional(_TEXT),
+    "exclude_seen": _FLAG,
     "split": _one_of("train", "valid", "trainval", "test"),
     "report": _optional(_TEXT),
     "verify": _FLAG,
@@ -228,6 +235,11 @@ def _unfit(config: DictConfig) -> list[str]:
             "trainer.gradient_clip_val: must be null with model.loss=sampled; torch cannot clip "
             "sparse gradients"
         )
+    if "input" in config:
+        if (config["items"] is None) == (config.input is None):
+            unfit.append("give either items=[…], a session, or input=FILE, sessions of a file")
+        if (config.input is None) != (config.output is None):
+            unfit.append("input and output: a file of sessions in, a file of recommendations out")
     if config.get("half_life") is not None and config.get("order") == "time":
         unfit.append("half_life: must be null with order=time; a draw has no order in time")
     if of("optimizer.decoupled") and of("model.loss") == "sampled":

@@ -27,7 +27,8 @@ METRICS = (
 # What is a machine's own, and its defaults; a run that goes on from a checkpoint is as if it had
 # never stopped.
 _HERE = {"dataset.root": "datasets", "dataset.mirror": None, "checkpoint": None}
-FREE = {*_HERE, "seed", "trainer.enable_progress_bar", "threads"}  # no part of a configuration
+# What is no part of a configuration.
+FREE = {*_HERE, "seed", "deterministic", "trainer.enable_progress_bar", "threads"}
 _KEPT = ("metrics.json", "ranks.parquet", "epochs.csv", "refit.csv")  # as they are
 
 

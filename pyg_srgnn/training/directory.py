@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -19,6 +20,7 @@ CIRCUMSTANCES = {
     "dataset.root",
     "dataset.mirror",
     "num_workers",
+    "deterministic",
     "threads",
     "trainer.accelerator",
     "trainer.devices",
@@ -98,7 +100,7 @@ def start_from(checkpoint: Path, run_dir: Path, config: DictConfig) -> None:
             f"cannot be told whether this run goes on with the same settings"
         )
     trained = read_checkpoint(last)["epoch"] + 1  # nor is a damaged file taken
-    if trained > config.trainer.max_epochs:
+    if trained > (config.trainer.max_epochs or math.inf):
         raise ValueError(
             f"checkpoint={checkpoint}: it has trained {trained} epochs already; "
             f"trainer.max_epochs={config.trainer.max_epochs} must not be less"

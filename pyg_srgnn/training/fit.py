@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,6 @@ import lightning
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, EMAWeightAveraging
-from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 from omegaconf import DictConfig, OmegaConf
 
 from pyg_srgnn.checkpoint import describe_training
@@ -27,6 +27,8 @@ from pyg_srgnn.training.callbacks import (
     SafeCheckpointIO,
 )
 from pyg_srgnn.training.halving import Halving
+from pyg_srgnn.training.length import epochs_for
+from pyg_srgnn.training.loggers import open_logger
 from pyg_srgnn.training.module import SessionModule
 from pyg_srgnn.training.warm_start import warm_start
 
@@ -51,6 +53,8 @@ class Fitter:
         self.device = torch.device("cpu")
         self.num_replicas, self.rank = 1, 0
         self.launchers: list[Any] = []
+        # A refit goes through the schedule of the training that chose its epoch.
+        self.epochs: int | None = config.trainer.max_epochs
 
     def end_others(self) -> None:
         """End the processes that this one has started, which may wait for it for ever."""
@@ -66,6 +70,7 @@ class Fitter:
     ) -> tuple[list[dict[str, float]], float]:
         """Train once; return a row an epoch and the seconds spent training."""
         config, checkpoints = self.config, self.run_dir / "checkpoints"
+        self.epochs = self.epochs or epochs_for(len(self.loader(training, training=True)))
         lightning.seed_everything(config.seed, workers=True, verbose=False)
         settings = dict(OmegaConf.to_container(config.model, resolve=True))  # type: ignore[arg-type]
         settings["num_items"] = training.num_items
@@ -77,7 +82,7 @@ class Fitter:
         module = SessionModule(
             model,
             **config.optimizer,
-            horizon=config.trainer.max_epochs,
+            horizon=self.epochs,
             ties=config.ties,
             part=part,
             extra=describe_training(
@@ -115,44 +120,40 @@ class Fitter:
             callbacks.append(halving)
         callbacks.append(last)  # behind the others, for it keeps their state
         options = dict(OmegaConf.to_container(config.trainer, resolve=True))  # type: ignore[arg-type]
-        if epochs is not None:
-            options["max_epochs"] = epochs
+        options["max_epochs"] = epochs or self.epochs
         if options["accelerator"] == "auto" and not torch.cuda.is_available():
             options["accelerator"] = "cpu"  # Apple's GPU has no float64, which the metrics need
         # The refit repeats epochs that the logger has seen; its own CSV is enough.
-        logger = False if part == "refit" else _logger(config, self.run_dir)
-        try:
-            trainer = lightning.Trainer(
-                **options,
-                default_root_dir=self.run_dir,
-                logger=logger,
-                callbacks=callbacks,
-                plugins=[SafeCheckpointIO()],
-            )
-        except (TypeError, MisconfigurationException) as error:
-            raise ValueError(f"a value under trainer.* cannot be used: {error}") from error
-        self._take_place(trainer)
-        if self.rank == 0:
-            training.vocabulary.save(self.run_dir / "vocabulary.json")
-        if config.warm_start is not None and not resumed.is_file():
-            warm_start(model, settings, training, config.warm_start, config.new_items)
-        if resumed.is_file():
-            log.info("going on from %s", resumed)
-        loader = self.loader(training, training=True)
-        try:
-            trainer.fit(
-                module,
-                loader,
-                None if watched is None else self.loader(watched),
-                ckpt_path=resumed if resumed.is_file() else None,
-            )
-        except MisconfigurationException as error:
-            raise ValueError(f"a value under trainer.* cannot be used: {error}") from error
-        finally:
-            if isinstance(logger, WandbLogger):
-                logger.experiment.finish()  # or the next job of a sweep would log into this one
-        if trainer.interrupted:
-            raise KeyboardInterrupt
+        with nullcontext(False) if part == "refit" else open_logger(config, self.run_dir) as logger:
+            try:
+                trainer = lightning.Trainer(
+                    **options,
+                    deterministic=config.deterministic,
+                    default_root_dir=self.run_dir,
+                    logger=logger,
+                    callbacks=callbacks,
+                    plugins=[SafeCheckpointIO()],
+                )
+            except (TypeError, MisconfigurationException) as error:
+                raise ValueError(f"a value under trainer.* cannot be used: {error}") from error
+            self._take_place(trainer)
+            if self.rank == 0:
+                training.vocabulary.save(self.run_dir / "vocabulary.json")
+            if config.warm_start is not None and not resumed.is_file():
+                warm_start(model, settings, training, config.warm_start, config.new_items)
+            if resumed.is_file():
+                log.info("going on from %s", resumed)
+            try:
+                trainer.fit(
+                    module,
+                    self.loader(training, training=True),
+                    None if watched is None else self.loader(watched),
+                    ckpt_path=resumed if resumed.is_file() else None,
+                )
+            except MisconfigurationException as error:
+                raise ValueError(f"a value under trainer.* cannot be used: {error}") from error
+            if trainer.interrupted:
+                raise KeyboardInterrupt
         if halving is not None:
             self.pruned = halving.stopped
         if self.rank == 0:
@@ -190,24 +191,3 @@ class Fitter:
             pin_memory=self.device.type == "cuda",  # so that the copy need not be waited for
             persistent_workers=config.num_workers > 0,
         )
-
-
-def _logger(config: DictConfig, run_dir: Path) -> Logger | bool:
-    """The logger asked for; the CSV of every epoch is written with or without one."""
-    options = dict(config.logger)
-    name = options.pop("name")
-    if name == "csv":
-        return False
-    try:
-        logger: Logger
-        if name == "tensorboard":
-            logger = TensorBoardLogger(run_dir, name="tensorboard", version="", **options)
-        else:
-            logger = WandbLogger(save_dir=run_dir, **options)
-        logger.log_hyperparams(dict(OmegaConf.to_container(config, resolve=True)))  # type: ignore[arg-type]
-        return logger
-    except ModuleNotFoundError as error:
-        raise ValueError(
-            f"logger={name} needs a package that is not installed; "
-            f"pip install 'pyg-srgnn[{name}]' brings it"
-        ) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -77,6 +78,8 @@ def _make(config: DictConfig, run_dir: Path) -> Logger | bool:
 def _mlflow(settings: dict[str, Any], run_dir: Path, experiment: str, tracking_uri: str) -> Logger:
     """A run of MLflow's; one that was interrupted goes on in the same."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # what is local stays here
+    # It writes valid/hr@20 as valid/hr20.
+    warnings.filterwarnings("ignore", message="MLFlow only allows")
     number = run_dir / "mlflow_run_id"
     lock: Any = nullcontext()
     if tracking_uri.startswith(_SQLITE):

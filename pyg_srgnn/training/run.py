@@ -164,12 +164,12 @@ class _Run:
             result = self._trained(rows, training, seconds, "checkpoints/best.ckpt")
         return result | {"best_epoch": epoch, "valid": _part(best, "valid")}
 
-    def refitted(self, epochs: int) -> dict[str, Any]:
-        """Train on all training sessions for a number of epochs that is known."""
+    def refitted(self, epochs: int | None) -> dict[str, Any]:
+        """Train on all training sessions for a number of epochs, or as long as the default is."""
         training = self._open("trainval")
         rows, seconds = self.fitter.fit(training, None, "refit", epochs)
         result = self._trained(rows, training, seconds, "checkpoints/refit.ckpt")
-        return result | {"best_epoch": epochs}
+        return result | {"best_epoch": epochs or len(rows)}
 
     def literature(self) -> dict[str, Any]:
         """Train on everything and report the best test epoch of each metric."""

@@ -18,7 +18,6 @@ from pyg_srgnn.data import SessionLoader
 from pyg_srgnn.datasets import open_dataset
 from pyg_srgnn.evaluation import evaluate, evaluate_rows
 from pyg_srgnn.rows import baselines_of, read_ranks
-from pyg_srgnn.training import fit as fit_module
 from pyg_srgnn.training import run as run_module
 from pyg_srgnn.training import train
 from pyg_srgnn.training.callbacks import EpochLog
@@ -312,24 +311,6 @@ def test_same_seed_same_numbers_and_another_seed_others(root: Path, tmp_path: Pa
 def test_a_loss_that_is_no_number_stops_the_run(root: Path, tmp_path: Path) -> None:
     with pytest.raises(FloatingPointError, match=r"epoch 1 .* smaller optimizer\.lr"):
         train(tiny_config(root, "optimizer.lr=1e38"), tmp_path)
-
-
-def test_tensorboard_is_written_beside_the_csv(root: Path, tmp_path: Path) -> None:
-    pytest.importorskip("tensorboard")
-    train(tiny_config(root, "logger=tensorboard"), tmp_path)
-    assert list(tmp_path.glob("tensorboard/events.*"))
-    assert len(rows_of(tmp_path / "epochs.csv")) == 2
-
-
-def test_a_logger_that_is_not_installed_is_named(
-    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def missing(**_: Any) -> None:
-        raise ModuleNotFoundError("No module named 'wandb'")
-
-    monkeypatch.setattr(fit_module, "WandbLogger", missing)
-    with pytest.raises(ValueError, match=r"pip install 'pyg-srgnn\[wandb\]'"):
-        train(tiny_config(root, "logger=wandb"), tmp_path)
 
 
 def test_a_checkpoint_to_go_on_from_must_exist(root: Path, tmp_path: Path) -> None:
