@@ -85,7 +85,7 @@ def cells(text: str, row: str) -> list[str]:
 
 def test_the_files_of_a_run(run_dir):
     files = {str(path.relative_to(run_dir)) for path in run_dir.rglob("*") if path.is_file()}
-    files = {name for name in files if not name.startswith(".hydra")}
+    files = {name for name in files if not name.startswith((".hydra", ".lock"))}
     expected = {"metrics.json", "config.yaml", "epochs.csv", "train.log", "vocabulary.json"}
     expected |= {"ranks.parquet", "slices.csv"}
     expected |= {"checkpoints/best.ckpt", "checkpoints/last.ckpt"}
@@ -204,7 +204,8 @@ def test_a_sweep_of_two_jobs_in_one_process(root, tmp_path):
     )
     assert result.status == 0, result.out + result.err
     found = [
-        json.loads((tmp_path / "sweep" / job / "metrics.json").read_text()) for job in ("seed=0", "seed=1")
+        json.loads((tmp_path / "sweep" / job / "metrics.json").read_text())
+        for job in ("seed=0", "seed=1")
     ]
     assert [job["seed"] for job in found] == [0, 1]
     assert found[0]["test"] != found[1]["test"]
