@@ -33,7 +33,7 @@ FINAL = ("refit=only", "baselines=[]")
 MODELS = {
     "srgnn": ("model=srgnn",),
     "gru4rec": ("model=gru4rec",),
-    "srgnn_plain": ("model=srgnn_plain",),
+    "srgnn_plain": ("experiment=fast",),
 }
 # One key at a time is changed, on validation, in a shorter training that sees mostly late samples.
 SHORT = ("test=false", "half_life=0.2", "trainer.max_epochs=4", "patience=4")
@@ -89,6 +89,9 @@ def jobs() -> Iterator[Job]:
         for seed in SEEDS:
             for dataset in DATASETS:
                 yield Job(dataset, label, seed, (*keys, *FINAL))
+    for dataset in DATASETS:
+        keys = ("model=srgnn", "protocol=literature", "baselines=[]")
+        yield Job(dataset, "srgnn_literature", 0, keys)
     for label, keys in ABLATION.items():
         for dataset in DATASETS:
             changed = {key.split("=")[0] for key in keys}

@@ -8,6 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from pyg_srgnn.reports.leaderboard import write_leaderboard
+from tests.reports.test_leaderboard import run as finished_run
+
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
@@ -44,3 +47,14 @@ def test_training_loop_beats_popularity(tmp_path: Path) -> None:
         metrics["popularity"], metrics["SR-GNN"], metrics["optimum"], strict=True
     ):
         assert popularity + 2 < model < optimum
+
+
+def test_a_sweeps_plots(tmp_path: Path) -> None:
+    for lr, seed, value in ((0.1, 0, 0.5), (0.1, 1, 0.52), (0.2, 0, 0.6)):
+        finished_run(tmp_path, f"lr={lr},seed={seed}", lr, seed, value, epochs=(value - 0.1, value))
+    finished_run(tmp_path, "broken", 0.3, 0, error="optimizer.lr must be less")
+    write_leaderboard(tmp_path)
+    printed = run("sweep_plots.py", str(tmp_path))
+    picture = Path(printed.strip())
+    assert picture.parent == tmp_path
+    assert picture.read_bytes().startswith(b"\x89PNG") and picture.stat().st_size > 20_000

@@ -302,7 +302,6 @@ def test_every_argument_of_lightnings_trainer_is_a_key(config):
     for name, value in spelled_out.items():
         assert arguments[name].default is None and ours[name] == value
     assert chosen - spelled_out.keys() == {
-        "max_epochs",
         "devices",
         "num_sanity_val_steps",
         "enable_model_summary",
