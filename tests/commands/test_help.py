@@ -84,7 +84,7 @@ def test_three_examples_that_work(script, help_text):
 def test_the_keys_that_matter(script, help_text):
     for key in KEYS[script]:
         assert f"{key}=" in help_text, key
-    named = set(re.findall(r"(?<![\w-])([a-z_]+(?:\.[a-z_]+)*)=", help_text)) - {"key", "group"}
+    named = set(re.findall(r"(?<![\w/-])([a-z_]+(?:\.[a-z_]+)*)=", help_text)) - {"key", "group"}
     config = OmegaConf.to_container(composed(script, []))
     if "dataset=click_log" in help_text:  # whose keys are many, and shown in its example
         click_log = composed(script, ["dataset=click_log"]).dataset
