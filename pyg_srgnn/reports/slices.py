@@ -186,7 +186,7 @@ def draw_slices(every: Mapping[str, list[Slice]], path: Path) -> Path | None:
                 axes.set_xlabel(_TITLES[kind])
         row[0].set_ylabel(f"{metric.upper()}@20, percent")
     handles, labels = row[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(8, len(labels)))
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(5, len(labels)))
     with written_aside(path) as aside:
         figure.savefig(aside, format="png", dpi=120, metadata={"Software": None})
     return path
