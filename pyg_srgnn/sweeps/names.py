@@ -21,17 +21,18 @@ _HOW_MANY = {
 _SHOWN = ("dataset", "model", "experiment", "search")
 
 
-def sweep_name(overrides: Sequence[Override]) -> str:
+def sweep_name(overrides: Sequence[Override], *others: str) -> str:
     """The name of a sweep's directory: readable, and the same for the same numbers.
 
     Args:
         overrides: Those of the command line. Their order does not matter, nor those that change
             where and how the jobs run, or how many of them.
+        others: What else makes the sweep another one.
     """
     matter = [override for override in overrides if _matters(override)]
     shown = [o for o in matter if o.is_sweep_override() or o.key_or_group in _SHOWN]
     name = _safe(",".join(_lines(shown)))[:60] or "sweep"
-    return f"{name}_{_digest(' '.join(_lines(matter)))}"
+    return f"{name}_{_digest(' '.join([*_lines(matter), *others]))}"
 
 
 def job_name(dirname: str) -> str:

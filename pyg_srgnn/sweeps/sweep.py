@@ -24,12 +24,14 @@ from pyg_srgnn.sweeps.names import fixed_keys, sweep_name
 from pyg_srgnn.sweeps.parallel import sensible_jobs
 from pyg_srgnn.training.lock import sole_process
 
-# The plugins that the extra 'sweep' brings: what chooses them on the command line.
-_PLUGINS = {
-    "hydra/launcher=joblib": "hydra_plugins.hydra_joblib_launcher",
-    "hydra/launcher=submitit": "hydra_plugins.hydra_submitit_launcher",
-    "hydra/sweeper=optuna": study.SWEEPER,
-    "search=": study.SWEEPER,
+# The plugins that the extra 'sweep' brings: how an override begins that chooses them.
+PLUGINS = {
+    "hydra_plugins.hydra_joblib_launcher": ("hydra/launcher=joblib",),
+    "hydra_plugins.hydra_submitit_launcher": ("hydra/launcher=submitit",),
+    study.SWEEPER: (
+        "hydra/sweeper=optuna",
+        *(f"search={name}" for name in ("srgnn", "gru4rec", "vsknn", "stan", "item_knn")),
+    ),
 }
 
 
@@ -106,7 +108,8 @@ def sweeping(main: Callable[[], Any]) -> Callable[[], None]:
             main()
             return
         _need_plugins(arguments.overrides)
-        with _added(_settings(arguments.overrides)):
+        given = (arguments.config_path, arguments.config_name, arguments.config_dir)
+        with _added(_settings(arguments.overrides, [path for path in given if path])):
             try:
                 main()
             finally:
@@ -141,7 +144,7 @@ def _finish() -> dict[str, str]:
     return failed
 
 
-def _settings(overrides: list[str]) -> list[str]:
+def _settings(overrides: list[str], given: list[str]) -> list[str]:
     """The overrides that name the directories, and how many jobs run at once."""
     try:
         parsed: list[Override] = OverridesParser.create().parse_overrides(overrides)
@@ -150,7 +153,7 @@ def _settings(overrides: list[str]) -> list[str]:
     keys = ",".join(f"'{key}'" for key in fixed_keys(parsed))
     added = [f"hydra.job.config.override_dirname.exclude_keys=[{keys}]"]
     if not any(override.key_or_group == "hydra.sweep.dir" for override in parsed):
-        added.append(f"hydra.sweep.dir='runs/sweeps/{sweep_name(parsed)}'")
+        added.append(f"hydra.sweep.dir='runs/sweeps/{sweep_name(parsed, *given)}'")
     told = {override.key_or_group: override.value() for override in parsed}
     if told.get("hydra/launcher") == "joblib" and "hydra.launcher.n_jobs" not in told:
         added.append(f"hydra.launcher.n_jobs={sensible_jobs(_size_of_grid(parsed))}")
@@ -170,8 +173,8 @@ def _size_of_grid(overrides: list[Override]) -> int | None:
 def _need_plugins(overrides: list[str]) -> None:
     """Say which extra brings what the command asks for, where Hydra would not know."""
     for override in overrides:
-        for start, module in _PLUGINS.items():
-            if override.startswith(start) and not _is_there(module):
+        for module, starts in PLUGINS.items():
+            if override.startswith(starts) and not _is_there(module):
                 print(
                     f"{override}: needs a package that is not installed; "
                     f"pip install 'pyg-srgnn[sweep]' brings it",

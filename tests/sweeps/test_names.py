@@ -55,6 +55,11 @@ def test_what_changes_the_jobs_changes_the_name(override: str) -> None:
     assert named(*SWEEP, override) != named(*SWEEP)
 
 
+def test_the_configuration_of_another_run_makes_another_sweep() -> None:
+    parsed = OverridesParser.create().parse_overrides(list(SWEEP))
+    assert len({sweep_name(parsed, "a"), sweep_name(parsed, "b"), sweep_name(parsed)}) == 3
+
+
 def test_a_jobs_name_is_readable_and_its_own() -> None:
     assert job_name("model.num_steps=1,seed=0") == "model.num_steps=1,seed=0"
     assert job_name("") == "job"
