@@ -17,14 +17,18 @@ def written_aside(path: str | Path) -> Iterator[Path]:
 
     The name aside holds the machine and the process id, so that two writers never share one; what
     a failed writer leaves is removed.
+
+    Raises:
+        OSError: Such as that the disk is full; names the path.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{platform.node()}.{os.getpid()}.part")
     try:
-        yield aside
-        flush(aside)
-        aside.replace(path)
+        with os_errors(path):
+            yield aside
+            flush(aside)
+            aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
 
@@ -61,7 +65,8 @@ def flush(path: Path) -> None:
 def os_errors(path: Path) -> Iterator[None]:
     """Raise what the operating system has to say of a path as its own errors, with that path.
 
-    Polars and safetensors raise errors of theirs, in whose text it stands.
+    Polars and safetensors raise errors of theirs, in whose text it stands, and torch one of its own
+    after that of the file that it writes to.
 
     Raises:
         OSError: Such as that the disk is full.
@@ -70,7 +75,8 @@ def os_errors(path: Path) -> Iterator[None]:
         yield
     except Exception as error:
         found = re.search(r"\(os error (\d+)\)", str(error))
-        number = int(found[1]) if found else getattr(error, "errno", None)
+        told = error.__context__ if isinstance(error, RuntimeError) else error
+        number = int(found[1]) if found else getattr(told, "errno", None)
         if number is None or getattr(error, "filename", None):
             raise
         raise OSError(number, os.strerror(number), str(path)) from error

@@ -41,9 +41,14 @@ class SafeCheckpointIO(TorchCheckpointIO):
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
     ) -> None:
-        """Write a checkpoint beside its place, and rename it there once it is on the disk."""
-        with written_aside(path) as aside:
-            torch.save(checkpoint, aside)
+        """Write a checkpoint beside its place, and rename it there once it is on the disk.
+
+        Raises:
+            OSError: Such as that the disk is full; what stood in its place stands there still.
+        """
+        # Torch tells what is wrong with a file only if it has not opened it itself.
+        with written_aside(path) as aside, aside.open("wb") as file:
+            torch.save(checkpoint, file)
 
 
 class MovableCheckpoint(ModelCheckpoint):
