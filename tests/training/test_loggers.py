@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import importlib.util
 import struct
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -181,10 +182,22 @@ def log_records(data: bytes) -> Iterator[bytes]:
             record = b""
 
 
-def offline_records(run_dir: Path) -> tuple[list[dict[str, str]], int | None]:
-    """What would be uploaded: the rows of the history, as JSON texts, and how the run ended."""
-    proto = pytest.importorskip("wandb.proto.wandb_internal_pb2")
+def offline_records(run_dir: Path) -> tuple[list[dict[str, str]], int]:
+    """What would be uploaded: the rows of the history, as JSON texts, and how the run ended.
+
+    W&B's own process writes the end of the file after ``finish()`` has returned.
+    """
     (file,) = run_dir.glob("wandb/offline-run-*/run-*.wandb")
+    for _ in range(200):
+        rows, code = records_of(file)
+        if code is not None:
+            return rows, code
+        time.sleep(0.05)
+    raise AssertionError(f"{file} does not say how the run ended")
+
+
+def records_of(file: Path) -> tuple[list[dict[str, str]], int | None]:
+    proto = pytest.importorskip("wandb.proto.wandb_internal_pb2")
     rows, code = [], None
     for data in log_records(file.read_bytes()):
         record = proto.Record.FromString(data)
