@@ -88,10 +88,10 @@ def recommend_file(
         if not part.is_file():
             rows = sessions.slice(start, sessions_at_once).collect()
             found = _recommended(recommender, rows, column, k, exclude_seen)
-            with written_aside(part) as aside, os_errors(part):
+            with written_aside(part) as aside:
                 found.write_parquet(aside)
         parts.append(part)
-    with written_aside(output) as aside, os_errors(output):
+    with written_aside(output) as aside:
         whole = pl.scan_parquet(parts, glob=False) if parts else pl.LazyFrame()
         whole.sink_parquet(aside) if output.suffix == ".parquet" else whole.sink_ndjson(aside)
     shutil.rmtree(work)
@@ -190,7 +190,6 @@ def _recommended(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UnknownItemWarning)  # they are counted in every row
         found = recommender.recommend(sessions, k, exclude_seen)
-    kind = pl.Int64 if isinstance(recommender.vocabulary.ids[0], int) else pl.String
     made = pl.DataFrame(
         {
             "items": [[item for item, _ in best] for best in found],
@@ -199,7 +198,7 @@ def _recommended(
             "popular": [session.count(-1) == len(session) for session in known],
         },
         {
-            "items": pl.List(kind),
+            "items": rows.schema[column],
             "scores": pl.List(pl.Float32),
             "unknown": pl.Int64,
             "popular": pl.Boolean,

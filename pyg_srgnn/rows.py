@@ -26,7 +26,7 @@ import polars as pl
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pyg_srgnn.data.files import os_errors, written_aside
+from pyg_srgnn.data.files import written_aside
 from pyg_srgnn.data.sessions import Sessions
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def write_ranks(
         columns[name] = array.astype(np.int32) if array.dtype.kind == "i" else array
     ranked = rows.with_columns(pl.Series(name, array) for name, array in columns.items())
     order = ["row", "session", "prefix", RANK]
-    with written_aside(path) as aside, os_errors(aside):
+    with written_aside(path) as aside:
         ranked.select(*order, pl.exclude(order)).write_parquet(aside, compression_level=12)
 
 
