@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from pyg_srgnn.checkpoint import read_checkpoint
 from pyg_srgnn.data.files import written_aside
+from pyg_srgnn.reports.study import flat
 
 # Where a run is made, and what else cannot change a number.
 CIRCUMSTANCES = {
@@ -114,8 +115,8 @@ def start_from(checkpoint: Path, run_dir: Path, config: DictConfig) -> None:
 
 
 def _compare(path: Path, config: DictConfig, may_differ: set[str]) -> None:
-    found = _flat(OmegaConf.to_container(OmegaConf.load(path), resolve=True))
-    wanted = _flat(OmegaConf.to_container(config, resolve=True))
+    found = dict(flat(OmegaConf.to_container(OmegaConf.load(path), resolve=True)))
+    wanted = dict(flat(OmegaConf.to_container(config, resolve=True)))
     if "step" not in (found.get("optimizer.schedule"), wanted.get("optimizer.schedule")):
         may_differ = may_differ - {"trainer.max_epochs"}  # which such a schedule spans
     if found.get("warm_start") is wanted.get("warm_start") is None:
@@ -134,10 +135,3 @@ def _compare(path: Path, config: DictConfig, may_differ: set[str]) -> None:
             + "\nSet the keys alike, or choose another directory (hydra.run.dir=DIR, "
             "of a sweep hydra.sweep.dir=DIR)"
         )
-
-
-def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
-    if isinstance(value, dict) and value:
-        parts = [_flat(v, f"{prefix}.{k}" if prefix else str(k)) for k, v in value.items()]
-        return {key: v for part in parts for key, v in part.items()}
-    return {prefix: value}
