@@ -11,7 +11,6 @@ same trials can be replayed from their epochs: how often the best one survives i
 from __future__ import annotations
 
 import argparse
-import csv
 import logging
 import math
 import random
@@ -104,6 +103,7 @@ def trained(
     from hydra import compose, initialize_config_dir
 
     from pyg_srgnn.commands.application import CONF
+    from pyg_srgnn.reports.epochs import read_epochs
     from pyg_srgnn.training import train
 
     settings = [
@@ -122,8 +122,7 @@ def trained(
         config = compose("train", [*settings, *trial])
     run_dir = folder / sweep / ",".join(trial)
     train(config, run_dir, folder / sweep)
-    with (run_dir / "epochs.csv").open(newline="", encoding="utf-8") as file:
-        return [{key: float(v) for key, v in row.items() if v} for row in csv.DictReader(file)]
+    return read_epochs(run_dir / "epochs.csv")
 
 
 def replay(trials: Sequence[Epochs], eta: int, first: int) -> list[int]:

@@ -1,4 +1,4 @@
-"""The learning curve of a run."""
+"""The epochs of a run: their rows, and the learning curve."""
 
 from __future__ import annotations
 
@@ -9,6 +9,12 @@ from pathlib import Path
 from pyg_srgnn.data.files import written_aside
 
 log = logging.getLogger(__name__)
+
+
+def read_epochs(path: Path) -> list[dict[str, float]]:
+    """The rows of ``epochs.csv`` or ``refit.csv``; what an epoch lacks is not in its row."""
+    with path.open(newline="", encoding="utf-8") as file:
+        return [{key: float(v) for key, v in row.items() if v} for row in csv.DictReader(file)]
 
 
 def plot_epochs(run_dir: Path) -> Path | None:

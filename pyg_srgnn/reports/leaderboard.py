@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from omegaconf import OmegaConf
 
 from pyg_srgnn.data.files import written_aside
+from pyg_srgnn.reports.epochs import read_epochs
 from pyg_srgnn.reports.leaderboard_page import leaderboard_page
 from pyg_srgnn.reports.study import FREE, Stat, flat
 
@@ -49,11 +50,7 @@ class Job:
             status = "finished" if metrics.get("pruned") is None else "pruned"
         else:
             status = "failed" if failure else "unfinished"
-        epochs: list[dict[str, float]] = []
-        if (folder / "epochs.csv").is_file():
-            with (folder / "epochs.csv").open(newline="", encoding="utf-8") as file:
-                rows = csv.DictReader(file)
-                epochs = [{key: float(v) for key, v in row.items() if v} for row in rows]
+        epochs = folder / "epochs.csv"
         told = _first(folder / ".hydra" / "overrides.yaml", folder / "overrides.yaml")
         pairs = (str(override).lstrip("+~").partition("=") for override in told or ())
         config = _first(folder / "config.yaml", folder / ".hydra" / "config.yaml")
@@ -63,7 +60,7 @@ class Job:
             dict(flat(config or {})),
             status,
             metrics,
-            epochs,
+            read_epochs(epochs) if epochs.is_file() else [],
             f"{failure['type']}: {failure['message']}" if failure else "",
         )
 

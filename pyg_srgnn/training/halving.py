@@ -7,7 +7,6 @@ with every sweeper and launcher, and goes on when a sweep is killed and started 
 
 from __future__ import annotations
 
-import csv
 import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -17,6 +16,7 @@ from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from omegaconf import DictConfig, OmegaConf
 
+from pyg_srgnn.reports.epochs import read_epochs
 from pyg_srgnn.training.callbacks import EpochLog
 
 log = logging.getLogger(__name__)
@@ -80,9 +80,7 @@ class Halving(Callback):
         for path in sorted(self.sweep_dir.rglob("epochs.csv")):
             if path.resolve() == self.epoch_log.path.resolve():
                 continue
-            with path.open(newline="", encoding="utf-8") as file:
-                rows = [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(file)]
-            value = best_until(rows, self.key, epoch)
+            value = best_until(read_epochs(path), self.key, epoch)
             if value is not None and self._is_comparable(path.parent):
                 values.append(value)
         return values
