@@ -210,7 +210,7 @@ class _BinaryCrossEntropy(torch.autograd.Function):
         for block, of_block in zip(
             torch.split(scores, rows), torch.split(target, rows), strict=True
         ):
-            precise = block if dtype in (torch.float32, torch.float64) else block.float()
+            precise = at_least_float32(block)
             losses.append(_binary_gradient_(precise, of_block.unsqueeze(1)))
             torch.div(precise, target.numel(), out=block)
         ctx.save_for_backward(scores, sessions, items)

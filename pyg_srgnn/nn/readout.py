@@ -58,7 +58,7 @@ class SessionReadout(nn.Module):
         self.mode = mode
         self.last_k = last_k
         self.positions = positions
-        if mode in ("hybrid", "attention"):
+        if self.attends:
             self.lin_last = nn.Linear(channels, channels, bias=False)
             self.lin_click = nn.Linear(channels, channels)
             self.q = nn.Linear(channels, 1, bias=False)
@@ -110,13 +110,18 @@ class SessionReadout(nn.Module):
         out: Tensor = self.lin_out(torch.cat([local, s_g], dim=-1))
         return out
 
+    @property
+    def attends(self) -> bool:
+        """Whether it weighs the clicks."""
+        return self.mode in ("hybrid", "attention")
+
     def attention(self, h: Tensor, alias_index: Tensor, batch: Tensor) -> Tensor:
         r"""The weight :math:`\alpha_t` of every click [L]; see :meth:`forward` for the arguments.
 
         Raises:
             ValueError: If this readout has no attention.
         """
-        if self.mode not in ("hybrid", "attention"):
+        if not self.attends:
             raise ValueError(f"SessionReadout: mode={self.mode!r} has no attention")
         session = batch[alias_index]
         place, clicks = places_from_end(session, int(batch[-1]) + 1)

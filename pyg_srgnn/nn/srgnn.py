@@ -147,7 +147,7 @@ class SRGNN(SessionModel):
 
     def attention(self, data: Data) -> Tensor | None:
         """Weight of every click in the session's vector [L]; None where the readout has none."""
-        if self.readout.mode not in ("hybrid", "attention"):
+        if not self.readout.attends:
             return None
         alpha: Tensor = self.readout.attention(
             self.nodes(data), data.alias_index, session_of_node(data)[0]
