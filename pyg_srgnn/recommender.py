@@ -75,7 +75,11 @@ class Recommender:
             FileNotFoundError: If there is no checkpoint.
             ValueError: If the file is not a checkpoint of this package.
         """
-        checkpoint = Checkpoint.load(path)
+        return cls.of(Checkpoint.load(path))
+
+    @classmethod
+    def of(cls, checkpoint: Checkpoint) -> Recommender:
+        """Recommend with a checkpoint that is loaded."""
         return cls(checkpoint.model, checkpoint.vocabulary, checkpoint.clicks)
 
     def recommend(
@@ -157,10 +161,10 @@ class Recommender:
             target = int(scores.argmax()) if target is None else target
             score = float(scores[target])
             attention = self.model.attention(whole)
-            without = [clicks[:t] + clicks[t + 1 :] for t in range(len(clicks))]
+            without = [clicks[:t] + clicks[t + 1 :] for t in range(len(clicks)) if len(clicks) > 1]
             added: list[float] = []
             at_once = rows_at_once(self.model.num_items, _ROWS_AT_ONCE)
-            for start in range(0, len(without) if len(clicks) > 1 else 0, at_once):
+            for start in range(0, len(without), at_once):
                 graphs = self._graphs(without[start : start + at_once])
                 added += (score - self.model.scores(graphs)[:, target]).tolist()
         return Explanation(

@@ -21,7 +21,7 @@ def main(config: DictConfig) -> None:
     """Print the best items with their scores, or write those of a file of sessions."""
     check(config)
     checkpoint = Checkpoint.load(config.checkpoint)
-    recommender = Recommender(checkpoint.model, checkpoint.vocabulary, checkpoint.clicks)
+    recommender = Recommender.of(checkpoint)
     if config.input is not None:
         known = {field.name for field in fields(Preparation)}
         of_log = checkpoint.dataset if checkpoint.dataset["name"] == "click_log" else {}
