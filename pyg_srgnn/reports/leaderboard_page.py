@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pyg_srgnn.reports.page import Table, page
-from pyg_srgnn.reports.svg import LINE, TEST, TRAINING, draw_svg, whole_numbers
+from pyg_srgnn.reports.svg import TEST, TRAINING, draw_svg, whole_numbers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -98,4 +98,4 @@ def _curves(axes: Axes, data: tuple[str, list[tuple[list[tuple[float, float]], s
         )
     axes.set(xlabel="epoch", ylabel=f"{metric} on validation, %")
     axes.xaxis.set_major_locator(whole_numbers(9))
-    axes.grid(axis="y", color=LINE)
+    axes.grid(axis="y")
