@@ -35,9 +35,10 @@ def test_training_killed_ten_times_ends_as_if_never_killed(tmp_path: Path) -> No
 
     command = [sys.executable, "-m", "tests.kill.train_tiny", root, run_dir]
     # Each start goes on from the last whole epoch, so the moments are a fraction of the run.
-    delays = moments(10, 0.4 * seconds, seed=0)
+    # Half of what would do, for a machine may be faster now than while the whole run was timed.
+    delays = moments(10, 0.2 * seconds, seed=0)
     killed = kill_command(command, delays, whole_files, "ready", cwd=REPOSITORY)
-    assert killed >= 3, "the kills must hit a running process"  # on a slow machine fewer do
+    assert killed >= 5, "the kills must hit a running process"
     finish_command(command, cwd=REPOSITORY)
     assert untimed(run_dir) == untimed(tmp_path / "whole")
     left = [path.name for path in run_dir.rglob("*.part")]
