@@ -3,13 +3,11 @@ from __future__ import annotations
 import errno
 import json
 import os
-import resource
 import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ from pyg_srgnn.commands import prepare as command
 from pyg_srgnn.data.vocabulary import Vocabulary
 from pyg_srgnn.datasets import ClickLog, base, click_log, open_dataset
 from tests.commands import run
+from tests.full_disk import limit, tmpfs
 
 START = 1_396_867_800
 
@@ -234,30 +233,7 @@ def test_a_vocabulary_that_is_not_there(tmp_path: Path) -> None:
 # Where it cannot be written
 
 
-@contextmanager
-def tmpfs(folder: Path, size: int) -> Iterator[None]:
-    """A file system of so many bytes."""
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
-    if not shutil.which("mount") or subprocess.run(mount, stderr=subprocess.DEVNULL).returncode:
-        pytest.skip("no file system can be mounted here")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
-
-
-@contextmanager
-def limit(folder: Path, size: int) -> Iterator[None]:
-    """No file may have more bytes."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
-@pytest.mark.parametrize("full", [tmpfs, limit])
+@pytest.mark.parametrize("full", [tmpfs, lambda _, size: limit(size)], ids=["tmpfs", "limit"])
 @pytest.mark.parametrize("kind", ["good rows", "bad rows"])
 def test_a_full_disk(tmp_path: Path, full: Any, kind: str) -> None:
     path, root = log(tmp_path / "a.csv", sessions=6_000), tmp_path / "root"
@@ -291,7 +267,7 @@ def test_a_full_disk_in_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_a_full_disk_is_told_in_one_message(tmp_path: Path) -> None:
     path, root = log(tmp_path / "a.csv", sessions=6_000), tmp_path / "root"
     arguments = ["dataset=click_log", f"dataset.path={path}", f"dataset.root={root}"]
-    with limit(root, 100_000):
+    with limit(100_000):
         result = run(command.main, "srgnn-prepare", *arguments, f"hydra.run.dir={tmp_path / 'run'}")
     assert result.status == 1
     said = result.out + result.err

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import re
-import resource
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import pytest
 
 from pyg_srgnn.commands import train
 from tests.commands import Result, run
+from tests.full_disk import limit
 from tests.tiny import TINY
 from tests.training.test_lock import held
 
@@ -111,13 +111,8 @@ def test_a_full_disk_stops_the_job_and_leaves_its_checkpoint(root: Path) -> None
     job, checkpoint = Path("full/job"), Path("full/job/checkpoints/last.ckpt")
     (job / "metrics.json").unlink()  # as if it had been stopped here
     before = checkpoint.read_bytes()
-    unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
-    # Larger than what is written besides, too small for a checkpoint.
-    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, unlimited[1]))
-    try:
+    with limit(len(before) // 2):  # more than what is written besides, too small for a checkpoint
         stopped = sweep(*command, "trainer.max_epochs=2")
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
     assert stopped.status == 1 and "1 jobs have failed" in stopped.out
     assert checkpoint.read_bytes() == before
     assert (job / "error.json").is_file() and not (job / "metrics.json").exists()

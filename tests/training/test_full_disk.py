@@ -5,9 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
-import resource
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +17,7 @@ import torch
 from pyg_srgnn.commands import train
 from pyg_srgnn.training.callbacks import SafeCheckpointIO
 from tests.commands import run
+from tests.full_disk import limit, tmpfs
 from tests.tiny import TINY
 
 
@@ -26,9 +25,6 @@ from tests.tiny import TINY
 def disk(folder: Path) -> Iterator[Callable[[int], Any]]:
     """A file system of its own that can be filled up to so many bytes."""
     folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)]
-    if not shutil.which("mount") or subprocess.run(mount, stderr=subprocess.DEVNULL).returncode:
-        pytest.skip("no file system can be mounted here")
 
     @contextmanager
     def left(size: int) -> Iterator[None]:
@@ -39,30 +35,18 @@ def disk(folder: Path) -> Iterator[Callable[[int], Any]]:
         finally:
             filling.unlink()
 
-    try:
+    with tmpfs(folder, 4 * 2**20):
         yield left
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
 
 
 @contextmanager
-def limit(folder: Path) -> Iterator[Callable[[int], Any]]:
+def files(folder: Path) -> Iterator[Callable[[int], Any]]:
     """A folder; for a time no file may have more than so many bytes."""
     folder.mkdir()
-
-    @contextmanager
-    def left(size: int) -> Iterator[None]:
-        before = resource.getrlimit(resource.RLIMIT_FSIZE)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-        try:
-            yield
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-    yield left
+    yield limit
 
 
-@pytest.fixture(params=[disk, limit])
+@pytest.fixture(params=[disk, files])
 def full(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Path, Any]]:
     folder = tmp_path / "disk"
     with request.param(folder) as left:

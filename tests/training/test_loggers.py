@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from pyg_srgnn.training import train
-from pyg_srgnn.training.callbacks import EpochLog
 from tests.tiny import tiny_config
+from tests.training.interruption import interrupted
 
 SHORT = ("test=false", "baselines=[]")
 NOT_A_NUMBER = "optimizer.lr=1e38"  # the first epoch ends with a loss that is none
@@ -137,16 +137,7 @@ def test_mlflow_goes_on_in_the_record_of_an_interrupted_run(
         tiny_config(root, *SHORT, "logger=mlflow", "trainer.max_epochs=3"),
         tmp_path / "run",
     )
-    unbroken = EpochLog.on_train_epoch_end
-
-    def breaking(self: EpochLog, trainer: Any, module: Any) -> None:
-        if trainer.current_epoch == 2:
-            raise RuntimeError("power cut")
-        unbroken(self, trainer, module)
-
-    with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="power cut"):
-        patch.setattr(EpochLog, "on_train_epoch_end", breaking)
-        train(config, run_dir)
+    interrupted(config, run_dir, monkeypatch)
     known = (run_dir / "mlflow_run_id").read_text()
     train(tiny_config(root, *SHORT, "logger=mlflow", "trainer.max_epochs=4"), run_dir)
     assert (run_dir / "mlflow_run_id").read_text() == known

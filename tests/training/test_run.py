@@ -20,8 +20,8 @@ from pyg_srgnn.evaluation import evaluate, evaluate_rows
 from pyg_srgnn.rows import baselines_of, read_ranks
 from pyg_srgnn.training import run as run_module
 from pyg_srgnn.training import train
-from pyg_srgnn.training.callbacks import EpochLog
 from tests.tiny import tiny_config
+from tests.training.interruption import interrupted
 
 
 @pytest.fixture(scope="module")
@@ -77,20 +77,6 @@ def test_the_best_epoch_may_lie_before_the_break(root: Path, tmp_path: Path) -> 
     train(tiny_config(root, "trainer.max_epochs=3", monitor), tmp_path / "part")
     config = tiny_config(root, "trainer.max_epochs=4", monitor, f"checkpoint={tmp_path / 'part'}")
     assert untimed(train(config, tmp_path / "resumed")) == untimed(whole)
-
-
-def interrupted(config: Any, run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run whose third epoch is trained, but cut off before it is written down."""
-    unbroken = EpochLog.on_train_epoch_end
-
-    def breaking(self: EpochLog, trainer: Any, module: Any) -> None:
-        if trainer.current_epoch == 2:
-            raise RuntimeError("power cut")
-        unbroken(self, trainer, module)
-
-    with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="power cut"):
-        patch.setattr(EpochLog, "on_train_epoch_end", breaking)
-        train(config, run_dir)
 
 
 def test_an_interrupted_run_goes_on_in_its_directory(
