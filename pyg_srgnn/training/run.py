@@ -13,6 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
@@ -257,11 +258,17 @@ class _Run:
         spent = sum(row["train_seconds"] for row in rows)
         result["samples_per_second"] = sum(samples) / max(spent, 1e-9)
         result["train_seconds"] = seconds
+        result["device"] = _name(self.fitter.device)
         result["parameters"] = _size(scorer)
         packages = ("torch", "torch-geometric", "lightning", "hydra-core", "numpy", "pyg-srgnn")
         result["versions"] = {"python": platform.python_version()}
         result["versions"] |= {name: version(name) for name in packages}
         return result
+
+
+def _name(device: torch.device) -> str:
+    """What trained: a GPU's model, or the kind of device."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def _size(scorer: Any) -> int:
