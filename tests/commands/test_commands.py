@@ -39,7 +39,9 @@ CONTRACT = {
     "train_seconds",
     "versions",
 }
-BESIDES = {"refit", "pruned", "epochs", "optimum", "samples", "checkpoint", "parameters"}
+BESIDES = {
+    *("refit", "pruned", "epochs", "optimum", "samples", "checkpoint", "parameters", "device"),
+}
 
 
 @pytest.fixture(scope="module")
