@@ -145,7 +145,7 @@ def rank(items: int, args: argparse.Namespace) -> dict[str, float]:
     """Job: evaluated rows, and the best items of one session and of a hundred."""
     import torch
 
-    from pyg_srgnn.evaluation import rows_at_once
+    from pyg_srgnn.functional.topk import rows_at_once
     from pyg_srgnn.metrics import RankingMetrics
     from pyg_srgnn.nn import SRGNN
 

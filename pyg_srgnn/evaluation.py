@@ -16,13 +16,7 @@ from pyg_srgnn.metrics import RankingMetrics, ranks
 if TYPE_CHECKING:
     from pyg_srgnn.datasets.base import SessionDataset
 
-_SCORES = 2**26  # held at once: 256 MiB in float32
 _ROUNDING = 64  # units in the last place that a score may be off when its batch is another one
-
-
-def rows_at_once(num_items: int, wanted: int) -> int:
-    """Samples that an evaluation scores together: as many as wanted, fewer of large catalogues."""
-    return max(1, min(wanted, _SCORES // num_items))
 
 
 class Scorer(Protocol):

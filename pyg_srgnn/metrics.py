@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from pyg_srgnn.nn.topk import best_of_scores
+from pyg_srgnn.functional.topk import best_of_scores
 
 TIES = ("conservative", "median", "standard")
 _BLOCK = 2**19  # scores compared at once

@@ -7,16 +7,18 @@ import warnings
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
-from torch_geometric.data import Batch
 
-from pyg_srgnn.checkpoint import Checkpoint
-from pyg_srgnn.data import Vocabulary, session_graphs
-from pyg_srgnn.evaluation import rows_at_once
-from pyg_srgnn.nn import SessionModel
-from pyg_srgnn.nn.topk import best_of_scores
+from pyg_srgnn.data.vocabulary import Vocabulary
+from pyg_srgnn.functional.graphs import graph_tensors
+from pyg_srgnn.functional.topk import rows_at_once
+from pyg_srgnn.scorer import Scorer, flat_clicks
+
+if TYPE_CHECKING:
+    from pyg_srgnn.checkpoint import Checkpoint
 
 _ROWS_AT_ONCE = 256  # at most; fewer where the catalogue is large
 
@@ -57,13 +59,13 @@ class Recommender:
     """Recommends the next items of sessions given as raw ids.
 
     Args:
-        model: A trained model.
+        scorer: What scores the items: a trained model, or an exported one.
         vocabulary: Its catalogue's raw ids.
         clicks: Clicks of each item in training, the fallback's order, int64 [V].
     """
 
-    def __init__(self, model: SessionModel, vocabulary: Vocabulary, clicks: Tensor) -> None:
-        self.model = model.eval()
+    def __init__(self, scorer: Scorer, vocabulary: Vocabulary, clicks: Tensor) -> None:
+        self.scorer = scorer
         self.vocabulary = vocabulary
         self.popularity = clicks.double() / clicks.sum()
 
@@ -75,12 +77,17 @@ class Recommender:
             FileNotFoundError: If there is no checkpoint.
             ValueError: If the file is not a checkpoint of this package.
         """
+        # An exported model is served without what training needs: PyG, Lightning, Hydra, polars.
+        from pyg_srgnn.checkpoint import Checkpoint
+
         return cls.of(Checkpoint.load(path))
 
     @classmethod
     def of(cls, checkpoint: Checkpoint) -> Recommender:
         """Recommend with a checkpoint that is loaded."""
-        return cls(checkpoint.model, checkpoint.vocabulary, checkpoint.clicks)
+        from pyg_srgnn.nn.scorer import ModelScorer
+
+        return cls(ModelScorer(checkpoint.model), checkpoint.vocabulary, checkpoint.clicks)
 
     def recommend(
         self,
@@ -118,20 +125,15 @@ class Recommender:
         rows = [row for row, session in enumerate(known) if session]
         fallback = self._popular(k, barred) if len(rows) < len(sessions) else []
         found = [fallback] * len(sessions)
-        at_once = rows_at_once(self.model.num_items, _ROWS_AT_ONCE)
+        at_once = rows_at_once(self.scorer.num_items, _ROWS_AT_ONCE)
         for start in range(0, len(rows), at_once):
             chunk = rows[start : start + at_once]
-            graphs = self._graphs([known[row] for row in chunk])
-            with torch.inference_mode():
-                if exclude_seen or barred is not None:
-                    scores = self.model.scores(graphs)
-                    if barred is not None:
-                        scores[:, barred] = -torch.inf
-                    if exclude_seen:
-                        scores[graphs.batch, graphs.x] = -torch.inf
-                    values, items = best_of_scores(scores, min(k, self.model.num_items))
-                else:
-                    values, items = self.model.topk(graphs, k)
+            values, items = self.scorer.topk(
+                [known[row] for row in chunk],
+                min(k, self.scorer.num_items),
+                barred,
+                exclude_seen,
+            )
             for row, best, scores_of in zip(chunk, items.tolist(), values.tolist(), strict=True):
                 pairs = zip(self.vocabulary.decode(best), scores_of, strict=True)
                 found[row] = [pair for pair in pairs if pair[1] > -math.inf]
@@ -155,35 +157,28 @@ class Recommender:
         (target,) = [None] if item is None else self.vocabulary.encode([item])
         if target == -1:
             raise ValueError(f"explain: the model does not know the item {item!r}")
-        whole = self._graphs([clicks])
-        with torch.inference_mode():
-            scores = self.model.scores(whole)[0]
-            target = int(scores.argmax()) if target is None else target
-            score = float(scores[target])
-            attention = self.model.attention(whole)
-            without = [clicks[:t] + clicks[t + 1 :] for t in range(len(clicks)) if len(clicks) > 1]
-            added: list[float] = []
-            at_once = rows_at_once(self.model.num_items, _ROWS_AT_ONCE)
-            for start in range(0, len(without), at_once):
-                graphs = self._graphs(without[start : start + at_once])
-                added += (score - self.model.scores(graphs)[:, target]).tolist()
+        scores = self.scorer.scores([clicks])[0]
+        target = int(scores.argmax()) if target is None else target
+        score = float(scores[target])
+        attention = self.scorer.attention([clicks])
+        without = [clicks[:t] + clicks[t + 1 :] for t in range(len(clicks)) if len(clicks) > 1]
+        added: list[float] = []
+        at_once = rows_at_once(self.scorer.num_items, _ROWS_AT_ONCE)
+        for start in range(0, len(without), at_once):
+            scores = self.scorer.scores(without[start : start + at_once])
+            added += (score - scores[:, target]).tolist()
+        graph = graph_tensors(*flat_clicks([clicks]))
         return Explanation(
             item=self.vocabulary.ids[target],
             score=score,
             clicks=self.vocabulary.decode(clicks),
             attention=None if attention is None else attention.tolist(),
             added=added or None,
-            nodes=self.vocabulary.decode(whole.x.tolist()),
-            edges=[(i, j) for i, j in whole.edge_index.T.tolist()],
-            weights=whole.edge_weight.tolist(),
-            weights_in=whole.edge_weight_in.tolist(),
+            nodes=self.vocabulary.decode(graph["x"].tolist()),
+            edges=[(i, j) for i, j in graph["edge_index"].T.tolist()],
+            weights=graph["edge_weight"].tolist(),
+            weights_in=graph["edge_weight_in"].tolist(),
         )
-
-    def _graphs(self, sessions: Sequence[Sequence[int]]) -> Batch:
-        """The graphs of sessions of indices, where the model is."""
-        clicks = torch.tensor([i for session in sessions for i in session])
-        graphs = session_graphs(clicks, torch.tensor([len(session) for session in sessions]))
-        return graphs.to(self.model.embedding.weight.device)
 
     def _barred(
         self, allow: Collection[int | str] | None, deny: Collection[int | str]

@@ -14,6 +14,7 @@ from pyg_srgnn.batch import recommend_file
 from pyg_srgnn.data import Vocabulary
 from pyg_srgnn.data.preparation import Preparation
 from pyg_srgnn.nn import SRGNN
+from pyg_srgnn.nn.scorer import ModelScorer
 from tests.reference.names import randomise
 
 IDS = {"int": [3 * i for i in range(1, 20)], "str": [f"shoe {i}" for i in range(1, 20)]}
@@ -22,7 +23,7 @@ IDS = {"int": [3 * i for i in range(1, 20)], "str": [f"shoe {i}" for i in range(
 @pytest.fixture(params=IDS)
 def recommender(request: pytest.FixtureRequest) -> Recommender:
     model = randomise(SRGNN(19, 5), 0, 0.3)
-    return Recommender(model, Vocabulary(IDS[request.param]), torch.arange(19))
+    return Recommender(ModelScorer(model), Vocabulary(IDS[request.param]), torch.arange(19))
 
 
 def sessions_of(recommender: Recommender, count: int = 23) -> list[list[int | str]]:

@@ -12,8 +12,8 @@ from pyg_srgnn.evaluation import (
     assert_row_independent,
     evaluate,
     evaluate_rows,
-    rows_at_once,
 )
+from pyg_srgnn.functional.topk import rows_at_once
 from pyg_srgnn.metrics import ranks
 from pyg_srgnn.nn import SRGNN, GRU4Rec
 from tests.reference import metrics as reference

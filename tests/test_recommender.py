@@ -219,7 +219,7 @@ def test_the_most_popular_obey_the_filters(recommender, ids):
 def test_the_same_from_many_threads(recommender, ids):
     sessions = raw_sessions(ids)
     wanted = [quietly(recommender, [session])[0] for session in sessions]
-    recommender.model.train().eval()  # the vectors of all items are made anew
+    recommender.scorer.model.train().eval()  # the vectors of all items are made anew
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda session: recommender.recommend([session])[0], sessions * 20))
     for best, right in zip(found, wanted * 20, strict=True):
@@ -243,7 +243,7 @@ def test_explain_against_scores_without_each_click(recommender, ids):
     for (i, j), weight, back in zip(found.edges, found.weights, found.weights_in, strict=True):
         assert weight == pytest.approx(graph.out_weight(i, j))
         assert back == pytest.approx(graph.in_weight(i, j))
-    model = recommender.model
+    model = recommender.scorer.model
     whole = session_graph(torch.tensor([3, 7, 3, 9, 7, 3]))
     alpha = model.attention(whole)
     assert found.attention == pytest.approx(alpha.tolist(), abs=1e-6)
@@ -267,10 +267,11 @@ def test_an_explanation_is_drawn(recommender, ids, session, tmp_path):
 
 
 def test_it_recommends_in_evaluation_mode_and_without_gradients(recommender, ids):
-    assert not recommender.model.training
-    before = {name: tensor.clone() for name, tensor in recommender.model.state_dict().items()}
+    assert not recommender.scorer.model.training
+    state = recommender.scorer.model.state_dict()
+    before = {name: tensor.clone() for name, tensor in state.items()}
     quietly(recommender, raw_sessions(ids))
-    for name, tensor in recommender.model.state_dict().items():
+    for name, tensor in state.items():
         assert torch.equal(tensor, before[name])
 
 
@@ -298,13 +299,13 @@ def weights(path: Path) -> torch.Tensor:
 @pytest.mark.parametrize("kind", [str, Path])
 def test_a_run_directory_gives_its_final_checkpoint(tmp_path, chosen, name, kind):
     make_run(tmp_path, chosen)
-    loaded = Recommender.load(kind(tmp_path)).model.embedding.weight
+    loaded = Recommender.load(kind(tmp_path)).scorer.model.embedding.weight
     assert torch.equal(loaded, weights(tmp_path / "checkpoints" / f"{name}.ckpt"))
 
 
 def test_a_file_of_a_run(tmp_path):
     make_run(tmp_path, "checkpoints/refit.ckpt")
-    loaded = Recommender.load(tmp_path / "checkpoints" / "last.ckpt").model.embedding.weight
+    loaded = Recommender.load(tmp_path / "checkpoints" / "last.ckpt").scorer.model.embedding.weight
     assert torch.equal(loaded, weights(tmp_path / "checkpoints" / "last.ckpt"))
 
 

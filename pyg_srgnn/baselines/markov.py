@@ -9,9 +9,10 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from pyg_srgnn.baselines.popularity import Popularity
-from pyg_srgnn.data.graph_clicks import places_from_end, session_of_node
+from pyg_srgnn.data.graph_clicks import session_of_node
 from pyg_srgnn.data.pairs import count_pairs
 from pyg_srgnn.data.sessions import Sessions
+from pyg_srgnn.functional.graphs import places_from_end
 
 if TYPE_CHECKING:
     from typing_extensions import Self

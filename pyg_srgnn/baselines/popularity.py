@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
-from pyg_srgnn.data.graph_clicks import frequencies, places_from_end, session_of_node
+from pyg_srgnn.data.graph_clicks import frequencies, session_of_node
 from pyg_srgnn.data.sessions import Sessions
+from pyg_srgnn.functional.graphs import places_from_end
 
 
 class Popularity(nn.Module):

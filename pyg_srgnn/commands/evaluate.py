@@ -16,7 +16,8 @@ from pyg_srgnn.commands.checks import check
 from pyg_srgnn.data import SessionLoader
 from pyg_srgnn.data.files import written_aside
 from pyg_srgnn.datasets import open_dataset
-from pyg_srgnn.evaluation import evaluate_rows, rows_at_once
+from pyg_srgnn.evaluation import evaluate_rows
+from pyg_srgnn.functional.topk import rows_at_once
 from pyg_srgnn.reports import metrics_table, write_slices
 from pyg_srgnn.rows import describe_rows, write_ranks
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.utils import scatter
 
-from pyg_srgnn.data.graph_clicks import places_from_end
+from pyg_srgnn.functional.graphs import places_from_end
 
 MODES = ("hybrid", "local", "average", "attention")
 

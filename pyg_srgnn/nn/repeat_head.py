@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 from torch_geometric.utils import scatter
 
-from pyg_srgnn.data.graph_clicks import frequencies, places_from_end, session_of_node
+from pyg_srgnn.data.graph_clicks import frequencies, session_of_node
+from pyg_srgnn.functional.graphs import places_from_end
 from pyg_srgnn.nn.losses import at_least_float32
 
 _MOST = 20  # clicks and places beyond it look alike

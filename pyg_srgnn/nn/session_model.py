@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from pyg_srgnn.data.sessions import Sessions
+from pyg_srgnn.functional.topk import best_of_products
 from pyg_srgnn.nn.losses import (
     Pairs,
     bfloat16_is_fast,
@@ -15,7 +16,6 @@ from pyg_srgnn.nn.losses import (
     softmax_cross_entropy,
 )
 from pyg_srgnn.nn.sampled import SAMPLINGS, NegativeSampler, sampled_softmax_cross_entropy
-from pyg_srgnn.nn.topk import best_of_products
 
 LOSSES = ("cross_entropy", "binary", "sampled")
 INITS = ("authors", "paper", "simplified")

@@ -11,12 +11,12 @@ from torch_geometric.data import Data
 
 from pyg_srgnn.data.graph_clicks import frequencies, session_of_node
 from pyg_srgnn.data.sessions import Sessions
+from pyg_srgnn.functional.topk import best_of_scores
 from pyg_srgnn.nn.global_graph import GlobalGraph
 from pyg_srgnn.nn.readout import SessionReadout
 from pyg_srgnn.nn.repeat_head import RepeatHead
 from pyg_srgnn.nn.session_model import SessionModel
 from pyg_srgnn.nn.srgnn_conv import SRGNNConv
-from pyg_srgnn.nn.topk import best_of_scores
 from pyg_srgnn.nn.transition_head import TransitionHead
 
 RESIDUALS = ("none", "add", "highway")

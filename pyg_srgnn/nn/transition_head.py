@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 from torch_geometric.utils import scatter
 
-from pyg_srgnn.data.graph_clicks import places_from_end, session_of_node
+from pyg_srgnn.data.graph_clicks import session_of_node
 from pyg_srgnn.data.pairs import UNITS, count_pairs, heaviest, weights_by_distance
 from pyg_srgnn.data.sessions import Sessions
+from pyg_srgnn.functional.graphs import places_from_end
 from pyg_srgnn.nn.losses import at_least_float32
 
 _PLACES = 10  # last clicks whose followers are looked at

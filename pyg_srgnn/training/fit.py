@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from pyg_srgnn.checkpoint import describe_training
 from pyg_srgnn.data import SessionLoader
 from pyg_srgnn.datasets import SessionDataset
-from pyg_srgnn.evaluation import rows_at_once
+from pyg_srgnn.functional.topk import rows_at_once
 from pyg_srgnn.nn import build_model
 from pyg_srgnn.training.callbacks import (
     EpochLog,

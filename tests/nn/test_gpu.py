@@ -3,10 +3,14 @@
 import pytest
 import torch
 
+from pyg_srgnn.checkpoint import Checkpoint
 from pyg_srgnn.data.graphs import session_graphs
 from pyg_srgnn.nn import SRGNN
+from pyg_srgnn.training import train
 from pyg_srgnn.training.optimizer import adam
 from tests.reference.names import random_sessions
+from tests.tiny import tiny_config
+from tests.training.interruption import interrupted
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 ITEMS = 5000
@@ -54,3 +58,51 @@ def test_the_same_as_on_a_cpu(loss):
         torch.testing.assert_close(parameter.grad.cpu(), gradients[name], rtol=1e-8, atol=1e-12)
     best = there.topk(batch().to("cuda"), 20)[0].cpu()
     torch.testing.assert_close(best, there.cpu().topk(batch(), 20)[0])
+
+
+ON_GPU = ("trainer.accelerator=gpu", "baselines=[]")
+
+
+def weights(run_dir):
+    return Checkpoint.load(run_dir).model.state_dict()
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [[], ["model.loss=sampled"], ["model=gru4rec"], ["trainer.precision=bf16-mixed"]],
+    ids=" ".join,
+)
+def test_a_deterministic_run_is_the_same_again_bit_for_bit(keys, tmp_path):
+    made = []
+    for name in ("first", "second"):
+        config = tiny_config(tmp_path / "data", *keys, *ON_GPU, "deterministic=true")
+        result = train(config, tmp_path / name)
+        made.append((result["test"], weights(tmp_path / name)))
+    (test, first), (again, second) = made
+    assert test == again and result["device"] == torch.cuda.get_device_name()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_an_interrupted_run_goes_on_to_the_same_end(tmp_path, monkeypatch):
+    config = tiny_config(
+        tmp_path / "data", *ON_GPU, "deterministic=true", "trainer.max_epochs=4", "patience=4"
+    )
+    train(config, tmp_path / "whole")
+    interrupted(config, tmp_path / "broken", monkeypatch)
+    train(config, tmp_path / "broken")
+    whole, broken = weights(tmp_path / "whole"), weights(tmp_path / "broken")
+    assert all(torch.equal(whole[name], broken[name]) for name in whole)
+
+
+def test_the_metrics_of_a_cpu_and_a_gpu_are_the_same(tmp_path):
+    trained = train(tiny_config(tmp_path / "data", *ON_GPU), tmp_path / "run")
+    keys = ["test=true", "trainer.max_epochs=2", f"checkpoint={tmp_path / 'run'}"]
+    from pyg_srgnn.commands.evaluate import main as _  # the command's own way is evaluate_rows
+    from pyg_srgnn.datasets import open_dataset
+    from pyg_srgnn.evaluation import evaluate
+
+    del keys, _
+    config = tiny_config(tmp_path / "data")
+    model = Checkpoint.load(tmp_path / "run").model
+    again = evaluate(model, open_dataset(config.dataset, "test"))
+    assert again == pytest.approx(trained["test"], abs=1e-6)

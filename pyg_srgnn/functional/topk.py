@@ -7,6 +7,12 @@ from torch import Tensor
 
 _GROUP = 64  # items whose maximum stands for them
 _SCORES = 2**22  # held at once: 16 MiB in float32
+_ROWS_OF_SCORES = 2**26  # held at once where whole rows are asked for: 256 MiB in float32
+
+
+def rows_at_once(num_items: int, wanted: int) -> int:
+    """Sessions that are scored together: as many as wanted, fewer of large catalogues."""
+    return max(1, min(wanted, _ROWS_OF_SCORES // num_items))
 
 
 def best_of_scores(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:

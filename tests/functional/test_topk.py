@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pyg_srgnn.nn import topk
+from pyg_srgnn.functional import topk
 
 
 def naive(scores, k):

@@ -1,0 +1,89 @@
+"""Session graphs as tensors: the clicks of many sessions at once.
+
+Nodes are the distinct items in the order of their first click; an edge u → v says that v was
+clicked right after u. With c(u, v) the number of times it happened, the weights are
+``c(u, v) / Σ_x c(u, x)`` (outgoing) and ``c(u, v) / Σ_x c(x, v)`` (incoming): Wu et al.,
+"Session-based Recommendation with Graph Neural Networks", AAAI 2019, section "Constructing
+Session Graphs" and figure 2.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def graph_tensors(items: Tensor, lengths: Tensor) -> dict[str, Tensor]:
+    """Build the graphs of sessions, one after another.
+
+    Args:
+        items: Item index of each click, session after session, int64 [L].
+        lengths: Number of clicks of each session, each at least 1, int64 [B].
+
+    Returns:
+        ``x`` [N] (item of each node), ``edge_index`` [2, E] sorted by its nodes, ``edge_weight``
+        [E], ``edge_weight_in`` [E], ``alias_index`` [L] (click → node) and ``batch`` [N] (session
+        of each node).
+
+    Raises:
+        ValueError: If a session is empty or the lengths do not add up to the clicks.
+    """
+    num_graphs, num_clicks, device = lengths.numel(), items.numel(), items.device
+    if num_graphs == 0 or int(lengths.min()) < 1:
+        raise ValueError("a session graph needs at least one click")
+    if int(lengths.sum()) != num_clicks:
+        raise ValueError(
+            f"the lengths add up to {int(lengths.sum())}, but there are {num_clicks} clicks"
+        )
+    graphs = torch.arange(num_graphs, device=device)
+    graph = graphs.repeat_interleave(lengths, output_size=num_clicks)
+
+    # A node is an item's first click in its session; counting firsts numbers the nodes in order.
+    click = torch.arange(num_clicks, device=device)
+    key = graph * (items.max() + 1) + items
+    groups, group = torch.unique(key, return_inverse=True)
+    first = click.new_empty(groups.numel()).fill_(num_clicks)
+    first.scatter_reduce_(0, group, click, "amin")
+    is_node = torch.zeros(num_clicks, dtype=torch.bool, device=device)
+    is_node[first] = True
+    alias = (is_node.cumsum(0) - 1)[first[group]]
+    x = items[is_node]
+    num_nodes = x.numel()
+
+    follows = graph[1:] == graph[:-1]
+    pair = alias[:-1][follows] * num_nodes + alias[1:][follows]
+    pair, count = torch.unique(pair, return_counts=True)
+    source, target = pair // num_nodes, pair % num_nodes
+    weight = count.to(torch.get_default_dtype())
+    total = weight.new_zeros(2, num_nodes)
+    total[0].scatter_add_(0, source, weight)
+    total[1].scatter_add_(0, target, weight)
+    return {
+        "x": x,
+        "edge_index": torch.stack([source, target]),
+        "edge_weight": weight / total[0][source],
+        "edge_weight_in": weight / total[1][target],
+        "alias_index": alias,
+        "batch": graph[is_node],
+    }
+
+
+def places_from_end(session: Tensor, num_sessions: int) -> tuple[Tensor, Tensor]:
+    """Place of every click from its session's end, 0 for the last one.
+
+    Args:
+        session: Session of each click, the sessions one after another [L].
+        num_sessions: Number of sessions B.
+
+    Returns:
+        The places [L], and every session's number of clicks [B].
+    """
+    clicks = counts(session, num_sessions)
+    ends = clicks.cumsum(0)
+    return ends[session] - 1 - torch.arange(session.numel(), device=session.device), clicks
+
+
+def counts(index: Tensor, size: int) -> Tensor:
+    """How often each of 0 … size - 1 stands in a vector, int64 [size]; ``bincount`` to export."""
+    zeros = torch.zeros(size, dtype=index.dtype, device=index.device)
+    return zeros.scatter_add(0, index, torch.ones_like(index))

@@ -1,0 +1,71 @@
+"""What a recommender asks of whatever scores items: a trained model, or an exported one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+Session = Sequence[int]
+"""Item index of each click, at least one, in order of time."""
+
+
+class Scorer(Protocol):
+    """Scores items for sessions of indices; several threads may ask at once."""
+
+    @property
+    def num_items(self) -> int:
+        """Number of items V in the catalogue."""
+        ...
+
+    def topk(
+        self,
+        sessions: Sequence[Session],
+        k: int,
+        barred: Tensor | None = None,
+        exclude_seen: bool = False,
+    ) -> tuple[Tensor, Tensor]:
+        """The k best items of every session.
+
+        Args:
+            sessions: The sessions, B of them.
+            k: How many, from 1 to V.
+            barred: Which items must not be among them, bool [V]. (default: none)
+            exclude_seen: Whether a session's own items must not. (default: False)
+
+        Returns:
+            Scores and items, best first, [B, k] both; a score of minus infinity stands for no item.
+        """
+        ...
+
+    def scores(self, sessions: Sequence[Session]) -> Tensor:
+        """Scores of every item for every session [B, V]."""
+        ...
+
+    def attention(self, sessions: Sequence[Session]) -> Tensor | None:
+        """Weight of every click, session after session [L]; None of a model without attention."""
+        ...
+
+
+def flat_clicks(sessions: Sequence[Session]) -> tuple[Tensor, Tensor]:
+    """The clicks of all sessions, one session after another [L], and each one's number [B]."""
+    clicks = torch.tensor(list(chain.from_iterable(sessions)), dtype=torch.long)
+    return clicks, torch.tensor([len(session) for session in sessions], dtype=torch.long)
+
+
+def bar(scores: Tensor, barred: Tensor | None, seen: tuple[Tensor, Tensor] | None) -> Tensor:
+    """Make the scores of what must not be recommended minus infinity, in place.
+
+    Args:
+        scores: Scores [B, V].
+        barred: Which items must not be recommended, bool [V], or None.
+        seen: Sessions and items [N] that must not stand beside one another, or None.
+    """
+    if barred is not None:
+        scores[:, barred] = -torch.inf
+    if seen is not None:
+        scores[seen] = -torch.inf
+    return scores
