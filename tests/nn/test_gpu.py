@@ -4,7 +4,10 @@ import pytest
 import torch
 
 from pyg_srgnn.checkpoint import Checkpoint
+from pyg_srgnn.data import SessionLoader
 from pyg_srgnn.data.graphs import session_graphs
+from pyg_srgnn.datasets import open_dataset
+from pyg_srgnn.evaluation import evaluate
 from pyg_srgnn.nn import SRGNN
 from pyg_srgnn.training import train
 from pyg_srgnn.training.optimizer import adam
@@ -96,13 +99,9 @@ def test_an_interrupted_run_goes_on_to_the_same_end(tmp_path, monkeypatch):
 
 def test_the_metrics_of_a_cpu_and_a_gpu_are_the_same(tmp_path):
     trained = train(tiny_config(tmp_path / "data", *ON_GPU), tmp_path / "run")
-    keys = ["test=true", "trainer.max_epochs=2", f"checkpoint={tmp_path / 'run'}"]
-    from pyg_srgnn.commands.evaluate import main as _  # the command's own way is evaluate_rows
-    from pyg_srgnn.datasets import open_dataset
-    from pyg_srgnn.evaluation import evaluate
-
-    del keys, _
     config = tiny_config(tmp_path / "data")
+    test = open_dataset(config.dataset, "test")
     model = Checkpoint.load(tmp_path / "run").model
-    again = evaluate(model, open_dataset(config.dataset, "test"))
-    assert again == pytest.approx(trained["test"], abs=1e-6)
+    assert evaluate(model, SessionLoader(test, 64), test.num_items) == pytest.approx(
+        trained["test"], abs=1e-6
+    )
