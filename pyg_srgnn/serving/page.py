@@ -1,0 +1,134 @@
+"""The page on which one clicks through a catalogue, and what it asks beside recommendations."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import asdict
+from hashlib import sha256
+from pathlib import Path
+from threading import Lock
+from typing import Annotated, Any
+
+from fastapi import APIRouter, HTTPException, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from pydantic import BaseModel, Field, StrictInt, StrictStr
+
+from pyg_srgnn.recommender import Recommender
+from pyg_srgnn.serving.items import ItemSearch
+
+router = APIRouter()
+
+_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+# All there is to fetch, read once: no path of a request ever reaches the disk.
+_FILES = {
+    file.name: (file.read_bytes(), f"{_TYPES[file.suffix]}; charset=utf-8")
+    for file in sorted(Path(__file__).with_suffix("").iterdir())
+    if file.suffix in _TYPES
+}
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
+    "img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-cache",  # asked for anew, and answered with 304 where it is the same
+}
+
+ItemId = StrictInt | StrictStr
+
+
+class Item(BaseModel):
+    """An item of the catalogue, or one that is unknown."""
+
+    id: ItemId
+    name: str | None
+    known: bool
+
+
+class Wanted(BaseModel):
+    """Items to be named."""
+
+    ids: list[ItemId] = Field(max_length=1000)
+
+
+class Explained(BaseModel):
+    """A session, and the item whose score is to be explained (the best one, if none is given)."""
+
+    items: list[ItemId] = Field(max_length=1000)
+    item: ItemId | None = None
+
+
+@router.get("/", include_in_schema=False)
+def index(request: Request) -> Response:
+    """The page."""
+    return _file(request, "index.html")
+
+
+@router.get("/static/{name}", include_in_schema=False)
+def static(request: Request, name: str) -> Response:
+    """A file of the page."""
+    return _file(request, name)
+
+
+@router.get("/items")
+def find_items(
+    request: Request,
+    query: Annotated[str, Query(max_length=200)] = "",
+    limit: Annotated[int, Query(ge=1, le=50)] = 10,
+) -> list[Item]:
+    """Items whose id or name holds a text; the most popular ones where there is no text."""
+    return _named(request, _search(request)(query, limit))
+
+
+@router.post("/items")
+def name_items(request: Request, wanted: Wanted) -> list[Item]:
+    """The names of items, and whether the model knows them."""
+    return _named(request, wanted.ids)
+
+
+@router.post("/explain")
+async def explain(request: Request, session: Explained) -> dict[str, Any]:
+    """Why an item is recommended: graph, attention, and what each click adds to its score."""
+    state = request.app.state
+    if not hasattr(state, "explaining"):
+        state.explaining = asyncio.Semaphore()
+    # One at a time: an explanation scores the session once for each of its clicks.
+    async with state.explaining:
+        recommender: Recommender = state.recommender
+        try:
+            found = await run_in_threadpool(recommender.explain, session.items, session.item)
+        except ValueError as error:  # no item is known
+            raise HTTPException(422, str(error)) from error
+    return asdict(found)
+
+
+def _file(request: Request, name: str) -> Response:
+    if name not in _FILES:
+        raise HTTPException(404, "there is no such file")
+    content, kind = _FILES[name]
+    headers = _HEADERS | {"ETag": f'"{sha256(content).hexdigest()[:16]}"'}
+    if request.headers.get("If-None-Match") == headers["ETag"]:
+        return Response(status_code=304, headers=headers)
+    return Response(content, headers=headers, media_type=kind)
+
+
+_building = Lock()
+
+
+def _search(request: Request) -> ItemSearch:
+    """The search through the catalogue that is being served, made when it is first asked for."""
+    state = request.app.state
+    with _building:
+        recommender: Recommender = state.recommender
+        made = getattr(state, "item_search", None)
+        if made is None or made.vocabulary is not recommender.vocabulary:
+            made = ItemSearch(recommender.vocabulary, recommender.popularity, state.names)
+            state.item_search = made
+    return made
+
+
+def _named(request: Request, ids: list[int | str]) -> list[Item]:
+    state = request.app.state
+    names, vocabulary = state.names or {}, state.recommender.vocabulary
+    return [Item(id=raw, name=names.get(raw), known=raw in vocabulary) for raw in ids]

@@ -1,0 +1,144 @@
+// The session graph as a drawing: items on a ring, arrows between them with their weights.
+
+import { html, number, svg } from "./element.js";
+
+const TALL = 30; // of an item, in pixels
+const LONGEST = 18; // letters of a name
+const BOW = 0.16; // how far an arrow swings out, as a share of its length
+const STEPS = 40; // points of a drawn curve
+const measure = document.createElement("canvas").getContext("2d");
+
+/**
+ * Draw a graph into a place, as wide as that is.
+ * @param {HTMLElement} place
+ * @param {{labels: string[], firsts: number[], last: number, edges: number[][], weights: number[],
+ *   weightsIn: number[], keys: string[]}} graph  labels and first clicks of the nodes, the node of
+ *   the last click, edges as pairs of nodes, and a key by which each edge is known again
+ * @param {Set<string>} before  the edges of the drawing before: the others are drawn in
+ */
+export function drawGraph(place, graph, before) {
+  const width = Math.max(240, place.clientWidth);
+  const font = getComputedStyle(place).fontFamily;
+  const loops = graph.edges.some(([i, j]) => i === j);
+  const { nodes, height } = layout(graph, width, font, loops);
+  const drawing = svg("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img" });
+  const count = (n, one) => `${n} ${one}${n === 1 ? "" : "s"}`;
+  drawing.append(
+    svg("title", {}, `Session graph of ${count(nodes.length, "item")} and ${count(graph.edges.length, "arrow")}`),
+  );
+  const labels = svg("g", { class: "weights" });
+  const told = html("ul", { class: "unseen" });
+  graph.edges.forEach(([i, j], e) => {
+    const path = curve(nodes[i], nodes[j], width, height);
+    const [start, end] = outside(path, nodes[i], nodes[j]);
+    const weight = graph.weights[e];
+    const text =
+      `${graph.labels[i]} to ${graph.labels[j]}: ${number(weight, 2)} of the ways out, ` +
+      `${number(graph.weightsIn[e], 2)} of the ways in`;
+    const isNew = before.size > 0 && !before.has(graph.keys[e]);
+    drawing.append(arrow(path, start, end, weight, text, isNew));
+    const [x, y] = path(start + (end - start) * 0.45);
+    labels.append(svg("text", { x, y }, number(weight, weight === 1 ? 0 : 2)));
+    told.append(html("li", {}, text));
+  });
+  drawing.append(labels, ...nodes.map((node, n) => item(node, graph.labels[n], n === graph.last)));
+  place.replaceChildren(drawing, told);
+}
+
+/** Where the nodes are and how large; with their names where there is room, else with numbers. */
+function layout(graph, width, font, loops) {
+  const count = graph.labels.length;
+  const margin = loops ? 48 : 10;
+  const short = graph.labels.map((label) => (label.length > LONGEST ? `${label.slice(0, LONGEST - 1)}…` : label));
+  measure.font = `13px ${font}`;
+  const named = short.map((text, n) => ({
+    text: `${graph.firsts[n]}  ${text}`,
+    wide: measure.measureText(`${graph.firsts[n]}  ${text}`).width + 22,
+  }));
+  const numbered = graph.firsts.map((first) => ({ text: String(first), wide: Math.max(TALL, 12 + 9 * String(first).length) }));
+  for (const sizes of [named, numbered]) {
+    const widest = Math.max(...sizes.map((size) => size.wide));
+    for (let height = count < 3 ? 150 : 240; height <= 520; height += 40) {
+      const across = (width - widest) / 2 - 6;
+      const along = (height - TALL) / 2 - margin;
+      const nodes = sizes.map((size, n) => {
+        const turn = count === 2 ? Math.PI * (1 + n) : (2 * Math.PI * n) / count - Math.PI / 2;
+        const radius = count === 1 ? 0 : 1;
+        return {
+          ...size,
+          tall: TALL,
+          x: width / 2 + radius * across * Math.cos(turn),
+          y: height / 2 + radius * along * Math.sin(turn),
+        };
+      });
+      const last = sizes === numbered && height + 40 > 520;
+      if (last || (across > widest / 2 && !overlap(nodes)) || (count === 1 && across > 0)) return { nodes, height };
+    }
+  }
+}
+
+function overlap(nodes) {
+  return nodes.some((a, i) =>
+    nodes.slice(i + 1).some((b) => Math.abs(a.x - b.x) < (a.wide + b.wide) / 2 + 12 && Math.abs(a.y - b.y) < TALL + 12),
+  );
+}
+
+/** The way from one node to another as a function of 0 … 1. */
+function curve(from, to, width, height) {
+  if (from === to) {
+    // Up, or away from the middle.
+    const away = from.y > height / 2 + 1 ? 1 : -1;
+    const controls = [-1, 1].map((side) => [from.x + side * 46, from.y + away * 74]);
+    return (t) => bezier(t, [[from.x - 12, from.y], ...controls, [from.x + 12, from.y]]);
+  }
+  const [dx, dy] = [to.x - from.x, to.y - from.y];
+  const middle = [(from.x + to.x) / 2 + BOW * dy, (from.y + to.y) / 2 - BOW * dx];
+  return (t) => bezier(t, [[from.x, from.y], middle, [to.x, to.y]]);
+}
+
+function bezier(t, points) {
+  while (points.length > 1) {
+    points = points.slice(1).map(([x, y], i) => [points[i][0] + t * (x - points[i][0]), points[i][1] + t * (y - points[i][1])]);
+  }
+  return points[0];
+}
+
+/** The part of a curve between the borders of its two nodes. */
+function outside(path, from, to) {
+  const within = (node, t, gap) => {
+    const [x, y] = path(t);
+    return Math.abs(x - node.x) < node.wide / 2 + gap && Math.abs(y - node.y) < node.tall / 2 + gap;
+  };
+  const steps = Array.from({ length: 5 * STEPS + 1 }, (_, s) => s / (5 * STEPS));
+  const half = (t) => from !== to || t < 0.5;
+  const start = steps.findLast((t) => half(t) && within(from, t, 2)) ?? 0;
+  const end = steps.find((t) => t > start && (from !== to || t > 0.5) && within(to, t, 3)) ?? 1;
+  return [start, end];
+}
+
+function arrow(path, start, end, weight, text, isNew) {
+  const points = Array.from({ length: STEPS + 1 }, (_, s) => path(start + ((end - start) * s) / STEPS));
+  const tip = points.at(-1);
+  const base = points.findLast(([x, y]) => Math.hypot(x - tip[0], y - tip[1]) > 9) ?? points[0];
+  const length = Math.hypot(tip[0] - base[0], tip[1] - base[1]) || 1;
+  const [ux, uy] = [(tip[0] - base[0]) / length, (tip[1] - base[1]) / length];
+  const wing = (side) => `${tip[0] - 9 * ux - side * 4.5 * uy},${tip[1] - 9 * uy + side * 4.5 * ux}`;
+  const line = points.filter(([x, y]) => Math.hypot(x - tip[0], y - tip[1]) > 6);
+  return svg(
+    "g",
+    { class: isNew ? "arrow new" : "arrow" },
+    svg("title", {}, text),
+    svg("polyline", { points: line.map((p) => p.join(",")).join(" "), "stroke-width": 1 + 2 * weight, pathLength: 1 }),
+    svg("polygon", { points: `${tip.join(",")} ${wing(1)} ${wing(-1)}` }),
+  );
+}
+
+function item(node, label, isLast) {
+  return svg(
+    "g",
+    { class: isLast ? "node last" : "node", transform: `translate(${node.x} ${node.y})` },
+    svg("title", {}, label),
+    svg("rect", { x: -node.wide / 2, y: -node.tall / 2, width: node.wide, height: node.tall, rx: node.tall / 2 }),
+    svg("text", {}, node.text),
+  );
+}

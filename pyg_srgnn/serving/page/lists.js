@@ -1,0 +1,92 @@
+// The clicks of the session, and the items recommended, as lists.
+
+import { html, number } from "./element.js";
+
+/**
+ * The clicks, each with its attention and what it adds to the first item of the list.
+ * @param {HTMLElement} list
+ * @param {{items: any[], why: object | null, known: (id) => boolean, label: (id) => string,
+ *   named: (id) => boolean, remove: (at: number) => void}} session  why is the explanation of
+ *   these items, or null while there is none
+ */
+export function showClicks(list, { items, why, known, label, named, remove }) {
+  const held = [...list.children].findIndex((row) => row.contains(document.activeElement));
+  let at = -1; // among the known clicks, which alone are explained
+  list.replaceChildren(
+    ...items.map((id, place) => {
+      const isKnown = known(id);
+      if (isKnown) at += 1;
+      const button = html("button", { type: "button", "aria-label": `Remove click ${place + 1}, ${label(id)}`, title: "Remove" }, "×");
+      button.addEventListener("click", () => remove(place));
+      return html(
+        "li",
+        { class: isKnown ? "click" : "click unknown" },
+        html("div", { class: "top" }, html("span", { class: "place" }, String(place + 1)), names(id, label, named), button),
+        isKnown ? null : html("p", { class: "note" }, "unknown to the model, left out"),
+        isKnown && why?.attention ? meter("attention", why.attention, at, 2) : null,
+        isKnown && why?.added ? meter("adds", why.added, at, 2, true) : null,
+      );
+    }),
+  );
+  if (held >= 0) list.children[Math.min(held, items.length - 1)]?.querySelector("button").focus();
+}
+
+/** One value as a bar beside the largest of its kind, from the left or, with signs, the middle. */
+function meter(name, values, at, digits, signed = false) {
+  const both = signed || values.some((value) => value < 0);
+  const largest = Math.max(...values.map(Math.abs)) || 1;
+  const share = (100 * Math.abs(values[at])) / largest;
+  const bar = html("i");
+  bar.style.width = `${both ? share / 2 : share}%`;
+  if (both) bar.style.left = values[at] < 0 ? `${50 - share / 2}%` : "50%";
+  const sign = signed && values[at] > 0 ? "+" : "";
+  return html(
+    "div",
+    { class: `meter ${name}${both ? " signed" : ""}${values[at] < 0 ? " below" : ""}` },
+    html("span", {}, name),
+    html("span", { class: "track", "aria-hidden": "true" }, bar),
+    html("span", { class: "value" }, sign + number(values[at], digits)),
+  );
+}
+
+function names(id, label, named) {
+  const box = html("span", { class: "names" }, html("b", {}, label(id)));
+  if (named(id)) box.append(html("span", { class: "id" }, String(id)));
+  return box;
+}
+
+/**
+ * The recommended items. The rows stay, so that bars move and the focus stays where it is.
+ * @param {HTMLElement} list
+ * @param {{items: {id, score: number}[], popular: boolean, before: Map<any, number> | null,
+ *   label: (id) => string, named: (id) => boolean, pick: (id) => void}} answer  before has the
+ *   places of the list before
+ */
+export function showBest(list, { items, popular, before, label, named, pick }) {
+  while (list.children.length > items.length) list.lastElementChild.remove();
+  while (list.children.length < items.length) list.append(html("li", {}, html("button", { type: "button" })));
+  items.forEach(({ id, score }, place) => {
+    const button = list.children[place].firstElementChild;
+    const bar = button.querySelector("i") ?? html("i");
+    // Of scores that a softmax was trained on, the difference is the ratio of the probabilities.
+    const share = popular ? score / items[0].score : Math.exp(score - items[0].score);
+    bar.style.width = `${Math.max(0.5, 100 * Math.min(1, share || 0))}%`;
+    const [text, kind] = moved(before, id, place);
+    button.replaceChildren(
+      html("span", { class: "place" }, String(place + 1)),
+      names(id, label, named),
+      html("span", { class: `moved ${kind}` }, text),
+      html("span", { class: "value" }, popular ? `${number(100 * score, 2)} %` : number(score)),
+      html("span", { class: "track", "aria-hidden": "true" }, bar),
+    );
+    button.onclick = () => pick(id);
+  });
+}
+
+function moved(before, id, place) {
+  if (before === null) return ["", ""];
+  const was = before.get(id);
+  if (was === undefined) return ["new", "up"];
+  if (was === place) return ["", ""];
+  return was > place ? [`▲ ${was - place}`, "up"] : [`▼ ${place - was}`, "down"];
+}

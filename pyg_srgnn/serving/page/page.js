@@ -1,0 +1,168 @@
+// The page: a change of the session asks the service, and its answers are drawn.
+
+import { say } from "./element.js";
+import { drawGraph } from "./graph.js";
+import { showBest, showClicks } from "./lists.js";
+import { makePicker } from "./picker.js";
+import { ask, Refused, write } from "./service.js";
+import { Session } from "./session.js";
+
+const $ = (id) => document.getElementById(id);
+const session = new Session();
+const met = new Map(); // items by id: their name, and whether the model knows them
+let turn = 0; // counts the questions: an answer to any but the last is not shown
+let cancel = new AbortController();
+let again = null; // the timer of the next try
+let tries = 0;
+let places = null; // of the items in the list before
+let drawn = null; // the graph, and the keys of its edges
+
+const label = (id) => met.get(id)?.name ?? String(id);
+const named = (id) => (met.get(id)?.name ?? null) !== null;
+const known = (id) => met.get(id)?.known ?? true;
+const learn = (items) => items.forEach((item) => met.set(item.id, item));
+
+/** Ask for recommendations and their explanation, and show both unless the session has moved on. */
+async function update() {
+  const mine = ++turn;
+  cancel.abort();
+  cancel = new AbortController();
+  clearTimeout(again);
+  const { signal } = cancel;
+  const { items, k, excludeSeen } = session;
+  history.replaceState(null, "", session.hash);
+  showSession(null);
+  $("next").setAttribute("aria-busy", "true");
+  $("picture").setAttribute("aria-busy", "true");
+  try {
+    const answer = await ask("recommend", { items, k, exclude_seen: excludeSeen }, signal);
+    const ids = [...new Set([...items, ...answer.items.map((item) => item.id)])];
+    const strangers = ids.filter((id) => !met.has(id)).slice(0, 1000);
+    if (strangers.length > 0) learn(await ask("items", { ids: strangers }, signal));
+    if (mine !== turn) return;
+    showSession(null);
+    showAnswer(answer);
+    const best = answer.items[0]?.id;
+    const why = answer.popular || best === undefined ? null : await ask("explain", { items, item: best }, signal);
+    if (mine !== turn) return;
+    showWhy(why);
+    tries = 0;
+    say($("trouble"), "");
+  } catch (error) {
+    if (mine === turn) failed(error);
+  }
+}
+
+function failed(error) {
+  if (error.name === "AbortError") return;
+  if (error instanceof Refused) return say($("trouble"), error.message);
+  if (error.name !== "Error") console.error(error);
+  say($("trouble"), `The service cannot be reached (${error.message}). Trying again …`);
+  clearTimeout(again);
+  again = setTimeout(update, Math.min(10_000, 500 * 2 ** tries++));
+}
+
+function showSession(why) {
+  showClicks($("clicks"), { items: session.items, why, known, label, named, remove });
+  $("empty").hidden = session.items.length > 0;
+  $("undo").disabled = !session.canUndo;
+  $("clear").disabled = session.items.length === 0;
+  say($("added-to"), why?.added ? `“adds” is what the score of ${label(why.item)} gains by this click.` : "");
+}
+
+function showAnswer(answer) {
+  const { items, unknown, popular } = answer;
+  showBest($("best"), { items, popular, before: places, label, named, pick: add });
+  places = new Map(items.map((item, place) => [item.id, place]));
+  $("next").setAttribute("aria-busy", "false");
+  const clicks = session.items.length;
+  const left = unknown === 1 ? "One click is on an item" : `${unknown} clicks are on items`;
+  let remark = unknown > 0 ? `${left} unknown to the model, and left out.` : "";
+  if (popular) remark = clicks > 0 ? "No item of the session is known to the model: these are the most popular ones." : "The most popular items: pick one to begin.";
+  if (items.length === 0) remark = "There is nothing left to recommend.";
+  say($("remark"), remark);
+  const first = items.slice(0, 3).map((item, place) => `${place + 1}. ${label(item.id)}`);
+  $("said").textContent = `After ${clicks} ${clicks === 1 ? "click" : "clicks"}: ${first.join(", ")}. ${remark}`;
+}
+
+function showWhy(why) {
+  showSession(why);
+  $("picture").hidden = why === null;
+  $("picture").setAttribute("aria-busy", "false");
+  if (why === null) {
+    drawn = null;
+    return;
+  }
+  const graph = {
+    labels: why.nodes.map(label),
+    firsts: why.nodes.map((id) => session.items.indexOf(id) + 1),
+    last: why.nodes.indexOf(why.clicks.at(-1)),
+    edges: why.edges,
+    weights: why.weights,
+    weightsIn: why.weights_in,
+    keys: why.edges.map(([i, j]) => write([why.nodes[i], why.nodes[j]])),
+  };
+  drawGraph($("graph"), graph, new Set(drawn?.keys));
+  drawn = graph;
+}
+
+function change(items) {
+  session.set(items);
+  update();
+}
+
+const add = (id) => change([...session.items, id]);
+const last = () => session.items.length > 0 && remove(session.items.length - 1);
+
+function remove(place) {
+  change(session.items.filter((_, at) => at !== place));
+  if (session.items.length === 0) $("query").focus();
+}
+
+function undo() {
+  session.undo();
+  update();
+}
+
+function readAddress() {
+  session.open(location.hash);
+  $("k").value = session.k;
+  $("exclude-seen").checked = session.excludeSeen;
+  update();
+}
+
+const picker = makePicker($("query"), $("options"), { picked: add, met: learn, failed });
+$("query").addEventListener("keydown", (event) => {
+  if (event.key === "Backspace" && event.target.value === "" && !event.repeat) last();
+});
+$("undo").addEventListener("click", undo);
+$("clear").addEventListener("click", () => {
+  change([]);
+  $("query").focus();
+});
+$("k").addEventListener("change", ({ target }) => {
+  if (!target.reportValidity()) return;
+  session.k = target.valueAsNumber;
+  update();
+});
+$("exclude-seen").addEventListener("change", ({ target }) => {
+  session.excludeSeen = target.checked;
+  update();
+});
+document.addEventListener("keydown", (event) => {
+  const typing = event.target.matches("input[type=text]") && event.target.value !== "";
+  if (event.key === "z" && (event.ctrlKey || event.metaKey) && !event.shiftKey && !typing) {
+    event.preventDefault();
+    undo();
+  }
+});
+addEventListener("hashchange", readAddress);
+addEventListener("online", update);
+let width = 0;
+new ResizeObserver(([{ contentRect }]) => {
+  if (drawn !== null && Math.round(contentRect.width) !== width) drawGraph($("graph"), drawn, new Set(drawn.keys));
+  width = Math.round(contentRect.width);
+}).observe($("graph"));
+
+readAddress();
+ask("items?limit=8").then(picker.know).catch(failed);

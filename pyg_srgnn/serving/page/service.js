@@ -1,0 +1,96 @@
+// Questions to the service. Ids keep all their digits; a token is sent where one is asked for.
+
+/** The service has answered that the question is wrong. */
+export class Refused extends Error {}
+
+/** There is no answer, or none now: worth another try. */
+export class Unreachable extends Error {}
+
+const PATIENCE = 20_000; // milliseconds
+const KEPT = "srgnn-token";
+
+const parse = (text) =>
+  JSON.parse(text, (_, value, context) =>
+    typeof value === "number" && !Number.isSafeInteger(value) && /^-?\d+$/.test(context?.source)
+      ? BigInt(context.source)
+      : value,
+  );
+
+/** A value as JSON, whole numbers of any size among it. */
+export const write = (value) =>
+  JSON.stringify(value, (_, part) => (typeof part === "bigint" ? JSON.rawJSON(String(part)) : part));
+
+/** What JSON says, or undefined if it is none. */
+export function read(text) {
+  try {
+    return parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * Ask the service: GET, or POST where there is a body.
+ * Throws Refused, Unreachable, or an AbortError once the signal has been given.
+ */
+export async function ask(path, body, signal) {
+  for (;;) {
+    const token = sessionStorage.getItem(KEPT);
+    const answer = await send(path, body, signal, token);
+    if (answer.status === 401) {
+      if (sessionStorage.getItem(KEPT) === token) await newToken(token !== null);
+      continue;
+    }
+    const text = await answer.text().catch((error) => failed(error, signal));
+    const value = read(text);
+    if (answer.ok && value !== undefined) return value;
+    const why = typeof value?.detail === "string" ? value.detail : write(value?.detail ?? text);
+    if (answer.status >= 500) throw new Unreachable(`it answers ${answer.status}`);
+    throw new Refused(why.slice(0, 300) || `The service answers ${answer.status}.`);
+  }
+}
+
+async function send(path, body, signal, token) {
+  const headers = { Accept: "application/json" };
+  if (body !== undefined) headers["Content-Type"] = "application/json";
+  if (token !== null) headers.Authorization = `Bearer ${token}`;
+  const late = AbortSignal.timeout(PATIENCE);
+  return fetch(path, {
+    method: body === undefined ? "GET" : "POST",
+    body: body === undefined ? undefined : write(body),
+    headers,
+    signal: signal ? AbortSignal.any([signal, late]) : late,
+  }).catch((error) => failed(error, signal));
+}
+
+function failed(error, signal) {
+  if (signal?.aborted) throw new DOMException("a newer question was asked", "AbortError");
+  throw new Unreachable(error.name === "TimeoutError" ? "it does not answer" : "no connection");
+}
+
+let asking = null; // one dialog, whoever waits for it
+
+function newToken(refused) {
+  asking ??= new Promise((resolve, reject) => {
+    const dialog = document.getElementById("token");
+    const text = document.getElementById("token-text");
+    document.getElementById("token-why").textContent = refused
+      ? "The service does not accept the token that it was given."
+      : "";
+    text.value = "";
+    dialog.returnValue = "";
+    dialog.addEventListener(
+      "close",
+      () => {
+        asking = null;
+        if (dialog.returnValue !== "use") return reject(new Refused("The service asks for a token; reload the page to give one."));
+        sessionStorage.setItem(KEPT, text.value);
+        text.value = "";
+        resolve();
+      },
+      { once: true },
+    );
+    dialog.showModal();
+  });
+  return asking;
+}

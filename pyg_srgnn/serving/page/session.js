@@ -1,0 +1,45 @@
+// What the page is about: the session, its past, and the address that holds it.
+
+import { read, write } from "./service.js";
+
+/** Clicks and settings, with an undo; kept in the address behind the #. */
+export class Session {
+  #past = [];
+
+  constructor() {
+    this.items = [];
+    this.k = 10;
+    this.excludeSeen = false;
+  }
+
+  get canUndo() {
+    return this.#past.length > 0;
+  }
+
+  /** Other clicks, which undo takes back. */
+  set(items) {
+    this.#past.push(this.items);
+    this.items = items;
+  }
+
+  undo() {
+    if (this.canUndo) this.items = this.#past.pop();
+  }
+
+  /** Take what an address holds. */
+  open(hash) {
+    const said = new URLSearchParams(hash.replace(/^#/, ""));
+    const items = read(said.get("items") ?? "");
+    const k = Number(said.get("k"));
+    const isId = (id) => typeof id === "string" || typeof id === "bigint" || Number.isSafeInteger(id);
+    if (Array.isArray(items) && items.every(isId)) this.items = items;
+    if (Number.isInteger(k) && k >= 1) this.k = k;
+    this.excludeSeen = said.get("exclude_seen") === "true";
+  }
+
+  /** The address's part behind the #. */
+  get hash() {
+    const items = encodeURIComponent(write(this.items)).replace(/%(5B|5D|2C)/g, decodeURIComponent);
+    return `#items=${items}&k=${this.k}${this.excludeSeen ? "&exclude_seen=true" : ""}`;
+  }
+}
