@@ -84,6 +84,13 @@ def places_from_end(session: Tensor, num_sessions: int) -> tuple[Tensor, Tensor]
 
 
 def counts(index: Tensor, size: int) -> Tensor:
-    """How often each of 0 … size - 1 stands in a vector, int64 [size]; ``bincount`` to export."""
-    zeros = torch.zeros(size, dtype=index.dtype, device=index.device)
-    return zeros.scatter_add(0, index, torch.ones_like(index))
+    """How often each of 0 … size - 1 stands in a vector, int64 [size].
+
+    It is ``bincount`` in a form that can be exported.
+    """
+    return summed(torch.ones_like(index), index, size)
+
+
+def summed(values: Tensor, index: Tensor, size: int) -> Tensor:
+    """Sums [size] of the values [n] that share an index [n]."""
+    return values.new_zeros(size).scatter_add(0, index, values)

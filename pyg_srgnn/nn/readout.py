@@ -96,8 +96,9 @@ class SessionReadout(nn.Module):
         last = h_click[clicks.cumsum(0) - 1]
         local = last
         if self.last_k > 1:
-            near = place < self.last_k
-            local = scatter(h_click[near], session[near], dim_size=batch_size, reduce="mean")
+            near = (place < self.last_k).to(h_click.dtype).unsqueeze(1)
+            total = scatter(near * h_click, session, dim_size=batch_size)
+            local = total / clicks.clamp(max=self.last_k).to(total.dtype).unsqueeze(1)
         if self.mode == "local":
             return local
         if self.mode == "average":
@@ -115,7 +116,9 @@ class SessionReadout(nn.Module):
         """Whether it weighs the clicks."""
         return self.mode in ("hybrid", "attention")
 
-    def attention(self, h: Tensor, alias_index: Tensor, batch: Tensor) -> Tensor:
+    def attention(
+        self, h: Tensor, alias_index: Tensor, batch: Tensor, batch_size: int | None = None
+    ) -> Tensor:
         r"""The weight :math:`\alpha_t` of every click [L]; see :meth:`forward` for the arguments.
 
         Raises:
@@ -123,8 +126,10 @@ class SessionReadout(nn.Module):
         """
         if not self.attends:
             raise ValueError(f"SessionReadout: mode={self.mode!r} has no attention")
+        if batch_size is None:
+            batch_size = int(batch[-1]) + 1
         session = batch[alias_index]
-        place, clicks = places_from_end(session, int(batch[-1]) + 1)
+        place, clicks = places_from_end(session, batch_size)
         h_click = h[alias_index]
         last = h_click[clicks.cumsum(0) - 1]
         return self._alpha(h_click, last[session], place).squeeze(1)

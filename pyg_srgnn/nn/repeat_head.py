@@ -9,7 +9,8 @@ from torch_geometric.data import Data
 from torch_geometric.utils import scatter
 
 from pyg_srgnn.data.graph_clicks import frequencies, session_of_node
-from pyg_srgnn.functional.graphs import places_from_end
+from pyg_srgnn.functional.graphs import counts, places_from_end
+from pyg_srgnn.functional.mixture import Repeats
 from pyg_srgnn.nn.losses import at_least_float32
 
 _MOST = 20  # clicks and places beyond it look alike
@@ -44,7 +45,7 @@ class RepeatHead(nn.Module):
         self.repeats = nn.Embedding(_MOST + 1, channels)
         self.gate = nn.Linear(channels, 1)
 
-    def forward(self, h: Tensor, s_h: Tensor, data: Data) -> tuple[Tensor, Tensor]:
+    def forward(self, h: Tensor, s_h: Tensor, data: Data) -> Repeats:
         r"""Logarithms of the probabilities.
 
         Args:
@@ -59,7 +60,7 @@ class RepeatHead(nn.Module):
         session, num_sessions = session_of_node(data)
         often = frequencies(data)
         place, clicks = places_from_end(session[data.alias_index], num_sessions)
-        last = torch.full_like(data.x, _MOST).scatter_reduce_(0, data.alias_index, place, "amin")
+        last = torch.full_like(session, _MOST).scatter_reduce_(0, data.alias_index, place, "amin")
         hidden = (
             self.lin_node(h)
             + self.lin_session(s_h)[session]
@@ -72,13 +73,13 @@ class RepeatHead(nn.Module):
         total = scatter(exps, session, dim_size=num_sessions)
         within = r - (peak + total.log())[session]
 
-        repeats = clicks - torch.bincount(session, minlength=num_sessions)
+        repeats = clicks - counts(session, num_sessions)
         hidden = (
             self.lin_gate(s_h)
             + self.clicks(clicks.clamp(max=_MOST))
             + self.repeats(repeats.clamp(max=_MOST))
         )
-        return within, at_least_float32(self.gate(torch.tanh(hidden)).squeeze(-1))
+        return Repeats(within, at_least_float32(self.gate(torch.tanh(hidden)).squeeze(-1)))
 
     @staticmethod
     def losses(within: Tensor, gate: Tensor, rest: Tensor, data: Data) -> Tensor:
@@ -95,11 +96,3 @@ class RepeatHead(nn.Module):
         loss = rest - F.logsigmoid(-gate)
         again = session[node]
         return loss.index_put((again,), -within[node] - F.logsigmoid(gate[again]))
-
-    @staticmethod
-    def log_probabilities(logs: Tensor, within: Tensor, gate: Tensor, data: Data) -> Tensor:
-        """Logarithm of every item's probability [B, V], made of those among the rest in place."""
-        session, _ = session_of_node(data)
-        logs += F.logsigmoid(-gate).unsqueeze(1)
-        logs[session, data.x] = within + F.logsigmoid(gate)[session]
-        return logs

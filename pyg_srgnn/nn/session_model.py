@@ -148,6 +148,10 @@ class SessionModel(nn.Module):
             embedded = F.normalize(embedded)
         return F.dropout(embedded, self.dropout, self.training)
 
+    def clicked(self, items: Tensor) -> Tensor:
+        """What clicked items [N] enter the model as [N, d]; it depends on nothing but the item."""
+        return self.embed(items)
+
     def encode(self, data: Data) -> Tensor:
         """Session vectors [B, d], before they are normalised."""
         raise NotImplementedError

@@ -11,6 +11,7 @@ from torch_geometric.data import Data
 
 from pyg_srgnn.data.graph_clicks import frequencies, session_of_node
 from pyg_srgnn.data.sessions import Sessions
+from pyg_srgnn.functional.mixture import log_mixture
 from pyg_srgnn.functional.topk import best_of_scores
 from pyg_srgnn.nn.global_graph import GlobalGraph
 from pyg_srgnn.nn.readout import SessionReadout
@@ -120,11 +121,19 @@ class SRGNN(SessionModel):
             if part is not None:
                 part.set_training(sessions)
 
+    def clicked(self, items: Tensor) -> Tensor:
+        """Embeddings of clicked items, with what their neighbours add [N, d]."""
+        embedded = self.embed(items)
+        if self.global_graph is not None:
+            embedded = self.global_graph(items, embedded, self.embedding.weight)
+        return embedded
+
     def nodes(self, data: Data) -> Tensor:
         """Features of the nodes after propagation [N, d]."""
-        embedded = self.embed(data.x)
-        if self.global_graph is not None:
-            embedded = self.global_graph(data.x, embedded, self.embedding.weight)
+        return self.propagate(self.clicked(data.x), data)
+
+    def propagate(self, embedded: Tensor, data: Data) -> Tensor:
+        """Features of nodes that enter as ``embedded``, after propagation [N, d] both."""
         if self.frequency is not None:
             embedded = embedded + self.frequency(frequencies(data).clamp(max=_MOST_CLICKS))
         # A session graph has each edge once: weights left out are those of the binary rule.
@@ -139,9 +148,10 @@ class SRGNN(SessionModel):
 
     def encode(self, data: Data) -> Tensor:
         """Session vectors [B, d], before they are normalised."""
-        return self._read(self.nodes(data), data)
+        return self.read(self.nodes(data), data)
 
-    def _read(self, h: Tensor, data: Data) -> Tensor:
+    def read(self, h: Tensor, data: Data) -> Tensor:
+        """Session vectors [B, d] of the nodes' features [N, d], before they are normalised."""
         s_h: Tensor = self.readout(h, data.alias_index, *session_of_node(data))
         return s_h
 
@@ -149,10 +159,7 @@ class SRGNN(SessionModel):
         """Weight of every click in the session's vector [L]; None where the readout has none."""
         if not self.readout.attends:
             return None
-        alpha: Tensor = self.readout.attention(
-            self.nodes(data), data.alias_index, session_of_node(data)[0]
-        )
-        return alpha
+        return self.readout.attention(self.nodes(data), data.alias_index, *session_of_node(data))
 
     @property
     def mixes(self) -> bool:
@@ -163,21 +170,20 @@ class SRGNN(SessionModel):
         """Scores of every item for every session [B, V]; of a mixture, log-probabilities."""
         if not self.mixes:
             return super().scores(data)
+        logs, shift = self._mixture(data)
+        return logs.add_(shift)
+
+    def _mixture(self, data: Data) -> tuple[Tensor, Tensor]:
+        """See :func:`pyg_srgnn.functional.mixture.log_mixture`."""
         h = self.nodes(data)
-        s_h = self.finish(self._read(h, data))
-        logs = s_h @ self.item_vectors().T
-        if self.repeat is not None:
-            logs[session_of_node(data)[0], data.x] = -torch.inf
-        total = logs.logsumexp(dim=1, keepdim=True)
-        # A session that holds the whole catalogue leaves nothing to share out.
-        logs -= total.masked_fill(total.isinf(), 0)
+        s_h = self.finish(self.read(h, data))
+        scores = s_h @ self.item_vectors().T
+        repeats = None if self.repeat is None else self.repeat(h, s_h, data)
+        followers = trust = None
         if self.transitions is not None:
             followers, trust = self.transitions(s_h, data, self.repeat is not None)
-            logs = self.transitions.log_probabilities(logs, followers, trust)
-        if self.repeat is not None:
-            within, gate = self.repeat(h, s_h, data)
-            logs = self.repeat.log_probabilities(logs, within, gate, data)
-        return logs
+        batch = session_of_node(data)[0]
+        return log_mixture(scores, batch, data.x, repeats, followers, trust)
 
     def loss(self, data: Data) -> Tensor:
         """Mean loss of the sessions against their next items ``data.y``, a scalar.
@@ -189,7 +195,7 @@ class SRGNN(SessionModel):
         if not self.mixes:
             return super().loss(data)
         h = self.nodes(data)
-        s_h = self.finish(self._read(h, data))
+        s_h = self.finish(self.read(h, data))
         own = (session_of_node(data)[0], data.x) if self.repeat is not None else None
         losses = self.losses(s_h, data.y, without=own)
         if self.transitions is not None:
@@ -205,7 +211,11 @@ class SRGNN(SessionModel):
         return losses.mean()
 
     def _best(self, data: Data, k: int) -> tuple[Tensor, Tensor]:
-        return best_of_scores(self.scores(data), k) if self.mixes else super()._best(data, k)
+        if not self.mixes:
+            return super()._best(data, k)
+        logs, shift = self._mixture(data)
+        values, items = best_of_scores(logs, k)
+        return values + shift, items
 
     @classmethod
     def from_authors(cls, state_dict: Mapping[str, Tensor], num_steps: int = 1) -> SRGNN:

@@ -2,33 +2,19 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch_geometric.data import Data
-from torch_geometric.utils import scatter
 
 from pyg_srgnn.data.graph_clicks import session_of_node
 from pyg_srgnn.data.pairs import UNITS, count_pairs, heaviest, weights_by_distance
 from pyg_srgnn.data.sessions import Sessions
-from pyg_srgnn.functional.graphs import places_from_end
+from pyg_srgnn.functional.graphs import summed
+from pyg_srgnn.functional.mixture import PLACES, Followers, followers_of
 from pyg_srgnn.nn.losses import at_least_float32
 
-_PLACES = 10  # last clicks whose followers are looked at
 _WINDOW = 10  # steps within which a click follows another
-
-
-class Followers(NamedTuple):
-    """Items that may follow, C for all sessions together; one may stand there several times."""
-
-    session: Tensor
-    """Session of each [C]."""
-    item: Tensor
-    """Index of each [C]."""
-    share: Tensor
-    """Probability of each; those of a session sum to 1, or there are none [C]."""
 
 
 class TransitionHead(nn.Module):
@@ -55,7 +41,7 @@ class TransitionHead(nn.Module):
 
     def __init__(self, num_items: int, channels: int, num_followers: int = 50) -> None:
         super().__init__()
-        self.place = nn.Embedding(_PLACES, 1)
+        self.place = nn.Embedding(PLACES, 1)
         self.lin_gate = nn.Linear(channels + 1, channels)
         self.gate = nn.Linear(channels, 1)
         # Part of a checkpoint: a session is scored without the training sessions at hand.
@@ -86,33 +72,33 @@ class TransitionHead(nn.Module):
             The followers, and the gate's logit [B], minus infinity where there is none.
         """
         node, num_sessions = session_of_node(data)
-        session = node[data.alias_index]
-        place, clicks = places_from_end(session, num_sessions)
-        ends = clicks.cumsum(0) - 1
-        near = place < _PLACES
-        session, place, item = session[near], place[near], data.x[data.alias_index[near]]
-        found, count = self.followers[item].long(), self.count[item].to(s_h.dtype)
-        if self.training:
-            own = (1 / (place + 1).to(count.dtype)).unsqueeze(1)
-            of_target = found == data.y[session].unsqueeze(1)
-            count = torch.where(of_target, (count - own).clamp(min=0), count)
-        if new_only:
-            width = self.followers.size(0)
-            nodes = (node * width + data.x).sort().values
-            key = session.unsqueeze(1) * width + found
-            at = torch.searchsorted(nodes, key).clamp_(max=nodes.numel() - 1)
-            count = count.masked_fill(nodes[at] == key, 0)
-        share = count / count.sum(dim=1, keepdim=True).clamp(min=1e-6)
-        share = share * self.place.weight[place].exp()
-        total = scatter(share.sum(dim=1), session, dim_size=num_sessions)
-        share = share / total.clamp(min=1e-12)[session].unsqueeze(1)
+        followers = followers_of(
+            data.x,
+            data.alias_index,
+            node,
+            num_sessions,
+            self.followers,
+            self.count,
+            self.weight().to(s_h.dtype),
+            new_only,
+            data.y if self.training else None,
+        )
+        trust = self.trust(s_h, followers.known)
+        return followers, trust.masked_fill(~followers.some, -torch.inf)
 
-        last = data.x[data.alias_index[ends]]
-        known = torch.log1p(self.count[last].sum(dim=1)).to(s_h.dtype).unsqueeze(1)
-        hidden = torch.tanh(self.lin_gate(torch.cat([s_h, known], dim=1)))
-        gate = at_least_float32(self.gate(hidden).squeeze(1)).masked_fill(total == 0, -torch.inf)
-        session = session.unsqueeze(1).expand_as(found)
-        return Followers(session.flatten(), found.flatten(), share.flatten()), gate
+    def weight(self) -> Tensor:
+        """Weight of every place from the session's end [P]."""
+        return self.place.weight.squeeze(1).exp()
+
+    def trust(self, s_h: Tensor, known: Tensor) -> Tensor:
+        """The gate's logit of every session [B].
+
+        Args:
+            s_h: Session vectors [B, d].
+            known: See :class:`pyg_srgnn.functional.mixture.Followers` [B].
+        """
+        hidden = torch.tanh(self.lin_gate(torch.cat([s_h, known.unsqueeze(1)], dim=1)))
+        return at_least_float32(self.gate(hidden).squeeze(1))
 
     @staticmethod
     def losses(followers: Followers, gate: Tensor, rest: Tensor, target: Tensor) -> Tensor:
@@ -124,22 +110,8 @@ class TransitionHead(nn.Module):
             rest: -log of the target's probability in the model's softmax [B].
             target: Next items [B].
         """
-        session, item, share = followers
+        session, item, share = followers.session, followers.item, followers.share
         hit = item == target[session]
-        counted = scatter(share[hit], session[hit], dim_size=target.numel())
+        counted = summed(share[hit], session[hit], target.numel())
         counted = counted.clamp(min=torch.finfo(share.dtype).tiny).log()
         return -torch.logaddexp(F.logsigmoid(-gate) - rest, F.logsigmoid(gate) + counted)
-
-    @staticmethod
-    def log_probabilities(logs: Tensor, followers: Followers, gate: Tensor) -> Tensor:
-        """Logarithm of every item's probability [B, V], made of the model's own in place."""
-        logs += F.logsigmoid(-gate).unsqueeze(1)
-        num_items = logs.size(1)
-        positive = followers.share > 0
-        key = followers.session[positive] * num_items + followers.item[positive]
-        key, of = torch.unique(key, return_inverse=True)
-        share = scatter(followers.share[positive], of, dim_size=key.numel())
-        session, item = key // num_items, key % num_items
-        counted = share.log() + F.logsigmoid(gate)[session]
-        logs[session, item] = torch.logaddexp(logs[session, item], counted)
-        return logs
