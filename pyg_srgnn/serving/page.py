@@ -18,7 +18,12 @@ from pyg_srgnn.serving.items import ItemSearch
 
 router = APIRouter()
 
-_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+_TYPES = {
+    ".html": "text/html",
+    ".css": "text/css",
+    ".js": "text/javascript",
+    ".svg": "image/svg+xml",
+}
 # All there is to fetch, read once: no path of a request ever reaches the disk.
 _FILES = {
     file.name: (file.read_bytes(), f"{_TYPES[file.suffix]}; charset=utf-8")

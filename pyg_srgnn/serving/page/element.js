@@ -18,9 +18,9 @@ export const html = (tag, attributes = {}, ...children) =>
 export const svg = (tag, attributes = {}, ...children) =>
   filled(document.createElementNS(SVG, tag), attributes, children);
 
-/** A number as people read it. */
+/** A number as people read it: with a minus sign, and none before a zero. */
 export const number = (value, digits = 3) =>
-  value.toFixed(digits).replace("-", "−");
+  value.toFixed(digits).replace(/^-(?=0\.?0*$)/, "").replace("-", "−");
 
 /** Show an element with a text, or hide it where there is none. */
 export function say(element, text) {

@@ -4,6 +4,8 @@ import { html, number, svg } from "./element.js";
 
 const TALL = 30; // of an item, in pixels
 const LONGEST = 18; // letters of a name
+const TALLEST = 520; // drawing
+const APART = 16; // items
 const BOW = 0.16; // how far an arrow swings out, as a share of its length
 const STEPS = 40; // points of a drawn curve
 const measure = document.createElement("canvas").getContext("2d");
@@ -27,6 +29,7 @@ export function drawGraph(place, graph, before) {
     svg("title", {}, `Session graph of ${count(nodes.length, "item")} and ${count(graph.edges.length, "arrow")}`),
   );
   const labels = svg("g", { class: "weights" });
+  const taken = [];
   const told = html("ul", { class: "unseen" });
   graph.edges.forEach(([i, j], e) => {
     const path = curve(nodes[i], nodes[j], width, height);
@@ -37,7 +40,8 @@ export function drawGraph(place, graph, before) {
       `${number(graph.weightsIn[e], 2)} of the ways in`;
     const isNew = before.size > 0 && !before.has(graph.keys[e]);
     drawing.append(arrow(path, start, end, weight, text, isNew));
-    const [x, y] = path(start + (end - start) * 0.45);
+    const [x, y] = free(path, start, end, taken);
+    taken.push([x, y]);
     labels.append(svg("text", { x, y }, number(weight, weight === 1 ? 0 : 2)));
     told.append(html("li", {}, text));
   });
@@ -58,7 +62,7 @@ function layout(graph, width, font, loops) {
   const numbered = graph.firsts.map((first) => ({ text: String(first), wide: Math.max(TALL, 12 + 9 * String(first).length) }));
   for (const sizes of [named, numbered]) {
     const widest = Math.max(...sizes.map((size) => size.wide));
-    for (let height = count < 3 ? 150 : 240; height <= 520; height += 40) {
+    for (let height = count < 3 ? 150 : 240; height <= TALLEST; height += 40) {
       const across = (width - widest) / 2 - 6;
       const along = (height - TALL) / 2 - margin;
       const nodes = sizes.map((size, n) => {
@@ -71,7 +75,7 @@ function layout(graph, width, font, loops) {
           y: height / 2 + radius * along * Math.sin(turn),
         };
       });
-      const last = sizes === numbered && height + 40 > 520;
+      const last = sizes === numbered && height + 40 > TALLEST;
       if (last || (across > widest / 2 && !overlap(nodes)) || (count === 1 && across > 0)) return { nodes, height };
     }
   }
@@ -79,7 +83,7 @@ function layout(graph, width, font, loops) {
 
 function overlap(nodes) {
   return nodes.some((a, i) =>
-    nodes.slice(i + 1).some((b) => Math.abs(a.x - b.x) < (a.wide + b.wide) / 2 + 12 && Math.abs(a.y - b.y) < TALL + 12),
+    nodes.slice(i + 1).some((b) => Math.abs(a.x - b.x) < (a.wide + b.wide) / 2 + APART && Math.abs(a.y - b.y) < TALL + APART),
   );
 }
 
@@ -114,6 +118,13 @@ function outside(path, from, to) {
   const start = steps.findLast((t) => half(t) && within(from, t, 2)) ?? 0;
   const end = steps.find((t) => t > start && (from !== to || t > 0.5) && within(to, t, 3)) ?? 1;
   return [start, end];
+}
+
+/** A place on an arrow for its weight, away from those of others where there is one. */
+function free(path, start, end, taken) {
+  const places = [0.45, 0.35, 0.55, 0.25, 0.65].map((t) => path(start + (end - start) * t));
+  const near = ([x, y]) => taken.some(([a, b]) => Math.abs(x - a) < 26 && Math.abs(y - b) < 14);
+  return places.find((place) => !near(place)) ?? places[0];
 }
 
 function arrow(path, start, end, weight, text, isNew) {

@@ -39,7 +39,7 @@ function meter(name, values, at, digits, signed = false) {
   const bar = html("i");
   bar.style.width = `${both ? share / 2 : share}%`;
   if (both) bar.style.left = values[at] < 0 ? `${50 - share / 2}%` : "50%";
-  const sign = signed && values[at] > 0 ? "+" : "";
+  const sign = signed && values[at] >= 0.005 ? "+" : "";
   return html(
     "div",
     { class: `meter ${name}${both ? " signed" : ""}${values[at] < 0 ? " below" : ""}` },

@@ -1,0 +1,84 @@
+"""A small outdoor shop with names, and a model trained on its clicks for some seconds."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import torch
+
+from pyg_srgnn import Recommender
+from pyg_srgnn.data import SessionLoader, Sessions, Vocabulary
+from pyg_srgnn.datasets import SessionDataset
+from pyg_srgnn.nn import build_model
+from pyg_srgnn.nn.scorer import ModelScorer
+
+SHELVES = [
+    "Trail shoe|Running sock|Hydration vest|Running cap|Headlamp|Gaiters|Sports watch|Energy gel",
+    "Two-person tent|Sleeping bag|Sleeping mat|Camp pillow|Gas stove|Titanium pot|Spork|Lantern",
+    "Road helmet|Bike light|Bib shorts|Cycling glove|Bike pump|Inner tube|Bottle cage|Chain oil",
+    "Climbing shoe|Harness|Chalk bag|Belay device|Quickdraw set|Rope 60 m|Carabiner|Crash pad",
+    "Rain jacket|Fleece pullover|Merino shirt|Hiking trousers|Wool hat|Down vest|Mittens|Scarf",
+    "Dry bag|Kayak paddle|Life vest|Neoprene boot|Swim goggles|Snorkel|Towel|Sun cream",
+]
+NAMES = {
+    1000 + 10 * shelf + n: name
+    for shelf, names in enumerate(SHELVES)
+    for n, name in enumerate(names.split("|"))
+}
+IDS = list(NAMES)
+
+
+def write_names(path: Path) -> Path:
+    """The file that a service is given."""
+    lines = ["id\tname", *(f"{item}\t{name}" for item, name in NAMES.items())]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+class Shop(SessionDataset):
+    name = "shop"
+
+    def read(self):
+        draw = random.Random(0)
+        clicks = [_session(draw) for _ in range(3000)]
+        vocabulary = Vocabulary(IDS)
+        sessions = Sessions.from_lists([vocabulary.encode(session) for session in clicks])
+        return *sessions.split_last(0.05), vocabulary
+
+
+def _session(draw: random.Random) -> list[int]:
+    """A walk along a shelf, now and then back to an item, or on to another shelf."""
+    shelf, at = draw.randrange(len(SHELVES)), int(draw.triangular(0, 8, 1))
+    session = []
+    for _ in range(draw.randint(2, 9)):
+        session.append(1000 + 10 * shelf + at)
+        kind = draw.random()
+        if kind < 0.2 and len(session) > 1:
+            shelf, at = divmod(draw.choice(session) - 1000, 10)
+        elif kind < 0.27:
+            shelf = (shelf + draw.choice([1, 3])) % len(SHELVES)
+        else:
+            at = (at + draw.choice([1, 1, 1, 2, 3])) % 8
+    return session
+
+
+def train_shop(root: Path, name: str = "srgnn", epochs: int = 3) -> Recommender:
+    """A recommender of the shop's items."""
+    torch.manual_seed(0)
+    training = Shop(str(root), "train")
+    settings = {"name": "srgnn", "num_items": len(IDS), "channels": 24}
+    if name == "srgnn":
+        settings |= {"scale": 12.0, "residual": "highway", "positions": 10, "repeat": True}
+    model = build_model(settings)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    batches = SessionLoader(training, batch_size=200, shuffle=True)
+    for epoch in range(epochs):
+        batches.sampler.set_epoch(epoch)
+        for batch in batches:
+            loss = model.loss(batch)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    clicks = torch.bincount(training.sessions.items.long(), minlength=len(IDS))
+    return Recommender(ModelScorer(model.eval()), training.vocabulary, clicks)
