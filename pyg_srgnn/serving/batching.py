@@ -1,0 +1,174 @@
+"""Sessions that come one by one, scored many at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from pyg_srgnn.recommender import Recommender
+from pyg_srgnn.serving.metrics import Metrics
+
+RawSession = Sequence[int | str]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is recommended to a session.
+
+    Args:
+        items: Pairs of raw id and score, best first.
+        unknown: Clicks on items that the model does not know.
+        popular: Whether no other click was there: these are the most popular items.
+    """
+
+    items: list[tuple[int | str, float]]
+    unknown: int
+    popular: bool
+
+
+class QueueFull(Exception):
+    """More sessions wait than may."""
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """Sessions of one request."""
+
+    sessions: Sequence[RawSession]
+    k: int
+    exclude_seen: bool
+    answers: asyncio.Future[list[Answer]]
+
+
+class Batcher:
+    """Scores the sessions of many requests at once, in one thread.
+
+    While a batch is scored, what comes in waits; then it is the next batch. So a batch is as large
+    as the load makes it, and a lone request waits for nothing.
+
+    Args:
+        current: Gives the recommender; asked anew for every batch.
+        metrics: Where batches are counted.
+        size: Sessions of a batch, at most.
+        wait: Seconds that the first request of a batch waits for others. (default: 0)
+        max_queue: Sessions that may wait. (default: 1024)
+    """
+
+    def __init__(
+        self,
+        current: Callable[[], Recommender],
+        metrics: Metrics,
+        size: int,
+        wait: float = 0,
+        max_queue: int = 1024,
+    ) -> None:
+        self.current = current
+        self.metrics = metrics
+        self.size = size
+        self.wait = wait
+        self.max_queue = max_queue
+        self.queued = 0  # sessions
+        self._queue: deque[_Waiting] = deque()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="model")
+        self._running: asyncio.Task[None] | None = None
+
+    async def recommend(
+        self, sessions: Sequence[RawSession], k: int, exclude_seen: bool
+    ) -> list[Answer]:
+        """The k best items of every session.
+
+        Raises:
+            QueueFull: If too many sessions wait already.
+        """
+        answers: list[Answer] = []
+        for start in range(0, len(sessions), self.size):  # between two parts others have a turn
+            part = sessions[start : start + self.size]
+            answers += await self._put(part, k, exclude_seen)
+        return answers
+
+    def close(self) -> None:
+        """Wait for the batch that is being scored."""
+        self._thread.shutdown()
+
+    def _put(
+        self, sessions: Sequence[RawSession], k: int, exclude_seen: bool
+    ) -> asyncio.Future[list[Answer]]:
+        if self.queued + len(sessions) > max(self.max_queue, len(sessions)):
+            raise QueueFull
+        loop = asyncio.get_running_loop()
+        waiting = _Waiting(sessions, k, exclude_seen, loop.create_future())
+        self._queue.append(waiting)
+        self.queued += len(sessions)
+        if self._running is None:
+            self._running = loop.create_task(self._run())
+        return waiting.answers
+
+    async def _run(self) -> None:
+        """Score batch after batch until nobody waits."""
+        loop = asyncio.get_running_loop()
+        try:
+            if self.wait:
+                await asyncio.sleep(self.wait)
+            while self._queue:
+                batch = self._next()
+                sessions = [session for waiting in batch for session in waiting.sessions]
+                self.metrics.batch_size.observe(len(sessions))
+                k = max(waiting.k for waiting in batch)
+                job = (self.current(), sessions, k, batch[0].exclude_seen)
+                try:
+                    answers = await loop.run_in_executor(self._thread, _answers, *job)
+                except Exception as error:
+                    _fail(batch, error)
+                else:
+                    _give(batch, answers)
+        finally:
+            self._running = None
+
+    def _next(self) -> list[_Waiting]:
+        """The oldest request, and what fits beside it, in order."""
+        batch: list[_Waiting] = []
+        left: deque[_Waiting] = deque()
+        room = self.size
+        while self._queue and room > 0:
+            waiting = self._queue.popleft()
+            alike = not batch or waiting.exclude_seen == batch[0].exclude_seen
+            if alike and len(waiting.sessions) <= room:
+                batch.append(waiting)
+                room -= len(waiting.sessions)
+            else:
+                left.append(waiting)
+        self._queue.extendleft(reversed(left))
+        self.queued -= self.size - room
+        return batch
+
+
+def _answers(
+    recommender: Recommender, sessions: Sequence[RawSession], k: int, exclude_seen: bool
+) -> list[Answer]:
+    vocabulary = recommender.vocabulary
+    known = [[raw for raw in session if raw in vocabulary] for session in sessions]
+    best = recommender.recommend(known, k, exclude_seen)
+    return [
+        Answer(items, len(session) - len(clicks), not clicks)
+        for session, clicks, items in zip(sessions, known, best, strict=True)
+    ]
+
+
+def _give(batch: list[_Waiting], answers: list[Answer]) -> None:
+    start = 0
+    for waiting in batch:
+        own = answers[start : start + len(waiting.sessions)]
+        start += len(waiting.sessions)
+        if not waiting.answers.done():  # as it is when who asked has gone
+            waiting.answers.set_result(
+                [Answer(one.items[: waiting.k], one.unknown, one.popular) for one in own]
+            )
+
+
+def _fail(batch: list[_Waiting], error: Exception) -> None:
+    for waiting in batch:
+        if not waiting.answers.done():
+            waiting.answers.set_exception(error)

@@ -1,0 +1,118 @@
+"""What stands before every request: token, readiness, size of the body; and counts it."""
+
+from __future__ import annotations
+
+import hmac
+import logging
+from collections.abc import Callable
+from time import perf_counter
+
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from pyg_srgnn.serving.metrics import Metrics
+
+log = logging.getLogger("pyg_srgnn.serving.requests")
+
+_OPEN = {"/health", "/ready"}  # without a token
+_ALWAYS = {"/health", "/ready", "/metrics"}  # without a model
+
+
+class Guard:
+    """Lets through what may pass.
+
+    Args:
+        app: The application behind it.
+        metrics: Where requests are counted.
+        ready: Whether there is a model.
+        token: What a request must bear, or None.
+        max_body: Bytes of a body, at most.
+        log_requests: Whether every request is logged.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        metrics: Metrics,
+        ready: Callable[[], bool],
+        token: str | None,
+        max_body: int,
+        log_requests: bool,
+    ) -> None:
+        self.app = app
+        self.metrics = metrics
+        self.ready = ready
+        self.bearer = None if token is None else f"bearer {token}".encode()
+        self.max_body = max_body
+        self.log_requests = log_requests
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or have it answered."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        start = perf_counter()
+        status = 500  # of a request whose answer does not begin
+
+        async def counted(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            refusal = self._refusal(scope)
+            if refusal is not None:
+                await refusal(scope, receive, counted)
+            else:
+                await self.app(scope, self._bounded(receive), counted)
+        finally:
+            seconds = perf_counter() - start
+            endpoint = getattr(scope.get("route"), "path", "other")
+            self.metrics.requests.labels(endpoint, str(status)).inc()
+            self.metrics.seconds.labels(endpoint).observe(seconds)
+            if self.log_requests:
+                asked = {"event": "request", "method": scope["method"], "endpoint": endpoint}
+                asked |= {"status": status, "ms": round(1000 * seconds, 3)}
+                log.info("request", extra=asked | scope.get("logged", {}))
+
+    def _refusal(self, scope: Scope) -> Response | None:
+        path = scope["path"]
+        given, length = b"", b""
+        for name, value in scope["headers"]:
+            if name == b"authorization":
+                given = value
+            elif name == b"content-length":
+                length = value
+        if self.bearer is not None and path not in _OPEN:
+            kind, _, token = given.partition(b" ")
+            if not hmac.compare_digest(kind.lower() + b" " + token.strip(), self.bearer):
+                return problem(401, "a token is needed", {"WWW-Authenticate": "Bearer"})
+        if path not in _ALWAYS and not self.ready():
+            return problem(503, "no model is loaded yet", {"Retry-After": "1"})
+        if length and int(length) > self.max_body:
+            return problem(413, self._too_large(), {"Connection": "close"})
+        return None
+
+    def _bounded(self, receive: Receive) -> Receive:
+        """Messages of a body, until there are too many bytes."""
+        size = 0
+
+        async def bounded() -> Message:
+            nonlocal size
+            message = await receive()
+            size += len(message.get("body", b""))
+            if size > self.max_body:
+                raise HTTPException(413, self._too_large(), {"Connection": "close"})
+            return message
+
+        return bounded
+
+    def _too_large(self) -> str:
+        return f"a body may have {self.max_body} bytes"
+
+
+def problem(status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
+    """An answer that says why there is no other."""
+    return JSONResponse({"detail": detail}, status, headers)

@@ -1,0 +1,60 @@
+"""What a service counts, as Prometheus reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+
+CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
+_SECONDS = (0.001, 0.002, 0.003, 0.005, 0.007, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
+_SESSIONS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+
+
+class Metrics:
+    """The counters of one service."""
+
+    def __init__(self) -> None:
+        self.registry = of = CollectorRegistry()
+        ProcessCollector(registry=of)
+        self.requests = Counter(
+            "srgnn_requests", "Requests answered.", ("endpoint", "status"), registry=of
+        )
+        self.seconds = Histogram(
+            "srgnn_request_seconds",
+            "From a request's head to the end of its answer.",
+            ("endpoint",),
+            buckets=_SECONDS,
+            registry=of,
+        )
+        self.batch_size = Histogram(
+            "srgnn_batch_sessions", "Sessions scored at once.", buckets=_SESSIONS, registry=of
+        )
+        self.queued = Gauge("srgnn_queued_sessions", "Sessions that wait.", registry=of)
+        self.ready = Gauge("srgnn_ready", "Whether /ready says so.", registry=of)
+        self.unknown = Counter(
+            "srgnn_unknown_items", "Clicks on items that the model does not know.", registry=of
+        )
+        self.popular = Counter(
+            "srgnn_popular_answers",
+            "Sessions without a known item, which got the most popular ones.",
+            registry=of,
+        )
+        self.reloads = Counter(
+            "srgnn_reloads", "Attempts to load a new artifact.", ("result",), registry=of
+        )
+        self.store_errors = Counter(
+            "srgnn_redis_errors", "Clicks that Redis did not take or give back.", registry=of
+        )
+        for result in ("ok", "failed"):
+            self.reloads.labels(result)  # 0 rather than nothing
+
+    def watch(self, queued: Callable[[], float], ready: Callable[[], float]) -> None:
+        """Ask for the state of the service when it is read."""
+        self.queued.set_function(queued)
+        self.ready.set_function(ready)
+
+    def text(self) -> bytes:
+        """Everything, in Prometheus' text format."""
+        return generate_latest(self.registry)

@@ -1,0 +1,118 @@
+"""The model that is being served, and the one that comes after it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from pyg_srgnn.recommender import Recommender
+from pyg_srgnn.serving.metrics import Metrics
+from pyg_srgnn.serving.names import load_names
+
+log = logging.getLogger(__name__)
+
+Names = dict[int | str, str]
+Loaded = tuple[Recommender, Names | None]
+
+
+class Models:
+    """Loads a recommender, and another one when the files have changed.
+
+    Whoever asks :attr:`recommender` gets the old one until the new one has answered; requests
+    that are being scored finish with the one that they began with.
+
+    Args:
+        path: A run directory, checkpoint file or exported folder.
+        names: A file of item names. (default: none)
+        metrics: Where reloads are counted.
+        changed: Is told of every model that begins to serve. (default: nobody)
+    """
+
+    def __init__(
+        self,
+        path: str,
+        names: str | None,
+        metrics: Metrics,
+        changed: Callable[[Recommender, Names | None], None] = lambda *_: None,
+    ) -> None:
+        self.path = path
+        self.names = names
+        self.metrics = metrics
+        self.changed = changed
+        self.recommender: Recommender | None = None
+        self._loading = asyncio.Lock()
+        self._seen: tuple[object, ...] = ()
+
+    def current(self) -> Recommender:
+        """What serves now."""
+        assert self.recommender is not None, "asked before a model was loaded"
+        return self.recommender
+
+    async def load(self) -> None:
+        """Load the model and let it answer once; then it serves.
+
+        Raises:
+            OSError: If a file cannot be read.
+            ValueError: If one does not hold what it should.
+        """
+        async with self._loading:
+            self._seen = _state(self.path)
+            recommender, names = await asyncio.to_thread(self._load)
+            self.recommender = recommender
+            self.changed(recommender, names)
+
+    async def reload(self) -> None:
+        """Load the model anew; if that fails, the old one goes on."""
+        try:
+            await self.load()
+        except Exception as error:
+            self.metrics.reloads.labels("failed").inc()
+            mendable = isinstance(error, OSError | ValueError)
+            log.error(
+                "the new artifact cannot be served, the old one goes on: %s",
+                error,
+                exc_info=None if mendable else error,
+                extra={"event": "reload_failed"},
+            )
+        else:
+            self.metrics.reloads.labels("ok").inc()
+            log.info("a new artifact is being served", extra={"event": "reloaded"})
+
+    async def watch(self, seconds: float) -> None:
+        """Reload whenever the files have changed; looks every so many seconds, without end."""
+        while True:
+            await asyncio.sleep(seconds)
+            state = _state(self.path)
+            if state and state != self._seen:
+                await self.reload()
+
+    def _load(self) -> Loaded:
+        recommender = Recommender.load(self.path)
+        names = None if self.names is None else load_names(self.names, recommender.vocabulary)
+        popular = recommender.vocabulary.decode(recommender.popularity.topk(1).indices.tolist())
+        for exclude_seen in (False, True):  # what is made on the first request is made here
+            (best,) = recommender.recommend([popular], 20, exclude_seen)
+            if not all(math.isfinite(score) for _, score in best):
+                raise ValueError(f"{self.path}: the model gives scores that are no numbers")
+        return recommender, names
+
+
+def _state(path: str) -> tuple[object, ...]:
+    """What changes with an artifact's files; empty where there are none."""
+    folder = Path(path)
+    files = [folder]
+    if folder.is_dir():
+        files = [folder / "manifest.json", folder / "metrics.json"]
+        files += sorted((folder / "checkpoints").glob("*.ckpt"))
+    found: list[object] = []
+    for file in files:
+        try:
+            stat = os.stat(file)
+        except OSError:
+            continue
+        found += [str(file), stat.st_ino, stat.st_mtime_ns, stat.st_size]
+    return tuple(found)
