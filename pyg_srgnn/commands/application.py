@@ -8,7 +8,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,6 @@ from omegaconf import DictConfig
 
 from pyg_srgnn.commands.rerun import rerunnable
 from pyg_srgnn.commands.suggestions import check_keys, suggesting
-from pyg_srgnn.datasets.download import DownloadError
-from pyg_srgnn.training.directory import error_kept
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +29,7 @@ CONF = next(
     for folder in (_PACKAGE / "conf", _PACKAGE.parent / "conf")
     if (folder / "train.yaml").is_file()
 )
-_MENDABLE = (ValueError, OSError, DownloadError, FloatingPointError)
+_MENDABLE = (ValueError, OSError, FloatingPointError)  # a DownloadError is an OSError
 # What the operating system says that a user can do something about.
 _MENDABLE_BY_NUMBER = {
     errno.ENOENT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG,
@@ -58,7 +56,7 @@ def application(
         def told(config: DictConfig) -> Any:
             output_dir = Path(HydraConfig.get().runtime.output_dir)
             try:
-                with nullcontext() if around is None else error_kept(output_dir):
+                with nullcontext() if around is None else _error_kept(output_dir):
                     check_keys(config, CONF, config_name)
                     return function(config)
             except Exception as error:
@@ -81,6 +79,12 @@ def application(
         return main if around is None else around(main)
 
     return decorate
+
+
+def _error_kept(run_dir: Path) -> AbstractContextManager[None]:
+    from pyg_srgnn.training.directory import error_kept  # what serves imports nothing that trains
+
+    return error_kept(run_dir)
 
 
 def _job_failed(error: Exception, mendable: bool) -> None:

@@ -57,24 +57,25 @@ class Settings:
     token: str | None = field(default=None, repr=False)
     threads: int | None = None
     batch_size: int = 64
-    batch_wait_ms: float = 0
+    batch_wait_ms: float = 0.0
     max_queue: int = 1024
     max_clicks: int = 1000
     max_k: int = 1000
     max_sessions: int = 1000
     max_body: int = 1 << 20
     max_connections: int = 1000
-    request_timeout: float = 10
+    request_timeout: float = 10.0
     sessions: str | None = None
-    session_ttl: float = 1800
+    session_ttl: float = 1800.0
     max_kept: int = 100_000
-    reload_seconds: float = 0
-    drain_seconds: float = 1
-    stop_seconds: float = 30
+    reload_seconds: float = 0.0
+    drain_seconds: float = 1.0
+    stop_seconds: float = 30.0
     log_requests: bool = False
     log_sessions: bool = False
 
     def __post_init__(self) -> None:
+        """Check every value."""
         wrong = [
             f"{one.name}={getattr(self, one.name)!r}: expected {expected}"
             for one in fields(self)

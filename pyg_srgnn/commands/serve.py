@@ -1,0 +1,27 @@
+"""srgnn-serve: recommendations over HTTP, from a trained or an exported model."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, cast
+
+from omegaconf import DictConfig, OmegaConf
+
+from pyg_srgnn.commands.application import application
+from pyg_srgnn.serving.settings import TOKEN, Settings
+
+
+@application("serve")
+def main(config: DictConfig) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    if OmegaConf.is_missing(config, "checkpoint"):
+        raise ValueError("checkpoint: must be given; --help shows examples")
+    given = cast(dict[str, Any], OmegaConf.to_container(config))
+    settings = Settings(token=os.environ.get(TOKEN) or None, **given)
+    from pyg_srgnn.serving.server import serve  # an error above is told sooner without it
+
+    serve(settings)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""python -m pyg_srgnn.serving EXPORT: the service, where Hydra is not installed."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import MISSING, fields
+from typing import Any
+
+from pyg_srgnn.serving.settings import TOKEN, Settings
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Serve what the command line says; an error that a user can mend is told in one message."""
+    given = vars(_parser().parse_args(arguments))
+    from pyg_srgnn.serving.server import serve  # --help needs none of it
+
+    try:
+        serve(Settings(token=os.environ.get(TOKEN) or None, **given))
+    except (OSError, ValueError) as error:
+        print(f"{_PROGRAM}: {error}", file=sys.stderr)
+        raise SystemExit(1) from error
+
+
+_PROGRAM = "pyg_srgnn.serving"
+# Not in the annotations, which are texts here.
+_KINDS: dict[str, Any] = {"threads": int, "names": str, "sessions": str}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=f"python -m {_PROGRAM}",
+        description=(
+            f"Recommendations over HTTP. {TOKEN} in the environment is a token that every request "
+            f"must bear. What each setting means: pydoc {_PROGRAM}.settings.Settings"
+        ),
+    )
+    parser.add_argument("checkpoint", help="an exported folder, run directory or checkpoint file")
+    for setting in fields(Settings):
+        if setting.name in ("checkpoint", "token"):
+            continue
+        name = "--" + setting.name.replace("_", "-")
+        if setting.default is False:
+            parser.add_argument(name, action="store_true")
+            continue
+        assert setting.default is not MISSING
+        kind = _KINDS.get(setting.name) or type(setting.default)
+        shown = "none" if setting.default is None else setting.default
+        parser.add_argument(
+            name, type=kind, default=setting.default, metavar="…", help=f"default: {shown}"
+        )
+    return parser
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,122 @@
+"""The endpoints of a service, but for those of the page."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+from fastapi import APIRouter, HTTPException, Path, Request, Response
+
+from pyg_srgnn.serving import messages
+from pyg_srgnn.serving.batching import Answer
+from pyg_srgnn.serving.guard import problem
+from pyg_srgnn.serving.metrics import CONTENT_TYPE
+from pyg_srgnn.serving.reading import described, read
+from pyg_srgnn.serving.sessions import Store, Unreachable
+from pyg_srgnn.serving.state import Service
+
+SessionId = Annotated[
+    str,
+    Path(pattern=r"^[A-Za-z0-9_.:\-]{1,128}$", description="letters, digits and _ . : -"),
+]
+
+
+def state_routes(service: Service) -> APIRouter:
+    """Whether it lives, whether it is ready, and what it has counted."""
+    router = APIRouter()
+
+    @router.get("/health")
+    async def health() -> dict[str, str]:
+        """Whether the process is alive."""
+        return {"status": "alive"}
+
+    @router.get("/ready", responses={503: {"model": messages.Problem}})
+    async def ready() -> Response:
+        """Whether requests should come here: a model answers, and the service is not stopping."""
+        if service.ready:
+            return _json({"status": "ready"})
+        return problem(503, "stopping" if service.stopping else "no model is loaded yet")
+
+    @router.get("/metrics")
+    async def metrics() -> Response:
+        """Counters, as Prometheus reads them."""
+        return Response(service.metrics.text(), headers={"Content-Type": CONTENT_TYPE})
+
+    return router
+
+
+def recommend_routes(service: Service) -> APIRouter:
+    """Recommendations for sessions that the request holds."""
+    router = APIRouter()
+    requests = messages.Requests(service.settings)
+
+    @router.post("/recommend", **described(messages.Recommendations, requests.one))
+    async def recommend(request: Request) -> Response:
+        """The next items of a session."""
+        asked: Any = await read(request, requests.one)
+        _log(request, service, asked.items)
+        (answer,) = await service.recommend([asked.items], asked.k, asked.exclude_seen)
+        return _json(_told(answer))
+
+    @router.post("/recommend/batch", **described(messages.BatchRecommendations, requests.many))
+    async def recommend_batch(request: Request) -> Response:
+        """The next items of many sessions."""
+        asked: Any = await read(request, requests.many)
+        _log(request, service, asked.sessions)
+        answers = await service.recommend(asked.sessions, asked.k, asked.exclude_seen)
+        return _json({"results": [_told(answer) for answer in answers]})
+
+    return router
+
+
+def session_routes(service: Service, store: Store) -> APIRouter:
+    """Sessions that the service keeps."""
+    router = APIRouter()
+    model = messages.Requests(service.settings).click
+
+    @router.post("/sessions/{id}/click", **described(messages.SessionRecommendations, model))
+    async def click(request: Request, id: SessionId) -> Response:
+        """One click more of a session, and the next items.
+
+        Where sessions cannot be kept for now, the answer is to this click alone.
+        """
+        asked: Any = await read(request, model)
+        _log(request, service, [asked.item])
+        try:
+            items, kept = await store.append(id, asked.item), True
+        except Unreachable:
+            items, kept = [asked.item], False
+        (answer,) = await service.recommend([items], asked.k, asked.exclude_seen)
+        return _json(_told(answer) | {"clicks": len(items), "kept": kept})
+
+    @router.delete("/sessions/{id}", **described(messages.Deleted))
+    async def delete(id: SessionId) -> Response:
+        """Forget a session."""
+        try:
+            return _json({"deleted": await store.delete(id)})
+        except Unreachable:
+            raise HTTPException(
+                503, "the store of sessions cannot be reached", {"Retry-After": "1"}
+            ) from None
+
+    return router
+
+
+def _told(answer: Answer) -> dict[str, Any]:
+    return {
+        "items": [{"id": raw, "score": score} for raw, score in answer.items],
+        "unknown": answer.unknown,
+        "popular": answer.popular,
+    }
+
+
+def _json(content: Any) -> Response:
+    return Response(
+        json.dumps(content, separators=(",", ":")).encode(), media_type="application/json"
+    )
+
+
+def _log(request: Request, service: Service, items: Any) -> None:
+    """Have the log of requests say what was clicked, where that is wished."""
+    if service.settings.log_sessions:
+        request.scope["logged"] = {"items": items}

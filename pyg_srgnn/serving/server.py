@@ -1,0 +1,127 @@
+"""A process that serves: a socket, signals, and an end that loses nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import threading
+from time import monotonic
+from types import FrameType
+
+import uvicorn
+
+from pyg_srgnn.serving.logs import log_json
+from pyg_srgnn.serving.protocol import Deadline
+from pyg_srgnn.serving.service import create_app
+from pyg_srgnn.serving.settings import Settings
+from pyg_srgnn.serving.state import Service
+
+log = logging.getLogger(__name__)
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server, which reloads on SIGHUP and takes its leave on SIGTERM.
+
+    Args:
+        settings: What the service is told.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        app = create_app(settings, self._failed)
+        self.service: Service = app.state.service
+        self.failure: Exception | None = None
+        self._leaves_at: float | None = None
+        self._reload: asyncio.Task[None] | None = None
+        timely = type("Timely", (Deadline,), {"request_timeout": settings.request_timeout})
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http=timely,
+                ws="none",
+                lifespan="on",
+                log_config=None,
+                access_log=False,
+                proxy_headers=False,
+                server_header=False,
+                limit_concurrency=settings.max_connections + 1,
+                timeout_keep_alive=75,  # longer than the 60 s of common load balancers
+                timeout_graceful_shutdown=max(1, round(settings.stop_seconds)),
+            )
+        )
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to serve."""
+        await super().startup(sockets)
+        if hasattr(signal, "SIGHUP") and threading.current_thread() is threading.main_thread():
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._hung_up)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Whether to stop; asked ten times a second."""
+        if self._leaves_at is not None and monotonic() >= self._leaves_at:
+            self.should_exit = True
+        return await super().on_tick(counter)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop: at once when asked from the keyboard, else after a while of not being ready."""
+        if self._leaves_at is not None:  # asked again
+            super().handle_exit(sig, frame)
+            return
+        self.service.stopping = True
+        drained = 0 if sig == signal.SIGINT else self.service.settings.drain_seconds
+        self._leaves_at = monotonic() + drained
+
+    def _hung_up(self) -> None:
+        self._reload = asyncio.create_task(self.service.models.reload())
+
+    def _failed(self, error: Exception) -> None:
+        self.failure = error
+        self.should_exit = True
+
+
+def serve(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT; logs are lines of JSON on stderr.
+
+    Raises:
+        OSError: If the port is taken, or a file cannot be read.
+        ValueError: If the artifact does not hold a model.
+    """
+    listening = _listen(settings.host, settings.port)
+    log_json()
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)  # what it says of itself, we say
+    server = Server(settings)
+    host, port = listening.getsockname()[:2]
+    host = f"[{host}]" if ":" in host else host
+    log.info("listening", extra={"event": "listening", "url": f"http://{host}:{port}"})
+    server.run(sockets=[listening])
+    if server.failure is not None:
+        raise server.failure
+    log.info("stopped", extra={"event": "stopped"})
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A socket that takes connections already, so that no two services share a port.
+
+    Raises:
+        OSError: If it cannot be had; says what to do.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listening = socket.socket(family, kind, protocol)
+        try:
+            if os.name == "posix":
+                listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind(address)
+            listening.listen(2048)
+        except OSError:
+            listening.close()
+            raise
+    except OSError as error:
+        why = error.strerror or str(error)
+        hint = "; give another one, or port=0 for any that is free" if port else ""
+        raise OSError(f"host={host} port={port}: cannot listen there ({why}){hint}") from error
+    return listening

@@ -1,0 +1,197 @@
+"""Sessions that the service keeps: in memory, or in Redis."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from time import monotonic
+from typing import Any, Protocol
+
+from pyg_srgnn.serving.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+Items = list[int | str]
+_PATIENCE = 0.5  # seconds for Redis to answer
+_PAUSE = 1.0  # seconds that it is left alone after it has not
+
+
+class Unreachable(Exception):
+    """The store of sessions does not answer."""
+
+
+class Store(Protocol):
+    """Keeps the latest clicks of sessions, each for some time after its last one."""
+
+    async def append(self, session: str, item: int | str) -> Items:
+        """The clicks of a session, of which this is now the last one.
+
+        Raises:
+            Unreachable: If the click could not be kept.
+        """
+        ...
+
+    async def delete(self, session: str) -> bool:
+        """Forget a session; whether there was one.
+
+        Raises:
+            Unreachable: If nobody knows.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Give back what it holds."""
+        ...
+
+
+class Memory:
+    """Sessions in this process, which end with it.
+
+    Args:
+        ttl: Seconds that a session is kept after its last click.
+        longest: Clicks of a session that are kept, the latest ones.
+        most: Sessions that are kept; the one that was silent for longest goes.
+    """
+
+    def __init__(self, ttl: float, longest: int, most: int) -> None:
+        self.ttl = ttl
+        self.longest = longest
+        self.most = most
+        # The end of each, and its clicks; the first one ends first.
+        self._sessions: OrderedDict[str, tuple[float, Items]] = OrderedDict()
+
+    def __len__(self) -> int:
+        """Number of sessions kept."""
+        self._forget(monotonic())
+        return len(self._sessions)
+
+    async def append(self, session: str, item: int | str) -> Items:
+        """The clicks of a session, of which this is now the last one."""
+        now = monotonic()
+        self._forget(now)
+        _, items = self._sessions.pop(session, (now, []))
+        items = [*items, item][-self.longest :]
+        self._sessions[session] = (now + self.ttl, items)
+        if len(self._sessions) > self.most:
+            self._sessions.popitem(last=False)
+        return items
+
+    async def delete(self, session: str) -> bool:
+        """Forget a session; whether there was one."""
+        self._forget(monotonic())
+        return self._sessions.pop(session, None) is not None
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+    def _forget(self, now: float) -> None:
+        while self._sessions:
+            session, (end, _) = next(iter(self._sessions.items()))
+            if end > now:
+                return
+            del self._sessions[session]
+
+
+class Redis:
+    """Sessions in a Redis server, which several services may share.
+
+    After it has not answered it is left alone for a second: requests then wait for nothing.
+
+    Args:
+        url: Such as ``redis://127.0.0.1:6379/0``.
+        ttl: Seconds that a session is kept after its last click.
+        longest: Clicks of a session that are kept, the latest ones.
+        metrics: Where failures are counted.
+
+    Raises:
+        ValueError: If it is no such URL, or the client is not installed.
+    """
+
+    def __init__(self, url: str, ttl: float, longest: int, metrics: Metrics) -> None:
+        try:
+            from redis.asyncio import Redis as Client
+            from redis.asyncio.retry import Retry
+            from redis.backoff import NoBackoff
+            from redis.exceptions import RedisError
+        except ImportError as error:
+            raise ValueError(
+                "sessions: a Redis URL needs pip install 'pyg-srgnn[redis]'"
+            ) from error
+        self._errors = (RedisError, OSError, ValueError)
+        self._client = Client.from_url(
+            url,
+            socket_timeout=_PATIENCE,
+            socket_connect_timeout=_PATIENCE,
+            retry=Retry(NoBackoff(), 0),  # a click that is sent twice would be kept twice
+            max_connections=64,
+        )
+        self._milliseconds = round(1000 * ttl)
+        self.longest = longest
+        self.metrics = metrics
+        self._silent_until: float | None = None
+
+    async def append(self, session: str, item: int | str) -> Items:
+        """The clicks of a session, of which this is now the last one.
+
+        Raises:
+            Unreachable: If the click could not be kept.
+        """
+        key = _key(session)
+        async with self._client.pipeline(transaction=True) as commands:
+            commands.rpush(key, json.dumps(item))
+            commands.ltrim(key, -self.longest, -1)
+            commands.pexpire(key, self._milliseconds)
+            commands.lrange(key, 0, -1)
+            *_, items = await self._ask(commands.execute)
+        return [json.loads(one) for one in items]
+
+    async def delete(self, session: str) -> bool:
+        """Forget a session; whether there was one.
+
+        Raises:
+            Unreachable: If nobody knows.
+        """
+        return bool(await self._ask(self._client.delete, _key(session)))
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    async def _ask(self, command: Callable[..., Awaitable[Any]], *arguments: str) -> Any:
+        """What Redis answers.
+
+        Raises:
+            Unreachable: If it does not.
+        """
+        if self._silent_until is not None and monotonic() < self._silent_until:
+            self.metrics.store_errors.inc()
+            raise Unreachable
+        try:
+            answer = await command(*arguments)
+        except self._errors as error:
+            self.metrics.store_errors.inc()
+            if self._silent_until is None:
+                log.error("Redis is lost: %s", error, extra={"event": "redis_lost"})
+            self._silent_until = monotonic() + _PAUSE
+            raise Unreachable from error
+        if self._silent_until is not None:
+            log.info("Redis is back", extra={"event": "redis_back"})
+            self._silent_until = None
+        return answer
+
+
+def open_store(where: str, ttl: float, longest: int, most: int, metrics: Metrics) -> Store:
+    """The store that a setting names: ``memory``, or a Redis URL.
+
+    Raises:
+        ValueError: If it names none.
+    """
+    if where == "memory":
+        return Memory(ttl, longest, most)
+    return Redis(where, ttl, longest, metrics)
+
+
+def _key(session: str) -> str:
+    return f"srgnn:session:{session}"
