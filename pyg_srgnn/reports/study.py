@@ -158,6 +158,11 @@ class Configuration:
         return Stat.of([run.metrics["train_seconds"] for run in self.runs])
 
     @property
+    def device(self) -> str:
+        """What trained: ``"cpu"``, or a GPU's model."""
+        return str(self.runs[0].metrics.get("device", "cpu"))
+
+    @property
     def parameters(self) -> int | None:
         """Numbers that the model has learned or counted; None where the runs do not say."""
         return self.runs[0].metrics.get("parameters") or None  # literature: no one model is kept
