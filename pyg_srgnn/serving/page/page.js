@@ -55,7 +55,10 @@ async function update() {
 
 function failed(error) {
   if (error.name === "AbortError") return;
-  if (error instanceof Refused) return say($("trouble"), error.message);
+  if (error instanceof Refused) {
+    showWhy(null);
+    return say($("trouble"), error.message);
+  }
   if (error.name !== "Error") console.error(error);
   say($("trouble"), `The service cannot be reached (${error.message}). Trying again …`);
   clearTimeout(again);

@@ -1,0 +1,486 @@
+"""The page in a browser, used as a person does: by mouse, by keyboard, on a phone, at night.
+
+SRGNN_SCREENSHOT=docs/page.png pytest tests/serving/test_page.py -k screenshot  makes the picture.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from types import SimpleNamespace
+from urllib.parse import urlsplit
+
+import pytest
+import torch
+from fastapi import FastAPI
+from pydantic import BaseModel
+
+from pyg_srgnn import Recommender
+from pyg_srgnn.data import Vocabulary
+from pyg_srgnn.nn import build_model
+from pyg_srgnn.nn.scorer import ModelScorer
+from pyg_srgnn.serving.names import load_names
+from pyg_srgnn.serving.page import router
+from tests.reference.names import randomise
+from tests.serving import shop
+from tests.serving.live import Held, serving
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+if CHROMIUM is None:
+    pytest.skip("the page's tests need chromium, and none is in PATH", allow_module_level=True)
+sync_api = pytest.importorskip("playwright.sync_api")
+expect = sync_api.expect
+
+EVIL = "<img src=x onerror=alert(1)>"
+LARGE = 2**62 + 1  # not a number that JavaScript has
+
+
+class Asked(BaseModel):
+    items: list[int | str]
+    k: int = 20
+    exclude_seen: bool = False
+
+
+def make_app(recommender, names=None):
+    app = FastAPI()
+    app.include_router(router)
+    app.state.recommender, app.state.names = recommender, names
+
+    @app.post("/recommend")
+    def recommend(asked: Asked):
+        (found,) = recommender.recommend([asked.items], asked.k, asked.exclude_seen)
+        unknown = sum(item not in recommender.vocabulary for item in asked.items)
+        best = [{"id": item, "score": score} for item, score in found]
+        return {"items": best, "unknown": unknown, "popular": unknown == len(asked.items)}
+
+    return app
+
+
+def untrained(ids):
+    settings = {"name": "srgnn", "num_items": len(ids), "channels": 6}
+    model = randomise(build_model(settings), 0, scale=0.2)
+    return Recommender(ModelScorer(model), Vocabulary(ids), torch.arange(len(ids), 0, -1))
+
+
+pytestmark = pytest.mark.filterwarnings("ignore::pyg_srgnn.recommender.UnknownItemWarning")
+
+
+@pytest.fixture(scope="module")
+def recommender(tmp_path_factory):
+    return shop.train_shop(tmp_path_factory.mktemp("shop"))
+
+
+@pytest.fixture(scope="module")
+def service(recommender, tmp_path_factory):
+    path = shop.write_names(tmp_path_factory.mktemp("names") / "names.tsv")
+    app = Held(make_app(recommender, load_names(path, recommender.vocabulary)))
+    with serving(app) as url:
+        yield SimpleNamespace(url=url, app=app)
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    with sync_api.sync_playwright() as playwright:
+        sandbox = [] if os.name != "posix" or os.geteuid() else ["--no-sandbox"]
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=sandbox)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(chromium):
+    """Opens pages that may say nothing on the console and ask nobody but their service."""
+    contexts, troubles = [], []
+
+    def open_page(url, items=None, allow="^$", **options):
+        context = chromium.new_context(**{"viewport": {"width": 1180, "height": 900}, **options})
+        contexts.append(context)
+        context.grant_permissions([])
+        page = context.new_page()
+        page.set_default_timeout(15_000)
+        host = urlsplit(url).netloc
+
+        def said(message):
+            if message.type in ("error", "warning") and not re.search(allow, message.text):
+                troubles.append(message.text)
+
+        page.on("console", said)
+        page.on("pageerror", lambda error: troubles.append(str(error)))
+        page.on("dialog", lambda dialog: troubles.append(f"dialog: {dialog.message}"))
+        page.on(
+            "request",
+            lambda r: urlsplit(r.url).netloc == host or troubles.append(f"asked {r.url}"),
+        )
+        page.goto(url + (f"/#items={items}" if items is not None else "/"))
+        settled(page)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert troubles == []
+
+
+def settled(page):
+    """Wait until the last answer has been drawn."""
+    expect(page.locator("#next")).to_have_attribute("aria-busy", "false")
+    expect(page.locator("#picture")).to_have_attribute("aria-busy", "false")
+
+
+def clicks(page):
+    return page.locator("#clicks .names b").all_inner_texts()
+
+
+def shown(page):
+    names = page.locator("#best .names b").all_inner_texts()
+    scores = page.locator("#best .value").all_inner_texts()
+    return [(name, score.replace("−", "-")) for name, score in zip(names, scores, strict=True)]
+
+
+def recommended(recommender, session, **options):
+    (best,) = recommender.recommend([session], **{"k": 10, **options})
+    return [(shop.NAMES[item], f"{score:.3f}") for item, score in best]
+
+
+def test_a_session_made_by_mouse(open_page, service, recommender):
+    page = open_page(service.url)
+    expect(page.locator("#remark")).to_have_text("The most popular items: pick one to begin.")
+    assert len(shown(page)) == 10 and page.locator("#picture").is_hidden()
+
+    page.locator("#query").press_sequentially("sho")
+    options = page.get_by_role("option")
+    expect(options).to_have_count(3)
+    options.filter(has_text="Trail shoe").click()
+    settled(page)
+    assert clicks(page) == ["Trail shoe"] and page.locator("#query").input_value() == ""
+    assert shown(page) == recommended(recommender, [1000])
+
+    before = [name for name, _ in shown(page)]
+    page.locator("#best button").nth(1).click()  # what is recommended second goes on
+    settled(page)
+    second = next(item for item, name in shop.NAMES.items() if name == before[1])
+    assert clicks(page) == ["Trail shoe", before[1]]
+    assert shown(page) == recommended(recommender, [1000, second])
+    for place, (name, _) in enumerate(shown(page)):
+        was = before.index(name) - place if name in before else None
+        moved = {None: "new", 0: ""}.get(was) or f"{'▲' if was > 0 else '▼'} {abs(was)}"
+        moved = "" if was == 0 else moved
+        assert page.locator("#best .moved").nth(place).inner_text() == moved
+
+    page.get_by_label("without those of the session").check()
+    settled(page)
+    assert shown(page) == recommended(recommender, [1000, second], exclude_seen=True)
+    page.get_by_label("Show").fill("3")
+    page.get_by_label("Show").press("Enter")
+    expect(page.locator("#best li")).to_have_count(3)
+
+    page.get_by_role("button", name="Remove click 1, Trail shoe").click()
+    settled(page)
+    assert clicks(page) == [before[1]]
+    page.get_by_role("button", name="Clear").click()
+    settled(page)
+    assert clicks(page) == [] and page.get_by_role("button", name="Clear").is_disabled()
+    page.get_by_role("button", name="Undo").click()
+    page.get_by_role("button", name="Undo").click()
+    settled(page)
+    assert clicks(page) == ["Trail shoe", before[1]]
+
+
+def test_graph_attention_and_what_a_click_adds(open_page, service, recommender):
+    session = [1000, 1001, 1003, 1000, 1001, 1001, 1004]
+    page = open_page(service.url, session)
+    why = recommender.explain(session)
+    numbers = [session.index(item) + 1 for item in why.nodes]
+    drawn = page.locator("#graph .node text").all_text_contents()
+    wanted = zip(numbers, why.nodes, strict=True)
+    assert drawn == [f"{number}  {shop.NAMES[item]}" for number, item in wanted]
+    assert page.locator("#graph .node.last title").text_content() == "Headlamp"
+    edges = [
+        f"{shop.NAMES[why.nodes[i]]} to {shop.NAMES[why.nodes[j]]}: {out:.2f} of the ways out, "
+        f"{back:.2f} of the ways in"
+        for (i, j), out, back in zip(why.edges, why.weights, why.weights_in, strict=True)
+    ]
+    assert page.locator("#graph .arrow title").all_text_contents() == edges
+    assert page.locator("#graph li").all_text_contents() == edges
+    weights = [f"{weight:.2f}" if weight < 1 else "1" for weight in why.weights]
+    assert page.locator("#graph .weights text").all_text_contents() == weights
+
+    def values(kind):
+        texts = page.locator(f"#clicks .{kind} .value").all_inner_texts()
+        return [float(text.replace("−", "-")) for text in texts]
+
+    assert values("attention") == pytest.approx(why.attention, abs=0.00501)
+    assert values("adds") == pytest.approx(why.added, abs=0.00501)
+    wide = page.locator("#clicks .attention i").evaluate_all(
+        "bars => bars.map(bar => bar.getBoundingClientRect().width)"
+    )
+    assert [w / max(wide) for w in wide] == pytest.approx(
+        [a / max(why.attention) for a in why.attention], abs=0.02
+    )
+    expect(page.locator("#added-to")).to_contain_text(shop.NAMES[why.item])
+
+
+def test_what_is_left_out_is_explained_of_the_first_item_shown(open_page, service, recommender):
+    sessions = [[a, b, a] for a in shop.IDS[:8] for b in shop.IDS[:8]]
+    best = zip(sessions, recommender.recommend(sessions, 1), strict=True)
+    session = next(session for session, ((item, _),) in best if item in session)
+    page = open_page(service.url, session)
+    page.get_by_label("without those of the session").check()
+    settled(page)
+    best = recommended(recommender, session, exclude_seen=True)
+    assert best[0] != recommended(recommender, session)[0]
+    expect(page.locator("#added-to")).to_contain_text(best[0][0])
+
+
+def test_by_keyboard_alone(open_page, service):
+    page = open_page(service.url)
+    press = page.keyboard.press
+    press("Tab")
+    expect(page.locator("#query")).to_be_focused()
+    page.keyboard.type("climb")
+    option = page.get_by_role("option", name="Climbing shoe")
+    expect(option).to_have_attribute("aria-selected", "true")
+    active = page.locator("#query").get_attribute("aria-activedescendant")
+    assert option.get_attribute("id") == active
+    press("Escape")
+    expect(page.locator("#options")).to_be_hidden()
+    press("Enter")  # looks again
+    expect(option).to_be_visible()
+    press("Enter")
+    settled(page)
+    assert clicks(page) == ["Climbing shoe"]
+
+    page.keyboard.type("ha")
+    expect(page.get_by_role("option", name="Harness")).to_be_visible()
+    second = page.get_by_role("option").last.locator("b").inner_text()
+    press("ArrowUp")  # round to the last one
+    press("Enter")
+    settled(page)
+    assert clicks(page) == ["Climbing shoe", second]
+
+    page.keyboard.type("Rope")
+    press("Enter")  # before anything has been found
+    expect(page.locator("#clicks li")).to_have_count(3)
+    settled(page)
+    assert clicks(page)[2] == "Rope 60 m"
+
+    for _ in range(3):
+        press("Tab")  # over the buttons that remove a click
+    expect(page.get_by_role("button", name="Remove click 3, Rope 60 m")).to_be_focused()
+    press("Enter")
+    settled(page)
+    expect(page.get_by_role("button", name=f"Remove click 2, {second}")).to_be_focused()
+    for _ in range(3):
+        press("Tab")
+    best = page.locator("#best button").first
+    expect(best).to_be_focused()
+    outline = best.evaluate(
+        "e => getComputedStyle(e).outlineStyle + getComputedStyle(e).outlineWidth"
+    )
+    assert outline == "solid3px"
+    name = best.locator("b").inner_text()
+    press("Enter")
+    settled(page)
+    assert clicks(page) == ["Climbing shoe", second, name]
+    expect(best).to_be_focused()  # and one can go on from there
+    expect(page.get_by_role("status")).to_contain_text(
+        f"After 3 clicks: 1. {shown(page)[0][0]}, 2. {shown(page)[1][0]}"
+    )
+    press("Control+z")
+    settled(page)
+    assert clicks(page) == ["Climbing shoe", second]
+    page.locator("#query").focus()
+    press("Backspace")
+    settled(page)
+    assert clicks(page) == ["Climbing shoe"]
+
+
+def test_the_address_holds_the_view(open_page, service):
+    page = open_page(service.url, "[1000,1001]&k=4&exclude_seen=true")
+    assert clicks(page) == ["Trail shoe", "Running sock"] and len(shown(page)) == 4
+    expect(page.get_by_label("without those of the session")).to_be_checked()
+    page.locator("#best button").first.click()
+    settled(page)
+    other = open_page(service.url, page.url.partition("#items=")[2])
+    assert (clicks(other), shown(other)) == (clicks(page), shown(page))
+    page.evaluate("location.hash = '#items=[1010]'")
+    expect(page.locator("#clicks b")).to_have_text("Two-person tent")
+    for nonsense in ("[1.5]", "[[1]]", "{", "[true]&k=-3", "%00"):
+        page.goto("about:blank")
+        page.goto(f"{service.url}/#items={nonsense}")
+        settled(page)
+        assert clicks(page) == [] and len(shown(page)) == 10
+
+
+def test_unknown_items(open_page, service):
+    page = open_page(service.url)
+    page.locator("#query").press_sequentially("77")
+    expect(page.locator("#options")).to_contain_text("No item has this")
+    page.keyboard.press("Enter")
+    expect(page.locator("#remark")).to_contain_text("No item of the session is known")
+    expect(page.locator(".click.unknown")).to_contain_text("unknown to the model")
+    assert page.locator("#picture").is_hidden() and "#items=[77]" in page.url
+    page.locator("#query").press_sequentially("Spork")
+    expect(page.get_by_role("option")).to_have_count(1)
+    page.keyboard.press("Enter")
+    expect(page.locator("#remark")).to_have_text(
+        "One click is on an item unknown to the model, and left out."
+    )
+    settled(page)
+    assert page.locator("#graph .node text").text_content() == "2  Spork"
+    expect(page.locator("#clicks .attention")).to_have_count(1)
+
+
+def test_names_and_ids_are_texts(open_page):
+    recommender = untrained([EVIL, "a&b", "<b>bold</b>", '"', "snowman ☃"])
+    names = {"a&b": EVIL, '"': "</script><script>alert(2)</script>"}
+    with serving(make_app(recommender, names)) as url:
+        page = open_page(url)
+        page.locator("#query").press_sequentially("<img")
+        expect(page.get_by_role("option")).to_have_count(2)
+        page.get_by_role("option").first.click()
+        for _ in range(4):
+            page.locator("#best button").last.click()
+            settled(page)
+        assert EVIL in clicks(page)
+        ids = page.evaluate("JSON.parse(new URLSearchParams(location.hash.slice(1)).get('items'))")
+        assert ids[0] == EVIL and len(ids) == 5
+        assert page.locator("img, #best script, #clicks script, main b b").count() == 0
+        page.reload()
+        settled(page)
+        assert clicks(page)[0] == EVIL
+
+
+def test_ids_keep_all_their_digits(open_page):
+    recommender = untrained([LARGE, LARGE + 1, 3])
+    with serving(make_app(recommender)) as url:
+        page = open_page(url, f"[{LARGE + 1}]")
+        assert clicks(page) == [str(LARGE + 1)]
+        assert page.locator(".click.unknown").count() == 0
+        page.locator("#query").press_sequentially(str(LARGE))
+        expect(page.get_by_role("option")).to_have_count(1)
+        page.keyboard.press("Enter")
+        settled(page)
+        assert f"#items=[{LARGE + 1},{LARGE}]" in page.url
+        (best,) = recommender.recommend([[LARGE + 1, LARGE]])
+        assert [name for name, _ in shown(page)] == [str(item) for item, _ in best]
+
+
+def test_a_late_answer_is_not_shown(open_page, service, recommender):
+    page = open_page(service.url)
+    held = service.app
+    for event in (held.caught, held.answered, held.go):
+        event.clear()
+    held.wanted = True
+    page.locator("#query").press_sequentially("1000")
+    expect(page.get_by_role("option")).to_have_count(1)
+    page.keyboard.press("Enter")
+    assert held.caught.wait(10)
+    page.locator("#query").press_sequentially("1033")
+    expect(page.get_by_role("option")).to_have_count(1)
+    page.keyboard.press("Enter")
+    settled(page)
+    assert shown(page) == recommended(recommender, [1000, 1033])
+    held.go.set()
+    assert held.answered.wait(10)
+    page.evaluate("fetch('items?limit=1').then(answer => answer.json())")  # comes behind it
+    page.wait_for_timeout(200)
+    assert shown(page) == recommended(recommender, [1000, 1033])
+    assert page.locator("#trouble").is_hidden()
+
+
+def test_a_service_that_goes_away_and_comes_back(open_page, recommender):
+    app = make_app(recommender, shop.NAMES)
+    with serving(app) as url:
+        page = open_page(url, "[1000]", allow="ERR_CONNECTION_REFUSED")
+    page.locator("#best button").first.click()
+    expect(page.get_by_role("alert")).to_contain_text("The service cannot be reached")
+    with serving(app, port=urlsplit(url).port):
+        expect(page.get_by_role("alert")).to_be_hidden()
+        settled(page)
+        assert len(clicks(page)) == 2
+        assert page.locator("#graph .node").count() == 2
+
+
+def test_on_a_phone(open_page, service):
+    page = open_page(service.url, viewport={"width": 360, "height": 740}, has_touch=True)
+    narrow = "() => document.documentElement.scrollWidth <= 360"
+    assert page.evaluate(narrow)
+    page.locator("#query").press_sequentially("a")
+    expect(page.get_by_role("option").first).to_be_visible()
+    assert page.evaluate(narrow)
+    page.get_by_role("option").first.tap()
+    settled(page)
+    for _ in range(12):
+        page.locator("#best button").nth(2).tap()
+        settled(page)
+        assert page.evaluate(narrow)
+    box = page.locator("#graph svg").bounding_box()
+    assert box["x"] >= 0 and box["x"] + box["width"] <= 360
+    nodes = page.locator("#graph .node").evaluate_all(
+        "nodes => nodes.map(n => n.getBoundingClientRect()).map(box => [box.left, box.right])"
+    )
+    assert all(left >= 0 and right <= 360 for left, right in nodes)
+
+
+def test_long_ids_on_a_phone(open_page):
+    ids = ["w" * 200, "item " * 40, "𝕴" * 50, "plain"]
+    with serving(make_app(untrained(ids))) as url:
+        page = open_page(url, viewport={"width": 360, "height": 740})
+        for place in range(4):
+            page.locator("#best button").nth(place).click()
+            settled(page)
+            assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+CONTRAST = """() => {
+  const channels = (color) => color.match(/[\\d.]+/g).map(Number);
+  const light = ([r, g, b]) => [r, g, b].map((v) => v / 255)
+    .map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const behind = (element) => {
+    const rect = element.parentElement?.querySelector(":scope > rect");
+    if (rect) return channels(getComputedStyle(rect).fill);
+    for (let e = element; e; e = e.parentElement) {
+      const color = channels(getComputedStyle(e).backgroundColor);
+      if (color.length === 3 || color[3] === 1) return color;
+    }
+    return [255, 255, 255];
+  };
+  const texts = [...document.querySelectorAll("body *")].filter((e) =>
+    e.checkVisibility() && !e.closest(":disabled") &&
+    [...e.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim() !== "") &&
+    e.tagName !== "title");
+  return texts.map((e) => {
+    const style = getComputedStyle(e);
+    const own = e.namespaceURI.endsWith("svg") ? style.fill : style.color;
+    const [a, b] = [light(channels(own)), light(behind(e))];
+    return [(Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05), e.tagName + " " + e.textContent];
+  });
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_text_can_be_read(open_page, service, scheme):
+    page = open_page(service.url, "[1000,77,1001,1000]", color_scheme=scheme)
+    page.locator("#best button").nth(4).click()
+    settled(page)
+    page.locator("#query").press_sequentially("s")
+    expect(page.get_by_role("option")).to_have_count(8)
+    found = page.evaluate(CONTRAST)
+    assert len(found) > 40
+    assert [pair for pair in found if pair[0] < 4.5] == []
+    dark = page.evaluate("getComputedStyle(document.body).backgroundColor").startswith("rgb(2")
+    assert dark is (scheme == "dark") or scheme == "light"
+
+
+def test_screenshot(open_page, service, tmp_path):
+    page = open_page(service.url, "[1000,1001,1003,1000]", device_scale_factor=1.5)
+    page.locator("#best button", has_text="Headlamp").click()
+    settled(page)
+    page.mouse.move(0, 0)
+    page.evaluate("document.activeElement.blur()")
+    page.wait_for_timeout(700)  # the bars have moved, the arrow is drawn
+    path = os.environ.get("SRGNN_SCREENSHOT") or tmp_path / "page.png"
+    assert page.screenshot(path=path, full_page=True).startswith(b"\x89PNG")
