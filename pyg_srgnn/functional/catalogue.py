@@ -1,0 +1,172 @@
+r"""The k best inner products with a large catalogue: exact, though most of it is read as bytes.
+
+A product of vectors that were rounded to bytes is off by no more than the Cauchy-Schwarz
+inequality allows. With an item :math:`v = q + e` and a session :math:`s = p + f`, rounded to
+:math:`q` and :math:`p`,
+
+.. math:: |s^\top v - p^\top q| = |s^\top e + f^\top q| \le \|s\| \|e\| + \|f\| \|q\|.
+
+So the greatest rounded product of a group of items gives a bound above all that are in it. Groups
+are taken by their bounds, greatest first, and their items multiplied in float32, until the next
+bound lies below the k-th product that was found: what is left cannot be among the k best.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pyg_srgnn.functional.topk import best_of_products
+
+PRECISIONS = ("float32", "bfloat16", "int8")
+
+_GROUP = 32  # items that share a scale and a bound
+_SESSIONS = 32  # multiplied at once
+_PRODUCTS = 2**19  # rounded ones held at once: what the processor's cache holds
+_WIDEST = 4  # times k: groups that are looked into; a session that needs more goes over all items
+_Found = tuple[Tensor, Tensor]  # products and items, best first
+
+
+class Catalogue:
+    """All items' vectors, and their k greatest inner products with sessions' vectors.
+
+    ``"int8"`` and ``"bfloat16"`` find the same items as ``"float32"``, up to products that are
+    equal within the rounding of float32, and return products taken in float32. They cost a copy
+    of the vectors in a quarter or half of their bytes. Any number of threads may ask at once.
+
+    Args:
+        vectors: Item vectors, float32 [V, d]; kept, not copied.
+        precision: What most of the products are taken in: ``"float32"``, ``"bfloat16"`` or
+            ``"int8"``, the fastest on a processor with 8-bit dot products. (default:
+            ``"float32"``)
+
+    Raises:
+        ValueError: If the precision is unknown, or the vectors are not what they must be.
+    """
+
+    def __init__(self, vectors: Tensor, precision: str = "float32") -> None:
+        if precision not in PRECISIONS:
+            expected = f"one of {', '.join(PRECISIONS)} (got {precision!r})"
+            raise ValueError(f"Catalogue: 'precision' must be {expected}")
+        if vectors.dim() != 2 or vectors.dtype != torch.float32 or not len(vectors):
+            raise ValueError(
+                f"Catalogue: 'vectors' must be float32 [V, d] with V >= 1 "
+                f"(got {str(vectors.dtype).removeprefix('torch.')} {list(vectors.shape)})"
+            )
+        if not vectors.isfinite().all():
+            raise ValueError("Catalogue: 'vectors' must be finite")
+        self.vectors = vectors
+        self.precision = precision
+        if precision != "float32":
+            self._round()
+
+    def __len__(self) -> int:
+        """Number of items V."""
+        return len(self.vectors)
+
+    @torch.no_grad()
+    def best(self, sessions: Tensor, k: int) -> tuple[Tensor, Tensor]:
+        """The k items with the greatest inner products.
+
+        Args:
+            sessions: Session vectors, float32 [B, d].
+            k: How many, from 1 to V.
+
+        Returns:
+            Products, float32, and items, int64, best first, [B, k] both. Which of two equal ones
+            comes first is open.
+
+        Raises:
+            ValueError: If k is out of its range.
+        """
+        if not 1 <= k <= len(self):
+            raise ValueError(f"Catalogue: k must be from 1 to {len(self)} (got {k})")
+        few = len(self) < 2 * _WIDEST * k * _GROUP
+        if self.precision == "float32" or few or not len(sessions):
+            return best_of_products(sessions, self.vectors, k)
+        found = []
+        for some in torch.split(sessions, _SESSIONS):
+            bounds, groups = self._bounds(some).topk(_WIDEST * k)
+            found += [self._best(*of, k) for of in zip(some, bounds, groups, strict=True)]
+        return torch.stack([of[0] for of in found]), torch.stack([of[1] for of in found])
+
+    def _best(self, session: Tensor, bounds: Tensor, groups: Tensor, k: int) -> _Found:
+        """The k best of one session [d], from the groups with the greatest bounds, in order."""
+        # The k-th of some products is a bound as well: groups below it need not be looked into.
+        first = len(groups) // 2
+        values, items = self._exact(session, groups[:first], k)
+        needed = int((bounds >= values[-1]).sum())
+        if needed == len(groups):
+            value, item = best_of_products(session.unsqueeze(0), self.vectors, k)
+            return value[0], item[0]
+        if needed > first:
+            more = self._exact(session, groups[first:needed], k)
+            found = torch.cat([values, more[0]]).topk(k)
+            return found.values, torch.cat([items, more[1]])[found.indices]
+        return values, items
+
+    def _exact(self, session: Tensor, groups: Tensor, k: int) -> _Found:
+        """The k best of all items in some groups, fewer where there are fewer items."""
+        items = (groups.unsqueeze(1) * _GROUP + torch.arange(_GROUP)).flatten()
+        items = items[items < len(self)]
+        found = self.vectors.index_select(0, items).mv(session).topk(min(k, len(items)))
+        return found.values, items[found.indices]
+
+    def _round(self) -> None:
+        """Keep the rounded vectors [V, d], and of each group its scale and what bounds it."""
+        parts, scales, lengths, errors = [], [], [], []
+        for part in torch.split(self.vectors.detach(), _PRODUCTS):
+            missing = -len(part) % _GROUP
+            group = F.pad(part, (0, 0, 0, missing)).view(-1, _GROUP, part.size(1))
+            rounded, scale = self._rounded(group, (1, 2))
+            parts.append(rounded.flatten(0, 1))
+            scales.append(scale.flatten())
+            back = rounded.float() * scale
+            lengths.append(back.norm(dim=2).amax(dim=1))
+            errors.append((group - back).norm(dim=2).amax(dim=1))
+        self._vectors = torch.cat(parts)
+        self._scales, self._lengths = torch.cat(scales), torch.cat(lengths)
+        # The sums of float32 are off as well, at most by d roundings of everything there is.
+        self._errors = torch.cat(errors) + self.vectors.size(1) * 2**-23 * self._lengths
+
+    def _rounded(self, vectors: Tensor, dims: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+        """Vectors rounded to the precision, and the factor that takes them back."""
+        greatest = vectors.abs().amax(dims, keepdim=True)
+        if self.precision == "bfloat16":
+            return vectors.bfloat16(), torch.ones_like(greatest)
+        scale = (greatest / 127).clamp_(min=1e-30)
+        return (vectors / scale).round_().to(torch.int8), scale
+
+    def _bounds(self, sessions: Tensor) -> Tensor:
+        """What no product with an item of a group exceeds [B, groups]."""
+        rounded, scale = self._rounded(sessions, (1,))
+        off = (sessions - rounded.float() * scale).norm(dim=1, keepdim=True)
+        bounds = self._greatest(rounded).mul_(scale).mul_(self._scales)
+        if self.precision == "bfloat16":
+            bounds += bounds.abs() * 2**-8  # the products are rounded once more
+        bounds.addcmul_(sessions.norm(dim=1, keepdim=True), self._errors)
+        return bounds.addcmul_(off, self._lengths)
+
+    def _greatest(self, sessions: Tensor) -> Tensor:
+        """The greatest product of rounded vectors in every group, as float32 [B, groups]."""
+        exact_integers = self.precision == "int8"
+        multiply = torch._int_mm if exact_integers else torch.mm
+        rows = len(sessions)
+        # With few sessions the items are read fastest as columns, with more as rows.
+        columns = rows < 8 or not exact_integers
+        greatest = torch.empty(rows, len(self._scales))
+        at_once = max(1, _PRODUCTS // (rows * _GROUP))
+        kind = torch.int32 if exact_integers else torch.bfloat16
+        held = torch.empty(rows * at_once * _GROUP, dtype=kind)
+        for start in range(0, len(self._scales), at_once):
+            part = self._vectors[start * _GROUP : (start + at_once) * _GROUP]
+            products = held[: rows * len(part)]
+            if columns:
+                multiply(sessions, part.T, out=products.view(rows, -1))
+                best = products.view(rows, -1, _GROUP).amax(dim=2)
+            else:
+                multiply(part, sessions.T, out=products.view(-1, rows))
+                best = products.view(-1, _GROUP, rows).amax(dim=1).T
+            greatest[:, start : start + at_once] = best
+        return greatest
