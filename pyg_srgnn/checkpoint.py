@@ -15,6 +15,7 @@ from torch import Tensor
 
 from pyg_srgnn.data.sessions import Vocabulary
 from pyg_srgnn.nn import SessionModel, build_model
+from pyg_srgnn.nn.scorer import ModelScorer
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Checkpoint:
 
     Args:
         model: The model, in evaluation mode.
+        settings: What :func:`pyg_srgnn.nn.build_model` made it of.
         vocabulary: The catalogue's raw ids.
         clicks: Clicks of each item in training, int64 [V].
         dataset: Name and arguments of the dataset that it was trained on.
@@ -32,12 +34,23 @@ class Checkpoint:
     """
 
     model: SessionModel
+    settings: dict[str, Any]
     vocabulary: Vocabulary
     clicks: Tensor
     dataset: dict[str, Any]
     split: str
     protocol: str
     path: Path
+
+    @property
+    def key(self) -> str:
+        """Tells it from every other one."""
+        return f"{self.path.resolve()} {self.path.stat().st_mtime_ns}"
+
+    @property
+    def scorer(self) -> ModelScorer:
+        """Scores sessions of indices with the model."""
+        return ModelScorer(self.model)
 
     @classmethod
     def load(cls, path: str | Path) -> Checkpoint:
@@ -68,7 +81,8 @@ class Checkpoint:
                     f"{clicks.numel()} counts do not belong together"
                 )
             split, protocol = str(stored["split"]), str(stored["protocol"])
-            return cls(model.eval(), vocabulary, clicks, dataset, split, protocol, file)
+            settings = dict(stored["model"])
+            return cls(model.eval(), settings, vocabulary, clicks, dataset, split, protocol, file)
 
 
 def read_checkpoint(path: str | Path, map_location: Any = "cpu") -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from pyg_srgnn.artifact import Artifact, is_artifact
 from pyg_srgnn.data.vocabulary import Vocabulary
 from pyg_srgnn.functional.graphs import graph_tensors
 from pyg_srgnn.functional.topk import rows_at_once
@@ -21,6 +22,21 @@ if TYPE_CHECKING:
     from pyg_srgnn.checkpoint import Checkpoint
 
 _ROWS_AT_ONCE = 256  # at most; fewer where the catalogue is large
+
+
+def load_trained(path: str | Path) -> Checkpoint | Artifact:
+    """Open a run directory, a checkpoint file or an exported folder.
+
+    Raises:
+        FileNotFoundError: If there is none.
+        ValueError: If a file is not one of this package, or damaged.
+    """
+    if is_artifact(path):
+        return Artifact.load(path)
+    # An exported model is served without what training needs: PyG, Lightning, Hydra, polars.
+    from pyg_srgnn.checkpoint import Checkpoint
+
+    return Checkpoint.load(path)
 
 
 class UnknownItemWarning(UserWarning):
@@ -71,23 +87,18 @@ class Recommender:
 
     @classmethod
     def load(cls, path: str | Path) -> Recommender:
-        """Open a run directory or a checkpoint file; nothing in it is executed.
+        """Open a run directory, a checkpoint file or an exported folder; nothing is executed.
 
         Raises:
-            FileNotFoundError: If there is no checkpoint.
-            ValueError: If the file is not a checkpoint of this package.
+            FileNotFoundError: If there is none.
+            ValueError: If a file is not one of this package, or damaged.
         """
-        # An exported model is served without what training needs: PyG, Lightning, Hydra, polars.
-        from pyg_srgnn.checkpoint import Checkpoint
-
-        return cls.of(Checkpoint.load(path))
+        return cls.of(load_trained(path))
 
     @classmethod
-    def of(cls, checkpoint: Checkpoint) -> Recommender:
-        """Recommend with a checkpoint that is loaded."""
-        from pyg_srgnn.nn.scorer import ModelScorer
-
-        return cls(ModelScorer(checkpoint.model), checkpoint.vocabulary, checkpoint.clicks)
+    def of(cls, trained: Checkpoint | Artifact) -> Recommender:
+        """Recommend with a checkpoint or an export that is loaded."""
+        return cls(trained.scorer, trained.vocabulary, trained.clicks)
 
     def recommend(
         self,

@@ -10,6 +10,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from pyg_srgnn.baselines import BASELINES
 from pyg_srgnn.datasets import DATASETS
+from pyg_srgnn.formats import FILES
+from pyg_srgnn.functional.catalogue import PRECISIONS
 from pyg_srgnn.metrics import TIES
 from pyg_srgnn.nn import MODELS
 from pyg_srgnn.nn.readout import MODES
@@ -181,6 +183,8 @@ RULES: dict[str, Rule] = {
     ),
     "input": _optional(_TEXT),
     "output": _optional(_TEXT),
+    "format": _one_of(*FILES),
+    "precision": _one_of(*PRECISIONS),
     "exclude_seen": _FLAG,
     "split": _one_of("train", "valid", "trainval", "test"),
     "report": _optional(_TEXT),

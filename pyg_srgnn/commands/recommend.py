@@ -9,24 +9,22 @@ from dataclasses import fields
 from omegaconf import DictConfig
 
 from pyg_srgnn.batch import recommend_file
-from pyg_srgnn.checkpoint import Checkpoint
 from pyg_srgnn.commands.application import application
 from pyg_srgnn.commands.checks import check
 from pyg_srgnn.data.preparation import Preparation
-from pyg_srgnn.recommender import Recommender, UnknownItemWarning
+from pyg_srgnn.recommender import Recommender, UnknownItemWarning, load_trained
 
 
 @application("recommend")
 def main(config: DictConfig) -> None:
     """Print the best items with their scores, or write those of a file of sessions."""
     check(config)
-    checkpoint = Checkpoint.load(config.checkpoint)
-    recommender = Recommender.of(checkpoint)
+    trained = load_trained(config.checkpoint)
+    recommender = Recommender.of(trained)
     if config.input is not None:
         known = {field.name for field in fields(Preparation)}
-        of_log = checkpoint.dataset if checkpoint.dataset["name"] == "click_log" else {}
+        of_log = trained.dataset if trained.dataset["name"] == "click_log" else {}
         rules = {key: value for key, value in of_log.items() if key in known}
-        key = f"{checkpoint.path.resolve()} {checkpoint.path.stat().st_mtime_ns}"
         count = recommend_file(
             recommender,
             config.input,
@@ -34,7 +32,7 @@ def main(config: DictConfig) -> None:
             config.k,
             config.exclude_seen,
             Preparation(**rules),
-            key,
+            trained.key,
         )
         print(f"{count:,} sessions: {config.output}")
         return

@@ -1,7 +1,8 @@
-"""Files that are whole or not there."""
+"""Files that are whole or not there, and what they hold."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import re
@@ -53,6 +54,15 @@ def folder_written_aside(folder: Path, aside: Path) -> Iterator[Path]:
             aside.rename(folder)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def sha256_of(path: Path) -> str:
+    """Return the sha256 of a file in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def flush(path: Path) -> None:

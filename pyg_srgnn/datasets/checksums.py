@@ -6,9 +6,8 @@ import json
 import time
 from pathlib import Path
 
-from pyg_srgnn.data.files import written_aside
+from pyg_srgnn.data.files import sha256_of, written_aside
 from pyg_srgnn.data.progress import working
-from pyg_srgnn.datasets.download import sha256_of
 
 _SETTLED = 2.0  # seconds after which a file's time of change would tell of another change
 

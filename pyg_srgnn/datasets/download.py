@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import http.client
 import os
 import re
@@ -19,6 +18,8 @@ from urllib.parse import quote
 
 from filelock import FileLock, Timeout
 from tqdm import tqdm
+
+from pyg_srgnn.data.files import sha256_of
 
 TIMEOUT = 30.0
 """Seconds without a byte after which a connection is given up."""
@@ -110,15 +111,6 @@ def fetch(
                 _put_in_place(part, path)
                 return _told(path, source)
     raise DownloadError(_explain(source, path, failures))
-
-
-def sha256_of(path: Path) -> str:
-    """Return the sha256 of a file in hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _is_right(path: Path, source: Source) -> bool:

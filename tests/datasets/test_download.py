@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from pyg_srgnn.data.files import sha256_of
 from pyg_srgnn.datasets import download
-from pyg_srgnn.datasets.download import DownloadError, Source, fetch, sha256_of
+from pyg_srgnn.datasets.download import DownloadError, Source, fetch
 
 from .file_server import FileServer
 

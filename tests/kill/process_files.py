@@ -17,7 +17,8 @@ import time
 from pathlib import Path
 
 from pyg_srgnn.data import Sessions, Vocabulary
-from pyg_srgnn.datasets.download import Source, sha256_of
+from pyg_srgnn.data.files import sha256_of
+from pyg_srgnn.datasets.download import Source
 from pyg_srgnn.datasets.two_file import TwoFileBenchmark
 
 try:

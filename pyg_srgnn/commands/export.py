@@ -1,0 +1,25 @@
+"""srgnn-export: a trained model as a folder to serve, without what trains."""
+
+from __future__ import annotations
+
+from omegaconf import DictConfig
+
+from pyg_srgnn.checkpoint import Checkpoint
+from pyg_srgnn.commands.application import application
+from pyg_srgnn.commands.checks import check
+from pyg_srgnn.serving.export import export
+
+
+@application("export")
+def main(config: DictConfig) -> None:
+    """Write the folder, and say what it holds."""
+    check(config)
+    folder = export(
+        Checkpoint.load(config.checkpoint), config.output, config.format, config.precision
+    )
+    for file in sorted(folder.iterdir()):
+        print(f"{file.stat().st_size:>14,}  {folder.name}/{file.name}")
+
+
+if __name__ == "__main__":
+    main()

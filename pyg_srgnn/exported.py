@@ -1,0 +1,208 @@
+"""An exported model as a recommender asks it: an encoder, and tensors that have a row an item."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pyg_srgnn.formats import Encode
+from pyg_srgnn.functional.catalogue import Catalogue
+from pyg_srgnn.functional.graphs import graph_tensors
+from pyg_srgnn.functional.mixture import Followers, Repeats, followers_of, log_mixture
+from pyg_srgnn.functional.topk import best_of_scores
+from pyg_srgnn.scorer import Session, bar, flat_clicks
+
+_COUNTS = ("followers", "count", "place_weight")
+
+
+class ExportedModel(ABC):
+    """Scores sessions of indices; see :class:`pyg_srgnn.scorer.Scorer`.
+
+    Args:
+        encode: The encoder.
+        settings: The model's settings, as :func:`pyg_srgnn.nn.build_model` takes them.
+        weights: ``item_vectors`` [V, d], the vectors that session vectors are multiplied with, and
+            ``clicked_vectors`` [V, d], what clicked items enter the encoder as, where these are
+            others.
+        precision: See :class:`pyg_srgnn.functional.catalogue.Catalogue`. (default: ``"float32"``)
+    """
+
+    def __init__(
+        self,
+        encode: Encode,
+        settings: Mapping[str, Any],
+        weights: Mapping[str, Tensor],
+        precision: str = "float32",
+    ) -> None:
+        self.encode = encode
+        self.settings = settings
+        items = weights["item_vectors"]
+        self.clicked = weights.get("clicked_vectors", items)
+        self.catalogue = Catalogue(items, precision)
+
+    @property
+    def num_items(self) -> int:
+        """Number of items V in the catalogue."""
+        return len(self.catalogue)
+
+    @torch.inference_mode()
+    def topk(
+        self,
+        sessions: Sequence[Session],
+        k: int,
+        barred: Tensor | None = None,
+        exclude_seen: bool = False,
+    ) -> tuple[Tensor, Tensor]:
+        """The k best items of every session, scores and items [B, k], best first."""
+        clicks, lengths = flat_clicks(sessions)
+        if barred is None and not exclude_seen:
+            return self._best(clicks, lengths, k)
+        scores, shift = self._scores(clicks, lengths)
+        session = torch.arange(lengths.numel()).repeat_interleave(lengths)
+        bar(scores, barred, (session, clicks) if exclude_seen else None)
+        values, items = best_of_scores(scores, k)
+        return values + shift, items
+
+    @torch.inference_mode()
+    def scores(self, sessions: Sequence[Session]) -> Tensor:
+        """Scores of every item for every session [B, V]."""
+        scores, shift = self._scores(*flat_clicks(sessions))
+        return scores.add_(shift)
+
+    def attention(self, sessions: Sequence[Session]) -> Tensor | None:
+        """Weight of every click, session after session [L]; None of a model without attention."""
+        return None
+
+    def _best(self, clicks: Tensor, lengths: Tensor, k: int) -> tuple[Tensor, Tensor]:
+        """The k best items of every session, whichever they are."""
+        return self.catalogue.best(self._vectors(clicks, lengths), k)
+
+    def _scores(self, clicks: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor | float]:
+        """Scores [B, V], but for a term [B, 1] that all items of a session share."""
+        return self._vectors(clicks, lengths) @ self.catalogue.vectors.T, 0.0
+
+    @abstractmethod
+    def _vectors(self, clicks: Tensor, lengths: Tensor) -> Tensor:
+        """Session vectors [B, d]."""
+
+
+class ExportedSequence(ExportedModel):
+    """GRU4Rec: its encoder takes a click of all sessions at a time."""
+
+    def _vectors(self, clicks: Tensor, lengths: Tensor) -> Tensor:
+        layers, channels = self.settings.get("num_layers", 1), self.clicked.size(1)
+        order = lengths.argsort(descending=True, stable=True)  # so that those that go on are first
+        starts = (lengths.cumsum(0) - lengths)[order]
+        vectors = torch.zeros(lengths.numel(), channels)
+        state = torch.zeros(layers, lengths.numel(), channels)
+        for click in range(int(lengths.max())):
+            going_on = int((lengths > click).sum())
+            embedded = self.clicked[clicks[starts[:going_on] + click]]
+            arguments = {"embedded": embedded, "state": state[:, :going_on].contiguous()}
+            found = self.encode(arguments, ("session", "state"))
+            vectors[order[:going_on]], state = found["session"], found["state"]
+        return vectors
+
+
+class ExportedGraphs(ExportedModel):
+    """SR-GNN without a mixture: its encoder takes session graphs."""
+
+    @torch.inference_mode()
+    def attention(self, sessions: Sequence[Session]) -> Tensor | None:
+        """Weight of every click, session after session [L]; None of a readout without attention."""
+        if self.settings.get("readout", "hybrid") not in ("hybrid", "attention"):
+            return None
+        graphs = graph_tensors(*flat_clicks(sessions))
+        return self._encoded(graphs, self._unknown(len(sessions)), "attention")["attention"]
+
+    def _vectors(self, clicks: Tensor, lengths: Tensor) -> Tensor:
+        graphs = graph_tensors(clicks, lengths)
+        return self._encoded(graphs, self._unknown(lengths.numel()), "session")["session"]
+
+    def _unknown(self, num_sessions: int) -> Tensor:
+        """What an encoder is told of transitions where they do not matter [B]."""
+        return torch.zeros(num_sessions)
+
+    def _encoded(
+        self, graphs: Mapping[str, Tensor], known: Tensor, *wanted: str
+    ) -> dict[str, Tensor]:
+        embedded = self.clicked.index_select(0, graphs["x"])
+        return self.encode({**graphs, "embedded": embedded, "known": known}, wanted)
+
+
+class ExportedMixture(ExportedGraphs):
+    """SR-GNN whose scores are log-probabilities of a mixture.
+
+    Args:
+        encode: See :class:`ExportedModel`.
+        settings: See :class:`ExportedModel`.
+        weights: See :class:`ExportedModel`; of a model with transitions, ``followers`` and
+            ``count`` [V, K] and ``place_weight`` [P] beside them, see
+            :func:`pyg_srgnn.functional.mixture.followers_of`.
+        precision: Not used: a mixture asks for the scores of all items. (default: ``"float32"``)
+    """
+
+    def __init__(
+        self,
+        encode: Encode,
+        settings: Mapping[str, Any],
+        weights: Mapping[str, Tensor],
+        precision: str = "float32",
+    ) -> None:
+        super().__init__(encode, settings, weights)
+        # A single session's products are faster with columns that lie side by side.
+        self.columns = weights["item_vectors"].T.contiguous()
+        self.repeats = bool(settings.get("repeat", False))
+        self.counts = [weights[name] for name in _COUNTS] if settings.get("transitions") else []
+
+    def _best(self, clicks: Tensor, lengths: Tensor, k: int) -> tuple[Tensor, Tensor]:
+        scores, shift = self._scores(clicks, lengths)
+        values, items = best_of_scores(scores, k)
+        return values + shift, items
+
+    def _scores(self, clicks: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        graphs = graph_tensors(clicks, lengths)
+        x, batch = graphs["x"], graphs["batch"]
+        followers: Followers | None = None
+        known, wanted = self._unknown(lengths.numel()), ["session"]
+        if self.counts:
+            table, count, weight = self.counts
+            followers = followers_of(
+                x,
+                graphs["alias_index"],
+                batch,
+                lengths.numel(),
+                table,
+                count,
+                weight,
+                new_only=self.repeats,
+            )
+            known = followers.known
+            wanted.append("trust")
+        if self.repeats:
+            wanted += ["within", "again"]
+        found = self._encoded(graphs, known, *wanted)
+        repeats = Repeats(found["within"], found["again"]) if self.repeats else None
+        trust = None
+        if followers is not None:
+            trust = found["trust"].masked_fill(~followers.some, -torch.inf)
+        return log_mixture(found["session"] @ self.columns, batch, x, repeats, followers, trust)
+
+
+def exported_class(settings: Mapping[str, Any]) -> type[ExportedModel]:
+    """What scores with an exported model of these settings.
+
+    Raises:
+        ValueError: If there is no such model.
+    """
+    if settings.get("name") == "gru4rec":
+        return ExportedSequence
+    if settings.get("name") != "srgnn":
+        raise ValueError(f"model.name must be srgnn or gru4rec (got {settings.get('name')!r})")
+    return (
+        ExportedMixture if settings.get("repeat") or settings.get("transitions") else ExportedGraphs
+    )
