@@ -17,6 +17,7 @@ log = logging.getLogger("pyg_srgnn.serving.requests")
 
 _OPEN = {"/health", "/ready"}  # without a token
 _ALWAYS = {"/health", "/ready", "/metrics"}  # without a model
+_STATIC = "/static/"  # as the page itself: it asks for the token, and waits for the model
 
 
 class Guard:
@@ -79,17 +80,18 @@ class Guard:
 
     def _refusal(self, scope: Scope) -> Response | None:
         path = scope["path"]
+        static = path == "/" or path.startswith(_STATIC)
         given, length = b"", b""
         for name, value in scope["headers"]:
             if name == b"authorization":
                 given = value
             elif name == b"content-length":
                 length = value
-        if self.bearer is not None and path not in _OPEN:
+        if self.bearer is not None and not static and path not in _OPEN:
             kind, _, token = given.partition(b" ")
             if not hmac.compare_digest(kind.lower() + b" " + token.strip(), self.bearer):
                 return problem(401, "a token is needed", {"WWW-Authenticate": "Bearer"})
-        if path not in _ALWAYS and not self.ready():
+        if path not in _ALWAYS and not static and not self.ready():
             return problem(503, "no model is loaded yet", {"Retry-After": "1"})
         if length and int(length) > self.max_body:
             return problem(413, self._too_large(), {"Connection": "close"})

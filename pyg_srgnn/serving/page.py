@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import asdict
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 from threading import Lock
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, HTTPException, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from pydantic import BaseModel, Field, StrictInt, StrictStr
+from pydantic import BaseModel, FailFast, Field, RootModel
 
-from pyg_srgnn.recommender import Recommender
+from pyg_srgnn.recommender import Explanation, Recommender
 from pyg_srgnn.serving.items import ItemSearch
+from pyg_srgnn.serving.messages import ItemId, Message
+from pyg_srgnn.serving.reading import described, read
 
 router = APIRouter()
 
@@ -40,28 +42,31 @@ _HEADERS = {
     "Cache-Control": "no-cache",  # asked for anew, and answered with 304 where it is the same
 }
 
-ItemId = StrictInt | StrictStr
-
 
 class Item(BaseModel):
     """An item of the catalogue, or one that is unknown."""
 
-    id: ItemId
+    id: int | str
     name: str | None
     known: bool
 
 
-class Wanted(BaseModel):
+class Items(RootModel[list[Item]]):
+    """Items, in the order in which they were found or asked for."""
+
+
+class Wanted(Message):
     """Items to be named."""
 
-    ids: list[ItemId] = Field(max_length=1000)
+    ids: Annotated[list[ItemId], Field(max_length=1000), FailFast()]
 
 
-class Explained(BaseModel):
-    """A session, and the item whose score is to be explained (the best one, if none is given)."""
+class Explained(Message):
+    """A session, and the item whose score is explained."""
 
-    items: list[ItemId] = Field(max_length=1000)
-    item: ItemId | None = None
+    # Every click costs a scoring of the catalogue.
+    items: Annotated[list[ItemId], Field(max_length=200), FailFast()]
+    item: ItemId | None = Field(None, description="null: the best one")
 
 
 @router.get("/", include_in_schema=False)
@@ -81,31 +86,30 @@ def find_items(
     request: Request,
     query: Annotated[str, Query(max_length=200)] = "",
     limit: Annotated[int, Query(ge=1, le=50)] = 10,
-) -> list[Item]:
+) -> Items:
     """Items whose id or name holds a text; the most popular ones where there is no text."""
     return _named(request, _search(request)(query, limit))
 
 
-@router.post("/items")
-def name_items(request: Request, wanted: Wanted) -> list[Item]:
+@router.post("/items", **described(Items, Wanted))
+async def name_items(request: Request) -> Items:
     """The names of items, and whether the model knows them."""
-    return _named(request, wanted.ids)
+    return _named(request, (await read(request, Wanted)).ids)
 
 
-@router.post("/explain")
-async def explain(request: Request, session: Explained) -> dict[str, Any]:
+@router.post("/explain", **described(Explanation, Explained))
+async def explain(request: Request) -> Explanation:
     """Why an item is recommended: graph, attention, and what each click adds to its score."""
+    asked = await read(request, Explained)
     state = request.app.state
     if not hasattr(state, "explaining"):
         state.explaining = asyncio.Semaphore()
-    # One at a time: an explanation scores the session once for each of its clicks.
-    async with state.explaining:
+    async with state.explaining:  # one at a time: recommendations go first
         recommender: Recommender = state.recommender
         try:
-            found = await run_in_threadpool(recommender.explain, session.items, session.item)
+            return await run_in_threadpool(recommender.explain, asked.items, asked.item)
         except ValueError as error:  # no item is known
             raise HTTPException(422, str(error)) from error
-    return asdict(found)
 
 
 def _file(request: Request, name: str) -> Response:
@@ -133,7 +137,8 @@ def _search(request: Request) -> ItemSearch:
     return made
 
 
-def _named(request: Request, ids: list[int | str]) -> list[Item]:
+def _named(request: Request, ids: Sequence[int | str]) -> Items:
     state = request.app.state
     names, vocabulary = state.names or {}, state.recommender.vocabulary
-    return [Item(id=raw, name=names.get(raw), known=raw in vocabulary) for raw in ids]
+    found = [Item(id=raw, name=names.get(raw), known=raw in vocabulary) for raw in ids]
+    return Items(found)

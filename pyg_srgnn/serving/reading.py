@@ -49,7 +49,7 @@ async def invalid(request: Request, error: Exception) -> Response:
     return problem(422, _told(error.errors()[0]))
 
 
-def described(answer: type[BaseModel], request: type[BaseModel] | None = None) -> dict[str, Any]:
+def described(answer: type, request: type[BaseModel] | None = None) -> dict[str, Any]:
     """What OpenAPI says of an endpoint that reads its body itself."""
     refusals = {
         status: {"model": messages.Problem, "description": text}

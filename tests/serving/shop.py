@@ -7,11 +7,11 @@ from pathlib import Path
 
 import torch
 
-from pyg_srgnn import Recommender
+from pyg_srgnn.checkpoint import describe_training
 from pyg_srgnn.data import SessionLoader, Sessions, Vocabulary
 from pyg_srgnn.datasets import SessionDataset
 from pyg_srgnn.nn import build_model
-from pyg_srgnn.nn.scorer import ModelScorer
+from tests.reference.names import randomise
 
 SHELVES = [
     "Trail shoe|Running sock|Hydration vest|Running cap|Headlamp|Gaiters|Sports watch|Energy gel",
@@ -63,13 +63,12 @@ def _session(draw: random.Random) -> list[int]:
     return session
 
 
-def train_shop(root: Path, name: str = "srgnn", epochs: int = 3) -> Recommender:
-    """A recommender of the shop's items."""
+def train_shop(root: Path, epochs: int = 3) -> Path:
+    """The checkpoint of a model of the shop's items."""
     torch.manual_seed(0)
     training = Shop(str(root), "train")
-    settings = {"name": "srgnn", "num_items": len(IDS), "channels": 24}
-    if name == "srgnn":
-        settings |= {"scale": 12.0, "residual": "highway", "positions": 10, "repeat": True}
+    settings = {"name": "srgnn", "num_items": len(IDS), "channels": 24, "scale": 12.0}
+    settings |= {"residual": "highway", "positions": 10, "repeat": True}
     model = build_model(settings)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
     batches = SessionLoader(training, batch_size=200, shuffle=True)
@@ -80,5 +79,22 @@ def train_shop(root: Path, name: str = "srgnn", epochs: int = 3) -> Recommender:
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-    clicks = torch.bincount(training.sessions.items.long(), minlength=len(IDS))
-    return Recommender(ModelScorer(model.eval()), training.vocabulary, clicks)
+    clicks = torch.bincount(training.sessions.items, minlength=len(IDS))
+    return _saved(root / "shop.ckpt", model, settings, IDS, clicks)
+
+
+def untrained(root: Path, ids: list[int] | list[str]) -> Path:
+    """The checkpoint of a model with random weights; the first ids are the most popular ones."""
+    settings = {"name": "srgnn", "num_items": len(ids), "channels": 6}
+    model = randomise(build_model(settings), 0, scale=0.2)
+    clicks = torch.arange(len(ids), 0, -1)
+    return _saved(root / "untrained.ckpt", model, settings, ids, clicks)
+
+
+def _saved(path, model, settings, ids, clicks) -> Path:
+    weights = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    training = describe_training(
+        settings, Vocabulary(ids), clicks, {"name": "shop"}, "train", "honest"
+    )
+    torch.save({"epoch": 1, "state_dict": weights, **training}, path)
+    return path

@@ -5,6 +5,7 @@ SRGNN_SCREENSHOT=docs/page.png pytest tests/serving/test_page.py -k screenshot  
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -12,17 +13,10 @@ from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import pytest
-import torch
-from fastapi import FastAPI
-from pydantic import BaseModel
 
 from pyg_srgnn import Recommender
-from pyg_srgnn.data import Vocabulary
-from pyg_srgnn.nn import build_model
-from pyg_srgnn.nn.scorer import ModelScorer
-from pyg_srgnn.serving.names import load_names
-from pyg_srgnn.serving.page import router
-from tests.reference.names import randomise
+from pyg_srgnn.serving.service import create_app
+from pyg_srgnn.serving.settings import Settings
 from tests.serving import shop
 from tests.serving.live import Held, serving
 
@@ -36,45 +30,32 @@ EVIL = "<img src=x onerror=alert(1)>"
 LARGE = 2**62 + 1  # not a number that JavaScript has
 
 
-class Asked(BaseModel):
-    items: list[int | str]
-    k: int = 20
-    exclude_seen: bool = False
-
-
-def make_app(recommender, names=None):
-    app = FastAPI()
-    app.include_router(router)
-    app.state.recommender, app.state.names = recommender, names
-
-    @app.post("/recommend")
-    def recommend(asked: Asked):
-        (found,) = recommender.recommend([asked.items], asked.k, asked.exclude_seen)
-        unknown = sum(item not in recommender.vocabulary for item in asked.items)
-        best = [{"id": item, "score": score} for item, score in found]
-        return {"items": best, "unknown": unknown, "popular": unknown == len(asked.items)}
-
-    return app
-
-
-def untrained(ids):
-    settings = {"name": "srgnn", "num_items": len(ids), "channels": 6}
-    model = randomise(build_model(settings), 0, scale=0.2)
-    return Recommender(ModelScorer(model), Vocabulary(ids), torch.arange(len(ids), 0, -1))
-
-
 pytestmark = pytest.mark.filterwarnings("ignore::pyg_srgnn.recommender.UnknownItemWarning")
 
 
 @pytest.fixture(scope="module")
-def recommender(tmp_path_factory):
+def model(tmp_path_factory):
     return shop.train_shop(tmp_path_factory.mktemp("shop"))
 
 
 @pytest.fixture(scope="module")
-def service(recommender, tmp_path_factory):
-    path = shop.write_names(tmp_path_factory.mktemp("names") / "names.tsv")
-    app = Held(make_app(recommender, load_names(path, recommender.vocabulary)))
+def recommender(model):
+    return Recommender.load(model)
+
+
+@pytest.fixture(scope="module")
+def names(tmp_path_factory):
+    return shop.write_names(tmp_path_factory.mktemp("names") / "names.tsv")
+
+
+def app_of(model, names=None, **settings):
+    names = None if names is None else str(names)
+    return create_app(Settings(str(model), names=names, **settings))
+
+
+@pytest.fixture(scope="module")
+def service(model, names):
+    app = Held(app_of(model, names))
     with serving(app) as url:
         yield SimpleNamespace(url=url, app=app)
 
@@ -93,7 +74,7 @@ def open_page(chromium):
     """Opens pages that may say nothing on the console and ask nobody but their service."""
     contexts, troubles = [], []
 
-    def open_page(url, items=None, allow="^$", **options):
+    def open_page(url, items=None, allow="^$", settle=True, **options):
         context = chromium.new_context(**{"viewport": {"width": 1180, "height": 900}, **options})
         contexts.append(context)
         context.grant_permissions([])
@@ -113,7 +94,8 @@ def open_page(chromium):
             lambda r: urlsplit(r.url).netloc == host or troubles.append(f"asked {r.url}"),
         )
         page.goto(url + (f"/#items={items}" if items is not None else "/"))
-        settled(page)
+        if settle:
+            settled(page)
         return page
 
     yield open_page
@@ -332,10 +314,11 @@ def test_unknown_items(open_page, service):
     expect(page.locator("#clicks .attention")).to_have_count(1)
 
 
-def test_names_and_ids_are_texts(open_page):
-    recommender = untrained([EVIL, "a&b", "<b>bold</b>", '"', "snowman ☃"])
-    names = {"a&b": EVIL, '"': "</script><script>alert(2)</script>"}
-    with serving(make_app(recommender, names)) as url:
+def test_names_and_ids_are_texts(open_page, tmp_path):
+    model = shop.untrained(tmp_path, [EVIL, "a&b", "<b>bold</b>", '"', "snowman ☃"])
+    names = tmp_path / "names.json"
+    names.write_text(json.dumps({"a&b": EVIL, '"': "</script><script>alert(2)</script>"}))
+    with serving(app_of(model, names)) as url:
         page = open_page(url)
         page.locator("#query").press_sequentially("<img")
         expect(page.get_by_role("option")).to_have_count(2)
@@ -352,9 +335,9 @@ def test_names_and_ids_are_texts(open_page):
         assert clicks(page)[0] == EVIL
 
 
-def test_ids_keep_all_their_digits(open_page):
-    recommender = untrained([LARGE, LARGE + 1, 3])
-    with serving(make_app(recommender)) as url:
+def test_ids_keep_all_their_digits(open_page, tmp_path):
+    model = shop.untrained(tmp_path, [LARGE, LARGE + 1, 3])
+    with serving(app_of(model)) as url:
         page = open_page(url, f"[{LARGE + 1}]")
         assert clicks(page) == [str(LARGE + 1)]
         assert page.locator(".click.unknown").count() == 0
@@ -363,7 +346,7 @@ def test_ids_keep_all_their_digits(open_page):
         page.keyboard.press("Enter")
         settled(page)
         assert f"#items=[{LARGE + 1},{LARGE}]" in page.url
-        (best,) = recommender.recommend([[LARGE + 1, LARGE]])
+        (best,) = Recommender.load(model).recommend([[LARGE + 1, LARGE]])
         assert [name for name, _ in shown(page)] == [str(item) for item, _ in best]
 
 
@@ -390,17 +373,49 @@ def test_a_late_answer_is_not_shown(open_page, service, recommender):
     assert page.locator("#trouble").is_hidden()
 
 
-def test_a_service_that_goes_away_and_comes_back(open_page, recommender):
-    app = make_app(recommender, shop.NAMES)
-    with serving(app) as url:
+def test_a_service_that_goes_away_and_comes_back(open_page, model, names):
+    with serving(app_of(model, names)) as url:
         page = open_page(url, "[1000]", allow="ERR_CONNECTION_REFUSED")
     page.locator("#best button").first.click()
     expect(page.get_by_role("alert")).to_contain_text("The service cannot be reached")
-    with serving(app, port=urlsplit(url).port):
+    with serving(app_of(model, names), port=urlsplit(url).port):
         expect(page.get_by_role("alert")).to_be_hidden()
         settled(page)
         assert len(clicks(page)) == 2
         assert page.locator("#graph .node").count() == 2
+
+
+def test_a_token_is_asked_for_and_kept(open_page, model, names):
+    with serving(app_of(model, names, token="open-sesame")) as url:
+        page = open_page(url, "[1000]", settle=False, allow="401")
+        dialog = page.get_by_role("dialog")
+        expect(dialog).to_be_visible()
+        dialog.get_by_label("Token").fill("wrong-token")
+        dialog.get_by_role("button", name="Use it").click()
+        expect(dialog).to_contain_text("does not accept the token")
+        dialog.get_by_label("Token").fill("open-sesame")
+        page.keyboard.press("Enter")
+        settled(page)
+        assert clicks(page) == ["Trail shoe"] and len(shown(page)) == 10
+        assert "sesame" not in page.url
+        page.reload()  # it is not asked for again
+        settled(page)
+        expect(dialog).to_be_hidden()
+
+        other = open_page(url, "[1000]", settle=False, allow="401")
+        other.get_by_role("button", name="Cancel").click()
+        expect(other.get_by_role("alert")).to_contain_text("asks for a token")
+
+
+def test_a_refusal_is_told(open_page, model):
+    with serving(app_of(model, max_clicks=3)) as url:
+        page = open_page(url, "[1000,1001,1002]", allow="422")
+        page.locator("#best button").first.click()
+        expect(page.get_by_role("alert")).to_contain_text("items: List should have at most 3")
+        page.get_by_role("button", name="Undo").click()
+        settled(page)
+        expect(page.get_by_role("alert")).to_be_hidden()
+        assert page.locator("#graph .node").count() == 3
 
 
 def test_on_a_phone(open_page, service):
@@ -424,9 +439,9 @@ def test_on_a_phone(open_page, service):
     assert all(left >= 0 and right <= 360 for left, right in nodes)
 
 
-def test_long_ids_on_a_phone(open_page):
+def test_long_ids_on_a_phone(open_page, tmp_path):
     ids = ["w" * 200, "item " * 40, "𝕴" * 50, "plain"]
-    with serving(make_app(untrained(ids))) as url:
+    with serving(app_of(shop.untrained(tmp_path, ids))) as url:
         page = open_page(url, viewport={"width": 360, "height": 740})
         for place in range(4):
             page.locator("#best button").nth(place).click()
