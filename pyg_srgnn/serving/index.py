@@ -112,7 +112,7 @@ class Index:
         probes, found = 1, 0.0
         while probes <= len(centroids) // _MOST:
             index = cls(vectors, centroids, lists, probes)
-            found = _recall(index.best(asked, k)[1], exact)
+            found = _recall(index._search(asked, k)[1], exact)
             if found >= recall:
                 break
             probes *= 2
@@ -147,12 +147,17 @@ class Index:
         """
         if not 1 <= k <= len(self):
             raise ValueError(f"Index: k must be from 1 to {len(self)} (got {k})")
-        found = self._index.search(sessions.contiguous().numpy(), k, params=self._parameters)
-        values, items = map(torch.from_numpy, found)
+        values, items = self._search(sessions, k)
         short = (items < 0).any(dim=1)
         if short.any():
             values[short], items[short] = best_of_products(sessions[short], self.vectors, k)
         return values, items
+
+    def _search(self, sessions: Tensor, k: int) -> tuple[Tensor, Tensor]:
+        """What the lists looked into hold, and -1 for an item where that is too little."""
+        asked = sessions.detach().contiguous().numpy()
+        values, items = self._index.search(asked, k, params=self._parameters)
+        return torch.from_numpy(values), torch.from_numpy(items)
 
     def save(self, path: str | Path) -> None:
         """Write what the item vectors do not tell: centroids, lists and probes."""
