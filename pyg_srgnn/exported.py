@@ -103,8 +103,8 @@ class ExportedSequence(ExportedModel):
             going_on = int((lengths > click).sum())
             embedded = self.clicked[clicks[starts[:going_on] + click]]
             arguments = {"embedded": embedded, "state": state[:, :going_on].contiguous()}
-            found = self.encode(arguments, ("session", "state"))
-            vectors[order[:going_on]], state = found["session"], found["state"]
+            found = self.encode(arguments, ("session", "after"))
+            vectors[order[:going_on]], state = found["session"], found["after"]
         return vectors
 
 

@@ -64,13 +64,15 @@ def followers_of(
         new_only: Whether the session's own items are left out.
         target: Next items, whose own transition is left out of the counts [B]. (default: none)
     """
-    session = batch[alias_index]
+    session = batch.index_select(0, alias_index)
     place, clicks = places_from_end(session, num_sessions)
-    last = x[alias_index[clicks.cumsum(0) - 1]]
-    known = torch.log1p(count[last].sum(dim=1)).to(weight.dtype)
-    near = place < PLACES
-    session, place, item = session[near], place[near], x[alias_index[near]]
-    found, counted = followers[item].long(), count[item].to(weight.dtype)
+    item = x.index_select(0, alias_index)
+    last = item.index_select(0, clicks.cumsum(0) - 1)
+    known = torch.log1p(count.index_select(0, last).sum(dim=1)).to(weight.dtype)
+    near = (place < PLACES).nonzero().squeeze(1)
+    session, place, item = (each.index_select(0, near) for each in (session, place, item))
+    found = followers.index_select(0, item).long()
+    counted = count.index_select(0, item).to(weight.dtype)
     if target is not None:
         own = (1 / (place + 1).to(counted.dtype)).unsqueeze(1)
         of_target = found == target[session].unsqueeze(1)
@@ -82,9 +84,9 @@ def followers_of(
         at = torch.searchsorted(nodes, key).clamp_(max=nodes.numel() - 1)
         counted = counted.masked_fill(nodes[at] == key, 0)
     share = counted / counted.sum(dim=1, keepdim=True).clamp(min=1e-6)
-    share = share * weight[place].unsqueeze(1)
+    share = share * weight.index_select(0, place).unsqueeze(1)
     total = summed(share.sum(dim=1), session, num_sessions)
-    share = share / total.clamp(min=1e-12)[session].unsqueeze(1)
+    share = share / total.clamp(min=1e-12).index_select(0, session).unsqueeze(1)
     session = session.unsqueeze(1).expand_as(found)
     return Followers(session.flatten(), found.flatten(), share.flatten(), known, total > 0)
 
@@ -126,15 +128,15 @@ def log_mixture(
     if followers is not None and trust is not None:
         shift = shift + F.logsigmoid(-trust).unsqueeze(1)
         num_items = scores.size(1)
-        positive = followers.share > 0
-        key = followers.session[positive] * num_items + followers.item[positive]
-        key, of = torch.unique(key, return_inverse=True)
-        share = summed(followers.share[positive], of, key.numel())
+        positive = (followers.share > 0).nonzero().squeeze(1)
+        key = followers.session * num_items + followers.item
+        key, of = torch.unique(key.index_select(0, positive), return_inverse=True)
+        share = summed(followers.share.index_select(0, positive), of, key.numel())
         session, item = key // num_items, key % num_items
-        counted = share.log() + (F.logsigmoid(trust) - shift.squeeze(1))[session]
+        counted = share.log() + (F.logsigmoid(trust) - shift.squeeze(1)).index_select(0, session)
         scores[session, item] = torch.logaddexp(scores[session, item], counted)
     if repeats is not None:
         shift = shift + F.logsigmoid(-repeats.gate).unsqueeze(1)
         again = F.logsigmoid(repeats.gate) - shift.squeeze(1)
-        scores[batch, x] = repeats.within + again[batch]
+        scores[batch, x] = repeats.within + again.index_select(0, batch)
     return scores, shift

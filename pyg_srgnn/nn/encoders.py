@@ -110,11 +110,11 @@ class StepEncoder(nn.Module):
             state: States of all layers before it [layers, B, d]; zeros before the first one.
 
         Returns:
-            ``state`` after it, and ``session`` [B, d], the vectors whose products with all items
+            ``after``, the states after it, and ``session`` [B, d], the vectors whose products with all items
             are the scores.
         """
         state = self.model.gru(embedded.unsqueeze(0), state)[1]
-        return {"session": self.model.finish(state[-1]), "state": state}
+        return {"session": self.model.finish(state[-1]), "after": state}
 
     def example(self) -> tuple[Tensor, ...]:
         """Arguments of :meth:`forward`."""
