@@ -2,10 +2,12 @@
 
 import { html, number, svg } from "./element.js";
 
-const TALL = 30; // of an item, in pixels
+const TALL = 30; // of an item, in pixels; less where there are many
+const READABLE = 16; // an item in which a number can be read
 const LONGEST = 18; // letters of a name
 const TALLEST = 520; // drawing
 const APART = 16; // items
+const HEAD = 9; // of an arrow
 const BOW = 0.16; // how far an arrow swings out, as a share of its length
 const STEPS = 40; // points of a drawn curve
 const measure = document.createElement("canvas").getContext("2d");
@@ -41,8 +43,11 @@ export function drawGraph(place, graph, before) {
     const isNew = before.size > 0 && !before.has(graph.keys[e]);
     drawing.append(arrow(path, start, end, weight, text, isNew));
     const [x, y] = free(path, start, end, taken);
-    taken.push([x, y]);
-    labels.append(svg("text", { x, y }, number(weight, weight === 1 ? 0 : 2)));
+    const [[x0, y0], [x1, y1]] = [path(start), path(end)];
+    if (Math.hypot(x1 - x0, y1 - y0) > 2 * HEAD) {
+      taken.push([x, y]);
+      labels.append(svg("text", { x, y }, number(weight, weight === 1 ? 0 : 2)));
+    }
     told.append(html("li", {}, text));
   });
   drawing.append(labels, ...nodes.map((node, n) => item(node, graph.labels[n], n === graph.last)));
@@ -52,39 +57,53 @@ export function drawGraph(place, graph, before) {
 /** Where the nodes are and how large; with their names where there is room, else with numbers. */
 function layout(graph, width, font, loops) {
   const count = graph.labels.length;
-  const margin = loops ? 48 : 10;
-  const short = graph.labels.map((label) => (label.length > LONGEST ? `${label.slice(0, LONGEST - 1)}…` : label));
+  const margin = loops ? 48 : 10; // above and below
+  const short = graph.labels.map((label) => {
+    const letters = [...label]; // not the halves of which some consist
+    return letters.length > LONGEST ? `${letters.slice(0, LONGEST - 1).join("")}…` : label;
+  });
   measure.font = `13px ${font}`;
   const named = short.map((text, n) => ({
-    text: `${graph.firsts[n]}  ${text}`,
+    first: String(graph.firsts[n]),
+    text: `  ${text}`,
     wide: measure.measureText(`${graph.firsts[n]}  ${text}`).width + 22,
+    tall: TALL,
   }));
-  const numbered = graph.firsts.map((first) => ({ text: String(first), wide: Math.max(TALL, 12 + 9 * String(first).length) }));
-  for (const sizes of [named, numbered]) {
-    const widest = Math.max(...sizes.map((size) => size.wide));
-    for (let height = count < 3 ? 150 : 240; height <= TALLEST; height += 40) {
-      const across = (width - widest) / 2 - 6;
-      const along = (height - TALL) / 2 - margin;
-      const nodes = sizes.map((size, n) => {
-        const turn = count === 2 ? Math.PI * (1 + n) : (2 * Math.PI * n) / count - Math.PI / 2;
-        const radius = count === 1 ? 0 : 1;
-        return {
-          ...size,
-          tall: TALL,
-          x: width / 2 + radius * across * Math.cos(turn),
-          y: height / 2 + radius * along * Math.sin(turn),
-        };
-      });
-      const last = sizes === numbered && height + 40 > TALLEST;
-      if (last || (across > widest / 2 && !overlap(nodes)) || (count === 1 && across > 0)) return { nodes, height };
-    }
+  for (let height = count < 3 ? 150 : Math.min(TALLEST, 168 + 24 * count); height <= TALLEST; height += 40) {
+    const nodes = ring(named, width, height - 2 * margin);
+    if (nodes !== null && !overlap(nodes)) return { nodes: moved(nodes, margin), height };
   }
+  // Numbers alone, as large as there is room between one and the next.
+  const height = Math.min(TALLEST, Math.max(240, 0.9 * width));
+  const apart = (Math.PI * (width + height - 2 * margin - 2 * TALL)) / 2 / count;
+  const tall = Math.min(TALL, Math.max(7, 0.62 * apart));
+  const numbered = graph.firsts.map((first) => {
+    const text = tall < READABLE ? "" : String(first);
+    return { first: "", text, wide: Math.max(tall, tall > 20 ? 12 + 9 * text.length : 0), tall };
+  });
+  return { nodes: moved(ring(numbered, width, height - 2 * margin), margin), height };
 }
 
+/** Sizes with places on a ring, clockwise from its top; null if there is no room for one. */
+function ring(sizes, width, height) {
+  const count = sizes.length;
+  const across = (width - Math.max(...sizes.map((size) => size.wide))) / 2 - 6;
+  const along = (height - Math.max(...sizes.map((size) => size.tall))) / 2;
+  if (across < 0 || (count > 1 && across < width / 6)) return null;
+  return sizes.map((size, n) => {
+    const turn = count === 2 ? Math.PI * (1 + n) : (2 * Math.PI * n) / count - Math.PI / 2;
+    const radius = count === 1 ? 0 : 1;
+    const [x, y] = [radius * across * Math.cos(turn), radius * along * Math.sin(turn)];
+    return { ...size, x: width / 2 + x, y: height / 2 + y };
+  });
+}
+
+const moved = (nodes, down) => nodes.map((node) => ({ ...node, y: node.y + down }));
+
 function overlap(nodes) {
-  return nodes.some((a, i) =>
-    nodes.slice(i + 1).some((b) => Math.abs(a.x - b.x) < (a.wide + b.wide) / 2 + APART && Math.abs(a.y - b.y) < TALL + APART),
-  );
+  const near = (a, b) =>
+    Math.abs(a.x - b.x) < (a.wide + b.wide) / 2 + APART && Math.abs(a.y - b.y) < TALL + APART;
+  return nodes.some((a, i) => nodes.slice(i + 1).some((b) => near(a, b)));
 }
 
 /** The way from one node to another as a function of 0 … 1. */
@@ -102,7 +121,8 @@ function curve(from, to, width, height) {
 
 function bezier(t, points) {
   while (points.length > 1) {
-    points = points.slice(1).map(([x, y], i) => [points[i][0] + t * (x - points[i][0]), points[i][1] + t * (y - points[i][1])]);
+    const between = ([x0, y0], [x1, y1]) => [x0 + t * (x1 - x0), y0 + t * (y1 - y0)];
+    points = points.slice(1).map((point, i) => between(points[i], point));
   }
   return points[0];
 }
@@ -130,17 +150,23 @@ function free(path, start, end, taken) {
 function arrow(path, start, end, weight, text, isNew) {
   const points = Array.from({ length: STEPS + 1 }, (_, s) => path(start + ((end - start) * s) / STEPS));
   const tip = points.at(-1);
-  const base = points.findLast(([x, y]) => Math.hypot(x - tip[0], y - tip[1]) > 9) ?? points[0];
+  const whole = Math.hypot(tip[0] - points[0][0], tip[1] - points[0][1]);
+  const head = Math.min(HEAD, 0.6 * whole);
+  const base = points.findLast(([x, y]) => Math.hypot(x - tip[0], y - tip[1]) > head) ?? points[0];
   const length = Math.hypot(tip[0] - base[0], tip[1] - base[1]) || 1;
   const [ux, uy] = [(tip[0] - base[0]) / length, (tip[1] - base[1]) / length];
-  const wing = (side) => `${tip[0] - 9 * ux - side * 4.5 * uy},${tip[1] - 9 * uy + side * 4.5 * ux}`;
-  const line = points.filter(([x, y]) => Math.hypot(x - tip[0], y - tip[1]) > 6);
+  const wing = (half) => `${tip[0] - head * ux - half * uy},${tip[1] - head * uy + half * ux}`;
+  const line = points.filter(([x, y]) => Math.hypot(x - tip[0], y - tip[1]) > 0.65 * head);
   return svg(
     "g",
     { class: isNew ? "arrow new" : "arrow" },
     svg("title", {}, text),
-    svg("polyline", { points: line.map((p) => p.join(",")).join(" "), "stroke-width": 1 + 2 * weight, pathLength: 1 }),
-    svg("polygon", { points: `${tip.join(",")} ${wing(1)} ${wing(-1)}` }),
+    svg("polyline", {
+      points: line.map((point) => point.join(",")).join(" "),
+      "stroke-width": 1 + 2 * weight,
+      pathLength: 1,
+    }),
+    svg("polygon", { points: `${tip.join(",")} ${wing(head / 2)} ${wing(-head / 2)}` }),
   );
 }
 
@@ -150,6 +176,6 @@ function item(node, label, isLast) {
     { class: isLast ? "node last" : "node", transform: `translate(${node.x} ${node.y})` },
     svg("title", {}, label),
     svg("rect", { x: -node.wide / 2, y: -node.tall / 2, width: node.wide, height: node.tall, rx: node.tall / 2 }),
-    svg("text", {}, node.text),
+    svg("text", node.tall < TALL ? { class: "small" } : {}, svg("tspan", {}, node.first), node.text),
   );
 }

@@ -11,23 +11,27 @@ import { html, number } from "./element.js";
  */
 export function showClicks(list, { items, why, known, label, named, remove }) {
   const held = [...list.children].findIndex((row) => row.contains(document.activeElement));
+  const [seen, rows] = [list.scrollTop, list.children.length];
+  const atEnd = seen + list.clientHeight > list.scrollHeight - 4;
   let at = -1; // among the known clicks, which alone are explained
   list.replaceChildren(
     ...items.map((id, place) => {
       const isKnown = known(id);
       if (isKnown) at += 1;
-      const button = html("button", { type: "button", "aria-label": `Remove click ${place + 1}, ${label(id)}`, title: "Remove" }, "×");
+      const what = { "aria-label": `Remove click ${place + 1}, ${label(id)}`, title: "Remove" };
+      const button = html("button", { type: "button", ...what }, "×");
       button.addEventListener("click", () => remove(place));
       return html(
         "li",
         { class: isKnown ? "click" : "click unknown" },
-        html("div", { class: "top" }, html("span", { class: "place" }, String(place + 1)), names(id, label, named), button),
+        html("div", { class: "top" }, ordinal(place), names(id, label, named), button),
         isKnown ? null : html("p", { class: "note" }, "unknown to the model, left out"),
         isKnown && why?.attention ? meter("attention", why.attention, at, 2) : null,
         isKnown && why?.added ? meter("adds", why.added, at, 2, true) : null,
       );
     }),
   );
+  list.scrollTop = items.length > rows || atEnd ? list.scrollHeight : seen; // to a click that is new
   if (held >= 0) list.children[Math.min(held, items.length - 1)]?.querySelector("button").focus();
 }
 
@@ -48,6 +52,8 @@ function meter(name, values, at, digits, signed = false) {
     html("span", { class: "value" }, sign + number(values[at], digits)),
   );
 }
+
+const ordinal = (place) => html("span", { class: "place" }, String(place + 1));
 
 function names(id, label, named) {
   const box = html("span", { class: "names" }, html("b", {}, label(id)));
@@ -73,7 +79,7 @@ export function showBest(list, { items, popular, before, label, named, pick }) {
     bar.style.width = `${Math.max(0.5, 100 * Math.min(1, share || 0))}%`;
     const [text, kind] = moved(before, id, place);
     button.replaceChildren(
-      html("span", { class: "place" }, String(place + 1)),
+      ordinal(place),
       names(id, label, named),
       html("span", { class: `moved ${kind}` }, text),
       html("span", { class: "value" }, popular ? `${number(100 * score, 2)} %` : number(score)),

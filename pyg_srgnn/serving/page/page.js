@@ -81,7 +81,8 @@ function showAnswer(answer) {
   const clicks = session.items.length;
   const left = unknown === 1 ? "One click is on an item" : `${unknown} clicks are on items`;
   let remark = unknown > 0 ? `${left} unknown to the model, and left out.` : "";
-  if (popular) remark = clicks > 0 ? "No item of the session is known to the model: these are the most popular ones." : "The most popular items: pick one to begin.";
+  if (popular && clicks === 0) remark = "The most popular items: pick one to begin.";
+  else if (popular) remark = "No item of the session is known to the model: these are the most popular ones.";
   if (items.length === 0) remark = "There is nothing left to recommend.";
   say($("remark"), remark);
   const first = items.slice(0, 3).map((item, place) => `${place + 1}. ${label(item.id)}`);

@@ -43,7 +43,8 @@ export function makePicker(input, list, { picked, met, failed }) {
     know(items);
     list.replaceChildren(
       ...items.map((item, i) => {
-        const option = html("li", { role: "option", id: `option-${i}` }, html("b", {}, item.name ?? String(item.id)));
+        const name = html("b", {}, item.name ?? String(item.id));
+        const option = html("li", { role: "option", id: `option-${i}` }, name);
         if (item.name !== null) option.append(html("span", { class: "id" }, String(item.id)));
         option.addEventListener("mousedown", (event) => event.preventDefault()); // keeps the focus
         option.addEventListener("click", () => pick(item.id));
@@ -51,7 +52,8 @@ export function makePicker(input, list, { picked, met, failed }) {
       }),
     );
     if (items.length === 0) {
-      list.append(html("li", { class: "none" }, "No item has this in its id or name. Enter adds it all the same."));
+      const none = "No item has this in its id or name. Enter adds it all the same.";
+      list.append(html("li", { class: "none" }, none));
     }
     list.hidden = false;
     input.setAttribute("aria-expanded", "true");

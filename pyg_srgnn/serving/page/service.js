@@ -83,7 +83,9 @@ function newToken(refused) {
       "close",
       () => {
         asking = null;
-        if (dialog.returnValue !== "use") return reject(new Refused("The service asks for a token; reload the page to give one."));
+        if (dialog.returnValue !== "use") {
+          return reject(new Refused("The service asks for a token: reload the page to give one."));
+        }
         sessionStorage.setItem(KEPT, text.value);
         text.value = "";
         resolve();
