@@ -59,8 +59,10 @@ class Deadline(HttpToolsProtocol):
         """The request is whole."""
         self._arrived()
         super().on_message_complete()
-        if self.cycle.response_complete:  # it was answered before, as too large
-            self.transport.close()
+        if self.cycle.response_complete:  # it was refused before its body had come
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
 
     def _wait(self) -> None:
         self._deadline = self.loop.call_later(self.request_timeout, self._late)

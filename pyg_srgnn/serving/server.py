@@ -88,7 +88,7 @@ def serve(settings: Settings) -> None:
         OSError: If the port is taken, or a file cannot be read.
         ValueError: If the artifact does not hold a model.
     """
-    listening = _listen(settings.host, settings.port)
+    listening = listen(settings.host, settings.port)
     log_json()
     logging.getLogger("uvicorn").setLevel(logging.WARNING)  # what it says of itself, we say
     server = Server(settings)
@@ -101,7 +101,7 @@ def serve(settings: Settings) -> None:
     log.info("stopped", extra={"event": "stopped"})
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
     """A socket that takes connections already, so that no two services share a port.
 
     Raises:

@@ -77,7 +77,7 @@ class Settings:
     def __post_init__(self) -> None:
         """Check every value."""
         wrong = [
-            f"{one.name}={getattr(self, one.name)!r}: expected {expected}"
+            f"{one.name}={repr(getattr(self, one.name)) if one.repr else '…'}: expected {expected}"
             for one in fields(self)
             if (expected := _unmet(one.name, getattr(self, one.name))) is not None
         ]

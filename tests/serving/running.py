@@ -1,0 +1,142 @@
+"""A whole service, in a thread of the test or in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from pyg_srgnn.serving.server import Server, listen
+from pyg_srgnn.serving.settings import Settings
+from pyg_srgnn.serving.state import Service
+
+
+def eventually(true: Callable[[], Any], why: str, seconds: float = 60) -> Any:
+    """Wait until something holds; what it gives."""
+    until = time.monotonic() + seconds
+    while not (found := true()):
+        assert time.monotonic() < until, f"waited in vain: {why}"
+        time.sleep(0.01)
+    return found
+
+
+class Running:
+    """A client of a service."""
+
+    def __init__(self, url: str, service: Service | None = None) -> None:
+        self.url = url
+        self.service = service
+        self.client = requests.Session()
+        self.client.mount("http://", requests.adapters.HTTPAdapter(pool_maxsize=64))
+
+    @property
+    def address(self) -> tuple[str, int]:
+        host, _, port = self.url.removeprefix("http://").rpartition(":")
+        return host, int(port)
+
+    def ask(self, method: str, path: str, **more: Any) -> requests.Response:
+        return self.client.request(method, self.url + path, timeout=60, **more)
+
+    def get(self, path: str, **more: Any) -> requests.Response:
+        return self.ask("GET", path, **more)
+
+    def post(self, path: str, body: Any, **more: Any) -> requests.Response:
+        return self.ask("POST", path, json=body, **more)
+
+    def ready(self) -> bool:
+        return self.get("/ready").status_code == 200
+
+    def metric(self, name: str) -> float:
+        """The value of one line of /metrics."""
+        for line in self.get("/metrics").text.splitlines():
+            if line.startswith(f"{name} "):
+                return float(line.rpartition(" ")[2])
+        return 0.0
+
+
+@contextmanager
+def in_thread(checkpoint: Path, wait: bool = True, **settings: Any) -> Iterator[Running]:
+    """Serve in a thread; it has no signals."""
+    listening = listen("127.0.0.1", 0)
+    server = Server(Settings(str(checkpoint), **settings))
+    thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
+    thread.start()
+    running = Running(f"http://127.0.0.1:{listening.getsockname()[1]}", server.service)
+    try:
+        if wait:
+            eventually(running.ready, "the service is not ready")
+        yield running
+    finally:
+        running.client.close()
+        server.should_exit = True
+        thread.join(60)
+        assert not thread.is_alive()
+
+
+class Process(Running):
+    """A service of its own, as a user starts it; its log as it comes."""
+
+    def __init__(self, checkpoint: Path, *arguments: str, **environment: str) -> None:
+        command = [sys.executable, "-m", "pyg_srgnn.serving", str(checkpoint), "--port=0"]
+        self.process = subprocess.Popen(
+            [*command, *arguments],
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"OMP_NUM_THREADS": "1"} | environment,
+        )
+        self.log: list[dict[str, Any]] = []
+        self.lines: list[str] = []
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        super().__init__(self.event("listening")["url"])
+        eventually(self.ready, "the service is not ready")
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.lines.append(line)
+            self.log.append(json.loads(line))
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        return [line for line in list(self.log) if line.get("event") == name]
+
+    def event(self, name: str) -> dict[str, Any]:
+        """The first event of a name, once it has come."""
+
+        def told() -> list[dict[str, Any]]:
+            assert self.process.poll() is None or not self._reader.is_alive()
+            assert self._reader.is_alive() or self.events(name), self.lines
+            return self.events(name)
+
+        return eventually(told, name)[0]
+
+    def signal(self, number: int) -> None:
+        self.process.send_signal(number)
+
+    def end(self) -> int:
+        """Wait until it has ended by itself; its exit status."""
+        status = self.process.wait(60)
+        self._reader.join(60)
+        return status
+
+
+@contextmanager
+def in_process(checkpoint: Path, *arguments: str, **environment: str) -> Iterator[Process]:
+    process = Process(checkpoint, "--drain-seconds=0", *arguments, **environment)
+    try:
+        yield process
+    finally:
+        process.client.close()
+        if process.process.poll() is None:
+            process.signal(signal.SIGKILL)
+            process.end()

@@ -1,0 +1,215 @@
+"""Sessions of many requests, scored at once."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+import torch
+
+from pyg_srgnn import Recommender
+from pyg_srgnn.serving.batching import Answer, Batcher, QueueFull
+from pyg_srgnn.serving.metrics import Metrics
+from tests.serving.shop import untrained
+
+pytestmark = pytest.mark.filterwarnings("ignore::pyg_srgnn.recommender.UnknownItemWarning")
+
+IDS = list(range(100, 130))
+
+
+class Slow:
+    """A scorer that waits to be let go, and remembers what it was asked."""
+
+    def __init__(self, scorer):
+        self.scorer = scorer
+        self.num_items = scorer.num_items
+        self.asked = []
+        self.go, self.entered = threading.Event(), threading.Event()
+
+    def topk(self, sessions, k, barred=None, exclude_seen=False):
+        self.asked.append((len(sessions), k, exclude_seen))
+        self.entered.set()
+        assert self.go.wait(30)
+        if any(session == [29] for session in sessions):
+            raise RuntimeError("no memory")
+        return self.scorer.topk(sessions, k, barred, exclude_seen)
+
+
+@pytest.fixture(scope="module")
+def recommender(tmp_path_factory):
+    return Recommender.load(untrained(tmp_path_factory.mktemp("model"), IDS))
+
+
+@pytest.fixture
+def slow(recommender):
+    return Slow(recommender.scorer)
+
+
+def run(recommender, slow, script, **settings):
+    """Run a script with a batcher whose first batch, one session, is being scored."""
+    behind = Recommender(slow, recommender.vocabulary, torch.ones(len(IDS)))
+
+    async def main():
+        batcher = Batcher(lambda: behind, Metrics(), **({"size": 8} | settings))
+        first = asyncio.create_task(batcher.recommend([[100]], 1, False))
+        try:
+            await asyncio.to_thread(slow.entered.wait, 30)
+            return await script(batcher)
+        finally:
+            slow.go.set()
+            await first
+            assert batcher.queued == 0
+            batcher.close()
+
+    return asyncio.run(main())
+
+
+async def queued(batcher, *requests):
+    tasks = [asyncio.create_task(batcher.recommend(*request)) for request in requests]
+    await asyncio.sleep(0)
+    return tasks
+
+
+def expected(recommender, session, k, exclude_seen=False):
+    return Answer(recommender.recommend([session], k, exclude_seen)[0], 0, False)
+
+
+def same(found, wanted):
+    for one, other in zip(found, wanted, strict=True):
+        assert [raw for raw, _ in one.items] == [raw for raw, _ in other.items]
+        assert [s for _, s in one.items] == pytest.approx([s for _, s in other.items], abs=1e-5)
+        assert (one.unknown, one.popular) == (other.unknown, other.popular)
+
+
+def test_what_waits_is_one_batch_and_each_gets_its_own(recommender, slow):
+    sessions = [[100, 101], [105], [107, 103, 107], [111]]
+
+    async def script(batcher):
+        tasks = await queued(
+            batcher, *(([session], k, False) for k, session in enumerate(sessions, 2))
+        )
+        assert batcher.queued == 4
+        slow.go.set()
+        return await asyncio.gather(*tasks)
+
+    found = run(recommender, slow, script)
+    assert slow.asked == [(1, 1, False), (4, 5, False)]  # with the largest k
+    for k, (answers, session) in enumerate(zip(found, sessions, strict=True), 2):
+        same(answers, [expected(recommender, session, k)])
+
+
+def test_a_batch_is_no_larger_than_it_may_be(recommender, slow):
+    async def script(batcher):
+        tasks = await queued(batcher, *(([[100 + i]], 2, False) for i in range(20)))
+        slow.go.set()
+        return await asyncio.gather(*tasks)
+
+    found = run(recommender, slow, script)
+    assert [size for size, *_ in slow.asked] == [1, 8, 8, 4]
+    for i, answers in enumerate(found):
+        same(answers, [expected(recommender, [100 + i], 2)])
+
+
+def test_only_what_is_alike_goes_together_and_nobody_is_passed_over(recommender, slow):
+    asked = [False, True, False, True, True]
+
+    async def script(batcher):
+        tasks = await queued(batcher, *(([[100, 101]], 3, seen) for seen in asked))
+        slow.go.set()
+        return await asyncio.gather(*tasks)
+
+    found = run(recommender, slow, script)
+    assert slow.asked[1:] == [(2, 3, False), (3, 3, True)]
+    for seen, answers in zip(asked, found, strict=True):
+        same(answers, [expected(recommender, [100, 101], 3, seen)])
+
+
+def test_a_large_request_is_taken_in_parts(recommender, slow):
+    many = [[100 + i] for i in range(20)]
+
+    async def script(batcher):
+        (large,) = await queued(batcher, (many, 2, False))
+        small = await queued(batcher, ([[125]], 2, False), ([[126], [100]], 2, False))
+        slow.go.set()
+        first, _ = await asyncio.wait([large, *small], return_when=asyncio.FIRST_COMPLETED)
+        assert large not in first  # who came later need not wait for all of it
+        return await asyncio.gather(large, *small)
+
+    large, one, two = run(recommender, slow, script)
+    assert [size for size, *_ in slow.asked] == [1, 8, 3, 8, 4]
+    same(large, [expected(recommender, session, 2) for session in many])
+    same(one, [expected(recommender, [125], 2)])
+    same(two, [expected(recommender, [126], 2), expected(recommender, [100], 2)])
+
+
+def test_a_full_queue_refuses_and_goes_on(recommender, slow):
+    async def script(batcher):
+        tasks = await queued(batcher, *(([[100 + i]], 2, False) for i in range(5)))
+        with pytest.raises(QueueFull):
+            await batcher.recommend([[110]], 2, False)
+        slow.go.set()
+        await asyncio.gather(*tasks)
+        return await batcher.recommend([[110]], 2, False)
+
+    same(run(recommender, slow, script, max_queue=5), [expected(recommender, [110], 2)])
+
+
+def test_a_request_larger_than_the_queue_is_answered_by_an_idle_service(recommender, slow):
+    async def script(batcher):
+        slow.go.set()
+        return await batcher.recommend([[100 + i] for i in range(8)], 2, False)
+
+    assert len(run(recommender, slow, script, max_queue=3)) == 8
+
+
+def test_who_has_gone_takes_nothing_from_the_others(recommender, slow):
+    async def script(batcher):
+        gone, stays = await queued(batcher, ([[101]], 2, False), ([[102]], 2, False))
+        gone.cancel()
+        await asyncio.sleep(0)
+        slow.go.set()
+        return await stays
+
+    same(run(recommender, slow, script), [expected(recommender, [102], 2)])
+
+
+def test_an_error_is_told_to_its_batch_and_no_other(recommender, slow):
+    async def script(batcher):
+        bad, beside = await queued(batcher, ([[129]], 2, False), ([[102]], 2, False))
+        slow.go.set()
+        errors = await asyncio.gather(bad, beside, return_exceptions=True)
+        assert [str(error) for error in errors] == ["no memory"] * 2
+        return await batcher.recommend([[102]], 2, False)
+
+    same(run(recommender, slow, script), [expected(recommender, [102], 2)])
+
+
+def test_unknown_items_and_the_most_popular(recommender, slow):
+    async def script(batcher):
+        slow.go.set()
+        return await batcher.recommend([[5, 100, "100"], [7], []], 3, False)
+
+    found = run(recommender, slow, script)
+    assert [(answer.unknown, answer.popular) for answer in found] == [
+        (2, False),
+        (1, True),
+        (0, True),
+    ]
+    same(found[:1], [Answer(recommender.recommend([[100]], 3)[0], 2, False)])
+
+
+def test_the_first_may_wait_for_others(recommender, slow):
+    slow.go.set()
+    behind = Recommender(slow, recommender.vocabulary, torch.ones(len(IDS)))
+
+    async def main():
+        batcher = Batcher(lambda: behind, Metrics(), 3, wait=0.05)
+        tasks = [asyncio.create_task(batcher.recommend([[100]], 2, False))]
+        await asyncio.sleep(0.001)
+        tasks += await queued(batcher, *[([[101]], 2, False)] * 2)
+        await asyncio.gather(*tasks)
+        batcher.close()
+
+    asyncio.run(main())
+    assert [size for size, *_ in slow.asked] == [3]
