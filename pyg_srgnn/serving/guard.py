@@ -94,7 +94,7 @@ class Guard:
         if path not in _ALWAYS and not static and not self.ready():
             return problem(503, "no model is loaded yet", {"Retry-After": "1"})
         if length and int(length) > self.max_body:
-            return problem(413, self._too_large(), {"Connection": "close"})
+            return problem(413, self._too_large())
         return None
 
     def _bounded(self, receive: Receive) -> Receive:
@@ -106,7 +106,7 @@ class Guard:
             message = await receive()
             size += len(message.get("body", b""))
             if size > self.max_body:
-                raise HTTPException(413, self._too_large(), {"Connection": "close"})
+                raise HTTPException(413, self._too_large())
             return message
 
         return bounded
