@@ -1,0 +1,120 @@
+"""A service as a process of its own, and what it takes of the machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Thread
+from time import perf_counter, sleep
+
+_PATIENCE = 120.0  # seconds until it must be ready
+
+
+class Served:
+    """A service that is ready.
+
+    Args:
+        process: Its process.
+        address: Host and port.
+        ready_seconds: From the start of the process until it was ready.
+    """
+
+    def __init__(
+        self, process: subprocess.Popen[str], address: tuple[str, int], ready_seconds: float
+    ) -> None:
+        self.process = process
+        self.address = address
+        self.ready_seconds = ready_seconds
+
+    def rss_mb(self) -> float | None:
+        """Memory that it holds, in MB; None where there is no /proc."""
+        status = Path(f"/proc/{self.process.pid}/status")
+        if not status.is_file():
+            return None
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmRSS"))
+        return int(line.split()[1]) * 1024e-6
+
+    def cpu_seconds(self) -> float | None:
+        """Seconds of all cores that it has taken; None where there is no /proc."""
+        stat = Path(f"/proc/{self.process.pid}/stat")
+        if not stat.is_file():
+            return None
+        fields = stat.read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@contextmanager
+def serving(export: str, threads: int, *arguments: str) -> Iterator[Served]:
+    """Serve an export until the block is left.
+
+    Args:
+        export: The folder.
+        threads: Of the model.
+        arguments: Others of ``python -m pyg_srgnn.serving``.
+
+    Raises:
+        RuntimeError: If the service does not become ready.
+    """
+    started = perf_counter()
+    command = [sys.executable, "-m", "pyg_srgnn.serving", export, "--port=0"]
+    process = subprocess.Popen(
+        [*command, f"--threads={threads}", "--drain-seconds=0", *arguments],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={name: value for name, value in os.environ.items() if name != "SRGNN_TOKEN"},
+    )
+    said: list[str] = []
+    reader = Thread(target=_read, args=(process, said), daemon=True)
+    reader.start()
+    try:
+        address = _address(process, said, started)
+        while not _is_ready(address):
+            _check(process, said, started)
+            sleep(0.01)
+        yield Served(process, address, perf_counter() - started)
+    finally:
+        process.terminate()
+        try:
+            process.wait(60)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        reader.join()
+
+
+def _read(process: subprocess.Popen[str], said: list[str]) -> None:
+    assert process.stderr is not None
+    said.extend(process.stderr)
+
+
+def _address(process: subprocess.Popen[str], said: list[str], started: float) -> tuple[str, int]:
+    """Where it listens, as its log says."""
+    while True:
+        for line in list(said):
+            if '"url"' in line:
+                host, _, port = json.loads(line)["url"].removeprefix("http://").rpartition(":")
+                return host, int(port)
+        _check(process, said, started)
+        sleep(0.01)
+
+
+def _is_ready(address: tuple[str, int]) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://{address[0]}:{address[1]}/ready", timeout=10):
+            return True
+    except (urllib.error.URLError, ConnectionError):
+        return False
+
+
+def _check(process: subprocess.Popen[str], said: list[str], started: float) -> None:
+    if process.poll() is not None:
+        raise RuntimeError(f"the service has ended: {''.join(said)[-2000:]}")
+    if perf_counter() - started > _PATIENCE:
+        raise RuntimeError(f"the service is not ready after {_PATIENCE:.0f} s: {''.join(said)}")
