@@ -81,7 +81,8 @@ _MEMBERS = re.compile(
     r"|data/constants/(tensor_\d+|model_constants_config\.json))"
 )
 _NAME = re.compile(r"[A-Za-z0-9_.+]*")
-_SIZE = re.compile(r"Symbol\('s\d+', (positive=True, )?integer=True\)")
+_SYMBOL = r"Symbol\('s\d+', positive=True, integer=True\)"
+_SIZE = re.compile(rf"{_SYMBOL}|Mul\(Integer\(\d+\), {_SYMBOL}\)")
 _SPECIFICATIONS = {"in_spec", "out_spec"}  # JSON within JSON
 _TYPES = {None, "builtins.tuple", "builtins.dict"}
 

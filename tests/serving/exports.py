@@ -1,0 +1,60 @@
+"""Small models with trained counts and random weights, as checkpoints and as exported folders."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pyg_srgnn.checkpoint import Checkpoint
+from pyg_srgnn.data import Sessions, Vocabulary
+from pyg_srgnn.nn import build_model
+from tests.reference.names import random_sessions, randomise
+
+IDS = [f"item {i}" for i in range(40)]
+_MIXED = {"scale": 12.0, "residual": "highway", "positions": 10, "repeat": True, "neighbours": 5}
+# Between them, every ingredient that changes a score; the first has the default ones.
+MODELS: dict[str, dict[str, Any]] = {
+    "default": {"name": "srgnn", **_MIXED, "transitions": 6, "dropout": 0.3},
+    "plain": {"name": "srgnn"},
+    "local": {
+        **{"name": "srgnn", "readout": "local", "residual": "add", "binary_edges": True},
+        **{"last_k": 3, "frequency": True, "neighbours": 4},
+    },
+    "repeats": {"name": "srgnn", "readout": "average", "repeat": True, "num_steps": 2},
+    "transitions": {
+        **{"name": "srgnn", "readout": "attention", "transitions": 5, "positions": 4},
+        **{"reset_after": True, "loss": "sampled", "negatives": 8},
+    },
+    "last_k": {"name": "srgnn", "readout_bias": True, "last_k": 2, "scale": 8.0, "frequency": True},
+    "gru4rec": {"name": "gru4rec", "num_layers": 2, "scale": 9.0},
+}
+
+
+@cache
+def checkpoint(
+    name: str = "default", path: Path = Path("nowhere/checkpoints/best.ckpt")
+) -> Checkpoint:
+    """A model that knows :data:`IDS`; its scores lie around 1."""
+    settings = {**MODELS[name], "num_items": len(IDS), "channels": 8}
+    model = randomise(build_model(settings), seed=3, scale=0.3)
+    model.set_training(Sessions.from_lists(random_sessions(60, len(IDS), seed=2, longest=9)))
+    clicks = torch.arange(1, len(IDS) + 1)
+    return Checkpoint(
+        model.eval(),
+        settings,
+        Vocabulary(IDS),
+        clicks,
+        {"name": "click_log", "path": "/where/it/lies", "gap": "30m"},
+        "train",
+        "honest",
+        path,
+    )
+
+
+def sessions() -> list[list[int]]:
+    """Many sessions: single clicks, one item over and over, long ones, the whole catalogue."""
+    every = list(range(len(IDS)))
+    return [*random_sessions(150, len(IDS), seed=9, longest=14), [7], [3, 3, 3], every, every[::-1]]
