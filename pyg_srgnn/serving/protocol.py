@@ -43,6 +43,14 @@ class Deadline(HttpToolsProtocol):
             if self._head > _HEAD:
                 self._refuse(b"431 Request Header Fields Too Large")
 
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """No more will come; whether the connection stays open for an answer that is due."""
+        last = self.pipeline[0][0] if self.pipeline else self.cycle
+        if last is None or last.response_complete or last.more_body or self._in_head:
+            return False
+        last.keep_alive = False
+        return True
+
     def on_message_begin(self) -> None:
         """The first byte of a request."""
         super().on_message_begin()

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -30,14 +32,32 @@ def eventually(true: Callable[[], Any], why: str, seconds: float = 60) -> Any:
     return found
 
 
+class Looping(Server):
+    """A server that keeps its event loop for the test."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self.loop = asyncio.get_running_loop()
+        await super().startup(sockets)
+
+
 class Running:
     """A client of a service."""
 
-    def __init__(self, url: str, service: Service | None = None) -> None:
+    def __init__(self, url: str, server: Looping | None = None) -> None:
         self.url = url
-        self.service = service
+        self.server = server
         self.client = requests.Session()
         self.client.mount("http://", requests.adapters.HTTPAdapter(pool_maxsize=64))
+
+    def wait(self, work: Coroutine[Any, Any, Any]) -> Any:
+        """Do some work where the service does its own."""
+        assert self.server is not None
+        return asyncio.run_coroutine_threadsafe(work, self.server.loop).result(60)
+
+    @property
+    def service(self) -> Service:
+        assert self.server is not None, "of a process there is none here"
+        return self.server.service
 
     @property
     def address(self) -> tuple[str, int]:
@@ -68,10 +88,10 @@ class Running:
 def in_thread(checkpoint: Path, wait: bool = True, **settings: Any) -> Iterator[Running]:
     """Serve in a thread; it has no signals."""
     listening = listen("127.0.0.1", 0)
-    server = Server(Settings(str(checkpoint), **settings))
+    server = Looping(Settings(str(checkpoint), **settings))
+    running = Running(f"http://127.0.0.1:{listening.getsockname()[1]}", server)
     thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
     thread.start()
-    running = Running(f"http://127.0.0.1:{listening.getsockname()[1]}", server.service)
     try:
         if wait:
             eventually(running.ready, "the service is not ready")

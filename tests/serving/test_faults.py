@@ -1,0 +1,379 @@
+"""What goes wrong around a service: clients, files, signals, ports."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from pyg_srgnn import Recommender
+from pyg_srgnn.checkpoint import Checkpoint
+from pyg_srgnn.serving.export import export
+from tests.serving.running import eventually, in_process, in_thread
+from tests.serving.shop import untrained
+
+IDS = list(range(100, 140))
+BODY = {"items": [103, 111], "k": 5}
+REQUEST = json.dumps(BODY).encode()
+HEAD = b"POST /recommend HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+WHOLE = HEAD + b"Content-Length: %d\r\n\r\n" % len(REQUEST) + REQUEST
+
+
+@pytest.fixture(scope="module")
+def exports(tmp_path_factory):
+    """Two exported models of the same items that recommend differently."""
+    root = tmp_path_factory.mktemp("exports")
+    for name, ids in (("old", IDS), ("new", IDS[::-1])):
+        (root / f"{name}_run").mkdir()
+        export(Checkpoint.load(untrained(root / f"{name}_run", ids)), root / name)
+    return root
+
+
+@pytest.fixture
+def served(exports, tmp_path):
+    """A folder that can be made another one at once: a link."""
+    return relink(tmp_path / "served", exports / "old")
+
+
+def relink(link, target):
+    aside = link.with_suffix(".aside")
+    aside.symlink_to(target)
+    aside.replace(link)
+    return link
+
+
+def best(folder):
+    return [raw for raw, _ in Recommender.load(folder).recommend([BODY["items"]], 5)[0]]
+
+
+def recommended(running):
+    response = running.post("/recommend", BODY)
+    assert response.status_code == 200, response.text
+    return [item["id"] for item in response.json()["items"]]
+
+
+def connect(running):
+    return socket.create_connection(running.address, 30)
+
+
+def answer(client):
+    """Everything until the service closes."""
+    return b"".join(iter(lambda: client.recv(1 << 16), b""))
+
+
+# Clients.
+
+
+@pytest.mark.parametrize(
+    "begun",
+    [
+        b"",
+        b"POST /recommend HTTP/1.1\r\nHost:",
+        HEAD + b"Content-Length: 100\r\n\r\n" + b'{"items"',
+    ],
+    ids=["nothing", "half a head", "half a body"],
+)
+def test_a_slow_client_does_not_hold_a_connection(served, begun):
+    with in_thread(served, request_timeout=0.3) as running, connect(running) as client:
+        client.sendall(begun)
+        assert answer(client).startswith(b"HTTP/1.1 408 ")
+        assert recommended(running)
+        assert running.metric('srgnn_requests_total{endpoint="/recommend",status="500"}') == 0
+
+
+def test_a_client_that_drips(served):
+    with in_thread(served, request_timeout=0.3) as running, connect(running) as client:
+        client.settimeout(0.02)
+        with pytest.raises(OSError):
+            for byte in HEAD * 100:
+                client.sendall(bytes([byte]))
+                try:
+                    found = client.recv(100)
+                except TimeoutError:
+                    continue
+                assert found.startswith(b"HTTP/1.1 408 ") or not found
+                raise OSError("closed")
+
+
+def test_a_later_request_of_a_connection_has_its_own_time(served):
+    with in_thread(served, request_timeout=0.5) as running, connect(running) as client:
+        for _ in range(4):
+            client.sendall(WHOLE)
+            assert client.recv(1 << 16).startswith(b"HTTP/1.1 200 ")
+            time.sleep(0.2)
+        client.sendall(HEAD)
+        assert answer(client).startswith(b"HTTP/1.1 408 ")
+
+
+def test_requests_one_behind_another(served):
+    with in_thread(served) as running, connect(running) as client:
+        client.sendall(WHOLE * 3 + WHOLE.replace(b"Host: x", b"Host: x\r\nConnection: close"))
+        assert answer(client).count(b"HTTP/1.1 200 ") == 4
+
+
+@pytest.mark.parametrize("requests", [1, 3])
+def test_a_half_closed_connection_gets_its_answer(served, requests):
+    with in_thread(served) as running, connect(running) as client:
+        client.sendall(WHOLE * requests)
+        client.shutdown(socket.SHUT_WR)
+        assert answer(client).count(b"HTTP/1.1 200 ") == requests
+
+
+@pytest.mark.parametrize("sent", [b"", HEAD, WHOLE[:-3]])
+def test_a_half_closed_connection_that_is_due_no_answer_is_closed(served, sent):
+    with in_thread(served) as running, connect(running) as client:
+        client.sendall(sent)
+        client.shutdown(socket.SHUT_WR)
+        client.settimeout(5)
+        assert answer(client) == b""
+
+
+def test_a_client_that_leaves_in_the_middle(served):
+    with in_thread(served) as running:
+        for sent in (HEAD, WHOLE[:-3], WHOLE):
+            for _ in range(5):
+                client = connect(running)
+                client.sendall(sent)
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+                client.close()  # with a reset
+        assert recommended(running)
+        eventually(lambda: running.metric("srgnn_queued_sessions") == 0, "nothing waits")
+        assert running.metric('srgnn_requests_total{endpoint="/recommend",status="500"}') == 0
+
+
+def test_a_million_items(served):
+    body = json.dumps({"items": [103] * 1_000_000}).encode()
+    with in_thread(served) as running:
+        for data in (body, iter([body[i : i + 65536] for i in range(0, len(body), 65536)])):
+            response = running.ask(
+                "POST", "/recommend", data=data, headers={"Content-Type": "application/json"}
+            )
+            assert response.status_code == 413 and "1048576 bytes" in response.json()["detail"]
+        assert recommended(running)
+    with in_thread(served, max_body=1 << 30) as running:
+        response = running.post("/recommend", {"items": [103] * 1_000_000})
+        assert response.status_code == 422 and len(response.content) < 300
+
+
+@pytest.mark.parametrize("name", [b"X: ", b"X", b""])
+def test_a_head_without_end(served, name):
+    with in_thread(served) as running, connect(running) as client:
+        client.sendall(b"GET /health HTTP/1.1\r\n" + name)
+        with pytest.raises(OSError):
+            for _ in range(100):
+                client.sendall(b"x" * 65536)
+                time.sleep(0.001)
+        assert recommended(running)
+
+
+def test_what_is_no_http(served):
+    with in_thread(served) as running:
+        for sent in (b"\x16\x03\x01\x02\x00\x01", b"hello\r\n\r\n", b"GET / HTTP/9\r\n\r\n"):
+            with connect(running) as client:
+                client.sendall(sent)
+                assert answer(client).startswith(b"HTTP/1.1 400 ")
+        assert recommended(running)
+
+
+def test_more_connections_than_may_be(served):
+    with in_thread(served, max_connections=5) as running:
+        running.client.close()
+        clients = [connect(running) for _ in range(8)]
+        try:
+            eventually(lambda: full(clients[-1]), "the service is full")
+        finally:
+            for client in clients:
+                client.close()
+        eventually(running.ready, "there is room again")
+
+
+def full(client):
+    client.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+    return client.recv(1000).startswith(b"HTTP/1.1 503 ")
+
+
+# A new artifact.
+
+
+def test_sighup_loads_a_new_artifact(exports, served):
+    with in_process(served) as process:
+        assert recommended(process) == best(exports / "old")
+        relink(served, exports / "new")
+        process.signal(signal.SIGHUP)
+        process.event("reloaded")
+        assert recommended(process) == best(exports / "new")
+        assert process.metric('srgnn_reloads_total{result="ok"}') == 1
+
+
+def test_new_files_are_found(exports, tmp_path):
+    shutil.copytree(exports / "old", tmp_path / "served")
+    with in_thread(tmp_path / "served", reload_seconds=0.02) as running:
+        assert recommended(running) == best(exports / "old")
+        export(Checkpoint.load(exports / "new_run" / "untrained.ckpt"), tmp_path / "served")
+        eventually(lambda: recommended(running) == best(exports / "new"), "the new model")
+        assert running.metric('srgnn_reloads_total{result="ok"}') == 1
+        assert running.metric('srgnn_reloads_total{result="failed"}') == 0
+
+
+DAMAGES = {
+    "it is gone": lambda folder: shutil.rmtree(folder),
+    "the manifest is no JSON": lambda folder: (folder / "manifest.json").write_text("{"),
+    "the weights are cut": lambda folder: os.truncate(folder / "weights.safetensors", 1000),
+    "the encoder is another file": lambda folder: (folder / "encoder.onnx").write_bytes(b"x" * 99),
+    "a file is missing": lambda folder: (folder / "vocabulary.json").unlink(),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_corrupt_artifact_does_not_replace_the_old_one(exports, served, tmp_path, damage, caplog):
+    with in_thread(served) as running:
+        shutil.copytree(exports / "new", tmp_path / "broken")
+        relink(served, tmp_path / "broken")
+        DAMAGES[damage](tmp_path / "broken")
+        reload(running)
+        assert recommended(running) == best(exports / "old") and running.ready()
+        assert running.metric('srgnn_reloads_total{result="failed"}') == 1
+        (told,) = [r for r in caplog.records if getattr(r, "event", "") == "reload_failed"]
+        assert "the old one goes on" in told.message and "\n" not in told.message
+        relink(served, exports / "new")
+        reload(running)
+        assert recommended(running) == best(exports / "new")
+
+
+def reload(running):
+    """What SIGHUP does, which a thread does not get."""
+    running.wait(running.service.models.reload())
+
+
+def test_no_request_is_lost_while_models_change(exports, served):
+    allowed = {tuple(best(exports / name)) for name in ("old", "new")}
+    stop = threading.Event()
+    answers = []
+
+    def ask():
+        while not stop.is_set():
+            answers.append((time.monotonic(), tuple(recommended(running))))
+
+    with in_thread(served) as running:
+        clients = [threading.Thread(target=ask) for _ in range(4)]
+        for client in clients:
+            client.start()
+        for name in ("new", "old") * 3:
+            relink(served, exports / name)
+            reload(running)
+            since = time.monotonic()
+            eventually(lambda: answers and answers[-1][0] > since + 0.05, "answers")  # noqa: B023
+            assert answers[-1][1] == tuple(best(exports / name))
+        stop.set()
+        for client in clients:
+            client.join(60)
+        counted = running.metric('srgnn_requests_total{endpoint="/recommend",status="200"}')
+        assert counted == len(answers) > 50
+        assert {items for _, items in answers} == allowed
+
+
+# The beginning and the end of a process.
+
+
+def started(*arguments, **environment):
+    command = [sys.executable, "-m", "pyg_srgnn.serving", *map(str, arguments)]
+    return subprocess.run(
+        command, capture_output=True, text=True, env=os.environ | environment, timeout=60
+    )
+
+
+def refused(*arguments, **environment):
+    """The one line with which a service does not start, below those of its log."""
+    done = started(*arguments, **environment)
+    assert done.returncode == 1 and done.stdout == ""
+    *log, last = done.stderr.splitlines()
+    assert all(json.loads(line)["level"] == "info" for line in log), done.stderr
+    assert last.startswith("pyg_srgnn.serving: ")
+    return last
+
+
+def test_a_corrupt_artifact_at_the_start(exports, tmp_path):
+    shutil.copytree(exports / "old", tmp_path / "broken")
+    DAMAGES["the weights are cut"](tmp_path / "broken")
+    assert "weights.safetensors" in refused(tmp_path / "broken", "--port=0")
+
+
+def test_no_artifact_at_the_start(tmp_path):
+    assert str(tmp_path / "nowhere") in refused(tmp_path / "nowhere", "--port=0")
+
+
+def test_a_file_of_names_that_is_none(served, tmp_path):
+    (tmp_path / "names.csv").write_text("number,text\n1,Shoe\n")
+    told = refused(served, "--port=0", f"--names={tmp_path / 'names.csv'}")
+    assert "names.csv" in told and "id and name" in told
+
+
+def test_a_port_that_is_taken(served):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        told = refused(served, f"--port={port}")
+    assert f"port={port}: cannot listen there (Address already in use)" in told
+    assert "port=0" in told
+
+
+def test_others_are_let_in_with_a_token_only(served):
+    assert "SRGNN_TOKEN" in refused(served, "--port=0", "--host=0.0.0.0", SRGNN_TOKEN="")
+
+
+def test_the_help_needs_nothing():
+    done = started("--help")
+    assert done.returncode == 0 and "--max-clicks" in done.stdout and "SRGNN_TOKEN" in done.stdout
+
+
+def test_a_process_with_a_token(served):
+    with in_process(served, SRGNN_TOKEN="correct-horse") as process:
+        assert process.post("/recommend", BODY).status_code == 401
+        headers = {"Authorization": "Bearer correct-horse"}
+        assert process.post("/recommend", BODY, headers=headers).status_code == 200
+        assert "correct-horse" not in "".join(process.lines)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_end_finishes_what_is_in_flight(served, number):
+    with in_process(served) as process, connect(process) as client:
+        client.sendall(WHOLE[:-3])
+        time.sleep(0.2)  # so that it has begun
+        process.signal(number)
+        eventually(lambda: not_listening(process), "it takes no new connections")
+        client.sendall(WHOLE[-3:])
+        assert answer(client).startswith(b"HTTP/1.1 200 ")
+        assert process.end() == 0
+        assert process.events("stopped")
+
+
+def not_listening(process):
+    try:
+        connect(process).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+def test_the_end_is_announced(served):
+    with in_process(served, "--drain-seconds=1.5") as process:
+        process.signal(signal.SIGTERM)
+        eventually(lambda: not process.ready(), "not ready")
+        assert recommended(process)
+        process.client.close()
+        assert process.end() == 0
+
+
+def test_the_end_does_not_wait_for_ever(served):
+    with in_process(served, "--stop-seconds=1") as process, connect(process) as client:
+        client.sendall(HEAD)
+        time.sleep(0.2)
+        process.signal(signal.SIGTERM)
+        assert process.end() == 0
