@@ -27,6 +27,7 @@ from pyg_srgnn.data.files import sha256_of
 from pyg_srgnn.data.vocabulary import Vocabulary
 from pyg_srgnn.exported import ExportedModel, exported_class
 from pyg_srgnn.formats import FILES, OPENERS
+from pyg_srgnn.functional.catalogue import PRECISIONS
 from pyg_srgnn.functional.mixture import PLACES
 
 MANIFEST = "manifest.json"
@@ -80,7 +81,7 @@ class Artifact:
             _verified(folder, file, manifest["files"]) for file in (name, WEIGHTS, VOCABULARY)
         )
         with _naming(ids):
-            vocabulary = Vocabulary(json.loads(ids.read_text(encoding="utf-8")))
+            vocabulary = Vocabulary.load(ids)
         with _naming(held):
             weights = load_file(held)
             _check(weights, manifest["model"], len(vocabulary))
@@ -123,12 +124,13 @@ def _read_manifest(path: Path) -> dict[str, Any]:
             raise ValueError(
                 f"its version is {found.get('version')!r}; this pyg_srgnn reads version {VERSION}"
             )
-        if found.get("export") not in FILES:
-            raise ValueError(
-                f"export must be one of {', '.join(FILES)} (got {found.get('export')!r})"
-            )
+        for key, allowed in (("export", tuple(FILES)), ("precision", PRECISIONS)):
+            if found.get(key) not in allowed:
+                raise ValueError(
+                    f"{key} must be one of {', '.join(allowed)} (got {found.get(key)!r})"
+                )
         kinds = {"model": dict, "dataset": dict, "files": dict}
-        texts = dict.fromkeys(("split", "protocol", "precision"), str)
+        texts = dict.fromkeys(("split", "protocol"), str)
         for key, kind in (kinds | texts).items():
             if not isinstance(found.get(key), kind):
                 raise ValueError(f"{key} must be a {kind.__name__} (got {found.get(key)!r})")

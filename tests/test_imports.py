@@ -28,7 +28,9 @@ def run_without_training(code: str) -> str:
 def test_the_recommender_and_its_parts():
     run_without_training(
         "import pyg_srgnn, pyg_srgnn.recommender, pyg_srgnn.scorer\n"
-        "import pyg_srgnn.functional.graphs, pyg_srgnn.functional.topk\n"
+        "import pyg_srgnn.functional.graphs, pyg_srgnn.functional.mixture\n"
+        "import pyg_srgnn.functional.topk, pyg_srgnn.functional.catalogue\n"
+        "import pyg_srgnn.artifact, pyg_srgnn.exported, pyg_srgnn.formats\n"
         "from pyg_srgnn.data import Vocabulary\n"
     )
 

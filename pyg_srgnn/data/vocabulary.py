@@ -82,8 +82,15 @@ class Vocabulary:
 
     @classmethod
     def load(cls, path: str | Path) -> Vocabulary:
-        """Read what :meth:`save` wrote."""
-        return cls(json.loads(Path(path).read_text(encoding="utf-8")))
+        """Read what :meth:`save` wrote.
+
+        Raises:
+            ValueError: If the file is no JSON list of ids.
+        """
+        ids = json.loads(Path(path).read_text(encoding="utf-8"))
+        if not isinstance(ids, list):
+            raise ValueError(f"{path}: expected a JSON list of ids (got a {type(ids).__name__})")
+        return cls(ids)
 
     def __eq__(self, other: object) -> bool:
         """Whether both number the same ids alike."""

@@ -9,12 +9,18 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from pyg_srgnn.commands import evaluate, prepare, recommend, train
+from pyg_srgnn.commands import evaluate, export, prepare, recommend, train
 from pyg_srgnn.commands.application import CONF
 from pyg_srgnn.commands.checks import check
 from tests.commands import run
 
-SCRIPTS = {"train": train, "evaluate": evaluate, "recommend": recommend, "prepare": prepare}
+SCRIPTS = {
+    "train": train,
+    "evaluate": evaluate,
+    "recommend": recommend,
+    "prepare": prepare,
+    "export": export,
+}
 GROUPS = {
     folder.name: sorted(path.stem for path in folder.glob("*.yaml"))
     for folder in CONF.iterdir()
@@ -29,6 +35,7 @@ KEYS = {
     },
     "evaluate": {"checkpoint", "split", "baselines", "hydra.run.dir", "dataset.root", "ties"},
     "recommend": {"checkpoint", "items", "k"},
+    "export": {"checkpoint", "output", "format", "precision"},
     "prepare": {"dataset", "dataset.root", "dataset.mirror"},
 }
 
