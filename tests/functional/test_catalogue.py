@@ -12,6 +12,11 @@ from pyg_srgnn.functional.catalogue import PRECISIONS, Catalogue
 _ROUNDED = [precision for precision in PRECISIONS if precision != "float32"]
 
 
+@pytest.fixture(autouse=True)
+def _no_catalogue_is_too_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalogue, "_FEWEST", 0)
+
+
 def _vectors(kind: str, items: int, generator: torch.Generator) -> Tensor:
     """Item vectors that are hard to tell apart in one way or another, [items, 24]."""
     vectors = torch.randn(items, 24, generator=generator)
@@ -64,13 +69,16 @@ def test_the_same_items_as_float32_in_the_same_order(precision: str) -> None:
 
 @pytest.mark.parametrize("precision", _ROUNDED)
 @pytest.mark.parametrize("kind", ["normal", "lengths", "outliers", "cone", "alike", "zeros"])
-def test_no_product_exceeds_the_bound_of_its_group(precision: str, kind: str) -> None:
+@pytest.mark.parametrize("items", [1_000, 1_030, 2_048])
+def test_no_product_exceeds_the_bound_of_its_group(precision: str, kind: str, items: int) -> None:
     generator = torch.Generator().manual_seed(2)
-    vectors = _vectors(kind, 1_000, generator)
+    vectors = _vectors(kind, items, generator)
     asked = torch.cat([torch.randn(20, 24, generator=generator), torch.zeros(1, 24)])
     bounds = Catalogue(vectors, precision)._bounds(asked).double()
-    of_item = bounds.repeat_interleave(catalogue._GROUP, dim=1)[:, : len(vectors)]
-    assert torch.all(asked.double() @ vectors.double().T <= of_item)
+    item = torch.arange(items)
+    group = item // catalogue._BLOCK * catalogue._LANES + item % catalogue._LANES
+    assert bounds.size(1) == int(group.max()) + 1
+    assert torch.all(asked.double() @ vectors.double().T <= bounds[:, group])
 
 
 @pytest.mark.parametrize("precision", _ROUNDED)
@@ -80,7 +88,7 @@ def test_the_bounds_leave_few_groups_where_vectors_differ(precision: str) -> Non
     asked = torch.randn(20, 64, generator=generator)
     greatest = (asked @ vectors.T).topk(20).values[:, -1:]
     needed = (Catalogue(vectors, precision)._bounds(asked) >= greatest).sum(dim=1)
-    assert int(needed.max()) < 4 * 20  # of 938; more would be multiplied with all items
+    assert int(needed.max()) < 4 * 20  # of 3752; more would be multiplied with all items
 
 
 def test_no_sessions_give_no_rows() -> None:
