@@ -6,6 +6,7 @@ import json
 from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Path, Request, Response
+from starlette.responses import PlainTextResponse
 
 from pyg_srgnn.serving import messages
 from pyg_srgnn.serving.batching import Answer
@@ -37,10 +38,10 @@ def state_routes(service: Service) -> APIRouter:
             return _json({"status": "ready"})
         return problem(503, "stopping" if service.stopping else "no model is loaded yet")
 
-    @router.get("/metrics")
+    @router.get("/metrics", response_class=PlainTextResponse)
     async def metrics() -> Response:
         """Counters, as Prometheus reads them."""
-        return Response(service.metrics.text(), headers={"Content-Type": CONTENT_TYPE})
+        return PlainTextResponse(service.metrics.text(), headers={"Content-Type": CONTENT_TYPE})
 
     return router
 

@@ -16,8 +16,9 @@ import pyg_srgnn
 from pyg_srgnn.recommender import Recommender, UnknownItemWarning
 from pyg_srgnn.serving import endpoints, page
 from pyg_srgnn.serving.guard import Guard
+from pyg_srgnn.serving.messages import Problem
 from pyg_srgnn.serving.models import Names
-from pyg_srgnn.serving.reading import invalid
+from pyg_srgnn.serving.reading import REFUSALS, invalid
 from pyg_srgnn.serving.settings import Settings
 from pyg_srgnn.serving.state import Service
 
@@ -64,6 +65,7 @@ def create_app(settings: Settings, failed: Callable[[Exception], None] | None = 
         version=pyg_srgnn.__version__,
         description="The next items of sessions of clicks.",
         lifespan=lifespan,
+        responses={422: {"model": Problem, "description": REFUSALS[422]}},
     )
     app.state.service = service
     app.add_middleware(
