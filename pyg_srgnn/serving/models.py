@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import math
 import os
@@ -64,6 +65,8 @@ class Models:
             recommender, names = await asyncio.to_thread(self._load)
             self.recommender = recommender
             self.changed(recommender, names)
+            # What stays is not searched for garbage again: that would stop everything for 0.1 s.
+            gc.freeze()
 
     async def reload(self) -> None:
         """Load the model anew; if that fails, the old one goes on."""
