@@ -13,6 +13,7 @@ from pyg_srgnn.formats import Encode
 from pyg_srgnn.functional.catalogue import Catalogue
 from pyg_srgnn.functional.graphs import graph_tensors
 from pyg_srgnn.functional.mixture import Followers, Repeats, followers_of, log_mixture
+from pyg_srgnn.functional.products import PackedItems
 from pyg_srgnn.functional.topk import best_of_scores
 from pyg_srgnn.scorer import Session, bar, flat_clicks
 
@@ -154,8 +155,7 @@ class ExportedMixture(ExportedGraphs):
         precision: str = "float32",
     ) -> None:
         super().__init__(encode, settings, weights)
-        # A single session's products are faster with columns that lie side by side.
-        self.columns = weights["item_vectors"].T.contiguous()
+        self.items = PackedItems(weights["item_vectors"])
         self.repeats = bool(settings.get("repeat", False))
         self.counts = [weights[name] for name in _COUNTS] if settings.get("transitions") else []
 
@@ -190,7 +190,8 @@ class ExportedMixture(ExportedGraphs):
         trust = None
         if followers is not None:
             trust = found["trust"].masked_fill(~followers.some, -torch.inf)
-        return log_mixture(found["session"] @ self.columns, batch, x, repeats, followers, trust)
+        scores = self.items.scores(found["session"])
+        return log_mixture(scores, batch, x, repeats, followers, trust)
 
 
 def exported_class(settings: Mapping[str, Any]) -> type[ExportedModel]:
