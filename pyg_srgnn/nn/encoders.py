@@ -110,8 +110,8 @@ class StepEncoder(nn.Module):
             state: States of all layers before it [layers, B, d]; zeros before the first one.
 
         Returns:
-            ``after``, the states after it, and ``session`` [B, d], the vectors whose products with all items
-            are the scores.
+            ``after``, the states after it, and ``session`` [B, d], the vectors whose products with
+            all items are the scores.
         """
         state = self.model.gru(embedded.unsqueeze(0), state)[1]
         return {"session": self.model.finish(state[-1]), "after": state}
