@@ -9,7 +9,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from pyg_srgnn.commands import evaluate, export, prepare, recommend, train
+from pyg_srgnn.commands import evaluate, export, prepare, recommend, serve, train
 from pyg_srgnn.commands.application import CONF
 from pyg_srgnn.commands.checks import check
 from tests.commands import run
@@ -18,6 +18,7 @@ SCRIPTS = {
     "train": train,
     "evaluate": evaluate,
     "recommend": recommend,
+    "serve": serve,
     "prepare": prepare,
     "export": export,
 }
@@ -35,6 +36,10 @@ KEYS = {
     },
     "evaluate": {"checkpoint", "split", "baselines", "hydra.run.dir", "dataset.root", "ties"},
     "recommend": {"checkpoint", "items", "k"},
+    "serve": {
+        *("checkpoint", "host", "port", "open", "names", "sessions", "reload_seconds"),
+        *("max_clicks", "max_k", "max_sessions", "max_body", "batch_size", "log_sessions"),
+    },
     "export": {"checkpoint", "output", "format", "precision"},
     "prepare": {"dataset", "dataset.root", "dataset.mirror"},
 }
