@@ -68,7 +68,7 @@ class Requests:
 
     def __init__(self, settings: Settings) -> None:
         session = Annotated[list[ItemId], Field(max_length=settings.max_clicks), FailFast()]
-        many = Annotated[list[session], Field(max_length=settings.max_sessions), FailFast()]  # type: ignore[valid-type]
+        many = Annotated[list[session], Field(max_length=settings.max_sessions), FailFast()]
         asked: dict[str, Any] = {
             "k": (Annotated[int, Field(ge=1, le=settings.max_k)], min(20, settings.max_k)),
             "exclude_seen": (bool, False),
