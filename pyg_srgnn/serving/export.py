@@ -74,8 +74,10 @@ def export(
     aside = output.with_name(f".{output.name}.part")
     with folder_written_aside(output, aside):
         _write_encoder(checkpoint, kind, aside / FILES[kind])
-        save_file(weights_of(checkpoint.model, checkpoint.clicks), aside / WEIGHTS)
         checkpoint.vocabulary.save(aside / VOCABULARY)
+        save_file(weights_of(checkpoint.model, checkpoint.clicks), aside / WEIGHTS)
+        # safetensors lets its owner alone read a file; who serves may be somebody else.
+        (aside / WEIGHTS).chmod((aside / VOCABULARY).stat().st_mode)
         names = (FILES[kind], WEIGHTS, VOCABULARY)
         manifest: dict[str, Any] = {
             "format": FORMAT,

@@ -63,6 +63,11 @@ def test_the_files_are_listed_and_nothing_else_said(exported: tuple[Path, Result
     }
 
 
+def test_others_may_read_every_file(exported: tuple[Path, Result]) -> None:
+    modes = {file.stat().st_mode for file in exported[0].iterdir()}
+    assert len(modes) == 1, "safetensors alone would keep the weights from others"
+
+
 def test_the_card_tells_data_metrics_limits_and_checksums(
     exported: tuple[Path, Result], run_dir: Path
 ) -> None:
