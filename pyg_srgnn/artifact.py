@@ -6,6 +6,7 @@
 ``encoder.onnx``   (or ``encoder.pt2``) session graphs to session vectors; see ``nn/encoders.py``
 ``weights.safetensors`` what has a row an item: vectors, clicks in training, followers
 ``vocabulary.json`` the raw ids in the order of their numbers
+``index.safetensors`` of an export with an index: the list of every item, and the lists' centroids
 ``model_card.md``  for people: data, metrics, limits
 ================== ================================================================================
 """
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load
 from torch import Tensor
 
 from pyg_srgnn.data.files import sha256_of
@@ -28,11 +29,13 @@ from pyg_srgnn.data.vocabulary import Vocabulary
 from pyg_srgnn.exported import ExportedModel, exported_class
 from pyg_srgnn.formats import FILES, OPENERS
 from pyg_srgnn.functional.catalogue import PRECISIONS
+from pyg_srgnn.functional.index import Index
 from pyg_srgnn.functional.mixture import PLACES
 
 MANIFEST = "manifest.json"
 FORMAT, VERSION = "pyg_srgnn export", 1
 WEIGHTS, VOCABULARY, CARD = "weights.safetensors", "vocabulary.json", "model_card.md"
+INDEX = "index.safetensors"
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,7 @@ class Artifact:
             FileNotFoundError: If there is no such folder.
             ValueError: If a file is missing, is not the one that was written, or does not belong
                 to the others; names it.
+            ImportError: If what its encoder or index needs is not installed; names it.
         """
         folder = Path(folder)
         if not is_artifact(folder):
@@ -83,12 +87,17 @@ class Artifact:
         with _naming(ids):
             vocabulary = Vocabulary.load(ids)
         with _naming(held):
-            weights = load_file(held)
+            # Not mapped into memory: the file may be written over while it serves.
+            weights = load(held.read_bytes())
             _check(weights, manifest["model"], len(vocabulary))
+        index = None
+        if manifest.get("index") is not None:
+            listed = _verified(folder, INDEX, manifest["files"])
+            index = Index.load(listed, weights["item_vectors"])
         encode = OPENERS[manifest["export"]](encoder.read_bytes(), encoder, threads)
         with _naming(folder / MANIFEST):
             scorer = exported_class(manifest["model"])(
-                encode, manifest["model"], weights, manifest["precision"]
+                encode, manifest["model"], weights, manifest["precision"], index
             )
         with _naming(encoder):
             if not scorer.scores([[0], [0, len(vocabulary) - 1]]).shape == (2, len(vocabulary)):

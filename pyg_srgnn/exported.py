@@ -8,10 +8,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from pyg_srgnn.formats import Encode
 from pyg_srgnn.functional.catalogue import Catalogue
 from pyg_srgnn.functional.graphs import graph_tensors
+from pyg_srgnn.functional.index import Index
 from pyg_srgnn.functional.mixture import Followers, Repeats, followers_of, log_mixture
 from pyg_srgnn.functional.products import PackedItems
 from pyg_srgnn.functional.topk import best_of_scores
@@ -30,6 +32,8 @@ class ExportedModel(ABC):
             ``clicked_vectors`` [V, d], what clicked items enter the encoder as, where these are
             others.
         precision: See :class:`pyg_srgnn.functional.catalogue.Catalogue`. (default: ``"float32"``)
+        index: Takes the catalogue's place where the best of all items are looked for. (default:
+            none: exact)
     """
 
     def __init__(
@@ -38,17 +42,18 @@ class ExportedModel(ABC):
         settings: Mapping[str, Any],
         weights: Mapping[str, Tensor],
         precision: str = "float32",
+        index: Index | None = None,
     ) -> None:
         self.encode = encode
         self.settings = settings
-        items = weights["item_vectors"]
-        self.clicked = weights.get("clicked_vectors", items)
-        self.catalogue = Catalogue(items, precision)
+        self.items = weights["item_vectors"]
+        self.clicked = weights.get("clicked_vectors", self.items)
+        self.catalogue = Catalogue(self.items, precision) if index is None else index
 
     @property
     def num_items(self) -> int:
         """Number of items V in the catalogue."""
-        return len(self.catalogue)
+        return len(self.items)
 
     @torch.inference_mode()
     def topk(
@@ -60,8 +65,12 @@ class ExportedModel(ABC):
     ) -> tuple[Tensor, Tensor]:
         """The k best items of every session, scores and items [B, k], best first."""
         clicks, lengths = flat_clicks(sessions)
-        if barred is None and not exclude_seen:
-            return self._best(clicks, lengths, k)
+        if barred is None:
+            if not exclude_seen:
+                return self._best(clicks, lengths, k)
+            # As many more as a session can take away.
+            wider = min(k + int(lengths.max()), self.num_items)
+            return _without_seen(*self._best(clicks, lengths, wider), clicks, lengths, k)
         scores, shift = self._scores(clicks, lengths)
         session = torch.arange(lengths.numel()).repeat_interleave(lengths)
         bar(scores, barred, (session, clicks) if exclude_seen else None)
@@ -84,7 +93,7 @@ class ExportedModel(ABC):
 
     def _scores(self, clicks: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor | float]:
         """Scores [B, V], but for a term [B, 1] that all items of a session share."""
-        return self._vectors(clicks, lengths) @ self.catalogue.vectors.T, 0.0
+        return self._vectors(clicks, lengths) @ self.items.T, 0.0
 
     @abstractmethod
     def _vectors(self, clicks: Tensor, lengths: Tensor) -> Tensor:
@@ -145,6 +154,7 @@ class ExportedMixture(ExportedGraphs):
             ``count`` [V, K] and ``place_weight`` [P] beside them, see
             :func:`pyg_srgnn.functional.mixture.followers_of`.
         precision: Not used: a mixture asks for the scores of all items. (default: ``"float32"``)
+        index: Not used either. (default: none)
     """
 
     def __init__(
@@ -153,9 +163,10 @@ class ExportedMixture(ExportedGraphs):
         settings: Mapping[str, Any],
         weights: Mapping[str, Tensor],
         precision: str = "float32",
+        index: Index | None = None,
     ) -> None:
         super().__init__(encode, settings, weights)
-        self.items = PackedItems(weights["item_vectors"])
+        self.packed = PackedItems(self.items)
         self.repeats = bool(settings.get("repeat", False))
         self.counts = [weights[name] for name in _COUNTS] if settings.get("transitions") else []
 
@@ -190,8 +201,18 @@ class ExportedMixture(ExportedGraphs):
         trust = None
         if followers is not None:
             trust = found["trust"].masked_fill(~followers.some, -torch.inf)
-        scores = self.items.scores(found["session"])
+        scores = self.packed.scores(found["session"])
         return log_mixture(scores, batch, x, repeats, followers, trust)
+
+
+def _without_seen(
+    values: Tensor, items: Tensor, clicks: Tensor, lengths: Tensor, k: int
+) -> tuple[Tensor, Tensor]:
+    """The k best of what was found [B, K] that its own session [of lengths] does not hold."""
+    own = pad_sequence([*torch.split(clicks, lengths.tolist())], batch_first=True, padding_value=-1)
+    seen = (items.unsqueeze(2) == own.unsqueeze(1)).any(dim=2)
+    best = values.masked_fill(seen, -torch.inf).topk(k)
+    return best.values, items.gather(1, best.indices)
 
 
 def exported_class(settings: Mapping[str, Any]) -> type[ExportedModel]:

@@ -185,6 +185,7 @@ RULES: dict[str, Rule] = {
     "output": _optional(_TEXT),
     "format": _one_of(*FILES),
     "precision": _one_of(*PRECISIONS),
+    "index_above": _optional(_whole(0)),
     "exclude_seen": _FLAG,
     "split": _one_of("train", "valid", "trainval", "test"),
     "report": _optional(_TEXT),

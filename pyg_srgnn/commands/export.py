@@ -15,7 +15,11 @@ def main(config: DictConfig) -> None:
     """Write the folder, and say what it holds."""
     check(config)
     folder = export(
-        Checkpoint.load(config.checkpoint), config.output, config.format, config.precision
+        Checkpoint.load(config.checkpoint),
+        config.output,
+        config.format,
+        config.precision,
+        config.index_above,
     )
     for file in sorted(folder.iterdir()):
         print(f"{file.stat().st_size:>14,}  {folder.name}/{file.name}")

@@ -16,7 +16,16 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from pyg_srgnn.artifact import CARD, FORMAT, MANIFEST, VERSION, VOCABULARY, WEIGHTS, Artifact
+from pyg_srgnn.artifact import (
+    CARD,
+    FORMAT,
+    INDEX,
+    MANIFEST,
+    VERSION,
+    VOCABULARY,
+    WEIGHTS,
+    Artifact,
+)
 from pyg_srgnn.checkpoint import Checkpoint
 from pyg_srgnn.data.files import folder_written_aside, sha256_of
 from pyg_srgnn.data.preparation import Preparation
@@ -24,8 +33,10 @@ from pyg_srgnn.formats import FILES
 from pyg_srgnn.formats.onnx import write_onnx
 from pyg_srgnn.formats.pt2 import write_pt2
 from pyg_srgnn.functional.catalogue import PRECISIONS
+from pyg_srgnn.functional.index import Index
 from pyg_srgnn.nn import SRGNN, SessionModel, build_model
 from pyg_srgnn.nn.encoders import GraphEncoder, StepEncoder, encoder_of
+from pyg_srgnn.serving.held_out import held_out_vectors
 from pyg_srgnn.serving.model_card import model_card
 
 _ROWS = 1 << 16  # of the item table, at once
@@ -37,7 +48,8 @@ def export(
     checkpoint: Checkpoint,
     output: str | Path,
     kind: str = "onnx",
-    precision: str = "float32",
+    precision: str = "int8",
+    index_above: int | None = None,
 ) -> Path:
     """Write a model as a folder that :meth:`pyg_srgnn.artifact.Artifact.load` opens.
 
@@ -50,14 +62,16 @@ def export(
         kind: ``"onnx"``, run by onnxruntime, or ``"torch_export"``, run by torch. (default:
             ``"onnx"``)
         precision: See :class:`pyg_srgnn.functional.catalogue.Catalogue`; a mixture does not use
-            it. (default: ``"float32"``)
+            it. (default: ``"int8"``, which finds what ``"float32"`` finds)
+        index_above: Items of a catalogue from which on an :class:`Index` is made, which finds 98
+            percent of the best; not of a mixture. (default: None, no index)
 
     Returns:
         The folder.
 
     Raises:
-        ValueError: If a setting is unknown, the folder holds something else, or there is no export
-            of such a model.
+        ValueError: If a setting is unknown, the folder holds something else, there is no export of
+            such a model, or none with an index.
         RuntimeError: If the export scores otherwise than the checkpoint.
     """
     output = Path(output)
@@ -66,6 +80,11 @@ def export(
             raise ValueError(
                 f"export: '{name}' must be one of {', '.join(allowed)} (got {value!r})"
             )
+    if index_above is not None and getattr(checkpoint.model, "mixes", False):
+        raise ValueError(
+            f"index_above={index_above}: this model mixes probabilities, which asks for the scores "
+            f"of all items; an index is for plain products (model=srgnn_plain, gru4rec)"
+        )
     if output.exists() and not _may_be_replaced(output):
         raise ValueError(
             f"{output} is no folder of srgnn-export, so it is left alone; give another name"
@@ -90,6 +109,12 @@ def export(
             "protocol": checkpoint.protocol,
             "files": {name: sha256_of(aside / name) for name in names},
         }
+        if index_above is not None and len(checkpoint.vocabulary) > index_above:
+            vectors = checkpoint.model.item_vectors().detach()
+            index, manifest["index"] = Index.build(vectors, held_out_vectors(checkpoint))
+            index.save(aside / INDEX)
+            (aside / INDEX).chmod((aside / VOCABULARY).stat().st_mode)
+            manifest["files"][INDEX] = sha256_of(aside / INDEX)
         _write_json(aside / MANIFEST, manifest)
         off = largest_difference(checkpoint, Artifact.load(aside))
         if off > _TOLERANCE:

@@ -44,12 +44,6 @@ def model_card(checkpoint: Checkpoint, manifest: Mapping[str, Any], off: float) 
     changed = ", ".join(f"{key}={value}" for key, value in settings.items() if key != "name")
     sums = "\n".join(f"| `{file}` | `{digest}` |" for file, digest in manifest["files"].items())
     limits = _LIMITS.format(scores=_MIXTURE if mixes else _PRODUCT)
-    exactness = (
-        "Items are scored in float32."
-        if mixes or manifest["precision"] == "float32"
-        else f"Items are looked for in {manifest['precision']} and scored in float32; the best are "
-        f"the same as in float32 (recall 1 by construction)."
-    )
     return f"""# {name} on {dataset}
 
 The next items of a session of clicks, by pyg_srgnn {__version__}.
@@ -77,7 +71,7 @@ Recommender.load("THIS_FOLDER").recommend([["raw id", "raw id"]], k=20)
 It needs torch, safetensors{" and onnxruntime" if manifest["export"] == "onnx" else ""}, and neither
 PyTorch Geometric, Lightning nor Hydra. Nothing in the folder is executed when it is loaded.
 Scores differ from the checkpoint's by {off:.1g} at most (random sessions, at export).
-{exactness}
+{_exactness(manifest, bool(mixes))}
 
 ## What it is made of
 
@@ -87,6 +81,23 @@ Scores differ from the checkpoint's by {off:.1g} at most (random sessions, at ex
 |---|---|
 {sums}
 """
+
+
+def _exactness(manifest: Mapping[str, Any], mixes: bool) -> str:
+    """How the best items are looked for."""
+    index, precision = manifest.get("index"), manifest["precision"]
+    if index is not None:
+        return (
+            f"The best items are looked for in {index['probes']} of {index['lists']} lists: recall@"
+            f"{index['k']} is {index['recall']:.4f} beside exact search ({index['queries']:,} "
+            f"{index['queried_with']}). Their scores are exact."
+        )
+    if mixes or precision == "float32":
+        return "Items are scored in float32."
+    return (
+        f"Items are looked for in {precision} and scored in float32; the best are the same as in "
+        f"float32 (recall 1 by construction)."
+    )
 
 
 def _run_of(checkpoint: Path) -> tuple[Path, dict[str, Any]] | None:

@@ -141,6 +141,19 @@ def test_a_catalogue_that_is_searched_in_another_precision(tmp_path: Path, preci
     assert largest(values, wanted[0]) < 1e-5 and torch.equal(items, wanted[1])
 
 
+def test_without_what_a_session_holds(pair: tuple[str, Artifact]) -> None:
+    name, artifact = pair
+    some = [session for session in sessions() if len(set(session)) < len(IDS) - 10]
+    values, items = artifact.scorer.topk(some, 10, exclude_seen=True)
+    wanted = checkpoint(name).scorer.topk(some, 10, exclude_seen=True)
+    assert largest(values, wanted[0]) < 1e-5
+    for session, own in zip(some, items.tolist(), strict=True):
+        assert not set(session) & set(own)
+    whole = list(range(len(IDS)))
+    values, _ = artifact.scorer.topk([whole, [3]], len(IDS), exclude_seen=True)
+    assert values[0].isinf().all() and values[1].isfinite().sum() == len(IDS) - 1
+
+
 # The folder.
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 pytest.importorskip("faiss", reason="faiss is not installed: pip install '.[index]'")
 
 from pyg_srgnn.functional.catalogue import Catalogue
-from pyg_srgnn.serving.index import Index
+from pyg_srgnn.functional.index import Index
 
 
 def _shop(items: int = 6_000) -> tuple[Tensor, Tensor]:

@@ -24,8 +24,6 @@ from torch import Tensor
 
 from pyg_srgnn.functional.topk import best_of_products
 
-INDEX_ABOVE = 1_000_000  # items; below, Catalogue is exact within a few milliseconds a session
-
 _LISTS = 4  # times the square root of V
 _POINTS = 64  # items that centroids are trained on, for each
 _QUERIES = 2_000  # with which recall is measured, at most
