@@ -23,12 +23,19 @@ SECONDS = os.environ.get("SRGNN_FUZZ_SECONDS", "15")
 # To JSON Schema 17.0 is a whole number and to us it is none; and a session without a known item
 # cannot be explained. Of a path with two methods Starlette's 405 names but one.
 LEFT_OUT = "positive_data_acceptance,allow_header_conformance"
+# It makes of our prefixItems, a pair's, what OpenAPI 3.1 does not allow, and then refuses it.
+EXPLAIN = """
+[[operations]]
+include-path = "/explain"
+checks.response_schema_conformance.enabled = false
+"""
 
 
 @pytest.mark.parametrize(
     "ids", [list(range(-50, 50)), [f"Größe {i}" for i in range(100)]], ids=["whole", "text"]
 )
 def test_no_request_is_answered_with_an_error_of_ours(tmp_path, ids, caplog):
+    (tmp_path / "schemathesis.toml").write_text(EXPLAIN)
     with in_thread(untrained(tmp_path, ids), sessions="memory", max_kept=50) as running:
         command = [Path(sys.executable).with_name("schemathesis"), "run"]
         command += [f"{running.url}/openapi.json", "--checks=all", f"--exclude-checks={LEFT_OUT}"]
