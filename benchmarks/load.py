@@ -196,6 +196,8 @@ class _Connection:
     def ask(self, content: bytes, due: float, now: float) -> str | None:
         """Send a request; what went wrong, or None."""
         self.due, self.asked, self._answer = due, now, b""
+        if self._socket is not None and select.select([self._socket], [], [], 0)[0]:
+            self.close()  # the service has closed what was idle, as it may
         try:
             if self._socket is None:
                 self._socket = self._connect()
