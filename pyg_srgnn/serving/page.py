@@ -14,11 +14,14 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, FailFast, Field, RootModel
 
 from pyg_srgnn.recommender import Explanation, Recommender
+from pyg_srgnn.serving.guard import problem
 from pyg_srgnn.serving.items import ItemSearch
 from pyg_srgnn.serving.messages import ItemId, Message
 from pyg_srgnn.serving.reading import described, read
 
 router = APIRouter()
+
+_WAITING = 32  # explanations that wait for the one being made, at most
 
 _TYPES = {
     ".html": "text/html",
@@ -97,19 +100,26 @@ async def name_items(request: Request) -> Items:
     return _named(request, (await read(request, Wanted)).ids)
 
 
-@router.post("/explain", **described(Explanation, Explained))
-async def explain(request: Request) -> Explanation:
+@router.post("/explain", response_model=Explanation, **described(Explanation, Explained))
+async def explain(request: Request) -> Explanation | Response:
     """Why an item is recommended: graph, attention, and what each click adds to its score."""
     asked = await read(request, Explained)
     state = request.app.state
     if not hasattr(state, "explaining"):
-        state.explaining = asyncio.Semaphore()
-    async with state.explaining:  # one at a time: recommendations go first
-        recommender: Recommender = state.recommender
-        try:
+        state.explaining, state.explanations = asyncio.Semaphore(), 0
+    if state.explanations > _WAITING:
+        return problem(503, "too many explanations wait", {"Retry-After": "1"})
+    state.explanations += 1
+    try:
+        async with state.explaining:  # one at a time: recommendations go first
+            if await request.is_disconnected():  # while it waited
+                return Response(status_code=499)
+            recommender: Recommender = state.recommender
             return await run_in_threadpool(recommender.explain, asked.items, asked.item)
-        except ValueError as error:  # no item is known
-            raise HTTPException(422, str(error)) from error
+    except ValueError as error:  # no item is known
+        raise HTTPException(422, str(error)) from error
+    finally:
+        state.explanations -= 1
 
 
 def _file(request: Request, name: str) -> Response:

@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shutil
+import time
 from types import SimpleNamespace
 from urllib.parse import urlsplit
 
@@ -413,10 +414,63 @@ def test_a_refusal_is_told(open_page, model):
         page = open_page(url, "[1000,1001,1002]", allow="422")
         page.locator("#best button").first.click()
         expect(page.get_by_role("alert")).to_contain_text("items: List should have at most 3")
+        settled(page)
         page.get_by_role("button", name="Undo").click()
         settled(page)
         expect(page.get_by_role("alert")).to_be_hidden()
         assert page.locator("#graph .node").count() == 3
+
+
+def test_a_mistake_of_the_page_is_told_and_not_repeated(open_page, service):
+    page = open_page(service.url, "[1000]", allow="TypeError")
+    asked = []
+    page.on("request", lambda request: asked.append(urlsplit(request.url).path))
+    page.evaluate("document.getElementById('remark').remove()")
+    page.locator("#best button").first.click()
+    expect(page.get_by_role("alert")).to_contain_text("This page has made a mistake")
+    settled(page)
+    page.wait_for_timeout(700)  # the first further try would come after 500
+    assert asked.count("/recommend") == 1
+
+
+def test_another_catalogue_while_the_page_is_open(open_page, tmp_path):
+    """As many clicks are unknown as before, but other ones."""
+    for name in ("old", "new"):
+        (tmp_path / name).mkdir()
+    model = shop.untrained(tmp_path / "old", shop.IDS)
+    other = shop.untrained(tmp_path / "new", [77, *shop.IDS[1:]])
+    session = [1000, 77, 1001]
+    why = Recommender.load(other).explain(session)
+    app = app_of(model, reload_seconds=0.1)
+    with serving(app) as url:
+        page = open_page(url, session)
+        expect(page.locator(".click.unknown b")).to_have_text("77")
+        os.replace(other, model)
+        until = time.monotonic() + 15
+        while 77 not in app.state.recommender.vocabulary:
+            assert time.monotonic() < until, "the new model is not loaded"
+            time.sleep(0.02)
+        page.get_by_label("without those of the session").check()
+        settled(page)
+        expect(page.locator(".click.unknown b")).to_have_text("1000")
+        values = page.locator("#clicks .attention .value").all_inner_texts()
+        assert [float(value.replace("−", "-")) for value in values] == pytest.approx(
+            why.attention, abs=0.00501
+        )
+        assert page.locator("#clicks .click:not(.unknown) .adds").count() == 2
+        page.get_by_role("button", name="Remove click 3").click()
+        settled(page)
+        expect(page.locator(".click.unknown b")).to_have_text("1000")
+
+
+def test_long_sessions_are_not_explained(open_page, service):
+    page = open_page(service.url, [1000] * 201)
+    expect(page.locator("#added-to")).to_have_text("Explained are sessions of up to 200 clicks.")
+    assert page.locator("#picture").is_hidden() and page.locator("#trouble").is_hidden()
+    assert len(shown(page)) == 10
+    page.get_by_role("button", name="Remove click 201,").click()
+    settled(page)
+    expect(page.locator("#graph .node")).to_have_count(1)
 
 
 def test_on_a_phone(open_page, service):

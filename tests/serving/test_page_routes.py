@@ -6,12 +6,16 @@ import json
 import re
 import subprocess
 import sys
+import threading
+import time
 import urllib.error
 import urllib.request
 import zipfile
+from contextlib import ExitStack, closing
+from http.client import HTTPConnection
 from pathlib import Path
 from types import SimpleNamespace
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
 import pytest
 
@@ -172,6 +176,48 @@ def test_what_cannot_be_explained(url, body, told):
     answer = ask(url + "/explain", body)
     assert answer.status == 422
     assert told in answer.content["detail"]
+
+
+class Held(Recommender):
+    """Explains once it may."""
+
+    def hold(self):
+        self.go, self.asked = threading.Event(), []
+        return self
+
+    def explain(self, session, item=None):
+        self.asked.append(session[0])
+        assert self.go.wait(20)
+        return super().explain(session, item)
+
+
+def test_explanations_wait_for_their_turn(model):
+    """One is made, 32 wait, and one of these is no longer wanted."""
+    app = create_app(Settings(str(model)))
+    headers = {"Content-Type": "application/json"}
+    with serving(app) as url, ExitStack() as stack:
+        held = app.state.recommender = Held.load(model).hold()
+        stack.callback(held.go.set)
+        asking = []
+        for item in shop.IDS[:33]:
+            connection = HTTPConnection(urlsplit(url).netloc, timeout=20)
+            asking.append(stack.enter_context(closing(connection)))
+            connection.request("POST", "/explain", json.dumps({"items": [item]}), headers)
+            until = time.monotonic() + 15
+            while getattr(app.state, "explanations", 0) < len(asking):
+                assert time.monotonic() < until, "the service does not take the question"
+                time.sleep(0.005)
+        asking.pop(5).close()
+        answer = ask(url + "/explain", {"items": [1000]})
+        assert answer.status == 503 and answer.headers["Retry-After"] == "1"
+        assert answer.content["detail"] == "too many explanations wait"
+        held.go.set()
+        answers = [connection.getresponse() for connection in asking]
+        assert [answer.status for answer in answers] == [200] * 32
+        clicks = [json.loads(answer.read())["clicks"] for answer in answers]
+        wanted = shop.IDS[:5] + shop.IDS[6:33]
+        assert clicks == [[item] for item in wanted] and held.asked == wanted
+        assert ask(url + "/explain", {"items": [1000]}).status == 200
 
 
 def test_the_page_is_open_and_what_it_asks_is_not(model):

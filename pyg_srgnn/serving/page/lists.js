@@ -13,11 +13,11 @@ export function showClicks(list, { items, why, known, label, named, remove }) {
   const held = [...list.children].findIndex((row) => row.contains(document.activeElement));
   const [seen, rows] = [list.scrollTop, list.children.length];
   const atEnd = seen + list.clientHeight > list.scrollHeight - 4;
-  let at = -1; // among the known clicks, which alone are explained
+  let next = 0; // of the clicks explained: the known ones, by what the model knew when it answered
   list.replaceChildren(
     ...items.map((id, place) => {
-      const isKnown = known(id);
-      if (isKnown) at += 1;
+      const isKnown = why === null ? known(id) : why.clicks[next] === id;
+      const at = why !== null && isKnown ? next++ : -1;
       const what = { "aria-label": `Remove click ${place + 1}, ${label(id)}`, title: "Remove" };
       const button = html("button", { type: "button", ...what }, "×");
       button.addEventListener("click", () => remove(place));
@@ -26,8 +26,8 @@ export function showClicks(list, { items, why, known, label, named, remove }) {
         { class: isKnown ? "click" : "click unknown" },
         html("div", { class: "top" }, ordinal(place), names(id, label, named), button),
         isKnown ? null : html("p", { class: "note" }, "unknown to the model, left out"),
-        isKnown && why?.attention ? meter("attention", why.attention, at, 2) : null,
-        isKnown && why?.added ? meter("adds", why.added, at, 2, true) : null,
+        at >= 0 && why.attention ? meter("attention", why.attention, at, 2) : null,
+        at >= 0 && why.added ? meter("adds", why.added, at, 2, true) : null,
       );
     }),
   );

@@ -4,9 +4,10 @@ import { say } from "./element.js";
 import { drawGraph } from "./graph.js";
 import { showBest, showClicks } from "./lists.js";
 import { makePicker } from "./picker.js";
-import { ask, Refused, write } from "./service.js";
+import { ask, Refused, Unreachable, write } from "./service.js";
 import { Session } from "./session.js";
 
+const EXPLAINED = 200; // clicks: the service explains no longer session
 const $ = (id) => document.getElementById(id);
 const session = new Session();
 const met = new Map(); // items by id: their name, and whether the model knows them
@@ -37,15 +38,21 @@ async function update() {
   try {
     const answer = await ask("recommend", { items, k, exclude_seen: excludeSeen }, signal);
     const ids = [...new Set([...items, ...answer.items.map((item) => item.id)])];
-    const strangers = ids.filter((id) => !met.has(id)).slice(0, 1000);
-    if (strangers.length > 0) learn(await ask("items", { ids: strangers }, signal));
+    const strangers = ids.filter((id) => !met.has(id));
+    // Another model may have been loaded: then it is asked what that one knows.
+    const changed = items.filter((id) => met.has(id) && !known(id)).length !== answer.unknown;
+    const asked = changed ? [...new Set([...strangers, ...items])] : strangers;
+    if (asked.length > 0) learn(await ask("items", { ids: asked.slice(0, 1000) }, signal));
     if (mine !== turn) return;
     showSession(null);
     showAnswer(answer);
     const best = answer.items[0]?.id;
-    const why = answer.popular || best === undefined ? null : await ask("explain", { items, item: best }, signal);
+    const nothing = answer.popular || best === undefined;
+    const long = items.length > EXPLAINED;
+    const why = nothing || long ? null : await ask("explain", { items, item: best }, signal);
     if (mine !== turn) return;
     showWhy(why);
+    if (long && !nothing) say($("added-to"), `Explained are sessions of up to ${EXPLAINED} clicks.`);
     tries = 0;
     say($("trouble"), "");
   } catch (error) {
@@ -56,10 +63,16 @@ async function update() {
 function failed(error) {
   if (error.name === "AbortError") return;
   if (error instanceof Refused) {
+    $("next").setAttribute("aria-busy", "false");
     showWhy(null);
     return say($("trouble"), error.message);
   }
-  if (error.name !== "Error") console.error(error);
+  if (!(error instanceof Unreachable)) {
+    // A mistake of the page: another try would meet it again.
+    console.error(error);
+    for (const id of ["next", "picture"]) $(id).setAttribute("aria-busy", "false");
+    return say($("trouble"), `This page has made a mistake (${error.message}).`);
+  }
   say($("trouble"), `The service cannot be reached (${error.message}). Trying again …`);
   clearTimeout(again);
   again = setTimeout(update, Math.min(10_000, 500 * 2 ** tries++));
@@ -90,6 +103,8 @@ function showAnswer(answer) {
 }
 
 function showWhy(why) {
+  const explained = new Set(why?.clicks);
+  if (why !== null) learn(session.items.map((id) => ({ id, name: null, ...met.get(id), known: explained.has(id) })));
   showSession(why);
   $("picture").hidden = why === null;
   $("picture").setAttribute("aria-busy", "false");

@@ -1,4 +1,5 @@
-// Questions to the service. Ids keep all their digits; a token is sent where one is asked for.
+// Questions to the service. Ids keep all their digits where the browser shows what was written (see
+// parse); a token is sent where one is asked for.
 
 /** The service has answered that the question is wrong. */
 export class Refused extends Error {}
@@ -9,6 +10,8 @@ export class Unreachable extends Error {}
 const PATIENCE = 20_000; // milliseconds
 const KEPT = "srgnn-token";
 
+// A browser that does not give a reviver the source of a value (before Chromium 114, Firefox 135, Safari
+// 18.4) rounds whole numbers beyond 2^53, and nobody is told: such ids then name other items.
 const parse = (text) =>
   JSON.parse(text, (_, value, context) =>
     typeof value === "number" && !Number.isSafeInteger(value) && /^-?\d+$/.test(context?.source)
@@ -16,7 +19,7 @@ const parse = (text) =>
       : value,
   );
 
-/** A value as JSON, whole numbers of any size among it. */
+/** A value as JSON, whole numbers of any size among it: there are BigInts only where parse makes them. */
 export const write = (value) =>
   JSON.stringify(value, (_, part) => (typeof part === "bigint" ? JSON.rawJSON(String(part)) : part));
 
