@@ -7,12 +7,13 @@
 ``weights.safetensors`` what has a row an item: vectors, clicks in training, followers
 ``vocabulary.json`` the raw ids in the order of their numbers
 ``index.safetensors`` of an export with an index: the list of every item, and the lists' centroids
-``model_card.md``  for people: data, metrics, limits
+``model_card.md``  for people: data, metrics, limits; loading neither reads nor checks it
 ================== ================================================================================
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -24,7 +25,6 @@ import torch
 from safetensors.torch import load
 from torch import Tensor
 
-from pyg_srgnn.data.files import sha256_of
 from pyg_srgnn.data.vocabulary import Vocabulary
 from pyg_srgnn.exported import ExportedModel, exported_class
 from pyg_srgnn.formats import FILES, OPENERS
@@ -79,22 +79,25 @@ class Artifact:
         folder = Path(folder)
         if not is_artifact(folder):
             raise FileNotFoundError(f"{folder} is no folder of srgnn-export: it has no {MANIFEST}")
-        manifest = _read_manifest(folder / MANIFEST)
-        name = FILES[manifest["export"]]
-        encoder, held, ids = (
-            _verified(folder, file, manifest["files"]) for file in (name, WEIGHTS, VOCABULARY)
-        )
-        with _naming(ids):
-            vocabulary = Vocabulary.load(ids)
-        with _naming(held):
-            # Not mapped into memory: the file may be written over while it serves.
-            weights = load(held.read_bytes())
+        told = _read(folder, MANIFEST)
+        manifest = _manifest(told, folder / MANIFEST)
+        # A file is read once: what is used are the bytes that were checked, whatever others
+        # write meanwhile. That is also why nothing is mapped into memory.
+        names = [FILES[manifest["export"]], WEIGHTS, VOCABULARY]
+        names += [INDEX] if manifest.get("index") is not None else []
+        held = {name: _verified(folder, name, manifest["files"]) for name in names}
+        encoder = folder / names[0]
+        with _naming(folder / VOCABULARY):
+            vocabulary = Vocabulary.load(folder / VOCABULARY, held[VOCABULARY])
+        with _naming(folder / WEIGHTS):
+            weights = load(held.pop(WEIGHTS))
             _check(weights, manifest["model"], len(vocabulary))
         index = None
-        if manifest.get("index") is not None:
-            listed = _verified(folder, INDEX, manifest["files"])
-            index = Index.load(listed, weights["item_vectors"])
-        encode = OPENERS[manifest["export"]](encoder.read_bytes(), encoder, threads)
+        if INDEX in held:
+            with _naming(folder / INDEX):
+                index = Index.load(folder / INDEX, weights["item_vectors"], held[INDEX])
+        with _naming(encoder):
+            encode = OPENERS[manifest["export"]](held[names[0]], encoder, threads)
         with _naming(folder / MANIFEST):
             scorer = exported_class(manifest["model"])(
                 encode, manifest["model"], weights, manifest["precision"], index
@@ -110,7 +113,7 @@ class Artifact:
             manifest["split"],
             manifest["protocol"],
             folder,
-            sha256_of(folder / MANIFEST),
+            hashlib.sha256(told).hexdigest(),
         )
 
 
@@ -119,14 +122,14 @@ def is_artifact(path: str | Path) -> bool:
     return (Path(path) / MANIFEST).is_file()
 
 
-def _read_manifest(path: Path) -> dict[str, Any]:
+def _manifest(data: bytes, path: Path) -> dict[str, Any]:
     """The manifest, with everything that loading asks for.
 
     Raises:
         ValueError: If something is missing or odd.
     """
     with _naming(path):
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(data.decode("utf-8"))
         if not isinstance(found, dict) or found.get("format") != FORMAT:
             raise ValueError(f"expected a JSON object whose format is {FORMAT!r}")
         if found.get("version") != VERSION:
@@ -146,24 +149,35 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     return found
 
 
-def _verified(folder: Path, name: str, checksums: Mapping[str, Any]) -> Path:
-    """A file of the folder, which must be the one that was written.
+def _read(folder: Path, name: str) -> bytes:
+    """What a file of the folder holds.
 
     Raises:
-        ValueError: If it is missing, another one, or lies elsewhere.
+        ValueError: If it is missing, lies elsewhere, or cannot be read.
     """
     path = folder / name
     if not path.is_file():
         raise ValueError(f"{path} is missing; export the model again")
     if not path.resolve().is_relative_to(folder.resolve()):
         raise ValueError(f"{path} lies outside of its folder: it is a link to {path.resolve()}")
-    found = sha256_of(path)
+    with _naming(path):
+        return path.read_bytes()
+
+
+def _verified(folder: Path, name: str, checksums: Mapping[str, Any]) -> bytes:
+    """What a file of the folder holds, which must be what was written.
+
+    Raises:
+        ValueError: If it is missing, another one, or lies elsewhere.
+    """
+    data = _read(folder, name)
+    found = hashlib.sha256(data).hexdigest()
     if found != checksums.get(name):
         raise ValueError(
-            f"{path} is not the file that was exported: its SHA-256 is {found}, that in "
+            f"{folder / name} is not the file that was exported: its SHA-256 is {found}, that in "
             f"{MANIFEST} is {checksums.get(name)}"
         )
-    return path
+    return data
 
 
 def _check(weights: Mapping[str, Tensor], settings: Mapping[str, Any], num_items: int) -> None:
@@ -195,9 +209,18 @@ def _check(weights: Mapping[str, Tensor], settings: Mapping[str, Any], num_items
 
 @contextmanager
 def _naming(path: Path) -> Iterator[None]:
-    """Turn whatever a damaged file may lead to into one message that names it."""
+    """Turn whatever a damaged file may lead to into one message that names it.
+
+    Raises:
+        ValueError: Always in place of another error.
+        ImportError: If something is not installed, which is no fault of the file.
+    """
     try:
         yield
+    except ImportError:
+        raise
     except Exception as error:
+        if isinstance(error, ValueError) and str(path) in str(error):
+            raise
         reason = str(error).strip().split("\n")[0]
         raise ValueError(f"{path} cannot be used ({type(error).__name__}: {reason})") from error

@@ -16,10 +16,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from pyg_srgnn import Recommender
+from pyg_srgnn import Recommender, artifact
 from pyg_srgnn.artifact import Artifact
 from pyg_srgnn.data.files import sha256_of
 from pyg_srgnn.formats import open_onnx, open_pt2
+from pyg_srgnn.formats.onnx import check_onnx
 from pyg_srgnn.serving.export import export
 from tests.serving.exports import checkpoint
 
@@ -147,11 +148,42 @@ def test_no_folder(tmp_path: Path) -> None:
         Artifact.load(tmp_path)
 
 
-def test_a_link_that_leads_out_of_the_folder(folder: Path, tmp_path: Path) -> None:
-    path = encoder_in(folder)
+@pytest.mark.parametrize("name", ["encoder", "weights.safetensors", "manifest.json"])
+def test_a_link_that_leads_out_of_the_folder(folder: Path, tmp_path: Path, name: str) -> None:
+    path = encoder_in(folder) if name == "encoder" else folder / name
     path.rename(tmp_path / path.name)
     path.symlink_to(tmp_path / path.name)
     refused(folder, path.name, "lies outside of its folder")
+
+
+def test_a_folder_that_is_a_link_and_links_within(folder: Path, tmp_path: Path) -> None:
+    (folder / "manifest.json").rename(folder / "first.json")
+    (folder / "manifest.json").symlink_to("first.json")
+    (tmp_path / "current").symlink_to(folder)
+    assert Artifact.load(tmp_path / "current").path == tmp_path / "current"
+
+
+def test_what_is_used_are_the_bytes_that_were_checked(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, key = artifact._read, sha256_of(folder / "manifest.json")
+
+    def replaced_once_read(folder: Path, name: str) -> bytes:
+        data = read(folder, name)
+        (folder / name).write_bytes(b"of somebody else")
+        return data
+
+    monkeypatch.setattr(artifact, "_read", replaced_once_read)
+    assert Artifact.load(folder).key == key
+    files = {encoder_in(folder).name, "weights.safetensors", "vocabulary.json", "manifest.json"}
+    assert {
+        file.name for file in folder.iterdir() if file.read_bytes() == b"of somebody else"
+    } == files
+
+
+def test_the_model_card_is_for_people(folder: Path) -> None:
+    (folder / "model_card.md").write_text("Translated.")
+    Artifact.load(folder)
 
 
 # Malice: whoever changes a file can change the checksums, too.
@@ -272,6 +304,17 @@ def test_an_archive_that_would_run_something(members: Members, tmp_path: Path, w
     assert not (tmp_path / "it ran").exists()
 
 
+def test_an_archive_packed_in_an_unknown_way(
+    exports: dict[str, Path], members: Members, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(exports["torch_export"], tmp_path / "copy"))
+    packed = bytearray(archived(members))
+    packed[packed.find(b"PK\x01\x02") + 10] = 99  # the method, in the list at the archive's end
+    (folder / "encoder.pt2").write_bytes(packed)
+    sign(folder)
+    refused(folder, "encoder.pt2", "NotImplementedError")
+
+
 @pytest.mark.parametrize("what", ["pickled inputs", "an expression"])
 def test_torch_alone_would_have_run_it(members: Members, tmp_path: Path, what: str) -> None:
     """What is refused is no invention; where torch has learnt better, the check may go."""
@@ -325,3 +368,63 @@ def test_a_model_in_onnx_that_asks_for_more(
     with pytest.raises(ValueError, match=told) as error:
         open_onnx(model.SerializeToString(), tmp_path / "encoder.onnx")
     assert str(tmp_path / "encoder.onnx") in str(error.value)
+
+
+# Bytes that two readers of protobuf may read in two ways.
+
+
+def number(value: int, size: int = 1) -> bytes:
+    """A number of seven bits a byte, of at least so many bytes."""
+    held: list[int] = []
+    while value >> 7 or len(held) < size - 1:
+        held.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*held, value])
+
+
+def message(field: int, content: bytes, key: int = 1, size: int = 1) -> bytes:
+    """A field that holds bytes; its key and its size of at least so many bytes."""
+    return number(field << 3 | 2, key) + number(len(content), size) + content
+
+
+def graphs(depth: int) -> bytes:
+    """A graph in an attribute of a node of a graph in …"""
+    content = b""
+    for _ in range(depth):
+        content = message(1, message(5, message(6, content)))
+    return content
+
+
+OUTSIDE = message(1, b"location") + message(2, b"/etc/passwd")
+WIRE: dict[str, tuple[bytes, str]] = {
+    "a tag of 35 bits, cut to field 13": (message(1 << 29 | 13, OUTSIDE), "more than 32 bits"),
+    "a tag of six bytes": (message(13, OUTSIDE, key=6), "more than 32 bits"),
+    "a size of six bytes": (message(2000, b"x", size=6), "more than 32 bits"),
+    "a value of 65 bits": (number(2000 << 3) + number(1 << 64), "more than 64 bits"),
+    "a value of eleven bytes": (number(2000 << 3) + number(1, 11), "more than 64 bits"),
+    "field 0": (message(0, b"x"), "field 0"),
+    "a group": (number(13 << 3 | 3) + OUTSIDE + number(13 << 3 | 4), "wire type 3"),
+    "an end in a number": (b"\xff", "ends too early"),
+    "field 13 in two bytes": (message(13, OUTSIDE, key=2), "data lies in another file"),
+}
+
+
+@pytest.mark.parametrize("what", WIRE)
+def test_bytes_that_can_be_read_in_two_ways(
+    exports: dict[str, Path], tmp_path: Path, what: str
+) -> None:
+    wire, told = WIRE[what]
+    whole, path = (exports["onnx"] / "encoder.onnx").read_bytes(), tmp_path / "encoder.onnx"
+    check_onnx(whole + message(7, message(5, message(2000, b"x"))), path)
+    with pytest.raises(ValueError, match=told) as error:
+        open_onnx(whole + message(7, message(5, wire)), path)
+    assert str(path) in str(error.value)
+
+
+def test_graphs_within_graphs(tmp_path: Path) -> None:
+    path = tmp_path / "encoder.onnx"
+    check_onnx(message(7, graphs(32)), path)
+    for depth in (33, 500):
+        with pytest.raises(ValueError, match="deeper than 100") as error:
+            open_onnx(message(7, graphs(depth)), path)
+        assert str(path) in str(error.value)

@@ -8,7 +8,7 @@ import platform
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -38,22 +38,40 @@ def written_aside(path: str | Path) -> Iterator[Path]:
 def folder_written_aside(folder: Path, aside: Path) -> Iterator[Path]:
     """Make the folder ``aside`` to write files to, and rename it to ``folder`` once it is whole.
 
-    What stands under either name is replaced; what a failed writer leaves is removed.
+    What stands under either name is replaced; what a failed writer leaves is removed. A folder that
+    is there is called ``.NAME.old`` between two renames. Where a writer was killed just then, the
+    next one gives it back its name before anything else.
 
     Raises:
         OSError: Such as that the disk is full.
     """
+    old = folder.with_name(f".{folder.name}.old")
     shutil.rmtree(aside, ignore_errors=True)
     try:
         with os_errors(aside):
+            if old.is_dir() and not os.path.lexists(folder):
+                old.rename(folder)
+            shutil.rmtree(old, ignore_errors=True)
             aside.mkdir(parents=True)
             yield aside
             for file in aside.iterdir():
                 flush(file)
-            shutil.rmtree(folder, ignore_errors=True)
-            aside.rename(folder)
+            _swap(folder, aside, old)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def _swap(folder: Path, aside: Path, old: Path) -> None:
+    """Rename a folder that is there to ``old``, and ``aside`` to its name; then remove it."""
+    if folder.is_dir() and not folder.is_symlink():
+        folder.rename(old)
+    try:
+        aside.rename(folder)
+    except BaseException:
+        with suppress(OSError):  # that there is none, or that its name is taken
+            old.rename(folder)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def sha256_of(path: Path) -> str:

@@ -81,13 +81,17 @@ class Vocabulary:
             aside.write_text(json.dumps(self.ids), encoding="utf-8")
 
     @classmethod
-    def load(cls, path: str | Path) -> Vocabulary:
+    def load(cls, path: str | Path, data: bytes | None = None) -> Vocabulary:
         """Read what :meth:`save` wrote.
+
+        Args:
+            path: The file.
+            data: What it holds, where that has been read. (default: None, it is read)
 
         Raises:
             ValueError: If the file is no JSON list of ids.
         """
-        ids = json.loads(Path(path).read_text(encoding="utf-8"))
+        ids = json.loads((Path(path).read_bytes() if data is None else data).decode("utf-8"))
         if not isinstance(ids, list):
             raise ValueError(f"{path}: expected a JSON list of ids (got a {type(ids).__name__})")
         return cls(ids)

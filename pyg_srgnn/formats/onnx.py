@@ -22,6 +22,7 @@ _MESSAGES = {
     "opset": {},
 }
 _EXTERNAL = {13, 14}  # of a tensor: where its data lies outside, and that it does
+_DEEPEST = 100  # messages within messages: what protobuf itself reads
 _DOMAINS = {b"", b"ai.onnx"}
 _DOMAIN = {"opset": 1, "node": 7, "function": 10}
 
@@ -103,25 +104,35 @@ def check_onnx(data: bytes, path: Path) -> None:
     """
     try:
         found = set(_odd(memoryview(data), "model"))
-    except (IndexError, ValueError) as error:
-        raise ValueError(f"{path} is not a model in ONNX: it cannot be read as one") from error
+    except (ValueError, RecursionError) as error:
+        raise ValueError(
+            f"{path} is not a model in ONNX: it cannot be read as one ({error})"
+        ) from error
     if found:
         raise ValueError(f"{path} is refused: {'; '.join(sorted(found))}")
 
 
-def _odd(data: memoryview, message: str) -> Iterator[str]:
-    """What is odd in a message of the protocol buffers' wire format."""
+def _odd(data: memoryview, message: str, depth: int = 1) -> Iterator[str]:
+    """What is odd in a message of the protocol buffers' wire format.
+
+    Raises:
+        ValueError: If it can be read in no way, or in more than one.
+    """
+    if depth > _DEEPEST:
+        raise ValueError(f"messages within messages are deeper than {_DEEPEST}")
     at = 0
     while at < len(data):
-        key, at = _varint(data, at)
+        key, at = _varint(data, at, 32)
         field, kind = key >> 3, key & 7
+        if not field:
+            raise ValueError("there is a field 0; they are numbered from 1")
         value: int | memoryview = 0
         if kind == 0:
-            value, at = _varint(data, at)
+            value, at = _varint(data, at, 64)
         elif kind in (1, 5):
             at += 8 if kind == 1 else 4
         elif kind == 2:
-            size, at = _varint(data, at)
+            size, at = _varint(data, at, 32)
             value, at = data[at : at + size], at + size
         else:
             raise ValueError(f"wire type {kind}")
@@ -139,17 +150,25 @@ def _odd(data: memoryview, message: str) -> Iterator[str]:
             domain = bytes(value).decode(errors="replace")
             yield f"it calls operators of {domain!r}; expected those of ONNX alone"
         if inner is not None:
-            yield from _odd(value, inner)
+            yield from _odd(value, inner, depth + 1)
 
 
-def _varint(data: memoryview, at: int) -> tuple[int, int]:
-    """A number of seven bits a byte, and where it ends."""
-    value = shift = 0
-    while True:
+def _varint(data: memoryview, at: int, bits: int) -> tuple[int, int]:
+    """A number of seven bits a byte, and where it ends.
+
+    Raises:
+        ValueError: If it has more bits than protobuf keeps of it (it drops the others without a
+            word, so that a field's number is another one), or bytes after the last that it reads.
+    """
+    value = 0
+    for shift in range(0, bits, 7):
+        if at == len(data):
+            raise ValueError("it ends too early")
         byte = data[at]
         value |= (byte & 0x7F) << shift
-        at, shift = at + 1, shift + 7
+        at += 1
         if byte < 0x80:
+            if value >> bits:
+                break
             return value, at
-        if shift > 63:
-            raise ValueError("a number is too long")
+    raise ValueError(f"there is a number of more than {bits} bits")

@@ -163,15 +163,21 @@ class Index:
         save_file({"centroids": self.centroids, "lists": self.lists, "probes": probes}, path)
 
     @classmethod
-    def load(cls, path: str | Path, vectors: Tensor) -> Index:
-        """Open an index of these item vectors [V, d].
+    def load(cls, path: str | Path, vectors: Tensor, data: bytes | None = None) -> Index:
+        """Open an index.
+
+        Args:
+            path: The file.
+            vectors: The item vectors that it was made of, float32 [V, d].
+            data: What the file holds, where that has been read. (default: None, it is read)
 
         Raises:
             ImportError: If faiss is not installed.
             ValueError: If the file is damaged, or an index of other items.
         """
         try:
-            held = load(Path(path).read_bytes())  # not mapped: the file may be replaced meanwhile
+            # Not mapped into memory: the file may be replaced meanwhile.
+            held = load(Path(path).read_bytes() if data is None else data)
             return cls(vectors, held["centroids"], held["lists"], int(held["probes"]))
         except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
             raise ValueError(

@@ -217,7 +217,7 @@ def read_configurations(folder: str | Path) -> list[Configuration]:
         ValueError: As :func:`read_study`.
     """
     runs: dict[str, list[Run]] = {}
-    for metrics in sorted(Path(folder).glob("*/*/metrics.json")):
+    for metrics in sorted(Path(folder).glob("*/[!.]*/metrics.json")):  # not what a kill has left
         runs.setdefault(metrics.parts[-3], []).append(Run.read(metrics.parent))
     return [
         Configuration(label, tuple(sorted(found, key=lambda run: run.metrics["seed"])))

@@ -50,6 +50,9 @@ def test_a_saved_index_finds_the_same(tmp_path: Path) -> None:
     index.save(tmp_path / "index.safetensors")
     again = Index.load(tmp_path / "index.safetensors", vectors)
     assert all(map(torch.equal, again.best(sessions, 20), index.best(sessions, 20)))
+    data = (tmp_path / "index.safetensors").read_bytes()
+    again = Index.load(tmp_path / "another", vectors, data)  # the path is for messages alone
+    assert all(map(torch.equal, again.best(sessions, 20), index.best(sessions, 20)))
 
 
 def test_lists_that_hold_too_few_items_are_no_loss() -> None:
