@@ -147,7 +147,7 @@ class Recommender:
             )
             for row, best, scores_of in zip(chunk, items.tolist(), values.tolist(), strict=True):
                 pairs = zip(self.vocabulary.decode(best), scores_of, strict=True)
-                found[row] = [pair for pair in pairs if pair[1] > -math.inf]
+                found[row] = [pair for pair in pairs if pair[1] != -math.inf]
         return [list(row) for row in found]
 
     def explain(self, session: Sequence[int | str], item: int | str | None = None) -> Explanation:

@@ -13,6 +13,8 @@ bound lies below the k-th product that was found: what is left cannot be among t
 
 from __future__ import annotations
 
+from functools import cache
+
 import torch
 from torch import Tensor
 
@@ -39,8 +41,8 @@ class Catalogue:
     Args:
         vectors: Item vectors, float32 [V, d]; kept, not copied.
         precision: What most of the products are taken in: ``"float32"``, ``"bfloat16"`` or
-            ``"int8"``, the fastest on a processor with 8-bit dot products. (default:
-            ``"float32"``)
+            ``"int8"``, the fastest on a processor with 8-bit dot products, and ``"float32"`` on one
+            whose 8-bit products are cut off. (default: ``"float32"``)
 
     Raises:
         ValueError: If the precision is unknown, or the vectors are not what they must be.
@@ -57,6 +59,8 @@ class Catalogue:
             )
         if not vectors.isfinite().all():
             raise ValueError("Catalogue: 'vectors' must be finite")
+        if precision == "int8" and not _int8_is_exact():
+            precision = "float32"
         self.vectors = vectors
         self.precision = precision
         if precision != "float32":
@@ -177,3 +181,15 @@ class Catalogue:
                 best = products.view(-1, _GROUP, _LANES, rows).amax(dim=1).movedim(2, 0)
             greatest[:, start : start + at_once] = best
         return greatest.flatten(1)
+
+
+@cache
+def _int8_is_exact() -> bool:
+    """Whether sums of the greatest products of bytes are whole; old instructions cut them off."""
+    for rows in (1, 32):  # which may be taken by other code
+        session = torch.full((rows, 128), 127, dtype=torch.int8)
+        items = torch.full((_BLOCK, 128), -127, dtype=torch.int8)
+        for found in (torch._int_mm(session, items.T), torch._int_mm(items, session.T)):
+            if not (found == -127 * 127 * 128).all():
+                return False
+    return True

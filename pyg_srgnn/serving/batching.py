@@ -12,6 +12,7 @@ from pyg_srgnn.recommender import Recommender
 from pyg_srgnn.serving.metrics import Metrics
 
 RawSession = Sequence[int | str]
+_USUAL = 100  # items asked for; who asks for more is scored apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,7 @@ class Batcher:
         self.max_queue = max_queue
         self.queued = 0  # sessions
         self._queue: deque[_Waiting] = deque()
+        self._alone: deque[_Waiting] = deque()  # of a batch that has failed
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="model")
         self._running: asyncio.Task[None] | None = None
 
@@ -112,16 +114,20 @@ class Batcher:
         try:
             if self.wait:
                 await asyncio.sleep(self.wait)
-            while self._queue:
+            while self._alone or self._queue:
                 batch = self._next()
-                sessions = [session for waiting in batch for session in waiting.sessions]
-                self.metrics.batch_size.observe(len(sessions))
-                k = max(waiting.k for waiting in batch)
-                job = (self.current(), sessions, k, batch[0].exclude_seen)
                 try:
+                    sessions = [session for waiting in batch for session in waiting.sessions]
+                    self.metrics.batch_size.observe(len(sessions))
+                    k = max(waiting.k for waiting in batch)
+                    job = (self.current(), sessions, k, batch[0].exclude_seen)
                     answers = await loop.run_in_executor(self._thread, _answers, *job)
                 except Exception as error:
-                    _fail(batch, error)
+                    if len(batch) == 1:
+                        _fail(batch, error)
+                    else:  # each by itself, so that one is not refused for another
+                        self._alone.extend(batch)
+                        self.queued += sum(len(waiting.sessions) for waiting in batch)
                 else:
                     _give(batch, answers)
         finally:
@@ -129,12 +135,16 @@ class Batcher:
 
     def _next(self) -> list[_Waiting]:
         """The oldest request, and what fits beside it, in order."""
+        if self._alone:
+            one = self._alone.popleft()
+            self.queued -= len(one.sessions)
+            return [one]
         batch: list[_Waiting] = []
         left: deque[_Waiting] = deque()
         room = self.size
         while self._queue and room > 0:
             waiting = self._queue.popleft()
-            alike = not batch or waiting.exclude_seen == batch[0].exclude_seen
+            alike = not batch or _kind(waiting) == _kind(batch[0])
             if alike and len(waiting.sessions) <= room:
                 batch.append(waiting)
                 room -= len(waiting.sessions)
@@ -143,6 +153,11 @@ class Batcher:
         self._queue.extendleft(reversed(left))
         self.queued -= self.size - room
         return batch
+
+
+def _kind(waiting: _Waiting) -> tuple[bool, bool]:
+    """What requests of one batch have in common: few are not searched as wide as many."""
+    return waiting.exclude_seen, waiting.k > _USUAL
 
 
 def _answers(

@@ -16,6 +16,8 @@ from pyg_srgnn.serving.reading import described, read
 from pyg_srgnn.serving.sessions import Store, Unreachable
 from pyg_srgnn.serving.state import Service
 
+_MOST = 50_000  # items of an answer, which others wait for while it is written
+
 SessionId = Annotated[
     str,
     Path(pattern=r"^[A-Za-z0-9_.:\-]{1,128}$", description="letters, digits and _ . : -"),
@@ -63,6 +65,8 @@ def recommend_routes(service: Service) -> APIRouter:
     async def recommend_batch(request: Request) -> Response:
         """The next items of many sessions."""
         asked: Any = await read(request, requests.many)
+        if len(asked.sessions) * asked.k > _MOST:
+            raise HTTPException(422, f"sessions times k: an answer holds at most {_MOST:,} items")
         _log(request, service, asked.sessions)
         answers = await service.recommend(asked.sessions, asked.k, asked.exclude_seen)
         return _json({"results": [_told(answer) for answer in answers]})

@@ -153,7 +153,8 @@ def largest_difference(checkpoint: Checkpoint, artifact: Artifact) -> float:
         [draw.randrange(num_items) for _ in range(draw.randint(1, 12))] for _ in range(_CHECKED)
     ]
     wanted, found = checkpoint.scorer.scores(sessions), artifact.scorer.scores(sessions)
-    return float((found - wanted).nan_to_num(0, torch.inf, -torch.inf).abs().max())
+    apart = (found - wanted).abs().masked_fill_(found == wanted, 0)  # minus infinity, too
+    return float(apart.nan_to_num_(torch.inf).max())
 
 
 def _write_encoder(checkpoint: Checkpoint, kind: str, path: Path) -> None:

@@ -30,6 +30,7 @@ class Models:
         path: A run directory, checkpoint file or exported folder.
         names: A file of item names. (default: none)
         metrics: Where reloads are counted.
+        batch_size: Sessions that are scored at once, at most.
         changed: Is told of every model that begins to serve. (default: nobody)
     """
 
@@ -38,11 +39,13 @@ class Models:
         path: str,
         names: str | None,
         metrics: Metrics,
+        batch_size: int,
         changed: Callable[[Recommender, Names | None], None] = lambda *_: None,
     ) -> None:
         self.path = path
         self.names = names
         self.metrics = metrics
+        self.batch_size = batch_size
         self.changed = changed
         self.recommender: Recommender | None = None
         self._loading = asyncio.Lock()
@@ -66,6 +69,9 @@ class Models:
             self.recommender = recommender
             self.changed(recommender, names)
             # What stays is not searched for garbage again: that would stop everything for 0.1 s.
+            # What stayed until now may be garbage, though.
+            gc.unfreeze()
+            gc.collect()
             gc.freeze()
 
     async def reload(self) -> None:
@@ -97,9 +103,10 @@ class Models:
         recommender = Recommender.load(self.path)
         names = None if self.names is None else load_names(self.names, recommender.vocabulary)
         popular = recommender.vocabulary.decode(recommender.popularity.topk(1).indices.tolist())
-        for exclude_seen in (False, True):  # what is made on the first request is made here
-            (best,) = recommender.recommend([popular], 20, exclude_seen)
-            if not all(math.isfinite(score) for _, score in best):
+        # What the first request makes, and the largest batch takes, is made and taken here.
+        for exclude_seen in (False, True):
+            best, *_ = recommender.recommend([popular] * self.batch_size, 20, exclude_seen)
+            if not (best or exclude_seen) or not all(math.isfinite(score) for _, score in best):
                 raise ValueError(f"{self.path}: the model gives scores that are no numbers")
         return recommender, names
 

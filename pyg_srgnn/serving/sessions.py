@@ -16,6 +16,8 @@ log = logging.getLogger(__name__)
 Items = list[int | str]
 _PATIENCE = 0.5  # seconds for Redis to answer
 _PAUSE = 1.0  # seconds that it is left alone after it has not
+_CONNECTIONS = 64  # to Redis, for which more clicks at once wait
+_CLICKS = 10  # of a session in memory, on average, at most
 
 
 class Unreachable(Exception):
@@ -52,7 +54,8 @@ class Memory:
     Args:
         ttl: Seconds that a session is kept after its last click.
         longest: Clicks of a session that are kept, the latest ones.
-        most: Sessions that are kept; the one that was silent for longest goes.
+        most: Sessions that are kept, and ten clicks of each on average; those that were silent for
+            longest go.
     """
 
     def __init__(self, ttl: float, longest: int, most: int) -> None:
@@ -61,6 +64,7 @@ class Memory:
         self.most = most
         # The end of each, and its clicks; the first one ends first.
         self._sessions: OrderedDict[str, tuple[float, Items]] = OrderedDict()
+        self._clicks = 0
 
     def __len__(self) -> int:
         """Number of sessions kept."""
@@ -71,17 +75,19 @@ class Memory:
         """The clicks of a session, of which this is now the last one."""
         now = monotonic()
         self._forget(now)
-        _, items = self._sessions.pop(session, (now, []))
-        items = [*items, item][-self.longest :]
+        items = [*self._drop(session), item][-self.longest :]
         self._sessions[session] = (now + self.ttl, items)
-        if len(self._sessions) > self.most:
-            self._sessions.popitem(last=False)
+        self._clicks += len(items)
+        while len(self._sessions) > self.most or self._clicks > max(
+            _CLICKS * self.most, self.longest
+        ):
+            self._drop(next(iter(self._sessions)))
         return items
 
     async def delete(self, session: str) -> bool:
         """Forget a session; whether there was one."""
         self._forget(monotonic())
-        return self._sessions.pop(session, None) is not None
+        return bool(self._drop(session))
 
     async def close(self) -> None:
         """Nothing is held."""
@@ -91,7 +97,13 @@ class Memory:
             session, (end, _) = next(iter(self._sessions.items()))
             if end > now:
                 return
-            del self._sessions[session]
+            self._drop(session)
+
+    def _drop(self, session: str) -> Items:
+        """Forget a session; its clicks."""
+        _, items = self._sessions.pop(session, (0.0, []))
+        self._clicks -= len(items)
+        return items
 
 
 class Redis:
@@ -111,22 +123,26 @@ class Redis:
 
     def __init__(self, url: str, ttl: float, longest: int, metrics: Metrics) -> None:
         try:
+            from redis.asyncio import BlockingConnectionPool
             from redis.asyncio import Redis as Client
             from redis.asyncio.retry import Retry
             from redis.backoff import NoBackoff
-            from redis.exceptions import RedisError
+            from redis.exceptions import ConnectionError, RedisError, TimeoutError
         except ImportError as error:
             raise ValueError(
                 "sessions: a Redis URL needs pip install 'pyg-srgnn[redis]'"
             ) from error
         self._errors = (RedisError, OSError, ValueError)
-        self._client = Client.from_url(
+        self._lost = (ConnectionError, TimeoutError, OSError)  # of all sessions, not of one
+        pool = BlockingConnectionPool.from_url(
             url,
             socket_timeout=_PATIENCE,
             socket_connect_timeout=_PATIENCE,
             retry=Retry(NoBackoff(), 0),  # a click that is sent twice would be kept twice
-            max_connections=64,
+            max_connections=_CONNECTIONS,
+            timeout=_PATIENCE,
         )
+        self._client = Client.from_pool(pool)
         self._milliseconds = round(1000 * ttl)
         self.longest = longest
         self.metrics = metrics
@@ -145,7 +161,8 @@ class Redis:
             commands.pexpire(key, self._milliseconds)
             commands.lrange(key, 0, -1)
             *_, items = await self._ask(commands.execute)
-        return [json.loads(one) for one in items]
+        # Others may write there, too.
+        return [one for one in map(json.loads, items) if type(one) in (int, str)]
 
     async def delete(self, session: str) -> bool:
         """Forget a session; whether there was one.
@@ -172,6 +189,9 @@ class Redis:
             answer = await command(*arguments)
         except self._errors as error:
             self.metrics.store_errors.inc()
+            if not isinstance(error, self._lost):
+                log.error("Redis refuses: %s", error, extra={"event": "redis_refuses"})
+                raise Unreachable from error
             if self._silent_until is None:
                 log.error("Redis is lost: %s", error, extra={"event": "redis_lost"})
             self._silent_until = monotonic() + _PAUSE

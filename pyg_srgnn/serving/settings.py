@@ -21,7 +21,8 @@ class Settings:
         port: The port; 0 takes a free one. (default: 8000)
         open: Whether others may ask without a token. (default: False)
         token: What every request must bear, but for /health and /ready. (default: none)
-        threads: Threads of the model; null lets torch choose. (default: null)
+        threads: Threads of the model; null lets torch choose. (default: 1, which leaves the others
+            to what surrounds it: more are slower but of the largest catalogues)
         batch_size: Sessions scored at once, at most. (default: 64)
         batch_wait_ms: How long the first session of a batch waits for others, milliseconds.
             (default: 0, for what has come while the batch before was scored)
@@ -55,7 +56,7 @@ class Settings:
     port: int = 8000
     open: bool = False
     token: str | None = field(default=None, repr=False)
-    threads: int | None = None
+    threads: int | None = 1
     batch_size: int = 64
     batch_wait_ms: float = 0.0
     max_queue: int = 1024

@@ -32,7 +32,9 @@ class Service:
     ) -> None:
         self.settings = settings
         self.metrics = Metrics()
-        self.models = Models(settings.checkpoint, settings.names, self.metrics, changed)
+        self.models = Models(
+            *(settings.checkpoint, settings.names, self.metrics, settings.batch_size), changed
+        )
         self.batcher = Batcher(
             self.models.current,
             self.metrics,

@@ -174,12 +174,25 @@ def test_who_has_gone_takes_nothing_from_the_others(recommender, slow):
     same(run(recommender, slow, script), [expected(recommender, [102], 2)])
 
 
-def test_an_error_is_told_to_its_batch_and_no_other(recommender, slow):
+def test_who_asks_for_many_is_scored_apart(recommender, slow):
+    async def script(batcher):
+        tasks = await queued(
+            batcher, ([[101]], 5, False), ([[102]], 101, False), ([[103]], 6, False)
+        )
+        slow.go.set()
+        return [len(answer.items) for task in tasks for answer in await task]
+
+    assert run(recommender, slow, script) == [5, len(IDS), 6]
+    assert slow.asked[1:] == [(2, 6, False), (1, len(IDS), False)]
+
+
+def test_an_error_is_told_to_its_request_and_no_other(recommender, slow):
     async def script(batcher):
         bad, beside = await queued(batcher, ([[129]], 2, False), ([[102]], 2, False))
         slow.go.set()
-        errors = await asyncio.gather(bad, beside, return_exceptions=True)
-        assert [str(error) for error in errors] == ["no memory"] * 2
+        with pytest.raises(RuntimeError, match="no memory"):
+            await bad
+        same(await beside, [expected(recommender, [102], 2)])
         return await batcher.recommend([[102]], 2, False)
 
     same(run(recommender, slow, script), [expected(recommender, [102], 2)])

@@ -48,7 +48,7 @@ def folder(exported: Exported) -> Path:
 
 
 def largest(found: Tensor, wanted: Tensor) -> float:
-    assert torch.equal(found.isinf(), wanted.isinf())
+    assert torch.equal(found.isinf(), wanted.isinf()) and not found.isnan().any()
     return float((found - wanted).nan_to_num(0).abs().max())
 
 

@@ -13,6 +13,7 @@ import threading
 import time
 
 import pytest
+import torch
 
 from pyg_srgnn import Recommender
 from pyg_srgnn.checkpoint import Checkpoint
@@ -246,6 +247,20 @@ def test_a_corrupt_artifact_does_not_replace_the_old_one(exports, served, tmp_pa
         relink(served, exports / "new")
         reload(running)
         assert recommended(running) == best(exports / "new")
+
+
+def test_a_model_that_knows_no_numbers_does_not_replace_the_old_one(exports, served, tmp_path):
+    path = untrained(tmp_path, IDS)
+    stored = torch.load(path)
+    stored["state_dict"]["model.embedding.weight"][:] = torch.nan
+    torch.save(stored, path)
+    with pytest.raises(ValueError, match="must be finite"):
+        export(Checkpoint.load(path), tmp_path / "export")
+    with in_thread(served) as running:
+        relink(served, path)
+        reload(running)
+        assert recommended(running) == best(exports / "old")
+        assert running.metric('srgnn_reloads_total{result="failed"}') == 1
 
 
 def reload(running):

@@ -190,6 +190,14 @@ def test_the_limits_of_a_batch(running):
     assert running.post("/recommend/batch", {"sessions": [[1] * 31]}).status_code == 422
 
 
+def test_the_items_of_an_answer_are_limited(checkpoint):
+    with in_thread(checkpoint) as running:
+        body = {"sessions": [[1]] * 51, "k": 1000}
+        response = running.post("/recommend/batch", body)
+        assert response.status_code == 422 and "at most 50,000 items" in response.json()["detail"]
+        assert running.post("/recommend/batch", body | {"k": 900}).status_code == 200
+
+
 def test_what_there_is_not(running):
     assert running.get("/recommend").status_code == 405
     assert running.get("/nothing").status_code == 404

@@ -44,7 +44,7 @@ def test_every_setting_is_one():
         re.findall(r"srgnn-serve .* ([a-z]+)=", TEXT)
     )
     assert len(used) > 8
-    assert used - set(known) <= {"format"}  # of srgnn-export
+    assert used - set(known) <= {"format", "precision", "index_above"}  # of srgnn-export
 
 
 def test_every_metric_is_one():

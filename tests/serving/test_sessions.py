@@ -73,6 +73,13 @@ def test_the_session_that_was_silent_for_longest_makes_room(clock):
     assert appended(store, ("a", 3), ("b", 2)) == [[1, 2, 3], [2]]
 
 
+def test_clicks_are_bounded_in_all(clock):
+    store = Memory(ttl=60, longest=40, most=5)  # ten of each on average
+    appended(store, *((session, i) for session in "abc" for i in range(20)))
+    assert len(store) == 2
+    assert appended(store, ("b", 20), ("a", 1)) == [list(range(21)), [1]]
+
+
 def test_a_session_is_forgotten(clock):
     store = Memory(ttl=60, longest=10, most=3)
     appended(store, ("a", 1))
@@ -186,6 +193,14 @@ def test_services_share_a_session(redis):
     assert with_redis(redis, script) == [[1], [1, 2], [1, 2, 3]]
 
 
+def test_more_clicks_at_once_than_connections(redis):
+    async def script(store, metrics):
+        found = await asyncio.gather(*(store.append(f"s{i}", i) for i in range(200)))
+        return found, metrics.store_errors._value.get()
+
+    assert with_redis(redis, script) == ([[i] for i in range(200)], 0)
+
+
 def test_a_lost_redis_is_told_once_counted_always_and_found_again(redis, clock, caplog):
     caplog.set_level(logging.INFO)
 
@@ -211,10 +226,12 @@ def test_a_lost_redis_is_told_once_counted_always_and_found_again(redis, clock, 
 def test_what_another_program_left_there_is_no_error_of_ours(redis):
     async def script(store, metrics):
         await store._client.set("srgnn:session:a", "text")
+        await store._client.rpush("srgnn:session:b", "[1]", "true", '{"a": 2}', "3")
         with pytest.raises(Unreachable):
             await store.append("a", 1)
+        return await store.append("b", 4), await store.append("c", 5)  # which do not suffer
 
-    with_redis(redis, script)
+    assert with_redis(redis, script) == ([3, 4], [5])
 
 
 def test_a_url_that_is_none():
