@@ -4,7 +4,7 @@ Items are put into lists by the nearest of some centroids, and only the lists wh
 the greatest products with a session are looked into. How many those must be for a recall is
 measured when the index is made; products are exact, in float32.
 
-Graphs (HNSW) are left out on purpose: they lead from neighbour to neighbour, which inner products
+Graphs (HNSW) would not do: they lead from neighbour to neighbour, which inner products
 of vectors of unequal lengths do not support.
 
 An index is saved as centroids and list numbers in a safetensors file, and made again from these and
