@@ -8,6 +8,7 @@ from typing import Any, cast
 from omegaconf import DictConfig, OmegaConf
 
 from pyg_srgnn.commands.application import application
+from pyg_srgnn.serving import serve
 from pyg_srgnn.serving.settings import TOKEN, Settings
 
 
@@ -17,10 +18,7 @@ def main(config: DictConfig) -> None:
     if OmegaConf.is_missing(config, "checkpoint"):
         raise ValueError("checkpoint: must be given; --help shows examples")
     given = cast(dict[str, Any], OmegaConf.to_container(config))
-    settings = Settings(token=os.environ.get(TOKEN) or None, **given)
-    from pyg_srgnn.serving.server import serve  # an error above is told sooner without it
-
-    serve(settings)
+    serve(Settings(token=os.environ.get(TOKEN) or None, **given))
 
 
 if __name__ == "__main__":

@@ -9,14 +9,13 @@ from collections.abc import Sequence
 from dataclasses import MISSING, fields
 from typing import Any
 
+from pyg_srgnn.serving import serve
 from pyg_srgnn.serving.settings import TOKEN, Settings
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Serve what the command line says; an error that a user can mend is told in one message."""
     given = vars(_parser().parse_args(arguments))
-    from pyg_srgnn.serving.server import serve  # --help needs none of it
-
     try:
         serve(Settings(token=os.environ.get(TOKEN) or None, **given))
     except (OSError, ValueError) as error:

@@ -331,6 +331,17 @@ def test_a_file_of_names_that_is_none(served, tmp_path):
     assert "names.csv" in told and "id and name" in told
 
 
+@pytest.mark.parametrize("missing", ["fastapi", "prometheus_client"])
+def test_what_is_not_installed_is_named(exports, missing):
+    code = (
+        f"import sys; sys.modules[{missing!r}] = None\n"
+        f"from pyg_srgnn.serving.__main__ import main; main([{str(exports / 'old')!r}])"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert ended.returncode == 1 and ended.stderr.count("\n") == 1
+    assert f"serving needs {missing}, which is not installed: pip install" in ended.stderr
+
+
 def test_a_port_that_is_taken(served):
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
@@ -374,6 +385,8 @@ def not_listening(process):
         connect(process).close()
     except ConnectionRefusedError:
         return True
+    except ConnectionResetError:  # it closes in this very moment
+        return False
     return False
 
 
