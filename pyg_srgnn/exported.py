@@ -215,6 +215,11 @@ def _without_seen(
     return best.values, items.gather(1, best.indices)
 
 
+def mixes(settings: Mapping[str, Any]) -> bool:
+    """Whether a model of these settings scores by probabilities of a mixture, of all items."""
+    return bool(settings.get("repeat") or settings.get("transitions"))
+
+
 def exported_class(settings: Mapping[str, Any]) -> type[ExportedModel]:
     """What scores with an exported model of these settings.
 
@@ -225,6 +230,4 @@ def exported_class(settings: Mapping[str, Any]) -> type[ExportedModel]:
         return ExportedSequence
     if settings.get("name") != "srgnn":
         raise ValueError(f"model.name must be srgnn or gru4rec (got {settings.get('name')!r})")
-    return (
-        ExportedMixture if settings.get("repeat") or settings.get("transitions") else ExportedGraphs
-    )
+    return ExportedMixture if mixes(settings) else ExportedGraphs

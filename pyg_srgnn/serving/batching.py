@@ -73,7 +73,6 @@ class Batcher:
         self.max_queue = max_queue
         self.queued = 0  # sessions
         self._queue: deque[_Waiting] = deque()
-        self._alone: deque[_Waiting] = deque()  # of a batch that has failed
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="model")
         self._running: asyncio.Task[None] | None = None
 
@@ -110,35 +109,34 @@ class Batcher:
 
     async def _run(self) -> None:
         """Score batch after batch until nobody waits."""
-        loop = asyncio.get_running_loop()
         try:
             if self.wait:
                 await asyncio.sleep(self.wait)
-            while self._alone or self._queue:
-                batch = self._next()
-                try:
-                    sessions = [session for waiting in batch for session in waiting.sessions]
-                    self.metrics.batch_size.observe(len(sessions))
-                    k = max(waiting.k for waiting in batch)
-                    job = (self.current(), sessions, k, batch[0].exclude_seen)
-                    answers = await loop.run_in_executor(self._thread, _answers, *job)
-                except Exception as error:
-                    if len(batch) == 1:
-                        _fail(batch, error)
-                    else:  # each by itself, so that one is not refused for another
-                        self._alone.extend(batch)
-                        self.queued += sum(len(waiting.sessions) for waiting in batch)
-                else:
-                    _give(batch, answers)
+            while self._queue:
+                await self._score(self._next())
         finally:
             self._running = None
 
+    async def _score(self, batch: list[_Waiting]) -> None:
+        """Answer a batch; of one that fails, each request by itself."""
+        loop = asyncio.get_running_loop()
+        try:
+            sessions = [session for waiting in batch for session in waiting.sessions]
+            self.metrics.batch_size.observe(len(sessions))
+            k = max(waiting.k for waiting in batch)
+            job = (self.current(), sessions, k, batch[0].exclude_seen)
+            answers = await loop.run_in_executor(self._thread, _answers, *job)
+        except Exception as error:
+            if len(batch) == 1:
+                _fail(batch[0], error)
+                return
+            for waiting in batch:
+                await self._score([waiting])
+        else:
+            _give(batch, answers)
+
     def _next(self) -> list[_Waiting]:
         """The oldest request, and what fits beside it, in order."""
-        if self._alone:
-            one = self._alone.popleft()
-            self.queued -= len(one.sessions)
-            return [one]
         batch: list[_Waiting] = []
         left: deque[_Waiting] = deque()
         room = self.size
@@ -183,7 +181,6 @@ def _give(batch: list[_Waiting], answers: list[Answer]) -> None:
             )
 
 
-def _fail(batch: list[_Waiting], error: Exception) -> None:
-    for waiting in batch:
-        if not waiting.answers.done():
-            waiting.answers.set_exception(error)
+def _fail(waiting: _Waiting, error: Exception) -> None:
+    if not waiting.answers.done():
+        waiting.answers.set_exception(error)

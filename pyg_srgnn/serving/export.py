@@ -29,6 +29,7 @@ from pyg_srgnn.artifact import (
 from pyg_srgnn.checkpoint import Checkpoint
 from pyg_srgnn.data.files import folder_written_aside, sha256_of
 from pyg_srgnn.data.preparation import Preparation
+from pyg_srgnn.exported import mixes
 from pyg_srgnn.formats import FILES
 from pyg_srgnn.formats.onnx import write_onnx
 from pyg_srgnn.formats.pt2 import write_pt2
@@ -80,7 +81,7 @@ def export(
             raise ValueError(
                 f"export: '{name}' must be one of {', '.join(allowed)} (got {value!r})"
             )
-    if index_above is not None and getattr(checkpoint.model, "mixes", False):
+    if index_above is not None and mixes(checkpoint.settings):
         raise ValueError(
             f"index_above={index_above}: this model mixes probabilities, which asks for the scores "
             f"of all items; an index is for plain products (model=srgnn_plain, gru4rec)"

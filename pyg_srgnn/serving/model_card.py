@@ -12,6 +12,7 @@ import polars as pl
 
 from pyg_srgnn import __version__
 from pyg_srgnn.checkpoint import Checkpoint
+from pyg_srgnn.exported import mixes
 from pyg_srgnn.reports.table import LITERATURE, metrics_table
 
 _LIMITS = """\
@@ -40,10 +41,9 @@ def model_card(checkpoint: Checkpoint, manifest: Mapping[str, Any], off: float) 
     """
     settings, run = manifest["model"], _run_of(checkpoint.path)
     name, dataset = settings["name"], manifest["dataset"]["name"]
-    mixes = settings.get("repeat") or settings.get("transitions")
     changed = ", ".join(f"{key}={value}" for key, value in settings.items() if key != "name")
     sums = "\n".join(f"| `{file}` | `{digest}` |" for file, digest in manifest["files"].items())
-    limits = _LIMITS.format(scores=_MIXTURE if mixes else _PRODUCT)
+    limits = _LIMITS.format(scores=_MIXTURE if mixes(settings) else _PRODUCT)
     return f"""# {name} on {dataset}
 
 The next items of a session of clicks, by pyg_srgnn {__version__}.
@@ -71,7 +71,7 @@ Recommender.load("THIS_FOLDER").recommend([["raw id", "raw id"]], k=20)
 It needs torch, safetensors{" and onnxruntime" if manifest["export"] == "onnx" else ""}, and neither
 PyTorch Geometric, Lightning nor Hydra. Nothing in the folder is executed when it is loaded.
 Scores differ from the checkpoint's by {off:.1g} at most (random sessions, at export).
-{_exactness(manifest, bool(mixes))}
+{_exactness(manifest)}
 
 ## What it is made of
 
@@ -83,7 +83,7 @@ Scores differ from the checkpoint's by {off:.1g} at most (random sessions, at ex
 """
 
 
-def _exactness(manifest: Mapping[str, Any], mixes: bool) -> str:
+def _exactness(manifest: Mapping[str, Any]) -> str:
     """How the best items are looked for."""
     index, precision = manifest.get("index"), manifest["precision"]
     if index is not None:
@@ -92,7 +92,7 @@ def _exactness(manifest: Mapping[str, Any], mixes: bool) -> str:
             f"{index['k']} is {index['recall']:.4f} beside exact search ({index['queries']:,} "
             f"{index['queried_with']}). Their scores are exact."
         )
-    if mixes or precision == "float32":
+    if mixes(manifest["model"]) or precision == "float32":
         return "Items are scored in float32."
     return (
         f"Items are looked for in {precision} and scored in float32; the best are the same as in "
