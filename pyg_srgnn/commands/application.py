@@ -17,6 +17,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from pyg_srgnn.commands.paths import quoting_paths
 from pyg_srgnn.commands.rerun import rerunnable
 from pyg_srgnn.commands.suggestions import check_keys, suggesting
 
@@ -76,7 +77,7 @@ def application(
         )(told)
         main = rerunnable(main, told, CONF, config_name)
         main = suggesting(main, CONF, config_name)
-        return main if around is None else around(main)
+        return quoting_paths(main if around is None else around(main))
 
     return decorate
 

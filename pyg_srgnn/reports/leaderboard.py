@@ -126,11 +126,13 @@ class Leaderboard:
         groups: Ranked by the mean of ``metric`` on validation, within a dataset.
         metric: Such as ``"hr@20"``.
         differ: The keys in which the commands differ.
+        root: The directory, to which the paths of the jobs are relative.
     """
 
     groups: list[Group]
     metric: str
     differ: list[str]
+    root: Path
 
     @classmethod
     def read(cls, directory: str | Path, metric: str | None = None) -> Leaderboard:
@@ -167,7 +169,7 @@ class Leaderboard:
         differ = [
             key for key in keys if _tells(key) and len({job.overrides.get(key) for job in jobs}) > 1
         ]
-        return cls(_ranked(jobs, metric), metric, differ)
+        return cls(_ranked(jobs, metric), metric, differ, root)
 
     @property
     def ranked(self) -> list[tuple[int, Group]]:
@@ -235,6 +237,18 @@ class Leaderboard:
         ]
 
     @property
+    def best(self) -> dict[str, str]:
+        """The path of each dataset's best run: of the best configuration, its best seed."""
+        best = {}
+        for rank, group in self.ranked:
+            values = [(job.valid(self.metric), job) for job in group.finished]
+            known = [(value, job) for value, job in values if value is not None]
+            if rank == 1 and known:
+                _, job = max(known, key=lambda pair: pair[0])  # the first of several
+                best[group.dataset] = str(self.root / job.path)
+        return best
+
+    @property
     def failures(self) -> list[Job]:
         """The jobs that failed."""
         return [job for group in self.groups for job in group.jobs if job.error]
@@ -250,7 +264,8 @@ def write_leaderboard(directory: str | Path, metric: str | None = None) -> str:
         metric: What ranks them, such as ``"mrr@20"``. (default: what they monitor)
 
     Returns:
-        The configurations as a table of text, and the failed jobs with their errors.
+        The configurations as a table of text, the failed jobs with their errors, and the path of
+        the best run.
 
     Raises:
         ValueError: As :meth:`Leaderboard.read`.
@@ -266,6 +281,8 @@ def write_leaderboard(directory: str | Path, metric: str | None = None) -> str:
         aside.write_text(leaderboard_page(root.resolve().name, board), encoding="utf-8")
     lines = _aligned(*board.summary())
     lines += [f"failed: {job.path}\n    {job.error}" for job in board.failures]
+    for dataset, path in board.best.items():
+        lines.append(f"Best run{f' on {dataset}' if len(board.best) > 1 else ''}: {path}")
     return "\n".join([*lines, f"Files: {root / 'leaderboard.csv'}, {root / 'leaderboard.html'}"])
 
 

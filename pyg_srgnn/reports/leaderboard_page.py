@@ -34,6 +34,7 @@ def leaderboard_page(title: str, board: Leaderboard) -> str:
                 columns,
                 rows,
             ),
+            Table("Best run", ["dataset", "path"], [list(run) for run in board.best.items()]),
             Table("Jobs that failed", ["run", "error"], failed),
         ],
         figures or {},

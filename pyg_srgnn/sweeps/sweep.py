@@ -20,7 +20,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig
 
 from pyg_srgnn.sweeps import study
-from pyg_srgnn.sweeps.names import fixed_keys, sweep_name
+from pyg_srgnn.sweeps.names import SWEEPS, fixed_keys, sweep_name
 from pyg_srgnn.sweeps.parallel import sensible_jobs
 from pyg_srgnn.training.lock import sole_process
 
@@ -153,7 +153,7 @@ def _settings(overrides: list[str], given: list[str]) -> list[str]:
     keys = ",".join(f"'{key}'" for key in fixed_keys(parsed))
     added = [f"hydra.job.config.override_dirname.exclude_keys=[{keys}]"]
     if not any(override.key_or_group == "hydra.sweep.dir" for override in parsed):
-        added.append(f"hydra.sweep.dir='runs/sweeps/{sweep_name(parsed, *given)}'")
+        added.append(f"hydra.sweep.dir='{(SWEEPS / sweep_name(parsed, *given)).as_posix()}'")
     told = {override.key_or_group: override.value() for override in parsed}
     if told.get("hydra/launcher") == "joblib" and "hydra.launcher.n_jobs" not in told:
         added.append(f"hydra.launcher.n_jobs={sensible_jobs(_size_of_grid(parsed))}")

@@ -94,7 +94,7 @@ def check_study(directory: Path) -> None:
         trial.value for trial in trials
     }
     assert sorted(job.parent.name for job in jobs) == sorted(
-        f"model.dropout={trial.params['model.dropout']},optimizer.lr={trial.params['optimizer.lr']}"
+        f"model.dropout-{trial.params['model.dropout']}_optimizer.lr-{trial.params['optimizer.lr']}"
         for trial in trials
     )
 

@@ -116,6 +116,24 @@ def test_page_and_text_show_failures_escaped(sweep):
     assert "59.00 ± 1.41" in page and "deep/better,1" in page
 
 
+def test_the_best_run_is_named(sweep, monkeypatch):
+    """The better seed of the configuration whose mean is best; neither pruned nor unfinished."""
+    monkeypatch.chdir(sweep.parent)
+    text = write_leaderboard(sweep.name)
+    assert f"Best run: {sweep.name}/deep/better,0" in text.splitlines()
+    assert f"<td>{sweep.name}/deep/better,0</td>" in (sweep / "leaderboard.html").read_text()
+    monkeypatch.chdir(sweep)
+    assert "Best run: deep/better,0" in write_leaderboard(".").splitlines()
+
+
+def test_the_best_run_of_every_dataset_is_named(sweep, monkeypatch):
+    monkeypatch.setitem(CONFIG["dataset"], "name", "other")
+    run(sweep, "elsewhere", 0.1, 0, 0.1)
+    lines = write_leaderboard(sweep).splitlines()
+    assert f"Best run on toy: {sweep / 'deep' / 'better,0'}" in lines
+    assert f"Best run on other: {sweep / 'elsewhere'}" in lines
+
+
 def test_a_leaderboard_is_written_again(sweep):
     first = write_leaderboard(sweep)
     assert write_leaderboard(sweep) == first

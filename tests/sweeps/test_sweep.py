@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pyg_srgnn.commands import train
+from pyg_srgnn.commands import evaluate, train
+from pyg_srgnn.reports.leaderboard import write_leaderboard
 from tests.commands import Result, run
 from tests.full_disk import limit
 from tests.tiny import TINY
@@ -54,10 +56,10 @@ def test_a_failed_job_is_told_in_the_end_and_the_others_run(root: Path) -> None:
     assert result.status == 1
     (directory,) = Path("runs/sweeps").iterdir()
     assert f"Sweep: {directory}" in result.out
-    assert set(metrics(directory)) == {f"model.neighbours=5,seed={seed}" for seed in (0, 1)}
+    assert set(metrics(directory)) == {f"model.neighbours-5_seed-{seed}" for seed in (0, 1)}
     _, _, summary = result.out.partition("2 jobs have failed")
     for seed in (0, 1):
-        job = f"model.neighbours=-1,seed={seed}"
+        job = f"model.neighbours--1_seed-{seed}"
         told = json.loads((directory / job / "error.json").read_text())
         assert told["type"] == "ValueError" and "model.neighbours=-1" in told["message"]
         assert re.search(rf"^  {job}  .*expected a whole number >= 0$", summary, re.MULTILINE)
@@ -69,6 +71,38 @@ def test_a_failed_job_is_told_in_the_end_and_the_others_run(root: Path) -> None:
     assert again.status == 1 and list(Path("runs/sweeps").iterdir()) == [directory]
     assert "2 jobs have failed" in again.out
     assert {path: path.stat().st_mtime_ns for path in directory.rglob("metrics.json")} == before
+
+
+def test_a_sweep_with_the_names_of_an_older_version_is_not_run_again(root: Path) -> None:
+    command = [*COUNTS, f"dataset.root={root}", "model.neighbours=4,5"]
+    assert sweep(*command).status == 0
+    (new,) = Path("runs/sweeps").iterdir()
+    old = new.rename(new.with_name(f"model.neighbours=4,5_{new.name[-8:]}"))
+    for number in (4, 5):
+        job = old / f"model.neighbours-{number}"
+        job.rename(old / f"model.neighbours={number}")
+    before = {path: path.stat().st_mtime_ns for path in old.rglob("metrics.json")}
+    again = sweep(*command)
+    assert again.status == 0 and f"Sweep: {old}" in again.out
+    assert list(Path("runs/sweeps").iterdir()) == [old] and len(before) == 2
+    assert {path: path.stat().st_mtime_ns for path in old.rglob("metrics.json")} == before
+
+
+def test_the_best_run_of_a_sweep_is_passed_on_as_it_is_printed(root: Path) -> None:
+    """And so is one with a name that Hydra's grammar would not take."""
+    grid = ["optimizer.weight_decay=0,1e-5", "seed=0,1"]
+    assert sweep(*TINY, f"dataset.root={root}", "test=false", *grid).status == 0
+    (directory,) = Path("runs/sweeps").iterdir()
+    (best,) = re.findall("^Best run: (.+)$", write_leaderboard(directory), re.MULTILINE)
+    assert re.fullmatch(r"runs/sweeps/[-\w.]+/optimizer\.weight_decay-(0|1e-5)_seed-[01]", best)
+    old = directory / "optimizer.weight_decay=0,seed=2"
+    shutil.copytree(best, old)
+    for path in (best, str(old)):
+        told = [f"checkpoint={path}", "baselines=[]", "split=valid", "hydra.run.dir=evaluated"]
+        result = run(evaluate.main, "srgnn-evaluate", *told)
+        assert result.status == 0, result.out + result.err
+        written = json.loads(Path("evaluated/evaluation.json").read_text())
+        assert written["checkpoint"] == f"{path}/checkpoints/best.ckpt"
 
 
 def test_the_second_sweep_in_a_directory_is_refused(root: Path, tmp_path: Path) -> None:
@@ -101,7 +135,7 @@ def test_jobs_at_once_have_the_numbers_of_jobs_one_after_another(
     assert together.status == 0, together.out + together.err
     alone = sweep(*settings, f"dataset.root={tmp_path / 'fresh'}", "hydra.sweep.dir=alone")
     assert alone.status == 0, alone.out + alone.err
-    assert set(metrics(Path("alone"))) == {"experiment=authors", "experiment=fast"}
+    assert set(metrics(Path("alone"))) == {"experiment-authors", "experiment-fast"}
     assert metrics(Path("together")) == metrics(Path("alone"))
 
 

@@ -1,0 +1,76 @@
+"""Paths on the command line: taken as they are, where Hydra's grammar would ask for quotes."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from hydra._internal.utils import get_args_parser
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Quote, QuotedString
+from hydra.errors import HydraException
+
+# The keys whose values are paths.
+PATHS = {
+    "checkpoint",
+    "dataset.mirror",
+    "dataset.path",
+    "dataset.root",
+    "dataset.vocabulary",
+    "hydra.run.dir",
+    "hydra.sweep.dir",
+    "input",
+    "names",
+    "output",
+    "report",
+    "warm_start",
+}
+
+
+def quoting_paths(main: Callable[[], Any]) -> Callable[[], Any]:
+    """Have a Hydra application take paths that hold ``=``, commas, blanks or parentheses.
+
+    Args:
+        main: The application, which reads ``sys.argv``.
+    """
+
+    @functools.wraps(main)
+    def quotes() -> Any:
+        arguments = get_args_parser().parse_args()
+        multirun = arguments.multirun or "hydra.mode=MULTIRUN" in arguments.overrides
+        given = {text: quoted(text, multirun) for text in arguments.overrides}
+        sys.argv = [given.get(text, text) for text in sys.argv]
+        return main()
+
+    return quotes
+
+
+def quoted(override: str, multirun: bool) -> str:
+    """An override with its value in quotes, if it is a path that Hydra would not read as one.
+
+    What exists is a path. With ``-m`` another list with commas is a sweep; without, it is a path,
+    too, unless all of its parts exist: then Hydra says how a list is written.
+
+    Args:
+        override: Such as ``checkpoint=runs/a=1,b=2``.
+        multirun: Whether a sweep was asked for.
+    """
+    key, _, value = override.partition("=")
+    if key.lstrip("+") not in PATHS or not value or value[0] in "'\"[":
+        return override
+    exists = Path(value).exists()
+    try:
+        parsed = OverridesParser.create().parse_override(override)
+    except HydraException:
+        pass
+    else:
+        if parsed.is_sweep_override():
+            parts = value.split(",")
+            if not exists and (multirun or all(Path(part).exists() for part in parts)):
+                return override
+        elif not exists or parsed.value() == value:
+            return override
+    return f"{key}={QuotedString(value, Quote.single).with_quotes()}"
