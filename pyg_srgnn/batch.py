@@ -66,7 +66,7 @@ def recommend_file(
         raise ValueError(f"output={output}: expected a file that ends in {' or '.join(_OUTPUTS)}")
     files = find_files(path)
     preparation = preparation or Preparation()
-    work = output.with_name(f".{output.name}.parts")
+    work = _work(output)
     _take_over(
         work,
         {
@@ -96,6 +96,16 @@ def recommend_file(
         whole.sink_parquet(aside) if output.suffix == ".parquet" else whole.sink_ndjson(aside)
     shutil.rmtree(work)
     return int(total)
+
+
+def kept(output: str | Path) -> str:
+    """What a recommendation of a file that was stopped has made, in words."""
+    parts = len(list(_work(Path(output)).glob("part-*.parquet")))
+    return f"{parts:,} part{'' if parts == 1 else 's'}" if parts else "nothing"
+
+
+def _work(output: Path) -> Path:
+    return output.with_name(f".{output.name}.parts")
 
 
 def _take_over(work: Path, made_of: dict[str, Any]) -> None:

@@ -19,6 +19,7 @@ from omegaconf import DictConfig
 
 from pyg_srgnn.commands.paths import quoting_paths
 from pyg_srgnn.commands.rerun import rerunnable
+from pyg_srgnn.commands.stopping import again, end, stoppable
 from pyg_srgnn.commands.suggestions import check_keys, suggesting
 
 log = logging.getLogger(__name__)
@@ -39,7 +40,9 @@ _MENDABLE_BY_NUMBER = {
 
 
 def application(
-    config_name: str, around: Callable[[Callable[[], Any]], Callable[[], Any]] | None = None
+    config_name: str,
+    around: Callable[[Callable[[], Any]], Callable[[], Any]] | None = None,
+    kept: Callable[[DictConfig], str | None] = lambda config: "nothing",
 ) -> Callable[[Callable[[DictConfig], Any]], Callable[[], Any]]:
     """Make a Hydra application of a function of the configuration.
 
@@ -50,6 +53,8 @@ def application(
         config_name: The configuration in ``conf/``, without ``.yaml``.
         around: Of an application that makes runs: what is put around it all and tells a sweep's
             failed jobs in the end. (default: None, nothing; a failed job ends the sweep)
+        kept: Says what Ctrl-C leaves behind; None where another process says it.
+            (default: nothing)
     """
 
     def decorate(function: Callable[[DictConfig], Any]) -> Callable[[], Any]:
@@ -60,6 +65,11 @@ def application(
                 with nullcontext() if around is None else _error_kept(output_dir):
                     check_keys(config, CONF, config_name)
                     return function(config)
+            except KeyboardInterrupt:
+                if HydraConfig.get().mode == RunMode.MULTIRUN:
+                    raise  # to the end of the sweep
+                command = again(None if around is None else output_dir)
+                end(kept(config), command, log.warning)
             except Exception as error:
                 mendable = isinstance(error, _MENDABLE) and (
                     not isinstance(error, OSError) or error.errno in _MENDABLE_BY_NUMBER
@@ -77,7 +87,7 @@ def application(
         )(told)
         main = rerunnable(main, told, CONF, config_name)
         main = suggesting(main, CONF, config_name)
-        return quoting_paths(main if around is None else around(main))
+        return stoppable(quoting_paths(main if around is None else around(main)))
 
     return decorate
 

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from pyg_srgnn.commands.stopping import stoppable
 from pyg_srgnn.data.files import written_aside
 from pyg_srgnn.reports.comparison import compare, comparison_table, read_side
 from pyg_srgnn.reports.significance import UNITS
@@ -27,6 +28,7 @@ Examples:
 """
 
 
+@stoppable
 def main(arguments: Sequence[str] | None = None) -> int:
     """Compare runs, print the table, write the JSON.
 

@@ -7,9 +7,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from pyg_srgnn.commands.stopping import stoppable
 from pyg_srgnn.reports.leaderboard import write_leaderboard
 
 
+@stoppable
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the leaderboard and print its table; the exit status."""
     parser = argparse.ArgumentParser(

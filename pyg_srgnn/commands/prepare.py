@@ -15,7 +15,7 @@ from pyg_srgnn.datasets.two_file import Counts
 from pyg_srgnn.reports import preparation_table, write_report
 
 
-@application("prepare")
+@application("prepare", kept=lambda config: "what was downloaded")
 def main(config: DictConfig) -> None:
     """Prepare a dataset, print its report and write it."""
     check(config)

@@ -8,14 +8,18 @@ from dataclasses import fields
 
 from omegaconf import DictConfig
 
-from pyg_srgnn.batch import recommend_file
+from pyg_srgnn.batch import kept, recommend_file
 from pyg_srgnn.commands.application import application
 from pyg_srgnn.commands.checks import check
 from pyg_srgnn.data.preparation import Preparation
 from pyg_srgnn.recommender import Recommender, UnknownItemWarning, load_trained
 
 
-@application("recommend")
+def _kept(config: DictConfig) -> str:
+    return "nothing" if config.output is None else kept(config.output)
+
+
+@application("recommend", kept=_kept)
 def main(config: DictConfig) -> None:
     """Print the best items with their scores, or write those of a file of sessions."""
     check(config)

@@ -112,12 +112,27 @@ def sweeping(main: Callable[[], Any]) -> Callable[[], None]:
         with _added(_settings(arguments.overrides, [path for path in given if path])):
             try:
                 main()
+            except KeyboardInterrupt as stop:
+                stop.args = (_stop(),)
+                raise
             finally:
                 failed = _finish()
         if failed:
             raise SystemExit(1)
 
     return swept
+
+
+def _stop() -> str:
+    """Give the directory back; what of the sweep is kept."""
+    global _running
+    sweep, _running = _running, None
+    if sweep is None:
+        return ""
+    with sweep.open:
+        finished = sum(1 for _ in sweep.directory.rglob("metrics.json"))
+    jobs = f"{finished} finished job{'' if finished == 1 else 's'}"
+    return f"{jobs}, and the epochs of the others"
 
 
 def _finish() -> dict[str, str]:

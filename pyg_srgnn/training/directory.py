@@ -74,6 +74,17 @@ def claim(run_dir: Path, config: DictConfig) -> dict[str, Any] | None:
     return None
 
 
+def kept(run_dir: Path) -> str:
+    """What a run that was stopped has in its directory, in words."""
+    found = []
+    for name, of in (("last", ""), ("refit", " of the refit")):
+        path = run_dir / "checkpoints" / f"{name}.ckpt"
+        if path.is_file():
+            epochs = read_checkpoint(path)["epoch"] + 1
+            found.append(f"{epochs} epoch{'' if epochs == 1 else 's'}{of}")
+    return " and ".join(found) or "the prepared data"
+
+
 def start_from(checkpoint: Path, run_dir: Path, config: DictConfig) -> None:
     """Take the checkpoints of another run over, to go on from its last epoch.
 

@@ -152,8 +152,8 @@ class Fitter:
                 )
             except MisconfigurationException as error:
                 raise ValueError(f"a value under trainer.* cannot be used: {error}") from error
-            if trainer.interrupted:
-                raise KeyboardInterrupt
+            except SystemExit as end:  # which Lightning makes of Ctrl-C
+                raise (KeyboardInterrupt if trainer.interrupted else end) from None
         if halving is not None:
             self.pruned = halving.stopped
         if self.rank == 0:
