@@ -13,9 +13,10 @@ import narwhals as nw
 import polars as pl
 from tqdm import tqdm
 
-from pyg_srgnn.data.clicks import find_files, look_at, scan_parquet
+from pyg_srgnn.data.clicks import look_at, scan_parquet
 from pyg_srgnn.data.engines import open_engine
 from pyg_srgnn.data.files import os_errors, written_aside
+from pyg_srgnn.data.log_files import find_files, is_parquet
 from pyg_srgnn.data.preparation import Preparation, in_terms_of
 from pyg_srgnn.data.vocabulary import Vocabulary
 from pyg_srgnn.recommender import Recommender, UnknownItemWarning
@@ -123,7 +124,7 @@ def _sessions(
     files: Sequence[Path], preparation: Preparation, vocabulary: Vocabulary, work: Path
 ) -> tuple[pl.LazyFrame, str]:
     """The sessions, a row each, and the column that holds their clicks."""
-    if files[0].suffix == ".parquet":
+    if is_parquet(files[0]):
         schema = scan_parquet(files[0]).collect_schema()
         lists = [name for name, kind in schema.items() if isinstance(kind, pl.List)]
         if len(lists) > 1:

@@ -71,6 +71,14 @@ def test_a_file_of_sessions(recommender, tmp_path, at_once, kind):
     assert list(output.parent.iterdir()) == [output], "the parts are removed"
 
 
+@pytest.mark.parametrize("name", ["in.pq", "IN.PARQUET", "part-0"])
+def test_a_file_is_told_by_its_content(recommender, tmp_path, name):
+    sessions = sessions_of(recommender)
+    pl.DataFrame({"clicks": sessions}).write_parquet(tmp_path / name)
+    assert recommend_file(recommender, tmp_path / name, tmp_path / "top.parquet", 4) == 25
+    holds(pl.read_parquet(tmp_path / "top.parquet"), recommender, sessions, 4)
+
+
 def test_a_click_log_has_a_row_a_session(recommender, tmp_path, monkeypatch):
     """Whatever the rows' order, and in several pieces."""
     monkeypatch.setattr(batch, "_CLICKS_AT_ONCE", 30)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import glob
-from collections.abc import Sequence
+import csv
+import io
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -12,14 +13,27 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import polars as pl
 
 from pyg_srgnn.data.columns import best_delimiter, fields, roles
-from pyg_srgnn.data.text import first_bytes, is_utf8, lines_of, records, scan_text, whole_file
+from pyg_srgnn.data.log_files import is_parquet
+from pyg_srgnn.data.text import (
+    dialect,
+    first_bytes,
+    is_binary,
+    is_utf8,
+    lines_of,
+    records,
+    scan_text,
+    whole_file,
+)
 from pyg_srgnn.data.times import time_format
 
 if TYPE_CHECKING:
     from pyg_srgnn.data.preparation import Preparation
 
-_TEXT_SUFFIXES = (".csv", ".tsv", ".txt", ".dat", ".log")
 _SAMPLE = 1_000
+_UTF8 = (
+    "^(?:[0-7].|c[2-9a-f][89ab].|d.[89ab].|e0[ab].[89ab].|ed[89].[89ab].|e[1-9abcef](?:[89ab].){2}"
+    "|f0[9ab].(?:[89ab].){2}|f[1-3](?:[89ab].){3}|f48.(?:[89ab].){2})*$"
+)  # in hexadecimal
 
 
 @dataclass(frozen=True)
@@ -67,41 +81,6 @@ class Layout:
         return f"{self.files[0]}{more}: {roles}{times}{split}"
 
 
-def find_files(path: str | Path | Sequence[str | Path]) -> tuple[Path, ...]:
-    """The files that a path, a folder, a glob or several of them stand for, each in name order.
-
-    Raises:
-        FileNotFoundError: If one of them stands for no file.
-    """
-    files: list[Path] = []
-    for one in [path] if isinstance(path, str | Path) else path:
-        place = Path(one).expanduser()
-        if place.is_dir():
-            found = [p for p in sorted(place.rglob("*")) if _is_log(p)]
-        elif place.is_file():
-            found = [place]
-        else:
-            found = [Path(p) for p in sorted(glob.glob(str(place), recursive=True))]
-            found = [p for p in found if p.is_file()]
-        if not found:
-            raise FileNotFoundError(
-                f"{one}: there is no such file, nor a CSV or Parquet file in it"
-            )
-        files += found
-    kinds = {file.suffix == ".parquet" for file in files}
-    if len(kinds) > 1:
-        raise ValueError(f"{path}: a log is either all Parquet or all text, found both")
-    return tuple(files)
-
-
-def _is_log(path: Path) -> bool:
-    suffixes = [s for s in path.suffixes if s not in (".gz", ".zst")][-1:]
-    known = (*_TEXT_SUFFIXES, ".parquet")
-    return (
-        path.is_file() and path.name[0] not in "._" and suffixes[:1] != [] and suffixes[0] in known
-    )
-
-
 def look_at(files: tuple[Path, ...], preparation: Preparation) -> Layout:
     """Find out how a log is to be read from its first rows and what was declared.
 
@@ -119,6 +98,8 @@ def look_at(files: tuple[Path, ...], preparation: Preparation) -> Layout:
                 f"{file} has the columns {', '.join(names)}; expected those of {first}: "
                 f"{', '.join(form.names)}"
             )
+        if form.parquet:
+            _refuse_other_kinds(file, first, columns)
         if rows is None:
             rows = _first_rows(file, form._replace(names=names))
     if rows is None:
@@ -141,8 +122,20 @@ def look_at(files: tuple[Path, ...], preparation: Preparation) -> Layout:
     return Layout(files, *form, columns, frozenset(whole), written, sample, guessed)
 
 
+def _refuse_other_kinds(file: Path, first: Path, columns: dict[str, str]) -> None:
+    """Refuse ids of which some files hold another type, unless all are numbers or text."""
+    kinds, expected = (scan_parquet(one).collect_schema() for one in (file, first))
+    for role, name in columns.items():
+        kind, other = kinds[name], expected[name]
+        alike = all(one.is_numeric() or one in (pl.String, pl.Null) for one in (kind, other))
+        if role in ("session", "user", "item") and kind != other and not alike:
+            raise ValueError(
+                f"{file}: column {name!r} holds {kind}, and {other} in {first}; expected one type"
+            )
+
+
 def scan_parquet(file: Path, **options: Any) -> pl.LazyFrame:
-    """All columns of a Parquet file; text of any kind is text.
+    """All columns of a Parquet file; text of any kind is text, bytes that are no text are empty.
 
     Raises:
         ValueError: If the file is damaged.
@@ -152,8 +145,19 @@ def scan_parquet(file: Path, **options: Any) -> pl.LazyFrame:
         schema = scan.collect_schema()
     except pl.exceptions.ComputeError as error:
         raise ValueError(f"{file} is not a whole Parquet file: {error}") from error
-    text = [name for name, kind in schema.items() if kind in (pl.Categorical, pl.Enum, pl.Binary)]
-    return scan.with_columns(pl.col(text).cast(pl.String)) if text else scan
+    text = [name for name, kind in schema.items() if kind in (pl.Categorical, pl.Enum)]
+    bytes_ = [pl.col(name) for name, kind in schema.items() if kind == pl.Binary]
+    # No cast leaves out what cannot be cast here.
+    utf8 = [pl.when(b.bin.encode("hex").str.contains(_UTF8)).then(b).otherwise(b"") for b in bytes_]
+    return scan.with_columns(pl.col(text).cast(pl.String), *(b.cast(pl.String) for b in utf8))
+
+
+def number_text(text: str) -> str:
+    """A number that somebody wrote as the text of any column of numbers: 1 for 1.0."""
+    try:
+        return f"{Decimal(text).normalize():f}"
+    except InvalidOperation:
+        return text
 
 
 class _Form(NamedTuple):
@@ -166,10 +170,10 @@ class _Form(NamedTuple):
 
 
 def _form(file: Path, preparation: Preparation) -> _Form:
-    if file.suffix == ".parquet":
+    if is_parquet(file):
         return _Form(True, ",", True, tuple(scan_parquet(file).collect_schema()))
     line = _first_line(file)
-    delimiter = preparation.delimiter or best_delimiter(line)
+    delimiter = preparation.delimiter or dialect(file).delimiter or best_delimiter(line)
     if preparation.columns is None:
         return _Form(False, delimiter, True, _names(file, _Form(False, delimiter, True, ())))
     names = tuple(preparation.columns)
@@ -190,7 +194,9 @@ def _first_line(file: Path) -> str:
     Raises:
         ValueError: If there is none, or the file is no text.
     """
-    if any("\0" in line for line in islice(lines_of(file), 3)):
+    first, *others = [*islice(lines_of(file), 3), ""]
+    columns = len(fields(first, best_delimiter(first)))
+    if is_binary(first) or (columns == 1 and any(map(is_binary, others))):
         start = first_bytes(file)[:4]
         raise ValueError(f"{file} is not text in UTF-8; it begins with {start!r}")
     line = next((line for line in lines_of(file) if line.strip()), None)
@@ -208,9 +214,20 @@ def _names(file: Path, form: _Form) -> tuple[str, ...]:
         return form.names
     try:
         with whole_file(file):
-            return tuple(scan_text(file, form.delimiter, (), True, n_rows=0).collect_schema())
-    except pl.exceptions.PolarsError as error:
+            source = file if dialect(file, form.delimiter).plain else _header(file, form.delimiter)
+            return tuple(scan_text(source, form.delimiter, (), True, n_rows=0).collect_schema())
+    except (pl.exceptions.PolarsError, csv.Error) as error:
         raise ValueError(f"{file}: its header cannot be read: {line!r}") from error
+
+
+def _header(file: Path, delimiter: str) -> io.BytesIO:
+    """The header of a file as every engine reads it."""
+    header = next(cells for _, cells, _ in records(file, delimiter) if cells != [])
+    if header is None:
+        raise csv.Error("a quote out of place")
+    written = io.StringIO()
+    csv.writer(written, delimiter=delimiter, lineterminator="\n").writerow(header)
+    return io.BytesIO(written.getvalue().encode("utf-8", "surrogateescape"))
 
 
 def _first_rows(file: Path, form: _Form) -> pl.DataFrame | None:
@@ -226,7 +243,7 @@ def _first_rows(file: Path, form: _Form) -> pl.DataFrame | None:
     head = [cells for _, cells, _ in found if cells != []][form.header :]
     good = [cells for cells in head if cells and len(cells) == width and is_utf8(*cells)]
     schema = dict.fromkeys(form.names, pl.String)
-    values = [[cell or None for cell in cells] for cells in good]
+    values = [[None if is_binary(cell) else cell or None for cell in cells] for cells in good]
     return pl.DataFrame(values, schema, orient="row") if head else None
 
 
@@ -235,8 +252,12 @@ def _is_whole(values: pl.Series) -> bool:
     kind = values.dtype
     if kind.is_integer():
         return True
+    if kind.is_decimal():
+        values = values.drop_nulls()
+        whole = values.cast(pl.Int64, strict=False).cast(kind, strict=False) == values
+        return bool(whole.fill_null(False).all())
     if kind.is_numeric():
-        numbers = values.cast(pl.Float64).fill_nan(None).drop_nulls()
+        numbers = values.fill_nan(None).drop_nulls()
         return bool((numbers % 1 == 0).all())
     if kind != pl.String:
         return False

@@ -11,14 +11,16 @@ import narwhals as nw
 import polars as pl
 
 from pyg_srgnn.data.bad_rows import BadRows, copy_without, look_at_lines, nth_record
-from pyg_srgnn.data.clicks import Layout, scan_parquet
+from pyg_srgnn.data.clicks import Layout, number_text, scan_parquet
 from pyg_srgnn.data.files import os_errors
 from pyg_srgnn.data.progress import working
 from pyg_srgnn.data.reading import Found, Staged, read_clicks
-from pyg_srgnn.data.text import scan_text, whole_file
+from pyg_srgnn.data.text import dialect, scan_text, whole_file
 from pyg_srgnn.data.times import micros
 
 ENGINES = ("polars", "spark")
+_EXACT = {"Float16": 2**11, "Float32": 2**24, "Float64": 2**53}
+"""From where on two whole numbers may be the same float."""
 
 
 class Engine(Protocol):
@@ -147,7 +149,7 @@ class PolarsEngine:
         self, file: Path, layout: Layout, preparation: Any, part: Path, offset: int
     ) -> bool:
         """Stage a text file in one go; False where a row of it may have a wrong form."""
-        if layout.parquet:
+        if layout.parquet or not dialect(file, layout.delimiter).plain:
             return False
         scan = scan_text(file, layout.delimiter, layout.names, layout.header)
         names = list(scan.collect_schema())
@@ -157,7 +159,7 @@ class PolarsEngine:
         unused = pl.any_horizontal(pl.col(*others).is_null()) if others else pl.lit(False)
         checks = pl.col(names[-1]).is_null().alias("short"), unused.alias("others")
         source = _Source(file, file, 0, 0, gaps=False)
-        numbered = _scan(source, layout, row_index_name="row", row_index_offset=offset)
+        numbered = _numbered(source, layout, offset)
         try:
             with whole_file(file), working(f"reading {file.name}", part):
                 _write(_parsed(numbered, layout, preparation, False, *checks), part)
@@ -174,6 +176,8 @@ class PolarsEngine:
         if layout.parquet:
             rows = int(scan_parquet(file).select(pl.len()).collect().item())
             return _Source(file, file, rows, rows, gaps=False)
+        if not dialect(file, layout.delimiter).plain:
+            return self._cleaned(file, layout, clean)
         with working(f"looking at {file.name}"):
             found = look_at_lines(file, layout)
         if found.plain:
@@ -198,7 +202,7 @@ class PolarsEngine:
         """Stage one file."""
         source = self.sources[number]
         try:
-            scan = _scan(source, layout, row_index_name="row", row_index_offset=offset)
+            scan = _numbered(source, layout, offset)
             with working(f"reading {source.file.name}", part):
                 _write(_parsed(scan, layout, preparation, careful, *_CHECKED), part)
         except pl.exceptions.ComputeError as error:
@@ -215,9 +219,10 @@ class PolarsEngine:
         """How many rows have nothing in a column."""
         count = 0
         for source in self.sources:
-            scan = _scan(source, layout).filter(_asked(preparation))
-            kind = scan.collect_schema()[column]
-            frame = scan.select(_no_id(pl.col(column), kind).sum())
+            scan = _scan(source, layout)
+            schema = scan.collect_schema()
+            asked = scan.filter(_asked(preparation, schema))
+            frame = asked.select(_no_id(pl.col(column), schema[column]).sum())
             count += int(frame.collect(engine="streaming").item() or 0)
         return count
 
@@ -229,7 +234,7 @@ class PolarsEngine:
             row -= source.records
         file = source.file
         if layout.parquet:
-            values = scan_parquet(file).slice(row, 1).collect().row(0, named=True)
+            values = pl.scan_parquet(file, glob=False).slice(row, 1).collect().row(0, named=True)
             return f"{file}, row {row + 1:,}", values
         names = list(_scan(source, layout).collect_schema())
         number = row + layout.header + 1
@@ -285,6 +290,19 @@ def _scan(source: _Source, layout: Layout, **options: Any) -> pl.LazyFrame:
     return scan.filter(pl.any_horizontal(pl.col(layout.names).str.strip_chars() != ""))
 
 
+def _numbered(source: _Source, layout: Layout, offset: int) -> pl.LazyFrame:
+    """The rows of a file, their number in the column that :func:`_row` names."""
+    return _scan(source, layout, row_index_name=_row(layout), row_index_offset=offset)
+
+
+def _row(layout: Layout) -> str:
+    """A name that no column of the log has."""
+    name = "row"
+    while name in layout.names:
+        name += "_"
+    return name
+
+
 def piece_folders(path: Path) -> list[Path]:
     """The folders ``piece=0``, ``piece=1``, … in the order of their numbers."""
     return sorted(path.glob("piece=*"), key=lambda folder: int(folder.name.split("=")[1]))
@@ -296,11 +314,13 @@ def _write(frame: pl.LazyFrame, path: Path, pieces: pl.PartitionBy | None = None
         frame.sink_parquet(pieces or path, compression="uncompressed", statistics=False)
 
 
-def _asked(preparation: Any) -> pl.Expr:
+def _asked(preparation: Any, schema: pl.Schema) -> pl.Expr:
     """Whether ``where`` asks for a row."""
     asked = pl.lit(True)
     for name, texts in preparation.asked.items():
-        asked &= pl.col(name).cast(pl.String).is_in(texts)
+        kind = schema[name]
+        texts = [number_text(text) for text in texts] if kind.is_numeric() else texts
+        asked &= _text(pl.col(name), kind).is_in(texts)
     return asked
 
 
@@ -319,32 +339,44 @@ def _parsed(
     if name := layout.columns.get("order", ""):
         columns.append(_whole(pl.col(name), schema[name]).alias("order"))
     if preparation.where:  # a row whose form is wrong is looked at though it is not asked for
-        frame = frame.filter(_asked(preparation) | checks[0])
-    return frame.select(*columns, pl.col("row").cast(pl.Int64), *checks)
+        frame = frame.filter(_asked(preparation, schema) | checks[0])
+    return frame.select(*columns, pl.col(_row(layout)).cast(pl.Int64).alias("row"), *checks)
 
 
 def _no_id(column: pl.Expr, kind: pl.DataType) -> pl.Expr:
-    """Whether there is nothing, in the way of the column's type."""
+    """Whether there is nothing that tells items or sessions apart, in the way of the type."""
     if kind.is_float():
-        return column.is_null() | column.is_nan()
-    return column.is_null() | (column == "") if kind == pl.String else column.is_null()
+        return column.is_null() | column.is_nan() | (column.abs() >= _EXACT[str(kind)])
+    if kind == pl.String:
+        return column.is_null() | (column == "") | column.str.contains("\0", literal=True)
+    return column.is_null()
 
 
 def _id(column: pl.Expr, kind: pl.DataType, whole: bool) -> pl.Expr:
     if not whole:
-        return pl.when(~_no_id(column, kind)).then(column.cast(pl.String))
+        return pl.when(~_no_id(column, kind)).then(_text(column, kind))
     number = _whole(column, kind)
     if kind != pl.String:
-        return number
+        return pl.when(~_no_id(column, kind)).then(number) if kind.is_float() else number
     # 007 is not 7: where whole numbers are written so, the ids are text.
     zero = column.str.starts_with("0") & (column.str.len_bytes() > 1)
     padded = zero | column.str.starts_with("-0") | column.str.starts_with("+")
     return pl.when(~padded).then(number)
 
 
+def _text(column: pl.Expr, kind: pl.DataType) -> pl.Expr:
+    """Any value as text, a number of any type alike: 7, not 7.0 or 7.00."""
+    text = column.cast(pl.String)
+    if kind.is_float():
+        return pl.coalesce(_whole(column, kind).cast(pl.String), text)
+    if isinstance(kind, pl.Decimal) and kind.scale:  # then there is a point
+        return text.str.replace(r"\.?0+$", "")
+    return text
+
+
 def _whole(column: pl.Expr, kind: pl.DataType) -> pl.Expr:
     """Whole numbers; null where there is another value."""
-    if kind.is_float() or kind.is_decimal():
-        column = column.cast(pl.Float64)
-        column = pl.when(column % 1 == 0).then(column)
-    return column.cast(pl.Int64, strict=False)
+    number = column.cast(pl.Int64, strict=False)
+    if kind.is_decimal():
+        return pl.when(number.cast(kind, strict=False) == column).then(number)
+    return pl.when(column % 1 == 0).then(number) if kind.is_float() else number

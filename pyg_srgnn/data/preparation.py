@@ -18,9 +18,10 @@ from typing import Any
 import narwhals as nw
 
 from pyg_srgnn.data.assemble import assemble
-from pyg_srgnn.data.clicks import Layout, find_files, look_at
+from pyg_srgnn.data.clicks import Layout, look_at
 from pyg_srgnn.data.describe import describe
 from pyg_srgnn.data.engines import open_engine
+from pyg_srgnn.data.log_files import find_files
 from pyg_srgnn.data.prepared import Prepared
 from pyg_srgnn.data.rules import filtered
 from pyg_srgnn.data.sessions import SECONDS_PER_DAY

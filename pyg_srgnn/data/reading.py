@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -155,6 +156,11 @@ def _said(reason: str, cells: dict[str, Any], layout: Layout) -> str:
     role = reason.split()[-1]
     column = layout.session if role == "session" else layout.columns[role]
     what = "a whole number" if role == "order" else "an id"
+    value = cells.get(column)
+    if isinstance(value, bytes):
+        what += " in UTF-8; write raw bytes as text, such as hexadecimal"
+    if role != "order" and isinstance(value, float) and isfinite(value):
+        what += "; floats this large do not tell all whole numbers apart, write integers or text"
     return f"{_found(column, cells)}, expected {what}"
 
 

@@ -18,14 +18,17 @@ import polars as pl
 from pyg_srgnn.data.bad_rows import BadRows, judge
 from pyg_srgnn.data.clicks import Layout
 from pyg_srgnn.data.engines import piece_folders
+from pyg_srgnn.data.log_files import is_parquet
 from pyg_srgnn.data.reading import Found, Staged, read_clicks
 from pyg_srgnn.data.spark_lines import BLANK, PROBLEMS, clicks_of, url, used_columns
-from pyg_srgnn.data.text import cut_short, first_bytes
+from pyg_srgnn.data.spark_values import no_id
+from pyg_srgnn.data.text import cut_short, dialect, first_bytes
 
 SETTINGS = {
     "spark.sql.session.timeZone": "UTC",  # times without a zone
     "spark.sql.ansi.enabled": "false",  # what cannot be cast is null, not an error
     "spark.sql.legacy.parquet.nanosAsLong": "true",  # Spark has no type for them
+    "spark.sql.caseSensitive": "true",  # item and Item are two columns
 }
 
 
@@ -70,7 +73,7 @@ class SparkEngine:
     ) -> tuple[nw.LazyFrame[Any], Found]:
         """Read the clicks of a log."""
         for file in layout.files:
-            _refuse_unknown(file)
+            _refuse_unknown(file, layout)
         return read_clicks(self, layout, preparation, folder)
 
     def stage(self, layout: Layout, preparation: Any, folder: Path, careful: bool) -> Staged:
@@ -151,7 +154,7 @@ class SparkEngine:
         start, file = self._starts[bisect_right(self._starts, row, key=itemgetter(0)) - 1]
         shown = F.col("_shown").cast("binary")
         (found,) = self._numbered.filter(F.col("row") == row).select(shown).collect()
-        kind = "row" if file.suffix == ".parquet" else "line"
+        kind = "row" if is_parquet(file) else "line"
         text = bytes(found[0]).decode("utf-8", "surrogateescape")
         return f"{file}, {kind} {row - start + 1:,}", text
 
@@ -162,7 +165,7 @@ class SparkEngine:
         role = "session" if column == layout.session else "item"
         null = F.col("_problem").isNull() & F.col("_chosen") & F.col(role).isNull()
         value = F.get_json_object("_shown", f"$.{role}")
-        empty = value.isNull() | value.isin("", "NaN")
+        empty = value.isNull() | no_id(value) | value.isin("NaN")
         return int(self._numbered.filter(null & empty).count())
 
     def locate(self, layout: Layout, preparation: Any, row: int) -> tuple[str, dict[str, Any]]:
@@ -202,7 +205,7 @@ class SparkEngine:
         return self.spark.read.schema(frame.schema).parquet(url(path))
 
 
-def _refuse_unknown(file: Path) -> None:
+def _refuse_unknown(file: Path, layout: Layout) -> None:
     """Refuse what Spark passes over without a word, or takes for text that it is not."""
     if file.name[0] in "._":
         raise ValueError(f"{file}: engine=spark passes over files named with . or _ first")
@@ -211,6 +214,12 @@ def _refuse_unknown(file: Path) -> None:
     if gzipped != named or start.startswith(b"\x28\xb5\x2f\xfd"):
         raise ValueError(
             f"{file}: engine=spark reads plain text, gzip in files named .gz, and Parquet"
+        )
+    if not layout.parquet and not dialect(file, layout.delimiter).plain:
+        raise ValueError(
+            f"{file}: engine=spark reads lines that end in a newline, with quotes within quotes "
+            f"doubled, no blanks after delimiters, and no first line such as sep=;; "
+            f"engine=polars reads this file"
         )
 
 

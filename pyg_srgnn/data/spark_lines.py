@@ -9,8 +9,8 @@ from typing import Any
 
 import polars as pl
 
-from pyg_srgnn.data.clicks import Layout
-from pyg_srgnn.data.spark_values import identifier, micros, whole
+from pyg_srgnn.data.clicks import Layout, number_text
+from pyg_srgnn.data.spark_values import NUMBERS, identifier, micros, text, whole
 from pyg_srgnn.data.text import scan_text
 from pyg_srgnn.data.times import EARLIEST, LATEST
 
@@ -36,16 +36,21 @@ def clicks_of(spark: Any, layout: Layout, preparation: Any) -> Any:
     """
     from pyspark.sql import functions as F
 
-    if layout.parquet:
-        raw = spark.read.parquet(*[url(file) for file in layout.files])
-        cells = {name: raw[_quoted(name)] for name in layout.names}
-        kinds = dict(raw.dtypes)
-        for name, kind in pl.read_parquet_schema(layout.files[0]).items():
-            if kind == pl.Datetime("ns"):
-                kinds[name] = "nanoseconds"
-        line = F.lit(None).cast("string")
-        return _clicks(raw, cells, kinds, line, line, layout, preparation)
     parts = []
+    if layout.parquet:
+        line = F.lit(None).cast("string")
+        for types, files in _by_types(layout).items():
+            raw = spark.read.parquet(*[url(file) for file in files])
+            cells = {name: raw[_quoted(name)] for name in layout.names}
+            kinds = dict(raw.dtypes)
+            for name, kind in types:
+                if kind == pl.Datetime("ns"):
+                    kinds[name] = "nanoseconds"
+                elif kind == pl.Binary:
+                    kinds[name] = "string"
+                    cells[name] = F.try_validate_utf8(cells[name].cast("string"))
+            parts.append(_clicks(raw, cells, kinds, line, line, layout, preparation))
+        return reduce(lambda one, other: one.unionByName(other), parts)
     for names, files in _by_columns(layout).items():
         schema = "".join(f"c{number} string, " for number in range(len(names))) + "broken string"
         options = {"sep": layout.delimiter, "quote": '"', "escape": '"', "mode": "PERMISSIVE"}
@@ -98,7 +103,9 @@ def _clicks(
 
     chosen = F.lit(True)
     for name, texts_asked in preparation.asked.items():
-        chosen = chosen & cells[name].cast("string").isin(texts_asked)
+        if kinds[name] in NUMBERS or kinds[name].startswith("decimal"):
+            texts_asked = [number_text(text) for text in texts_asked]
+        chosen = chosen & text(cells[name], kinds[name]).isin(texts_asked)
     clicks, texts = {}, []
     for role, name in used_columns(layout).items():
         cell, kind = cells[name], kinds[name]
@@ -109,14 +116,15 @@ def _clicks(
         else:
             clicks[role] = identifier(cell, kind, role in layout.whole)
         texts.append(cell.cast("string").alias(role))
+    place = raw.metadataColumn("_metadata")  # not a column of the log that is called so
     read = raw.select(
         *[click.alias(role) for role, click in clicks.items()],
         F.coalesce(chosen, F.lit(False)).alias("_chosen"),
         problem.alias("_problem"),
         line.alias("_line"),
         F.struct(*texts).alias("_texts"),
-        F.col("_metadata.file_path").alias("_file"),
-        F.col("_metadata.file_block_start").alias("_block"),
+        place["file_path"].alias("_file"),
+        place["file_block_start"].alias("_block"),
         F.monotonically_increasing_id().alias("_id"),
     )
     doubtful = reduce(lambda one, other: one | other, [F.col(role).isNull() for role in clicks])
@@ -135,6 +143,14 @@ def _by_columns(layout: Layout) -> dict[tuple[str, ...], list[Path]]:
     for file in layout.files:
         head = scan_text(file, layout.delimiter, (), True, n_rows=0)
         groups.setdefault(tuple(head.collect_schema()), []).append(file)
+    return groups
+
+
+def _by_types(layout: Layout) -> dict[tuple[tuple[str, pl.DataType], ...], list[Path]]:
+    """The files by the types of their columns: Spark reads together only what is alike."""
+    groups: dict[tuple[tuple[str, pl.DataType], ...], list[Path]] = {}
+    for file in layout.files:
+        groups.setdefault(tuple(pl.read_parquet_schema(file).items()), []).append(file)
     return groups
 
 

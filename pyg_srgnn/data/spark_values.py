@@ -7,6 +7,10 @@ from typing import Any
 
 from pyg_srgnn.data.times import UNITS
 
+EXACT = {"float": 2**24, "double": 2**53}
+"""From where on two whole numbers may be the same float."""
+NUMBERS = ("tinyint", "smallint", "int", "bigint", *EXACT)
+
 _DIRECTIVES = {
     "Y": "yyyy", "y": "yy", "m": "MM", "b": "MMM", "B": "MMMM", "d": "dd", "j": "DDD",
     "H": "HH", "I": "hh", "p": "a", "M": "mm", "S": "ss", "f": "SSSSSS", "z": "[xxx][xx]",
@@ -29,9 +33,11 @@ def whole(cell: Any, kind: str) -> Any:
 
     if kind == "string":
         return F.when(cell.rlike(_INTEGER), cell.cast("bigint"))
-    if kind in ("float", "double") or kind.startswith("decimal"):
+    if kind in ("float", "double"):
         number = cell.cast("double")
         return F.when((number % 1 == 0) & (F.abs(number) < _MOST), number.cast("bigint"))
+    if kind.startswith("decimal"):  # what runs over is not equal
+        return F.when(cell.cast("bigint") == cell, cell.cast("bigint"))
     return cell.cast("bigint")
 
 
@@ -41,12 +47,28 @@ def identifier(cell: Any, kind: str, number: bool) -> Any:
 
     if number and kind == "string":  # 007 is not 7: where numbers are written so, ids are text
         return F.when(cell.rlike(r"^(0|-?[1-9]\d*)$"), cell.cast("bigint"))
+    if kind in EXACT:  # NaN is greater
+        cell = F.when(F.abs(cell) < EXACT[kind], cell)
     if number:
         return whole(cell, kind)
-    if kind in ("float", "double"):
-        cell = F.when(~F.isnan(cell), cell)
-    text = cell.cast("string")
-    return F.when(text != "", text)
+    written = text(cell, kind)
+    return F.when(~no_id(written), written)
+
+
+def no_id(text: Any) -> Any:
+    """Whether a text tells no items or sessions apart."""
+    return (text == "") | text.contains("\0")
+
+
+def text(cell: Any, kind: str) -> Any:
+    """Any value as text, a number of any type alike: 7, not 7.0 or 7.00."""
+    from pyspark.sql import functions as F
+
+    if kind in EXACT:
+        return F.coalesce(whole(cell, kind).cast("string"), cell.cast("string"))
+    if kind.startswith("decimal") and not kind.endswith(",0)"):  # then there is a point
+        return F.regexp_replace(cell.cast("string"), r"\.?0+$", "")
+    return cell.cast("string")
 
 
 def micros(cell: Any, kind: str, form: str) -> Any:

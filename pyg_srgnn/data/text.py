@@ -4,19 +4,96 @@ from __future__ import annotations
 
 import csv
 import gzip
+import re
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+_START = 1 << 16  # characters by which a dialect is known
+
+
+@dataclass(frozen=True)
+class Dialect:
+    r"""How a text file departs from what every engine reads as it is.
+
+    Args:
+        newline: What ends a line; ``"\r"`` alone in files of old Macs. (default: ``"\n"``)
+        delimiter: What a first line such as ``sep=;``, as Excel writes it, says of the delimiter.
+            (default: ``""``, there is no such line)
+        escaped: Whether a quote within quotes is written ``\\"`` instead of ``""``.
+            (default: False)
+        blanks: Whether a blank follows each delimiter. (default: False)
+    """
+
+    newline: str = "\n"
+    delimiter: str = ""
+    escaped: bool = False
+    blanks: bool = False
+
+    @property
+    def plain(self) -> bool:
+        """Whether there is nothing of that."""
+        return self == Dialect()
+
+
+def dialect(file: Path, delimiter: str = "") -> Dialect:
+    """Find out the dialect of a text file from its beginning.
+
+    Args:
+        file: The file.
+        delimiter: What stands between its columns. (default: not known; then only the ends of
+            lines and the first line are looked at)
+    """
+    start = _start(file)
+    newline = "\r" if "\n" not in start and "\r" in start[:-1] else "\n"
+    lines = start.split(newline)
+    told = re.fullmatch(r'"?sep=(.)"?\r?', lines[0])
+    if told:
+        del lines[0]
+    if not delimiter:
+        return Dialect(newline, told[1] if told else "")
+    whole = lines[:-1] or lines  # the last one may be cut
+    escaped = '\\"' in start and _is_escaped(whole, delimiter)
+    blanks = f"{delimiter} " in start and _has_blanks(whole, delimiter)
+    return Dialect(newline, told[1] if told else "", escaped, blanks)
+
+
+def _is_escaped(lines: list[str], delimiter: str) -> bool:
+    """Whether a line is a record with backslashes before quotes, and none without."""
+
+    def width(line: str, escape: str | None) -> int:
+        reader = csv.reader([line], delimiter=delimiter, strict=True, escapechar=escape)
+        try:
+            return len(next(reader))
+        except (csv.Error, StopIteration):
+            return 0
+
+    columns = width(next(filter(str.strip, lines)), None)
+    odd = (line for line in lines if '\\"' in line and width(line, None) != columns)
+    return any(width(line, "\\") == columns for line in odd)
+
+
+def _has_blanks(lines: list[str], delimiter: str) -> bool:
+    """Whether all values but a line's first begin with a blank; a header may do without."""
+    found = False
+    for line in lines[1:] or lines:
+        for cell in re.sub('"(?:[^"]|"")*"', "", line).split(delimiter)[1:]:
+            if cell.strip() and cell[0] != " ":
+                return False
+            found |= cell[:1] == " "
+    return found
 
 
 def scan_text(
-    file: Path, delimiter: str, names: Sequence[str], header: bool, **options: Any
+    file: Path | BytesIO, delimiter: str, names: Sequence[str], header: bool, **options: Any
 ) -> pl.LazyFrame:
     """All columns of a text file, as text."""
     schema = None if header else dict.fromkeys(names, pl.String)
@@ -64,6 +141,11 @@ def _magic(file: Path) -> bytes:
     return next((magic for magic in (_GZIP, _ZSTD) if start.startswith(magic)), b"")
 
 
+def is_binary(text: str) -> bool:
+    """Whether there are characters in it that no text has."""
+    return "\0" in text
+
+
 def is_utf8(*texts: str) -> bool:
     """Whether texts that were read with surrogates have none."""
     try:
@@ -74,8 +156,11 @@ def is_utf8(*texts: str) -> bool:
 
 
 def lines_of(file: Path) -> Iterator[str]:
-    """The lines of a text file; bytes that are not UTF-8 become surrogates."""
-    with whole_file(file), _opened(file) as lines:
+    """The lines of a text file without a first one such as ``sep=;``.
+
+    Bytes that are not UTF-8 become surrogates.
+    """
+    with whole_file(file), _opened(file, dialect(file)) as lines:
         for line in lines:
             yield line.rstrip("\r\n")
 
@@ -99,9 +184,12 @@ def records(
         lines that has not the expected number of columns only the first line counts, so that a
         quote that nobody closed costs one line, not all that follow.
     """
-    with whole_file(file), _opened(file) as opened:
+    form = dialect(file, delimiter)
+    options = {"delimiter": delimiter, "skipinitialspace": form.blanks}
+    options |= {"escapechar": "\\"} if form.escaped else {}
+    with whole_file(file), _opened(file, form) as opened:
         lines = _Lines(opened)
-        reader, number = lines.reader(delimiter), 1
+        reader, number = lines.reader(options), 2 if form.delimiter else 1
         while True:
             lines.taken.clear()
             cells: list[str] | None
@@ -114,7 +202,7 @@ def records(
             line = lines.taken[0]
             if len(lines.taken) > 1 and (cells is None or len(cells) != (expected or len(cells))):
                 lines.give_back()
-                reader, cells = lines.reader(delimiter), None  # the old one may be at its end
+                reader, cells = lines.reader(options), None  # the old one may be at its end
             if cells is not None and not any(map(str.strip, cells)):
                 cells = []
             yield number, cells, line.rstrip("\r\n")
@@ -134,9 +222,9 @@ class _Lines:
             self.taken.append(line)
             yield line
 
-    def reader(self, delimiter: str) -> Iterator[list[str]]:
+    def reader(self, options: dict[str, Any]) -> Iterator[list[str]]:
         """The records of the lines from here on."""
-        return csv.reader(iter(self), delimiter=delimiter, strict=True)
+        return csv.reader(iter(self), strict=True, **options)
 
     def give_back(self) -> None:
         """Give back what was taken after the first line."""
@@ -144,20 +232,34 @@ class _Lines:
         del self.taken[1:]
 
 
+def _start(file: Path) -> str:
+    """The beginning of a text file, whatever bytes it holds."""
+    with whole_file(file):
+        magic = _magic(file)
+        if magic == _ZSTD:
+            return "".join(islice(_decompressed(file, "\n"), 1_000))
+        with gzip.open(file) if magic else file.open("rb") as opened:
+            return opened.read(_START).decode("utf-8-sig", "replace")
+
+
 @contextmanager
-def _opened(file: Path) -> Iterator[Iterator[str]]:
+def _opened(file: Path, form: Dialect) -> Iterator[Iterator[str]]:
+    """The lines of a file, without the one that names the delimiter."""
     magic = _magic(file)
     if magic == _ZSTD:  # Python knows it from 3.14 on
-        yield _decompressed(file)
+        lines = _decompressed(file, form.newline)
+        yield islice(lines, 1 if form.delimiter else 0, None)
         return
-    options = {"encoding": "utf-8-sig", "errors": "surrogateescape", "newline": "\n"}
+    options = {"encoding": "utf-8-sig", "errors": "surrogateescape", "newline": form.newline}
     with gzip.open(file, "rt", **options) if magic else file.open(**options) as lines:  # type: ignore[call-overload]
-        yield lines
+        yield islice(lines, 1 if form.delimiter else 0, None)
 
 
-def _decompressed(file: Path) -> Iterator[str]:
+def _decompressed(file: Path, newline: str) -> Iterator[str]:
     # No text has the separator; what is not UTF-8 becomes the character that stands for it.
-    scan = scan_text(file, "\0", ["line"], False, quote_char=None, encoding="utf8-lossy")
-    for batch in scan.collect_batches(maintain_order=True):
+    options = {"quote_char": None, "encoding": "utf8-lossy", "eol_char": newline}
+    for batch in scan_text(file, "\0", ["line"], False, **options).collect_batches(
+        maintain_order=True
+    ):
         for line in batch["line"]:
             yield (line or "").replace("\ufffd", "\udcff") + "\n"

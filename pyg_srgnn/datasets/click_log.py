@@ -10,7 +10,7 @@ from typing import Any
 
 from torch_geometric.data import Data
 
-from pyg_srgnn.data.clicks import find_files
+from pyg_srgnn.data.log_files import find_files
 from pyg_srgnn.data.preparation import Preparation, prepare
 from pyg_srgnn.data.prepared import FILES, Prepared, is_prepared
 from pyg_srgnn.data.sessions import Sessions

@@ -14,7 +14,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from pyg_srgnn.data.clicks import find_files, look_at
+from pyg_srgnn.data.clicks import look_at
+from pyg_srgnn.data.log_files import find_files
 from pyg_srgnn.data.preparation import Preparation, Prepared, prepare
 from pyg_srgnn.data.times import micros
 
@@ -88,6 +89,21 @@ FORMS: dict[str, tuple[str, bytes, dict[str, Any]]] = {
     "control character": ("a.csv", table(delimiter="\x01").encode(), {"delimiter": "\x01"}),
     "quoted": ("a.csv", table(quote='"').encode(), {}),
     "Windows newlines": ("a.csv", table(end="\r\n").encode(), {}),
+    "old Mac newlines": ("a.csv", table(end="\r").encode(), {}),
+    "old Mac newlines, gzip": ("a.csv.gz", gzip.compress(table(end="\r").encode()), {}),
+    "Excel's first line": ("a.csv", ("sep=^\r\n" + table(delimiter="^", end="\r\n")).encode(), {}),
+    "Excel's first line, no header": (
+        "a.csv",
+        b"\xef\xbb\xbfsep=;\n" + table(delimiter=";", header=None).encode(),
+        {"columns": NAMES},
+    ),
+    "blanks after commas": ("a.csv", table(delimiter=", ").encode(), {}),
+    "blanks after commas but in the header": (
+        "a.csv",
+        table(delimiter=", ").replace("session, item, time", "session,item,time").encode(),
+        {},
+    ),
+    "blanks before quotes": ("a.csv", table(delimiter=", ", quote='"').encode(), {}),
     "byte order mark": ("a.csv", b"\xef\xbb\xbf" + table().encode(), {}),
     "all of Windows": (
         "a.csv",
@@ -150,6 +166,7 @@ TEXTS: dict[str, Callable[[int], str]] = {
     "delimiters": lambda raw: f"shoe, {raw}",
     "quotes": lambda raw: f'5" {raw}',
     "newlines": lambda raw: f"shoe\n{raw}",
+    "backslashes": lambda raw: f"shoe\\{raw}\\",
 }
 
 
@@ -162,6 +179,21 @@ def test_text_ids(kind: str, tmp_path: Path, clean: Prepared) -> None:
     path = tmp_path / "a.csv"
     path.write_text(table(item=written), encoding="utf-8")
     same(prepared(path), clean, TEXTS[kind])
+
+
+@pytest.mark.parametrize("text", ['5" {}', 'a, "{}"', "a\\{}", '"{}"'])
+def test_backslashes_before_quotes(text: str, tmp_path: Path, clean: Prepared) -> None:
+    def written(raw: int) -> str:
+        return '"' + text.format(raw).replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+    rows = table(item=written)
+    if '"' not in text:  # without a quote, backslashes stand for themselves
+        written_twice = {raw: text.format(raw).replace("\\", "\\\\") for raw in range(10)}
+        (tmp_path / "a.csv").write_text(rows)
+        same(prepared(tmp_path / "a.csv"), clean, lambda raw: written_twice[raw])
+        return
+    (tmp_path / "a.csv").write_text(rows)
+    same(prepared(tmp_path / "a.csv"), clean, text.format)
 
 
 def test_quotes_within_values_that_are_not_quoted(tmp_path: Path, clean: Prepared) -> None:
@@ -386,6 +418,9 @@ def test_many_files_are_read_in_the_order_of_their_names(tmp_path: Path, clean: 
     (tmp_path / "notes.md").write_text("not a log")
     (tmp_path / "_SUCCESS").write_text("")
     files = [tmp_path / f"part-{number}.csv" for number in (0, 1, 2, 3, 9)]
+    with pytest.warns(UserWarning, match=r"notes\.md"):
+        find_files(tmp_path)
+    (tmp_path / "notes.md").unlink()
     assert find_files(tmp_path) == find_files(tmp_path / "part-*.csv") == tuple(files)
     in_file_order = prepared(files, order="file")
     one = tmp_path / "one.csv"
@@ -417,10 +452,160 @@ def test_parquet_files_may_hold_other_types(tmp_path: Path, clean: Prepared) -> 
     same(prepared(tmp_path), clean)
 
 
+BIG = 2**53  # from where on floats skip whole numbers
+MIXED: dict[str, tuple[list[pl.DataType], list[Any], list[Any]]] = {
+    "whole numbers": ([pl.Int64(), pl.Float64(), pl.Decimal(10, 2), pl.String()], [7, 8], [7, 8]),
+    "beside text": (
+        [pl.String(), pl.Int16(), pl.Float32(), pl.Float64(), pl.Decimal(38, 2), pl.Decimal(9, 0)],
+        [7, 100],
+        ["100", "7", "x"],
+    ),
+    "beside fractions": ([pl.Decimal(10, 3), pl.Float64()], [7.5, 10.0], ["10", "7.5"]),
+    "large": ([pl.Int64(), pl.UInt64(), pl.Decimal(38, 0), pl.Decimal(38, 3), pl.String()],
+              [BIG, BIG + 1, BIG + 2], [BIG, BIG + 1, BIG + 2]),
+    "larger": ([pl.Decimal(38, 0), pl.Decimal(38, 3), pl.String()],
+               [10**20, 10**20 + 1], [str(10**20), str(10**20 + 1)]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kinds", MIXED)
+@pytest.mark.parametrize("role", ["session", "item"])
+def test_ids_of_parts_with_other_types_are_the_same(role: str, kinds: str, tmp_path: Path) -> None:
+    """Each part holds every id once, and one of text an x as well."""
+    types, ids, expected = MIXED[kinds]
+    other = "item" if role == "session" else "session"
+    for number, kind in enumerate(types):
+        raw = pl.Series(role, [Decimal(str(one)) for one in ids], pl.Decimal(38, 2)).cast(kind)
+        if kind == pl.String():
+            raw = pl.Series(role, [*map(str, ids), *(["x"] if "x" in expected else [])])
+        clicks = pl.DataFrame([raw]).with_columns(pl.lit(number).alias(other), time=START + number)
+        clicks.write_parquet(tmp_path / f"{number}.parquet")
+    made = prepared(tmp_path, test=0.5)
+    if role == "item":
+        assert sorted(made.vocabulary.ids) == expected
+        assert len(made.training) + len(made.test) == len(types)
+    else:
+        sessions = [*made.training.to_lists(), *made.test.to_lists()]
+        assert list(map(len, sessions)) == [len(types)] * len(ids)  # x is one click
+
+
+def test_floats_that_do_not_tell_ids_apart_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    for kind, least in ((pl.Float64, BIG), (pl.Float32, 2**24)):
+        frame = FRAME.with_columns(item=pl.col("item") + least).cast({"item": kind})
+        frame.write_parquet(path)
+        with pytest.raises(ValueError, match=r"row 1: item=\S+, expected an id; floats this large"):
+            prepared(path)
+    FRAME.with_columns(item=(pl.col("item") + BIG - 10).cast(pl.Float64)).write_parquet(path)
+    assert set(prepared(path).vocabulary.ids) == {raw + BIG - 10 for raw in range(1, 10)}
+
+
+def test_ids_of_raw_bytes(tmp_path: Path, clean: Prepared) -> None:
+    path = tmp_path / "a.parquet"
+    raw = pl.DataFrame({"session": [1, 1], "item": [b"\xff\x00", b"M\xfcsli"], "time": [START] * 2})
+    text = FRAME.with_columns(item=pl.format("i{}ü€👟", "item").cast(pl.Binary))
+    pl.concat([raw, text]).write_parquet(path)
+    said = (
+        r"row 1: item=b'\\xff\\x00', expected an id in UTF-8; write raw bytes as text, such as hex"
+    )
+    with pytest.raises(ValueError, match=said):
+        prepared(path)
+    made = prepared(path, on_bad_rows="skip")
+    same(made, clean, lambda raw: f"i{raw}ü€👟")
+    assert made.report["bad_rows"][0]["rows"] == 2
+
+
+def test_ids_of_types_that_have_no_text_in_common_are_refused(tmp_path: Path) -> None:
+    days = FRAME.with_columns(session=pl.col("session").cast(pl.Date))
+    days.write_parquet(tmp_path / "a.parquet")
+    prepared(tmp_path)
+    FRAME.write_parquet(tmp_path / "b.parquet")
+    said = "b.parquet: column 'session' holds Int64, and Date in .*a.parquet; expected one type"
+    with pytest.raises(ValueError, match=said):
+        prepared(tmp_path)
+
+
 def test_the_first_file_may_have_no_rows(tmp_path: Path, clean: Prepared) -> None:
     (tmp_path / "a.csv").write_text("session,item,time\n")
     (tmp_path / "b.csv").write_text(table(iso()))
     same(prepared(tmp_path), clean)
+
+
+FOLDER = {
+    "part-0.pq": "parquet",
+    "b/CLICKS.PARQUET": "parquet",
+    "b/part-1": "parquet",
+    "B.CSV": "text",
+    "b/a.Tsv.GZ": "text",
+    "b/part-00000": "text",
+}
+
+
+@pytest.mark.parametrize("kind", ["parquet", "text"])
+def test_files_of_a_folder_are_told_by_their_content(
+    kind: str, tmp_path: Path, clean: Prepared
+) -> None:
+    (tmp_path / "b").mkdir()
+    names = sorted(name for name in FOLDER if FOLDER[name] == kind)
+    for number, name in enumerate(names):
+        rows = ROWS[number * 50 : (number + 1) * 50 if name != names[-1] else None]
+        if kind == "text":
+            content = table(rows=rows).encode()
+            (tmp_path / name).write_bytes(gzip.compress(content) if "GZ" in name else content)
+        else:
+            pl.DataFrame(rows, NAMES, orient="row").write_parquet(tmp_path / name)
+    (tmp_path / "README").write_text("Clicks of a shop.\n")
+    (tmp_path / "empty").write_text("")
+    with pytest.warns(UserWarning, match=r"left out: 2, .*/README, .*/empty$"):
+        assert len(find_files(tmp_path)) == 3
+    with pytest.warns(UserWarning):
+        same(prepared(tmp_path), clean)
+
+
+def test_a_text_file_may_have_any_name(tmp_path: Path, clean: Prepared) -> None:
+    (tmp_path / "clicks.parquet").write_text(table())
+    same(prepared(tmp_path / "clicks.parquet"), clean)
+
+
+def test_hidden_files_are_left_out(tmp_path: Path, clean: Prepared) -> None:
+    logs = tmp_path / "_logs"  # what was asked for is not hidden
+    hidden = [".ipynb_checkpoints/clicks.csv", "_temporary/0/part.csv", "day/.part-0.csv"]
+    for name in ("day/part-0.csv", *hidden):
+        (logs / name).parent.mkdir(parents=True, exist_ok=True)
+        (logs / name).write_text(table())
+    for mark in ("day/_SUCCESS", "day/.part-0.csv.crc"):  # of which nothing is said
+        (logs / mark).write_text("")
+    (file,) = found = find_files(logs / "day/part-0.csv")
+    for place in (logs, logs / "**" / "*.csv", str(logs)[:-1] + "?/**/*.csv"):
+        with pytest.warns(UserWarning, match=r"left out: [123], hidden .*_temporary"):
+            assert find_files(place) == found
+    same(prepared(file), clean)
+    for name in hidden:
+        assert len(find_files(logs / name)) == 1
+    assert len(find_files(logs / "_temporary" / "*" / "*.csv")) == 1
+    assert len(find_files(logs / "_temp*" / "*" / "*.csv")) == 1
+
+
+def test_a_file_is_read_once(tmp_path: Path, clean: Prepared) -> None:
+    (tmp_path / "logs").mkdir()
+    file = tmp_path / "logs" / "clicks.csv"
+    file.write_text(table())
+    (tmp_path / "logs" / "latest.csv").symlink_to(file)
+    paths = [tmp_path / "logs", file, tmp_path / "logs" / ".." / "logs" / "*.csv"]
+    assert find_files(paths) == (file,)
+    same(prepared(paths), clean)
+
+
+@pytest.mark.parametrize("mark", ["_delta_log/0.json", ".hoodie/x", "metadata/v1.metadata.json"])
+def test_a_table_with_a_log_of_its_own_is_refused(mark: str, tmp_path: Path) -> None:
+    folder = tmp_path / "table"
+    for name in (mark, "data/day=1/part-0.parquet"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        FRAME.write_parquet(folder / name)
+    for path in (tmp_path, folder, folder / "data", folder / "data" / "*" / "*.parquet"):
+        with pytest.raises(ValueError, match=f"^{folder} is a (Delta|Hudi|Iceberg) table, "):
+            find_files(path)
+    assert len(find_files(folder / "data/day=1/part-0.parquet")) == 1  # the very file
 
 
 # Columns and choices
@@ -469,6 +654,38 @@ def test_where(tmp_path: Path, clean: Prepared) -> None:
         "clicks": len(ROWS),
         "sessions": None,
     }
+
+
+@pytest.mark.parametrize("kind", [pl.Float64(), pl.Float32(), pl.Int8(), pl.Decimal(5, 2)])
+@pytest.mark.parametrize("asked", [1, 1.0, "1", "1.0", [1, 2.5]])
+def test_where_asks_for_numbers(kind: pl.DataType, asked: Any, tmp_path: Path) -> None:
+    rows = {"session": [1, 1, 1, 2, 2, 2], "item": [1, 2, 3, 1, 2, 3], "time": [START] * 6}
+    events = pl.Series("event", [1, 1, 0, 1, 1, None]).cast(kind)
+    pl.DataFrame(rows).with_columns(events).write_parquet(tmp_path / "a.parquet")
+    made = prepared(tmp_path / "a.parquet", where={"event": asked}, test=0.5)
+    assert made.report["steps"][1]["clicks"] == 4
+
+
+INTERNAL = [
+    "row", "row_", "time", "session", "item", "order", "piece", "s", "code", "keys", "part", "new",
+    "before", "n", "first", "second", "short", "others", "line", "cells", "value", "_id", "_file",
+    "_metadata", "broken", "local", "later",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+@pytest.mark.parametrize("first", range(len(INTERNAL)))
+def test_columns_may_have_any_names(first: int, form: str, tmp_path: Path, clean: Prepared) -> None:
+    """Each of them in every role."""
+    session, item, time, place, asked = [*INTERNAL, *INTERNAL][first : first + 5]
+    columns = [[row[at] for row in ROWS] for at in (0, 1, 2, 2)]
+    frame = pl.DataFrame([*columns, [1] * len(ROWS)], [session, item, time, place, asked])
+    path = tmp_path / f"a.{form}"
+    frame.write_csv(path) if form == "csv" else frame.write_parquet(path)
+    rules = {"session": session, "item": item, "time": time, "order": place, "where": {asked: 1}}
+    made = prepared(path, **rules)
+    assert made.training.to_lists() == clean.training.to_lists()
+    assert made.test.to_lists() == clean.test.to_lists()
 
 
 def test_a_gap_makes_sessions_of_users(tmp_path: Path, clean: Prepared) -> None:

@@ -8,6 +8,7 @@ import io
 import sys
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -211,6 +212,71 @@ def test_parquet(spark: Any, small_blocks: None, tmp_path: Path) -> None:
     assert all(type(raw) is int for raw in prepared.vocabulary.ids)
 
 
+@pytest.mark.spark
+def test_parquet_of_many_types(spark: Any, tmp_path: Path) -> None:
+    """Ids are the same whatever their type, and no name is one of the engine's own."""
+    kinds = [pl.Int64(), pl.Float64(), pl.Decimal(38, 3), pl.Float32(), pl.String(), pl.Binary()]
+    folder = tmp_path / "log"
+    folder.mkdir()
+    names = ["_metadata", "Row", "row", "time", "event"]
+    for number, kind in enumerate(kinds):
+        ids = pl.Series("row", [row * 7 % 5 for row in range(30)])
+        item = ids.cast(pl.Decimal(38, 2)) + (pl.Series([Decimal("0.25")]) if number == 2 else 0)
+        text = kind in (pl.String(), pl.Binary())
+        item = item.cast(kind) if not text else ids.cast(pl.String).cast(kind)
+        frame = pl.DataFrame(
+            {
+                "_metadata": [number * 10 + row % 10 for row in range(30)],
+                "Row": 7,
+                "row": item,
+                "time": [stamp(row) for row in range(30)],
+                "event": pl.Series([1 if row % 6 else 2 for row in range(30)]).cast(
+                    pl.Int32() if text else kind
+                ),
+            }
+        )
+        frame.select(names if number % 2 else reversed(names)).write_parquet(
+            folder / f"{number}.parquet"
+        )
+    rules = {"session": "_metadata", "item": "row", "order": "file", "where": {"event": 1.0}}
+    prepared = same(folder, tmp_path, **rules)
+    fractions = [f"{number}.25" for number in range(5)]
+    assert sorted(prepared.vocabulary.ids) == sorted([*map(str, range(5)), *fractions])
+
+
+@pytest.mark.spark
+def test_large_decimals(spark: Any, tmp_path: Path) -> None:
+    for scale in (0, 2):
+        ids = [Decimal(2**53 + row % 3) for row in range(60)]
+        frame = pl.DataFrame(
+            {"session": [row // 3 for row in range(60)], "item": ids},
+            {"session": pl.Int64, "item": pl.Decimal(38, scale)},
+        )
+        frame.write_parquet(tmp_path / "a.parquet")
+        made = same(tmp_path / "a.parquet", tmp_path, order="file")
+        assert sorted(made.vocabulary.ids) == [2**53, 2**53 + 1, 2**53 + 2]
+
+
+@pytest.mark.spark
+def test_ids_that_are_none(spark: Any, tmp_path: Path) -> None:
+    frame = pl.DataFrame(
+        {
+            "session": [float(row // 3) for row in range(60)] + [2.0**53, 1.0, 1.0],
+            "item": [b"%d" % (row % 3) for row in range(60)] + [b"1", b"\xff", b"1\0"],
+        }
+    )
+    frame.write_parquet(tmp_path / "a.parquet")
+    rules = Preparation(order="file", min_support=1, on_bad_rows="skip")
+    ours, theirs = (
+        prepare(tmp_path / "a.parquet", rules, engine, scratch=tmp_path)
+        for engine in ("polars", "spark")
+    )
+    assert ours.training == theirs.training and ours.vocabulary == theirs.vocabulary
+    for made in (ours, theirs):
+        found = {bad["reason"]: bad["rows"] for bad in made.report["bad_rows"]}
+        assert found == {"no session": 1, "no item": 2}
+
+
 GOOD = "".join(f"{n // 3},{n % 4},{stamp(n * 40).isoformat()}Z,{n % 5}\n" for n in range(90))
 HEADER = "session,item,time,place\n"
 BAD = [
@@ -353,6 +419,9 @@ def test_what_spark_cannot_read(spark: Any, tmp_path: Path) -> None:
         ("cut.csv.gz", packed[: len(packed) // 2], "cut.csv.gz is cut short"),
         ("packed.csv", packed, "packed.csv: engine=spark reads plain text"),
         ("_hidden.csv", text, "_hidden.csv: engine=spark passes over files"),
+        ("mac.csv", text.replace(b"\n", b"\r"), "mac.csv: engine=spark reads lines that end in a"),
+        ("excel.csv", b"sep=,\n" + text, "excel.csv: .*engine=polars reads this file"),
+        ("blanks.csv", text.replace(b",", b", "), "blanks.csv: .*engine=polars reads this file"),
     ]:
         (tmp_path / name).write_bytes(content)
         with pytest.raises(ValueError, match=said):
