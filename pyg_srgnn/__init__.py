@@ -1,7 +1,16 @@
 """SR-GNN for session-based recommendation, as a PyTorch Geometric package."""
 
-from pyg_srgnn.recommender import Recommender
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pyg_srgnn.imports import lazy
+
+if TYPE_CHECKING:
+    from pyg_srgnn.recommender import Recommender
 
 __version__ = "0.1.0"
 
 __all__ = ["Recommender", "__version__"]
+
+__getattr__, __dir__ = lazy(__name__, {"Recommender": "recommender"})

@@ -24,12 +24,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from torch import Tensor
 
 from pyg_srgnn.data.files import written_aside
-from pyg_srgnn.data.sessions import Sessions
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from pyg_srgnn.data.sessions import Sessions
     from pyg_srgnn.datasets.base import SessionDataset
 
 RANK = "rank"

@@ -1,9 +1,19 @@
-"""What serves a model imports nothing of what trains one."""
+"""No command imports what it can do without: neither serving what trains, nor --help torch."""
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
+
+import pyg_srgnn
+from pyg_srgnn import data, reports, training
+from pyg_srgnn.reports.significance import UNITS
+from pyg_srgnn.serving.export import export
+from tests.serving.exports import checkpoint
 
 TRAINING = ("torch_geometric", "lightning", "hydra", "omegaconf", "polars", "narwhals")
 BLOCKED = f"""
@@ -39,3 +49,79 @@ def test_the_block_blocks():
     assert run_without_training(
         "try:\n    import pyg_srgnn.nn\nexcept ImportError as error:\n    print(error)\n"
     ).endswith("is blocked\n")
+
+
+# Prints the packages that a console script has loaded when it ends.
+COMMAND = """
+import atexit, runpy, sys
+atexit.register(lambda: print("loaded:", *{name.partition(".")[0] for name in sys.modules}))
+module, *sys.argv[1:] = sys.argv[1:]
+sys.argv[0] = f"srgnn-{module}"
+runpy.run_module(f"pyg_srgnn.commands.{module}", run_name="__main__")
+"""
+LARGE = {"torch", "lightning", "torch_geometric", "polars", "matplotlib", "pandas"}
+SCRIPTS = (
+    *("train", "evaluate", "recommend", "serve", "prepare", "export"),
+    *("leaderboard", "compare"),
+)
+
+
+def loaded(folder: Path, *command: str) -> tuple[int, set[str]]:
+    """The exit status of a console script that is called in a folder, and what it has imported."""
+    done = subprocess.run(
+        [sys.executable, "-c", COMMAND, *command], cwd=folder, capture_output=True, text=True
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    return done.returncode, set(done.stdout.rpartition("loaded: ")[2].split())
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_help_needs_nothing_large(script: str, tmp_path: Path) -> None:
+    status, modules = loaded(tmp_path, script, "--help")
+    assert (status, modules & LARGE) == (0, set())
+
+
+@pytest.mark.parametrize(
+    "typo",
+    [
+        ("train", "model.chanels=3"),
+        ("train", "model=srgn"),
+        ("recommend", "checkpoint=x", "itmes=[1]"),
+        ("serve", "checkpont=x"),
+    ],
+)
+def test_a_typo_needs_nothing_large(typo: tuple[str, ...], tmp_path: Path) -> None:
+    status, modules = loaded(tmp_path, *typo)
+    assert (status, modules & LARGE) == (1, set())
+    assert not list(tmp_path.iterdir())
+
+
+def test_reports_need_no_torch(tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    shutil.copytree(Path(__file__).parents[1] / "docs/runs/diginetica/srgnn", runs)
+    status, modules = loaded(tmp_path, "leaderboard", "runs")
+    assert (status, modules & LARGE - {"matplotlib"}) == (0, set())
+    status, modules = loaded(tmp_path, "compare", "runs/0", "runs/1", "--draws=10")
+    assert (status, modules & LARGE) == (0, {"polars"})
+
+
+def test_recommending_with_an_export_needs_torch_alone(tmp_path: Path) -> None:
+    export(checkpoint("transitions"), tmp_path / "export")
+    status, modules = loaded(tmp_path, "recommend", "checkpoint=export", 'items=["item 3"]')
+    assert (status, modules & LARGE) == (0, {"torch"})
+
+
+@pytest.mark.parametrize("package", [pyg_srgnn, data, reports, training])
+def test_names_that_wait(package) -> None:
+    assert set(package.__all__) <= set(dir(package))
+    assert all(getattr(package, name) is not None for name in package.__all__)
+    with pytest.raises(AttributeError, match=f"module '{package.__name__}' has no attribute 'no'"):
+        getattr(package, "no")  # noqa: B009
+
+
+def test_compare_names_the_units(tmp_path: Path) -> None:
+    """Without importing what has them."""
+    help_text = subprocess.run(
+        [sys.executable, "-c", COMMAND, "compare", "--help"], capture_output=True, text=True
+    ).stdout
+    assert f"{{{','.join(UNITS)}}}" in help_text

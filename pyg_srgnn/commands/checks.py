@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from pyg_srgnn.baselines import BASELINES
-from pyg_srgnn.datasets import DATASETS
-from pyg_srgnn.formats import FILES
-from pyg_srgnn.functional.catalogue import PRECISIONS
-from pyg_srgnn.metrics import TIES
-from pyg_srgnn.nn import MODELS
-from pyg_srgnn.nn.readout import MODES
-from pyg_srgnn.nn.sampled import SAMPLINGS
-from pyg_srgnn.nn.session_model import INITS, LOSSES, PRODUCTS
-from pyg_srgnn.nn.srgnn import RESIDUALS
-from pyg_srgnn.training.module import SCHEDULES
-
 METRICS = [f"{name}@{k}" for name in ("hr", "mrr", "ndcg", "coverage") for k in (5, 10, 20)]
 
 Rule = tuple[Callable[[Any], bool], str]
+
+
+def _names(constant: str) -> list[str]:
+    """The names that a constant of the package holds, such as ``nn.MODELS``."""
+    module, _, name = constant.rpartition(".")
+    return list(getattr(import_module(f"pyg_srgnn.{module}"), name))
 
 
 def _whole(least: int) -> Rule:
@@ -32,6 +27,13 @@ def _whole(least: int) -> Rule:
 def _one_of(*allowed: str | bool) -> Rule:
     names = ", ".join(str(a).lower() if isinstance(a, bool) else a for a in allowed)
     return (lambda v: isinstance(v, str | bool) and v in allowed, f"one of {names}")
+
+
+def _list_of(*allowed: str) -> Rule:
+    return (
+        lambda v: isinstance(v, list) and all(name in allowed for name in v),
+        f"a list of {', '.join(allowed)}",
+    )
 
 
 def _optional(rule: Rule) -> Rule:
@@ -62,27 +64,28 @@ _LIMIT: Rule = (
     "a number of batches (a whole number >= 1), a fraction (0.0 to 1.0), or null",
 )
 
-RULES: dict[str, Rule] = {
-    "dataset.name": _one_of(*DATASETS),
+# Rules in functions import what they name, which must not cost those commands that lack the key.
+RULES: dict[str, Rule | Callable[[], Rule]] = {
+    "dataset.name": lambda: _one_of(*_names("datasets.DATASETS")),
     "dataset.root": _TEXT,
     "dataset.mirror": _optional(_TEXT),
     "dataset.valid": (_is_valid_part, "a fraction between 0.0 and 1.0, or days as '7d'"),
-    "model.name": _one_of(*MODELS, *BASELINES),
+    "model.name": lambda: _one_of(*_names("nn.MODELS"), *_names("baselines.BASELINES")),
     "model.channels": _whole(1),
     "model.num_steps": _whole(1),
     "model.reset_after": _FLAG,
-    "model.readout": _one_of(*MODES),
+    "model.readout": lambda: _one_of(*_names("nn.readout.MODES")),
     "model.readout_bias": _FLAG,
     "model.binary_edges": _FLAG,
-    "model.loss": _one_of(*LOSSES),
-    "model.init": _one_of(*INITS),
+    "model.loss": lambda: _one_of(*_names("nn.session_model.LOSSES")),
+    "model.init": lambda: _one_of(*_names("nn.session_model.INITS")),
     "model.negatives": _whole(1),
-    "model.sampling": _one_of(*SAMPLINGS),
-    "model.products": _one_of(*PRODUCTS),
+    "model.sampling": lambda: _one_of(*_names("nn.sampled.SAMPLINGS")),
+    "model.products": lambda: _one_of(*_names("nn.session_model.PRODUCTS")),
     "model.scale": _optional(_number(lambda v: 0 < v < float("inf"), "a number > 0")),
     "model.dropout": _SHARE,
     "model.label_smoothing": _SHARE,
-    "model.residual": _one_of(*RESIDUALS),
+    "model.residual": lambda: _one_of(*_names("nn.srgnn.RESIDUALS")),
     "model.last_k": _whole(1),
     "model.positions": _whole(0),
     "model.frequency": _FLAG,
@@ -92,7 +95,7 @@ RULES: dict[str, Rule] = {
     "model.transitions": _whole(0),
     "model.num_layers": _whole(1),
     "optimizer.decoupled": _FLAG,
-    "optimizer.schedule": _one_of(*SCHEDULES),
+    "optimizer.schedule": lambda: _one_of(*_names("training.module.SCHEDULES")),
     "optimizer.lr": _number(lambda v: 0 < v < float("inf"), "a number > 0"),
     "optimizer.weight_decay": _number(lambda v: 0 <= v < float("inf"), "a number >= 0"),
     "optimizer.lr_step": _whole(1),
@@ -172,7 +175,7 @@ RULES: dict[str, Rule] = {
     "threads": _optional(_whole(1)),
     "halving": _optional(_whole(2)),
     "halving_from": _whole(1),
-    "ties": _one_of(*TIES),
+    "ties": lambda: _one_of(*_names("metrics.TIES")),
     "checkpoint": _optional(_TEXT),
     "warm_start": _optional(_TEXT),
     "new_items": _one_of("neighbours", "init"),
@@ -183,17 +186,14 @@ RULES: dict[str, Rule] = {
     ),
     "input": _optional(_TEXT),
     "output": _optional(_TEXT),
-    "format": _one_of(*FILES),
-    "precision": _one_of(*PRECISIONS),
+    "format": lambda: _one_of(*_names("formats.FILES")),
+    "precision": lambda: _one_of(*_names("functional.catalogue.PRECISIONS")),
     "index_above": _optional(_whole(0)),
     "exclude_seen": _FLAG,
     "split": _one_of("train", "valid", "trainval", "test"),
     "report": _optional(_TEXT),
     "verify": _FLAG,
-    "baselines": (
-        lambda v: isinstance(v, list) and all(name in list(BASELINES) for name in v),
-        "a list of " + ", ".join(BASELINES),
-    ),
+    "baselines": lambda: _list_of(*_names("baselines.BASELINES")),
 }
 
 
@@ -209,10 +209,11 @@ def check(config: DictConfig, may_be_null: Sequence[str] = ()) -> None:
     """
     missing = sorted(OmegaConf.missing_keys(config))
     wrong = [f"{key}: must be given; --help shows examples" for key in missing]
-    for key, (allows, allowed) in RULES.items():
+    for key, rule in RULES.items():
         found = OmegaConf.select(config, key, default=_ABSENT)
         if found is _ABSENT or (found is None and key in may_be_null):
             continue
+        allows, allowed = rule() if callable(rule) else rule
         value = OmegaConf.to_container(found) if OmegaConf.is_config(found) else found
         if not allows(value):
             wrong.append(f"{key}={value!r}: expected {allowed}")

@@ -9,9 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pyg_srgnn.commands.stopping import stoppable
-from pyg_srgnn.data.files import written_aside
-from pyg_srgnn.reports.comparison import compare, comparison_table, read_side
-from pyg_srgnn.reports.significance import UNITS
+from pyg_srgnn.imports import gc_paused
 
 _DESCRIPTION = """\
 srgnn-compare: whether runs differ by more than chance, on the same test rows.
@@ -59,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument(
         "--unit",
-        choices=UNITS,
+        choices=("sessions", "rows"),
         default="sessions",
         help="what the bootstrap draws: sessions, whose rows hang together, or rows as if they "
         "were independent (default: sessions)",
@@ -75,6 +73,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("argument --draws: expected a whole number >= 1")
     if len(args.run) + len(args.baseline) < 2:
         parser.error("there must be two runs to compare, or a run and a --baseline of it")
+    with gc_paused():
+        from pyg_srgnn.data.files import written_aside
+        from pyg_srgnn.reports.comparison import compare, comparison_table, read_side
     try:
         sides = [read_side(path) for path in args.run]
         sides += [read_side(args.run[0], name) for name in args.baseline]

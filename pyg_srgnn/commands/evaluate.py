@@ -5,26 +5,30 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from pyg_srgnn.baselines import BASELINES
-from pyg_srgnn.checkpoint import Checkpoint
 from pyg_srgnn.commands.application import application, log
-from pyg_srgnn.commands.checks import check
-from pyg_srgnn.data import SessionLoader
-from pyg_srgnn.data.files import written_aside
-from pyg_srgnn.datasets import open_dataset
-from pyg_srgnn.evaluation import evaluate_rows
-from pyg_srgnn.functional.topk import rows_at_once
-from pyg_srgnn.reports import metrics_table, write_slices
-from pyg_srgnn.rows import describe_rows, write_ranks
+from pyg_srgnn.imports import gc_paused
 
 
 @application("evaluate")
 def main(config: DictConfig) -> float:
     """Evaluate a checkpoint; the HR@20 of the model."""
+    with gc_paused():
+        import torch
+
+        from pyg_srgnn.baselines import BASELINES
+        from pyg_srgnn.checkpoint import Checkpoint
+        from pyg_srgnn.commands.checks import check
+        from pyg_srgnn.data import SessionLoader
+        from pyg_srgnn.data.files import written_aside
+        from pyg_srgnn.datasets import open_dataset
+        from pyg_srgnn.evaluation import evaluate_rows
+        from pyg_srgnn.functional.topk import rows_at_once
+        from pyg_srgnn.reports import metrics_table, write_slices
+        from pyg_srgnn.rows import describe_rows, write_ranks
+
     check(config, may_be_null=("dataset.root", "dataset.mirror"))
     checkpoint = Checkpoint.load(config.checkpoint)
     settings = dict(checkpoint.dataset)

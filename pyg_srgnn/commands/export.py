@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from omegaconf import DictConfig
 
-from pyg_srgnn.checkpoint import Checkpoint
 from pyg_srgnn.commands.application import application
-from pyg_srgnn.commands.checks import check
-from pyg_srgnn.serving.export import export
+from pyg_srgnn.imports import gc_paused
 
 
 @application("export")
 def main(config: DictConfig) -> None:
     """Write the folder, and say what it holds."""
+    with gc_paused():
+        from pyg_srgnn.checkpoint import Checkpoint
+        from pyg_srgnn.commands.checks import check
+        from pyg_srgnn.serving.export import export
+
     check(config)
     folder = export(
         Checkpoint.load(config.checkpoint),

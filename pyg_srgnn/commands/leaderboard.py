@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pyg_srgnn.commands.stopping import stoppable
-from pyg_srgnn.reports.leaderboard import write_leaderboard
+from pyg_srgnn.imports import gc_paused
 
 
 @stoppable
@@ -25,6 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--metric", help="what ranks them, such as mrr@20 (default: what the runs monitor)"
     )
     args = parser.parse_args(arguments)
+    with gc_paused():
+        from pyg_srgnn.reports.leaderboard import write_leaderboard
     try:
         print(write_leaderboard(args.directory, args.metric))
     except (ValueError, OSError) as error:

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
 from pyg_srgnn.commands.application import application, log
-from pyg_srgnn.commands.checks import check
-from pyg_srgnn.data.describe import describe
-from pyg_srgnn.datasets import SessionDataset, open_dataset
-from pyg_srgnn.datasets.two_file import Counts
-from pyg_srgnn.reports import preparation_table, write_report
+from pyg_srgnn.imports import gc_paused
+
+if TYPE_CHECKING:
+    from pyg_srgnn.datasets import SessionDataset
+    from pyg_srgnn.datasets.two_file import Counts
 
 
 @application("prepare", kept=lambda config: "what was downloaded")
 def main(config: DictConfig) -> None:
     """Prepare a dataset, print its report and write it."""
+    with gc_paused():
+        from pyg_srgnn.commands.checks import check
+        from pyg_srgnn.data.describe import describe
+        from pyg_srgnn.datasets import open_dataset
+        from pyg_srgnn.reports import preparation_table, write_report
+
     check(config)
     training, test = (open_dataset(config.dataset, split) for split in ("trainval", "test"))
     report: dict[str, Any] = {"dataset": config.dataset.name, **training.report}
@@ -56,7 +62,7 @@ def _published(training: SessionDataset, test: SessionDataset) -> dict[str, tupl
     counts: Counts | None = getattr(training, "counts", None)
     if counts is None:
         return {}
-    found = Counts.of(training.sessions, test.sessions, training.vocabulary).known()
+    found = counts.of(training.sessions, test.sessions, training.vocabulary).known()
     return {
         _LABELS.get(name, name.replace("_", " ")): (expected, found[name])
         for name, expected in counts.known().items()

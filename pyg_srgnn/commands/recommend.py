@@ -8,24 +8,31 @@ from dataclasses import fields
 
 from omegaconf import DictConfig
 
-from pyg_srgnn.batch import kept, recommend_file
 from pyg_srgnn.commands.application import application
-from pyg_srgnn.commands.checks import check
-from pyg_srgnn.data.preparation import Preparation
-from pyg_srgnn.recommender import Recommender, UnknownItemWarning, load_trained
+from pyg_srgnn.imports import gc_paused
 
 
 def _kept(config: DictConfig) -> str:
+    from pyg_srgnn.batch import kept
+
     return "nothing" if config.output is None else kept(config.output)
 
 
 @application("recommend", kept=_kept)
 def main(config: DictConfig) -> None:
     """Print the best items with their scores, or write those of a file of sessions."""
+    with gc_paused():
+        from pyg_srgnn.commands.checks import check
+        from pyg_srgnn.recommender import Recommender, UnknownItemWarning, load_trained
+
     check(config)
     trained = load_trained(config.checkpoint)
     recommender = Recommender.of(trained)
     if config.input is not None:
+        with gc_paused():
+            from pyg_srgnn.batch import recommend_file
+            from pyg_srgnn.data.preparation import Preparation
+
         known = {field.name for field in fields(Preparation)}
         of_log = trained.dataset if trained.dataset["name"] == "click_log" else {}
         rules = {key: value for key, value in of_log.items() if key in known}

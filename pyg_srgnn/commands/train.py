@@ -7,19 +7,17 @@ from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig
 
 from pyg_srgnn.commands.application import application
-from pyg_srgnn.commands.checks import check
-from pyg_srgnn.commands.processes import check_processes
-from pyg_srgnn.sweeps.parallel import set_threads
+from pyg_srgnn.imports import gc_paused
 from pyg_srgnn.sweeps.sweep import sweeping
-from pyg_srgnn.training import train
 from pyg_srgnn.training.directory import kept
 
 
 def _kept(config: DictConfig) -> str | None:
+    from lightning.pytorch.utilities import rank_zero_only
+
     if getattr(rank_zero_only, "rank", 0) != 0:
         return None
     return kept(Path(HydraConfig.get().runtime.output_dir))
@@ -28,6 +26,12 @@ def _kept(config: DictConfig) -> str | None:
 @application("train", around=sweeping, kept=_kept)
 def main(config: DictConfig) -> float:
     """Train as the configuration says; the value of the monitored metric, for sweeps."""
+    with gc_paused():
+        from pyg_srgnn.commands.checks import check
+        from pyg_srgnn.commands.processes import check_processes
+        from pyg_srgnn.sweeps.parallel import set_threads
+        from pyg_srgnn.training import train
+
     hydra = HydraConfig.get()
     check(config)
     check_processes(config)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from pyg_srgnn.imports import lazy
 
 if TYPE_CHECKING:
     from pyg_srgnn.data.graphs import live_graph, session_graph, session_graphs
@@ -20,18 +21,15 @@ __all__ = [
     "session_graphs",
 ]
 
-_MODULES = {
-    "SessionLoader": "loader",
-    "Sessions": "sessions",
-    "Vocabulary": "vocabulary",
-    "live_graph": "graphs",
-    "session_graph": "graphs",
-    "session_graphs": "graphs",
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Import a name when it is asked for: a vocabulary needs neither PyG nor polars."""
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+# A vocabulary needs neither PyG nor polars.
+__getattr__, __dir__ = lazy(
+    __name__,
+    {
+        "SessionLoader": "loader",
+        "Sessions": "sessions",
+        "Vocabulary": "vocabulary",
+        "live_graph": "graphs",
+        "session_graph": "graphs",
+        "session_graphs": "graphs",
+    },
+)

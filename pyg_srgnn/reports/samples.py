@@ -7,10 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 import polars as pl
-import torch
 from numpy.typing import NDArray
 
-from pyg_srgnn.metrics import hit_rate, reciprocal_rank
 from pyg_srgnn.rows import ranks_of
 
 K = 20
@@ -45,10 +43,9 @@ class Samples(NamedTuple):
             raise ValueError("Samples: there is no run to average")
         every = []
         for table in tables:
-            ranks = torch.from_numpy(ranks_of(table, baseline).to_numpy(writable=True))
-            rows = table.select(pl.exclude("^rank.*$"))
-            figures = (metric(ranks, K).numpy() for metric in (hit_rate, reciprocal_rank))
-            every.append(cls(rows, *figures))
+            ranks = ranks_of(table, baseline).to_numpy()
+            hit = (ranks <= K).astype(np.float64)
+            every.append(cls(table.select(pl.exclude("^rank.*$")), hit, hit / ranks))
         for samples in every[1:]:
             require_same(every[0], samples)
         hit, reciprocal = (

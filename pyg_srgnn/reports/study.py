@@ -12,13 +12,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from statistics import fmean, stdev
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from omegaconf import OmegaConf
 
 from pyg_srgnn.data.files import folder_written_aside
-from pyg_srgnn.reports.samples import Samples
-from pyg_srgnn.rows import read_ranks
+
+if TYPE_CHECKING:
+    from pyg_srgnn.reports.samples import Samples
 
 METRICS = (
     *("hr@5", "hr@10", "hr@20", "mrr@5", "mrr@10", "mrr@20"),
@@ -197,6 +198,10 @@ class Configuration:
         files = [run.folder / "ranks.parquet" for run in self.runs]
         if not all(file.is_file() for file in files):
             return None
+        # A leaderboard, which reads runs as well, does without polars.
+        from pyg_srgnn.reports.samples import Samples
+        from pyg_srgnn.rows import read_ranks
+
         return Samples.average([read_ranks(file) for file in files])
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from typing import Any
 
-import torch
 from omegaconf import OmegaConf
 
 
@@ -41,6 +40,8 @@ def set_threads(threads: int | None, hydra: Any) -> None:
             than the cores divided by the jobs at once.
         hydra: Hydra's part of the job's configuration.
     """
+    import torch  # the sweep itself, which counts jobs above, does without
+
     told = OmegaConf.select(hydra, "launcher.cpus_per_task")
     if threads is None:
         at_once = count(OmegaConf.select(hydra, "launcher.n_jobs") or 1)

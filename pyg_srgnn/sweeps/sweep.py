@@ -16,7 +16,6 @@ from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
-from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig
 
 from pyg_srgnn.sweeps import study
@@ -83,6 +82,8 @@ def start(directory: Path, config: DictConfig) -> None:
     Raises:
         DirectoryTaken: If another sweep is running there; names its process.
     """
+    from lightning.pytorch.utilities import rank_zero_only
+
     global _running
     if getattr(rank_zero_only, "rank", 0) != 0:  # of several processes that are one sweep together
         return

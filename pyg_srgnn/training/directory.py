@@ -1,4 +1,7 @@
-"""A run's directory: whose it is, and which run it goes on from."""
+"""A run's directory: whose it is, and which run it goes on from.
+
+Only what reads checkpoints imports torch, which naming a sweep should not wait for.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,6 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from pyg_srgnn.checkpoint import read_checkpoint
 from pyg_srgnn.data.files import written_aside
 from pyg_srgnn.reports.study import flat
 
@@ -76,6 +78,8 @@ def claim(run_dir: Path, config: DictConfig) -> dict[str, Any] | None:
 
 def kept(run_dir: Path) -> str:
     """What a run that was stopped has in its directory, in words."""
+    from pyg_srgnn.checkpoint import read_checkpoint
+
     found = []
     for name, of in (("last", ""), ("refit", " of the refit")):
         path = run_dir / "checkpoints" / f"{name}.ckpt"
@@ -97,6 +101,8 @@ def start_from(checkpoint: Path, run_dir: Path, config: DictConfig) -> None:
         ValueError: If there is no such run, or its configuration is another one: a model would go
             on with other settings than it was told, or on data that was to validate it.
     """
+    from pyg_srgnn.checkpoint import read_checkpoint
+
     folder = checkpoint / "checkpoints" if checkpoint.is_dir() else checkpoint.parent
     last = folder / "last.ckpt" if checkpoint.is_dir() else checkpoint
     if not last.is_file():

@@ -18,9 +18,9 @@ import polars as pl
 import pytest
 
 import pyg_srgnn.batch
-import pyg_srgnn.commands.evaluate
-import pyg_srgnn.commands.prepare
-import pyg_srgnn.datasets.synthetic
+import pyg_srgnn.datasets
+import pyg_srgnn.evaluation
+import pyg_srgnn.reports.comparison
 import pyg_srgnn.training.run
 from pyg_srgnn.commands import compare, evaluate, prepare, recommend, train
 from pyg_srgnn.commands.stopping import STATUS, again
@@ -146,7 +146,7 @@ def test_prepare(stopped: Any) -> None:
     settings = ["dataset=synthetic", "dataset.root=data"]
     settings += [text for text in TINY if text.startswith("dataset.")]
     _, said, words = stopped(
-        pyg_srgnn.commands.prepare, "open_dataset", 2, prepare.main, "srgnn-prepare", *settings
+        pyg_srgnn.datasets, "open_dataset", 2, prepare.main, "srgnn-prepare", *settings
     )
     assert said == "what was downloaded" and words == settings
     assert run(prepare.main, "srgnn-prepare", *words).status == 0
@@ -155,7 +155,7 @@ def test_prepare(stopped: Any) -> None:
 def test_evaluate(run_dir: Path, stopped: Any) -> None:
     settings = [f"checkpoint={run_dir}", "baselines=[markov]"]
     _, said, words = stopped(
-        pyg_srgnn.commands.evaluate, "evaluate_rows", 2, evaluate.main, "srgnn-evaluate", *settings
+        pyg_srgnn.evaluation, "evaluate_rows", 2, evaluate.main, "srgnn-evaluate", *settings
     )
     assert said == "nothing" and words == settings
 
@@ -168,7 +168,7 @@ def test_recommend_for_a_file(run_dir: Path, stopped: Any, monkeypatch: pytest.M
     def small_parts(*args: Any) -> int:
         return whole(*args, sessions_at_once=7)
 
-    monkeypatch.setattr(recommend, "recommend_file", small_parts)
+    monkeypatch.setattr(pyg_srgnn.batch, "recommend_file", small_parts)
     settings = [f"checkpoint={run_dir}", "input=sessions.parquet", "output=top.jsonl", "k=3"]
     _, said, words = stopped(
         pyg_srgnn.batch, "_recommended", 3, recommend.main, "srgnn-recommend", *settings
@@ -180,7 +180,7 @@ def test_recommend_for_a_file(run_dir: Path, stopped: Any, monkeypatch: pytest.M
 
 def test_compare(run_dir: Path, stopped: Any) -> None:
     settings = [str(run_dir), "--baseline", "vsknn"]
-    stopped(compare, "read_side", 1, compare.main, "srgnn-compare", *settings)
+    stopped(pyg_srgnn.reports.comparison, "read_side", 1, compare.main, "srgnn-compare", *settings)
 
 
 def test_the_command_that_resumes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
