@@ -24,8 +24,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 _PROGRAM = "pyg_srgnn.serving"
+
+
+def whole_or_null(text: str) -> int | None:
+    """Read a whole number, or null."""
+    return None if text == "null" else int(text)
+
+
 # Not in the annotations, which are texts here.
-_KINDS: dict[str, Any] = {"threads": int, "names": str, "sessions": str}
+_KINDS: dict[str, Any] = dict.fromkeys(("threads", "max_per_address"), whole_or_null)
+_KINDS |= {"names": str, "sessions": str, "hosts": lambda text: text.split(",")}
 
 
 def _parser() -> argparse.ArgumentParser:

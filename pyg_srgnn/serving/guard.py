@@ -1,4 +1,4 @@
-"""What stands before every request: token, readiness, size of the body; and counts it."""
+"""What stands before every request: host, token, readiness, size of the body; and counts it."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from pyg_srgnn.serving.hosts import Hosts
 from pyg_srgnn.serving.metrics import Metrics
 
 log = logging.getLogger("pyg_srgnn.serving.requests")
 
 _OPEN = {"/health", "/ready"}  # without a token
 _ALWAYS = {"/health", "/ready", "/metrics"}  # without a model
-_STATIC = "/static/"  # as the page itself: it asks for the token, and waits for the model
+# The pages ask for the token, and wait for the model.
+_PAGES = {"/", "/docs", "/docs/"}
+_STATIC = "/static/"
 
 
 class Guard:
@@ -27,6 +30,7 @@ class Guard:
         app: The application behind it.
         metrics: Where requests are counted.
         ready: Whether there is a model.
+        hosts: The names by which a request may ask, or None for any.
         token: What a request must bear, or None.
         max_body: Bytes of a body, at most.
         log_requests: Whether every request is logged.
@@ -37,6 +41,7 @@ class Guard:
         app: ASGIApp,
         metrics: Metrics,
         ready: Callable[[], bool],
+        hosts: Hosts | None,
         token: str | None,
         max_body: int,
         log_requests: bool,
@@ -44,6 +49,7 @@ class Guard:
         self.app = app
         self.metrics = metrics
         self.ready = ready
+        self.hosts = hosts
         self.bearer = None if token is None else f"bearer {token}".encode()
         self.max_body = max_body
         self.log_requests = log_requests
@@ -80,13 +86,30 @@ class Guard:
 
     def _refusal(self, scope: Scope) -> Response | None:
         path = scope["path"]
-        static = path == "/" or path.startswith(_STATIC)
+        static = path in _PAGES or path.startswith(_STATIC)
         given, length = b"", b""
+        host = origin = None
         for name, value in scope["headers"]:
-            if name == b"authorization":
+            if name == b"host":
+                if host is not None:
+                    return problem(400, "a request has one Host, this one has more")
+                host = value
+            elif name == b"origin":
+                origin = value
+            elif name == b"authorization":
                 given = value
             elif name == b"content-length":
                 length = value
+        if not host and scope["http_version"] != "1.0":
+            return problem(400, "a request has a Host, this one has none")
+        if self.hosts is not None:
+            asked = (host or b"localhost").decode("latin-1")
+            if not self.hosts.allows(asked):
+                return problem(403, _foreign("Host", asked))
+            if origin is not None and self.bearer is None and not static and path not in _OPEN:
+                page = origin.decode("latin-1")
+                if not self.hosts.same_origin(page, asked):
+                    return problem(403, _foreign("Origin", page))
         if self.bearer is not None and not static and path not in _OPEN:
             kind, _, token = given.partition(b" ")
             if not hmac.compare_digest(kind.lower() + b" " + token.strip(), self.bearer):
@@ -113,6 +136,13 @@ class Guard:
 
     def _too_large(self) -> str:
         return f"a body may have {self.max_body} bytes"
+
+
+def _foreign(header: str, value: str) -> str:
+    return (
+        f"{header}: {value[:100]} is not this service; the setting hosts takes the names by which "
+        f"it may be asked beside localhost"
+    )
 
 
 def problem(status: int, detail: str, headers: dict[str, str] | None = None) -> Response:

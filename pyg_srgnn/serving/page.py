@@ -1,4 +1,4 @@
-"""The page on which one clicks through a catalogue, and what it asks beside recommendations."""
+"""The pages: one to click through a catalogue, with what it asks, and one of all endpoints."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, HTTPException, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import RedirectResponse
 from pydantic import BaseModel, FailFast, Field, RootModel
 
 from pyg_srgnn.recommender import Explanation, Recommender
@@ -76,6 +77,18 @@ class Explained(Message):
 def index(request: Request) -> Response:
     """The page."""
     return _file(request, "index.html")
+
+
+@router.get("/docs", include_in_schema=False)
+def docs(request: Request) -> Response:
+    """Every endpoint, to read about and to try."""
+    return _file(request, "docs.html")
+
+
+@router.get("/docs/", include_in_schema=False)
+def docs_elsewhere() -> Response:
+    """The same, whose files lie beside its name."""
+    return RedirectResponse("../docs")
 
 
 @router.get("/static/{name}", include_in_schema=False)

@@ -17,6 +17,7 @@ M = TypeVar("M", bound=BaseModel)
 REFUSALS = {
     400: "The body is not whole.",
     401: "A token is needed.",
+    403: "The request is of a page, or to a name, that is not the service's.",
     413: "The body is too large.",
     415: "The body is not JSON.",
     422: "The request is not as expected.",

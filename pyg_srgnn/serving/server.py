@@ -14,7 +14,7 @@ from types import FrameType
 import uvicorn
 
 from pyg_srgnn.serving.logs import log_json
-from pyg_srgnn.serving.protocol import Deadline
+from pyg_srgnn.serving.protocol import Bounded, Connections
 from pyg_srgnn.serving.service import create_app
 from pyg_srgnn.serving.settings import Settings
 from pyg_srgnn.serving.state import Service
@@ -35,18 +35,20 @@ class Server(uvicorn.Server):
         self.failure: Exception | None = None
         self._leaves_at: float | None = None
         self._reload: asyncio.Task[None] | None = None
-        timely = type("Timely", (Deadline,), {"request_timeout": settings.request_timeout})
+        bounds = {
+            "request_timeout": settings.request_timeout,
+            "open_connections": Connections(settings.max_connections, settings.max_per_address),
+        }
         super().__init__(
             uvicorn.Config(
                 app,
-                http=timely,
+                http=type("Protocol", (Bounded,), bounds),
                 ws="none",
                 lifespan="on",
                 log_config=None,
                 access_log=False,
                 proxy_headers=False,
                 server_header=False,
-                limit_concurrency=settings.max_connections + 1,
                 timeout_keep_alive=75,  # longer than the 60 s of common load balancers
                 timeout_graceful_shutdown=max(1, round(settings.stop_seconds)),
             )

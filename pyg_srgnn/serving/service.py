@@ -16,6 +16,7 @@ import pyg_srgnn
 from pyg_srgnn.recommender import Recommender, UnknownItemWarning
 from pyg_srgnn.serving import endpoints, page
 from pyg_srgnn.serving.guard import Guard
+from pyg_srgnn.serving.hosts import Hosts, is_loopback
 from pyg_srgnn.serving.messages import Problem
 from pyg_srgnn.serving.models import Names
 from pyg_srgnn.serving.reading import REFUSALS, invalid
@@ -65,6 +66,9 @@ def create_app(settings: Settings, failed: Callable[[Exception], None] | None = 
         version=pyg_srgnn.__version__,
         description="The next items of sessions of clicks.",
         lifespan=lifespan,
+        docs_url=None,  # its page and ReDoc's load scripts from elsewhere; ours is in page.py
+        redoc_url=None,
+        redirect_slashes=False,  # to whatever a Host says
         responses={422: {"model": Problem, "description": REFUSALS[422]}},
     )
     app.state.service = service
@@ -72,6 +76,7 @@ def create_app(settings: Settings, failed: Callable[[Exception], None] | None = 
         Guard,
         metrics=service.metrics,
         ready=lambda: service.loaded,
+        hosts=_hosts(settings),
         token=settings.token,
         max_body=settings.max_body,
         log_requests=settings.log_requests or settings.log_sessions,
@@ -83,6 +88,13 @@ def create_app(settings: Settings, failed: Callable[[Exception], None] | None = 
     app.include_router(page.router)
     app.include_router(endpoints.state_routes(service))
     return app
+
+
+def _hosts(settings: Settings) -> Hosts | None:
+    """The names by which requests may ask; None for any, where they bear a token."""
+    if settings.token is not None and settings.hosts is None:
+        return None
+    return Hosts(settings.hosts or (), addresses=not is_loopback(settings.host))
 
 
 async def _serve_models(service: Service, failed: Callable[[Exception], None] | None) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
+
+from pyg_srgnn.serving.hosts import is_loopback, is_name
 
 TOKEN = "SRGNN_TOKEN"  # the environment variable; a token on a command line is seen by everybody
 
@@ -20,6 +22,9 @@ class Settings:
         host: The address to listen on. (default: this machine alone)
         port: The port; 0 takes a free one. (default: 8000)
         open: Whether others may ask without a token. (default: False)
+        hosts: Names by which it is asked beside those of this machine, such as that of a proxy;
+            without a token a request with another one in its Host or Origin is refused, and with
+            a token where names are given. (default: none)
         token: What every request must bear, but for /health and /ready. (default: none)
         threads: Threads of the model; null lets torch choose. (default: 1, which leaves the others
             to what surrounds it: more are slower but of the largest catalogues)
@@ -31,8 +36,12 @@ class Settings:
         max_k: Items asked for. (default: 1000)
         max_sessions: Sessions of a batch request. (default: 1000)
         max_body: Bytes of a request's body. (default: 1 MiB)
-        max_connections: Open connections. (default: 1000)
-        request_timeout: Seconds from a request's first byte to its last. (default: 10)
+        max_connections: Open connections; at the limit the one that has been idle longest is
+            closed. (default: 1000)
+        max_per_address: Open connections of one address; null where a proxy stands in front, whose
+            address all requests have. (default: 500)
+        request_timeout: Seconds from a request's first byte to its last, and seconds in which the
+            client must read what is sent. (default: 10)
         sessions: Where sessions are kept: null (nowhere), "memory", or a Redis URL.
             (default: null)
         session_ttl: Seconds after its last click that a session is kept. (default: 1800)
@@ -55,6 +64,7 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 8000
     open: bool = False
+    hosts: Sequence[str] | None = None
     token: str | None = field(default=None, repr=False)
     threads: int | None = 1
     batch_size: int = 64
@@ -65,6 +75,7 @@ class Settings:
     max_sessions: int = 1000
     max_body: int = 1 << 20
     max_connections: int = 1000
+    max_per_address: int | None = 500
     request_timeout: float = 10.0
     sessions: str | None = None
     session_ttl: float = 1800.0
@@ -84,7 +95,7 @@ class Settings:
         ]
         if wrong:
             raise ValueError("the service cannot be started so\n  " + "\n  ".join(wrong))
-        if not (self.open or self.token or _is_loopback(self.host)):
+        if not (self.open or self.token or is_loopback(self.host)):
             raise ValueError(
                 f"host={self.host}: others would reach the service. Set a token in the environment "
                 f"variable {TOKEN}, which every request must bear "
@@ -119,7 +130,7 @@ def _unmet(name: str, value: Any) -> str | None:
     if name == "port":
         fits = type(value) is int and 0 <= value < 65536
         return None if fits else "a whole number from 0 to 65535"
-    if name == "threads":
+    if name in ("threads", "max_per_address"):
         fits = value is None or (type(value) is int and value >= 1)
         return None if fits else "a whole number >= 1, or null"
     if name == "sessions":
@@ -128,16 +139,13 @@ def _unmet(name: str, value: Any) -> str | None:
         return None if fits else "memory, a URL such as redis://127.0.0.1:6379/0, or null"
     if name in ("open", "log_requests", "log_sessions"):
         return None if type(value) is bool else "true or false"
+    if name == "hosts":
+        names = value if isinstance(value, (list, tuple)) else []
+        fits = value is None or (bool(names) and all(map(is_name, names)))
+        return None if fits else "names such as [shop.example], without scheme and port, or null"
     if name == "token" and isinstance(value, str):
         fits = value.isascii() and value.isprintable() and " " not in value and len(value) >= 8
         return None if fits else "at least 8 characters of ASCII without blanks"
     needed = name in ("checkpoint", "host")
     fits = (value is None and not needed) or (isinstance(value, str) and bool(value))
     return None if fits else "a text" if needed else "a text, or null"
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

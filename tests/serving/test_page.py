@@ -548,6 +548,37 @@ def test_every_text_can_be_read(open_page, service, scheme):
     assert (sum(map(int, re.findall(r"\d+", back))) < 3 * 64) is (scheme == "dark")
 
 
+def test_every_endpoint_can_be_tried(open_page, model):
+    app = app_of(model, token="open-sesame", sessions="memory")
+    with serving(app) as url:
+        page = open_page(url + "/docs", settle=False, allow="401")
+        page.locator("#token-text").fill("open-sesame")
+        page.get_by_role("button", name="Use it").click()
+        endpoints = page.locator("details")
+        described = [(path, way) for path, ways in app.openapi()["paths"].items() for way in ways]
+        expect(endpoints).to_have_count(len(described))
+        answers = {}
+        for number, (path, way) in enumerate(described):
+            endpoint = endpoints.nth(number)
+            endpoint.locator("summary").click()
+            assert path in endpoint.locator("summary").inner_text()
+            endpoint.get_by_role("button", name="Send").click()
+            answer = endpoint.locator("[aria-live]")
+            expect(answer.locator("h3")).to_have_text("200")
+            answers[path, way] = answer.locator("pre").last.inner_text()
+        assert len(json.loads(answers["/recommend", "post"])["items"]) == 20
+        assert json.loads(answers["/sessions/{id}", "delete"]) == {"deleted": True}
+        assert "srgnn_ready 1.0" in answers["/metrics", "get"]
+        asking = endpoints.first
+        asking.locator("textarea").fill(json.dumps({"items": [LARGE, 1]}))
+        asking.get_by_role("button", name="Send").click()
+        expect(asking.locator("[aria-live] pre").last).to_contain_text('"unknown": 2')
+        expect(asking.locator("[aria-live] pre").first).to_contain_text(str(LARGE))
+        asking.locator("textarea").fill("{")
+        asking.get_by_role("button", name="Send").click()
+        expect(asking.locator("[aria-live]")).to_have_text("This body is not JSON.")
+
+
 def test_screenshot(open_page, service, tmp_path):
     page = open_page(service.url, "[1000,1001,1003,1000]", device_scale_factor=1.5)
     page.locator("#best button", has_text="Headlamp").click()

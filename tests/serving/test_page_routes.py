@@ -112,6 +112,20 @@ def test_the_page_asks_nobody_else():
         assert "innerHTML" not in text and "insertAdjacentHTML" not in text
 
 
+def test_the_docs_load_nothing_from_elsewhere(url):
+    """Neither they nor what they load: every name in them is a file of ours."""
+    answer = ask(url + "/docs")
+    assert answer.status == 200 and answer.headers["Content-Type"] == "text/html; charset=utf-8"
+    assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+    text = answer.content.decode()
+    assert not re.findall(r"(?:https?:)?//", text)
+    files = set(re.findall(r'(?:href|src)="(static/[^"]+)"', text))
+    assert {"static/docs.js", "static/docs.css", "static/style.css"} <= files
+    assert all(ask(f"{url}/{file}").status == 200 for file in files)
+    for path in ("/redoc", "/docs/oauth2-redirect"):
+        assert ask(url + path).status == 404
+
+
 def test_items_are_found_with_their_names(url):
     found = ask(url + "/items", query="SHOE")
     assert found.status == 200
@@ -222,7 +236,8 @@ def test_explanations_wait_for_their_turn(model):
 
 def test_the_page_is_open_and_what_it_asks_is_not(model):
     with serving(create_app(Settings(str(model), token="open-sesame"))) as url:
-        assert ask(url + "/").status == ask(url + "/static/page.js").status == 200
+        for path in ("/", "/docs", "/static/page.js"):
+            assert ask(url + path).status == 200
         for path, body in (("/items", None), ("/items", {"ids": []}), ("/explain", {"items": [1]})):
             assert ask(url + path, body).status == 401
         bearer = {"Authorization": "Bearer open-sesame"}

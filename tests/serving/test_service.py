@@ -210,7 +210,7 @@ def test_what_there_is_not(running):
      "/static/%2e%2e/page.py", "/static/%2fetc%2fpasswd", "/sessions/..%2f..%2fa/click"],
 )  # fmt: skip
 def test_no_path_leads_to_a_file(running, path):
-    raw = f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    raw = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
     assert exchange(running, raw.encode()).split(b" ")[1] == b"404"
 
 
@@ -278,7 +278,6 @@ def test_its_description(running):
     body = described["paths"]["/recommend"]["post"]["requestBody"]["content"]["application/json"]
     assert body["schema"]["properties"]["items"]["maxItems"] == 30
     assert body["schema"]["properties"]["k"]["maximum"] == 100
-    assert running.get("/docs").status_code == 200
 
 
 def test_a_token(checkpoint):
@@ -345,6 +344,11 @@ def test_no_request_is_logged_by_default(checkpoint, caplog):
         ({"sessions": "disk"}, "sessions='disk': expected memory, a URL such as redis://"),
         ({"open": "yes"}, "open='yes': expected true or false"),
         ({"names": ""}, "names='': expected a text, or null"),
+        ({"hosts": ["http://a"]}, "hosts=['http://a']: expected names such as [shop.example]"),
+        ({"hosts": "shop.example"}, "hosts='shop.example': expected names"),
+        ({"hosts": ["shop.example:80"]}, "expected names"),
+        ({"hosts": []}, "hosts=[]: expected names"),
+        ({"max_per_address": 0}, "max_per_address=0: expected a whole number >= 1, or null"),
         ({"token": "short"}, "token=…: expected at least 8 characters"),
         ({"host": "0.0.0.0"}, "environment variable SRGNN_TOKEN"),
         ({"host": "192.0.2.7"}, "say open=true"),

@@ -35,7 +35,7 @@ def test_every_setting_is_one():
     known = {setting.name: setting.default for setting in fields(Settings)}
     (limits,) = re.findall(r"## Limits\n(.*?)\n## ", TEXT, re.DOTALL)
     rows = re.findall(r"^\| (`[a-z_`, ]+`) \| ([^|]+) \|", limits, re.MULTILINE)
-    assert len(rows) == 8
+    assert len(rows) == 9
     for keys, default in rows:
         names, values = re.findall(r"\w+", keys), [int(n) for n in re.findall(r"\d+", default)]
         told = values * (len(names) // len(values)) if values else [None]

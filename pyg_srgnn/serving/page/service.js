@@ -20,8 +20,8 @@ const parse = (text) =>
   );
 
 /** A value as JSON, whole numbers of any size among it: there are BigInts only where parse makes them. */
-export const write = (value) =>
-  JSON.stringify(value, (_, part) => (typeof part === "bigint" ? JSON.rawJSON(String(part)) : part));
+export const write = (value, indent) =>
+  JSON.stringify(value, (_, part) => (typeof part === "bigint" ? JSON.rawJSON(String(part)) : part), indent);
 
 /** What JSON says, or undefined if it is none. */
 export function read(text) {
@@ -37,29 +37,32 @@ export function read(text) {
  * Throws Refused, Unreachable, or an AbortError once the signal has been given.
  */
 export async function ask(path, body, signal) {
+  const answer = await exchange(path, body, signal);
+  const text = await answer.text().catch((error) => failed(error, signal));
+  const value = read(text);
+  if (answer.ok && value !== undefined) return value;
+  const why = typeof value?.detail === "string" ? value.detail : write(value?.detail ?? text);
+  if (answer.status >= 500) throw new Unreachable(`it answers ${answer.status}`);
+  throw new Refused(why.slice(0, 300) || `The service answers ${answer.status}.`);
+}
+
+/** What the service answers, whether it is what was hoped for or not, once it has the token it wants. */
+export async function exchange(path, body, signal, method = body === undefined ? "GET" : "POST") {
   for (;;) {
     const token = sessionStorage.getItem(KEPT);
-    const answer = await send(path, body, signal, token);
-    if (answer.status === 401) {
-      if (sessionStorage.getItem(KEPT) === token) await newToken(token !== null);
-      continue;
-    }
-    const text = await answer.text().catch((error) => failed(error, signal));
-    const value = read(text);
-    if (answer.ok && value !== undefined) return value;
-    const why = typeof value?.detail === "string" ? value.detail : write(value?.detail ?? text);
-    if (answer.status >= 500) throw new Unreachable(`it answers ${answer.status}`);
-    throw new Refused(why.slice(0, 300) || `The service answers ${answer.status}.`);
+    const answer = await send(path, method, body, signal, token);
+    if (answer.status !== 401) return answer;
+    if (sessionStorage.getItem(KEPT) === token) await newToken(token !== null);
   }
 }
 
-async function send(path, body, signal, token) {
+async function send(path, method, body, signal, token) {
   const headers = { Accept: "application/json" };
   if (body !== undefined) headers["Content-Type"] = "application/json";
   if (token !== null) headers.Authorization = `Bearer ${token}`;
   const late = AbortSignal.timeout(PATIENCE);
   return fetch(path, {
-    method: body === undefined ? "GET" : "POST",
+    method,
     body: body === undefined ? undefined : write(body),
     headers,
     signal: signal ? AbortSignal.any([signal, late]) : late,
