@@ -6,6 +6,7 @@ import json
 import shutil
 import warnings
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from pyg_srgnn.data.clicks import look_at, scan_parquet
 from pyg_srgnn.data.engines import open_engine
 from pyg_srgnn.data.files import os_errors, written_aside
 from pyg_srgnn.data.log_files import find_files, is_parquet
-from pyg_srgnn.data.preparation import Preparation, in_terms_of
+from pyg_srgnn.data.preparation import Preparation
+from pyg_srgnn.data.rules import last_sessions
 from pyg_srgnn.data.vocabulary import Vocabulary
 from pyg_srgnn.recommender import Recommender, UnknownItemWarning
 
@@ -39,7 +41,8 @@ def recommend_file(
 
     A Parquet file with a column of lists holds a session a row, whose other columns go into the
     output. Anything else is a click log, as ``dataset=click_log`` reads it, of which every session
-    makes a row, in the order of their ids.
+    makes a row, and of a user whose clicks a gap cuts, the last one. It holds what training would
+    see of it before rare items and short sessions are dropped.
 
     The output has the columns of the input (of a log: ``session``) and for each session ``items``
     (raw ids, best first), ``scores``, ``unknown`` (clicks on items that the model does not know)
@@ -77,13 +80,15 @@ def recommend_file(
     )
     vocabulary = recommender.vocabulary
     sessions, column = _sessions(files, preparation, vocabulary, work)
-    kind = pl.Int64 if isinstance(vocabulary.ids[0], int) else pl.String
-    # An id of another kind is no item of the catalogue.
-    sessions = sessions.with_columns(pl.col(column).cast(pl.List(kind), strict=False))
     total = sessions.select(pl.len()).collect().item()
     parts = []
     for start in tqdm(
-        range(0, total, sessions_at_once), "recommend", unit="part", disable=None, leave=False
+        # One part at least: an input without rows gives an output with the same columns.
+        range(0, max(total, 1), sessions_at_once),
+        "recommend",
+        unit="part",
+        disable=None,
+        leave=False,
     ):
         part = work / f"part-{start:012d}.parquet"
         if not part.is_file():
@@ -93,7 +98,7 @@ def recommend_file(
                 found.write_parquet(aside)
         parts.append(part)
     with written_aside(output) as aside:
-        whole = pl.scan_parquet(parts, glob=False) if parts else pl.LazyFrame()
+        whole = pl.scan_parquet(parts, glob=False)
         whole.sink_parquet(aside) if output.suffix == ".parquet" else whole.sink_ndjson(aside)
     shutil.rmtree(work)
     return int(total)
@@ -123,32 +128,57 @@ def _take_over(work: Path, made_of: dict[str, Any]) -> None:
 def _sessions(
     files: Sequence[Path], preparation: Preparation, vocabulary: Vocabulary, work: Path
 ) -> tuple[pl.LazyFrame, str]:
-    """The sessions, a row each, and the column that holds their clicks."""
-    if is_parquet(files[0]):
-        schema = scan_parquet(files[0]).collect_schema()
-        lists = [name for name, kind in schema.items() if isinstance(kind, pl.List)]
-        if len(lists) > 1:
-            raise ValueError(
-                f"{files[0]}: columns {', '.join(lists)} hold lists; expected one, of the clicks"
-            )
-        if lists:
-            inner = schema[lists[0]].inner  # type: ignore[attr-defined]
-            if not (inner.is_integer() or inner in (pl.String, pl.Categorical, pl.Enum)):
-                raise ValueError(
-                    f"{files[0]}: column {lists[0]!r} holds lists of {inner}; expected raw item "
-                    f"ids, whole numbers or text"
-                )
-            return pl.concat([scan_parquet(file) for file in files]), lists[0]
+    """The sessions, a row each, and the column that holds their clicks as the catalogue's ids."""
+    whole = isinstance(vocabulary.ids[0], int)
+    column = _list_column(files[0]) if is_parquet(files[0]) else None
+    if column is not None:
+        for file in files[1:]:
+            if _list_column(file) != column:
+                raise ValueError(f"{file}: expected a column {column!r} of lists, as in {files[0]}")
+        scans = [_with_ids(scan_parquet(file), column, whole) for file in files]
+        return pl.concat(scans, how="vertical_relaxed"), column
     staged = sorted(work.glob("sessions/*.parquet"))
     if not (work / "sessions" / "whole").is_file():
         shutil.rmtree(work / "sessions", ignore_errors=True)
-        staged = list(_grouped(files, preparation, vocabulary, work))
+        staged = list(_grouped(files, preparation, whole, work))
         (work / "sessions" / "whole").touch()
-    return pl.scan_parquet(staged, glob=False), "clicks"
+    return _with_ids(pl.scan_parquet(staged, glob=False), "clicks", whole), "clicks"
+
+
+def _list_column(file: Path) -> str | None:
+    """The column of a Parquet file that holds lists; None where there is none.
+
+    Raises:
+        ValueError: If there are several, or they hold no ids.
+    """
+    schema = scan_parquet(file).collect_schema()
+    lists = {name: kind for name, kind in schema.items() if isinstance(kind, pl.List | pl.Array)}
+    if len(lists) > 1:
+        raise ValueError(f"{file}: columns {', '.join(lists)} hold lists; expected one, of clicks")
+    for name, kind in lists.items():
+        inner = kind.inner
+        if not (inner.is_integer() or inner in (pl.String, pl.Categorical, pl.Enum, pl.Null)):
+            raise ValueError(
+                f"{file}: column {name!r} holds lists of {inner}; expected raw item ids, whole "
+                f"numbers or text"
+            )
+    return next(iter(lists), None)
+
+
+def _with_ids(sessions: pl.LazyFrame, column: str, whole: bool) -> pl.LazyFrame:
+    """Ids of the catalogue's type; null stands for one that it cannot hold."""
+    lists, inner = pl.col(column), sessions.collect_schema()[column].inner  # type: ignore[attr-defined]
+    if whole and not inner.is_integer():
+        lists = lists.cast(pl.List(pl.String))
+        number = pl.element().cast(pl.Int64, strict=False)
+        same = number.cast(pl.String) == pl.element()  # "0017" is not the item 17
+        lists = lists.list.eval(pl.when(same).then(number))
+    kind = pl.List(pl.Int64 if whole else pl.String)
+    return sessions.with_columns(lists.cast(kind, strict=False))
 
 
 def _grouped(
-    files: Sequence[Path], preparation: Preparation, vocabulary: Vocabulary, work: Path
+    files: Sequence[Path], preparation: Preparation, whole: bool, work: Path
 ) -> Iterator[Path]:
     """Write a click log's sessions, a row each, in files of which each fits into memory."""
     folder = work / "clicks"
@@ -156,41 +186,37 @@ def _grouped(
     folder.mkdir()
     (work / "sessions").mkdir()
     engine = open_engine("polars")
-    layout = in_terms_of(look_at(tuple(files), preparation), vocabulary)
+    layout = look_at(tuple(files), preparation)
+    if not whole:
+        layout = replace(layout, whole=layout.whole - {"item"})
     clicks, found = engine.read(layout, preparation, folder)
-    if preparation.gap_seconds is not None and not found.timed:
-        raise ValueError("dataset.gap needs the times of the clicks; give dataset.time=COLUMN")
-    timed = preparation.order == "time" and found.timed
-    by = {"time": ["time"] if timed else [], "file": []}.get(preparation.order, ["order"])
     pieces = 1 + found.rows // _CLICKS_AT_ONCE
-    frame: pl.LazyFrame = clicks.to_native()
     piece = (pl.col("session").hash(seed=0) % pieces).cast(pl.Int64).alias("piece")
-    scattered = engine.scatter(nw.from_native(frame.with_columns(piece)), folder / "scattered")
-    for number, place in enumerate(scattered):
+    frame = clicks.to_native().with_columns(piece)
+    places = engine.scatter(nw.from_native(frame), folder / "scattered")
+    for number, place in enumerate(places):
         path = work / "sessions" / f"{number:06d}.parquet"
+        of_piece = nw.from_native(pl.scan_parquet(place, hive_partitioning=False))
+        aside = folder / f"piece-{number}"
+        aside.mkdir()
+        ordered = last_sessions(of_piece, preparation, engine, found, aside).to_native()
         with os_errors(path):
             (
-                pl.scan_parquet(place, hive_partitioning=False)
-                .sort("session", *by, "row")
-                .group_by("session", maintain_order=True)
-                .agg(_clicks(preparation).alias("clicks"))
+                ordered.group_by("session", maintain_order=True)
+                .agg(pl.col("item").alias("clicks"))
                 .sink_parquet(path)
             )
+        shutil.rmtree(aside)
+        yield path
+    if not places:  # no row passes dataset.where
+        path = work / "sessions" / "none.parquet"
+        schema = clicks.collect_schema().to_polars()
+        none = pl.DataFrame(
+            schema={"session": schema["session"], "clicks": pl.List(schema["item"])}
+        )
+        none.write_parquet(path)
         yield path
     shutil.rmtree(folder)
-
-
-def _clicks(preparation: Preparation) -> pl.Expr:
-    """A session's clicks, of the sorted rows of a group."""
-    items = pl.col("item")
-    last = pl.lit(True)
-    if preparation.gap_seconds is not None:
-        begins = (pl.col("time").diff() > 1_000_000 * preparation.gap_seconds).fill_null(False)
-        last = begins.cum_sum() == begins.sum()
-    items = items.filter(last)
-    if preparation.collapse:
-        items = items.filter((items != items.shift()).fill_null(True))
-    return items if preparation.max_length is None else items.tail(preparation.max_length)
 
 
 def _recommended(

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import random
 import warnings
+from typing import Any
 
 import polars as pl
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pyg_srgnn import Recommender, batch
 from pyg_srgnn.batch import recommend_file
 from pyg_srgnn.data import Vocabulary
-from pyg_srgnn.data.preparation import Preparation
+from pyg_srgnn.data.preparation import Preparation, prepare
 from pyg_srgnn.nn import SRGNN
 from pyg_srgnn.nn.scorer import ModelScorer
+from tests.data.test_rules import few, logs, rules, steady, write
 from tests.reference.names import randomise
+from tests.reference.preparation import whole_sessions
 
 IDS = {"int": [3 * i for i in range(1, 20)], "str": [f"shoe {i}" for i in range(1, 20)]}
 
@@ -111,16 +116,93 @@ def test_the_rules_of_a_session_apply(recommender, tmp_path):
     columns = ["user", "time", "item"]
     rows = [(user, 1_400_000_000 + time, item) for user, time, item in log]
     pl.DataFrame(rows, columns, orient="row").write_csv(file)
-    for rules, session in (
+    for given_rules, session in (
         ({"gap": "30m"}, [c, c, d, a]),
         ({"gap": "30m", "collapse": True}, [c, d, a]),
         ({"gap": "30m", "max_length": 2}, [d, a]),
         ({"gap": "30m", "collapse": True, "max_length": 3}, [c, d, a]),
     ):
         recommend_file(
-            recommender, file, tmp_path / "o.parquet", 4, preparation=Preparation(**rules)
+            recommender, file, tmp_path / "o.parquet", 4, preparation=Preparation(**given_rules)
         )
         holds(pl.read_parquet(tmp_path / "o.parquet"), recommender, [session], 4)
+
+
+class Echo(Recommender):
+    """Recommends a session's own clicks, so that the output is what was served."""
+
+    def recommend(self, sessions: Any, *_: Any) -> Any:
+        return [[(item, 0.0) for item in session] for session in sessions]
+
+
+def served(folder: Any, rules: dict[str, Any], ids: list[Any]) -> dict[str, list[Any]]:
+    """The sessions that a log's recommendations are made for."""
+    echo = Echo(None, Vocabulary(ids), torch.ones(len(ids)))  # type: ignore[arg-type]
+    recommend_file(echo, folder / "log.csv", folder / "o.parquet", preparation=Preparation(**rules))
+    found = pl.read_parquet(folder / "o.parquet")
+    return {str(session): items for session, items in found.select("session", "items").rows()}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("served")
+
+
+@steady
+@given(rows=logs(), rules=rules)
+def test_any_log_is_served_by_the_rules_that_it_is_trained_by(folder, rows, rules):
+    write(folder / "log.csv", rows)
+    gap = "gap" in rules
+    expected = {}
+    sessions = whole_sessions(rows, [], **({"max_length": 200} | rules))
+    for one in sorted(sessions, key=lambda one: one.key[1] if gap else 0):
+        expected[one.key[0] if gap else one.key] = one.items  # the last one of its user
+    ids = {item for items in expected.values() for item in items} or {1}
+    assert served(folder, rules, sorted(ids)) == expected
+
+
+@few
+@given(rows=logs(), rules=rules, pieces=st.booleans())
+def test_a_session_served_is_one_that_training_sees(folder, rows, rules, pieces):
+    """Of two clicks or more, the last one of its user; no item is rare, for all are known."""
+    rows = [row | {"item": f"{row['session']} {row['item']}"} for row in rows]
+    rules = rules | {"test": 0.5, "drop_longer": None, "min_length": 2, "recent": 1}
+    ids = sorted({row["item"] for row in rows})
+    write(folder / "log.csv", rows)
+    with pytest.MonkeyPatch.context() as patch:
+        if pieces:
+            patch.setattr(batch, "_CLICKS_AT_ONCE", 9)
+        found = served(folder, rules, ids)
+    try:
+        prepared = prepare(folder / "log.csv", Preparation(**rules), vocabulary=Vocabulary(ids))
+    except ValueError as error:
+        assert "no session is left" in str(error) or "part is empty" in str(error)
+        return
+    trained = {}
+    for index in [*prepared.training.to_lists(), *prepared.test.to_lists()]:
+        items = prepared.vocabulary.decode(index)
+        trained.setdefault(str(items[0]).rpartition(" ")[0], []).append(items)
+    for session, items in found.items():
+        if len(items) > 1:
+            assert items == trained[session][-1]
+
+
+@pytest.mark.parametrize(
+    ("rules", "rows", "session"),
+    [
+        ({"dedupe": True}, [("a", 1, 0), ("a", 1, 0), ("a", 2, 5)], [1, 2]),
+        (
+            {"gap": "30m", "order": "file", "session": "session"},
+            [("a", 2, 0), ("a", 3, 9000), ("a", 4, 8000)],
+            [3, 4],
+        ),
+    ],
+)
+def test_repeated_rows_and_the_order_of_the_file(tmp_path, rules, rows, session):
+    names = ["session", "item", "time"]
+    rows = [(session, item, 1_400_000_000 + time) for session, item, time in rows]
+    pl.DataFrame(rows, names, orient="row").write_csv(tmp_path / "log.csv")
+    assert served(tmp_path, rules, [1, 2, 3, 4]) == {"a": session}
 
 
 def test_an_interrupted_run_goes_on(recommender, tmp_path, monkeypatch):
@@ -187,10 +269,72 @@ def test_what_cannot_be_understood(recommender, tmp_path):
     pl.DataFrame({"a": [[1.5]]}).write_parquet(file)
     with pytest.raises(ValueError, match="column 'a' holds lists of Float64"):
         recommend_file(recommender, file, tmp_path / "top.parquet")
+    pl.DataFrame({"a": [[1]]}).write_parquet(file)
+    pl.DataFrame({"b": [[1]]}).write_parquet(tmp_path / "other.parquet")
+    with pytest.raises(ValueError, match=r"other\.parquet: expected a column 'a' of lists"):
+        recommend_file(recommender, [file, tmp_path / "other.parquet"], tmp_path / "top.parquet")
 
 
-def test_no_session_at_all(recommender, tmp_path):
-    file, output = tmp_path / "in.parquet", tmp_path / "top.jsonl"
-    pl.DataFrame({"a": []}, {"a": pl.List(pl.Int64)}).write_parquet(file)
-    assert recommend_file(recommender, file, output) == 0
-    assert output.read_text() == ""
+@pytest.mark.parametrize("kind", [pl.Int64, pl.String, pl.Null])
+def test_no_session_at_all(recommender, tmp_path, kind):
+    file, output = tmp_path / "in.parquet", tmp_path / "top"
+    rows = pl.DataFrame({"who": ["x"], "a": [[]]}, {"who": pl.String, "a": pl.List(kind)})
+    rows.write_parquet(file)
+    recommend_file(recommender, file, output.with_suffix(".parquet"))
+    one = pl.read_parquet(output.with_suffix(".parquet"))
+    rows.clear().write_parquet(file)
+    assert recommend_file(recommender, file, output.with_suffix(".parquet")) == 0
+    assert pl.read_parquet(output.with_suffix(".parquet")).schema == one.schema
+    assert one.columns == ["who", "items", "scores", "unknown", "popular"]
+    assert recommend_file(recommender, file, output.with_suffix(".jsonl")) == 0
+    assert output.with_suffix(".jsonl").read_text() == ""
+
+
+def test_a_log_of_which_no_row_is_asked_for(recommender, tmp_path):
+    (tmp_path / "log.csv").write_text("session,item,event\n1,3,view\n")
+    for event, count in (("view", 1), ("buy", 0)):
+        output = tmp_path / f"{event}.parquet"
+        rules = Preparation(order="file", where={"event": event})
+        assert recommend_file(recommender, tmp_path / "log.csv", output, 4, False, rules) == count
+    schemas = [pl.read_parquet(tmp_path / f"{event}.parquet").schema for event in ("view", "buy")]
+    assert schemas[0] == schemas[1]
+
+
+def unknown(recommender: Recommender, file: Any) -> list[int]:
+    rules = Preparation(order="file")
+    recommend_file(recommender, file, file.with_name("top.parquet"), 4, preparation=rules)
+    return pl.read_parquet(file.with_name("top.parquet"))["unknown"].to_list()
+
+
+@pytest.mark.parametrize("row", [0, 5, 1500])
+def test_text_among_whole_numbers_is_unknown_wherever_it_stands(tmp_path, row):
+    """So is 0017: it is not the item 17."""
+    recommender = Recommender(ModelScorer(SRGNN(2, 4)), Vocabulary([17, 2**63 - 1]), torch.ones(2))
+    rows = [("a", "17"), ("b", str(2**63 - 1))] * 1000
+    rows[row : row + 1] = [("c", "red shoe"), ("c", "0017"), ("c", "17"), ("c", "+17")]
+    pl.DataFrame(rows, ["session", "item"], orient="row").write_csv(tmp_path / "log.csv")
+    assert unknown(recommender, tmp_path / "log.csv") == [0, 0, 3]
+
+
+@pytest.mark.parametrize("kind", [pl.String, pl.Categorical, pl.Array(pl.String, 3)])
+def test_text_in_a_column_of_lists(tmp_path, kind):
+    lists = kind if isinstance(kind, pl.Array) else pl.List(kind)
+    file = tmp_path / "in.parquet"
+    pl.DataFrame({"a": [["17", "0017", "x"]]}, {"a": lists}).write_parquet(file)
+    for ids, count in (([17], 2), (["17"], 2), (["0017", "17"], 1)):
+        recommender = Recommender(
+            ModelScorer(SRGNN(len(ids), 4)), Vocabulary(ids), torch.ones(len(ids))
+        )
+        assert unknown(recommender, file) == [count]
+
+
+def test_fixed_size_lists_are_lists(recommender, tmp_path):
+    """Also where another file of the input holds lists of any size."""
+    kind = pl.Int32 if recommender.vocabulary.ids[0] == 3 else pl.String
+    sessions = [recommender.vocabulary.ids[i : i + 2] for i in range(3)]
+    for name, lists in (("0", pl.Array(kind, 2)), ("1", pl.List(kind))):
+        rows = pl.DataFrame({"number": [0, 1, 2], "a": sessions}, {"number": pl.Int64, "a": lists})
+        rows.write_parquet(tmp_path / f"{name}.parquet")
+    files = [tmp_path / "0.parquet", tmp_path / "1.parquet"]
+    assert recommend_file(recommender, files, tmp_path / "top.parquet", 4) == 6
+    holds(pl.read_parquet(tmp_path / "top.parquet"), recommender, 2 * sessions, 4)

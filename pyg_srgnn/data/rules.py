@@ -75,6 +75,32 @@ def filtered(
     return rules.run(clicks, [] if vocabulary is None else vocabulary.ids)
 
 
+def last_sessions(
+    clicks: Frame, preparation: Preparation, engine: Engine, found: Found, folder: Path
+) -> Frame:
+    """Make sessions of clicks as :func:`filtered` does, and keep the one that may continue.
+
+    That is the last one of a user whose clicks a gap cuts. No session is too short here and no
+    item too rare. Each session can be computed without the others.
+
+    Args:
+        clicks: What :func:`pyg_srgnn.data.reading.read_clicks` gives, not empty.
+        preparation: The rules.
+        engine: What runs them.
+        found: What the log holds.
+        folder: Where intermediate files go.
+
+    Returns:
+        ``session`` and ``item`` of each click, sorted by session and then in its order.
+    """
+    rules = _Rules(preparation, engine, folder, found)
+    clicks, spans = rules.sessions(clicks)
+    if "part" in rules.by:
+        last = spans.group_by("session").agg(nw.col("part").max())
+        clicks = clicks.join(last, on=rules.by, how="semi")
+    return clicks.sort("session", *rules.keys).select("session", "item")
+
+
 class _Rules:
     def __init__(
         self, preparation: Preparation, engine: Engine, folder: Path, found: Found
@@ -93,6 +119,14 @@ class _Rules:
         if self.preparation.where:
             rule = ", ".join(f"{k}={v}" for k, v in self.preparation.where.items())
             self._count(f"rows with {rule}", self.found.chosen)
+        clicks, spans = self.sessions(clicks)
+        shorter = f"sessions of fewer than {self.preparation.min_length} clicks dropped"
+        spans = self._keep(spans.filter(nw.col("n") >= self.preparation.min_length))
+        self._count(shorter, *self._size(spans))
+        return self._numbered(clicks, *self._long_and_common(clicks, spans, known))
+
+    def sessions(self, clicks: Frame) -> tuple[Frame, Frame]:
+        """The rules that look at one session alone: its clicks, and the spans of all sessions."""
         if self.preparation.gap_seconds is not None:
             clicks = self._sessionised(clicks, self.preparation.gap_seconds)
         rule = "without bad rows" if self.found.bad_rows else "sessions"
@@ -109,10 +143,7 @@ class _Rules:
             clicks, spans = self._collapsed(clicks, spans)
         if self.preparation.max_length is not None:
             clicks, spans = self._truncated(clicks, spans, self.preparation.max_length)
-        shorter = f"sessions of fewer than {self.preparation.min_length} clicks dropped"
-        spans = self._keep(spans.filter(nw.col("n") >= self.preparation.min_length))
-        self._count(shorter, *self._size(spans))
-        return self._numbered(clicks, *self._long_and_common(clicks, spans, known))
+        return clicks, spans
 
     def _sessionised(self, clicks: Frame, gap: int) -> Frame:
         if not self.found.timed:

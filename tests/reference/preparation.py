@@ -24,6 +24,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 class Session:
     """What is left of a session; its time and place in the file are those of all its rows."""
 
+    key: Any  # its id; of a session that a gap cut, a pair of the id and a number
     time: int
     first_row: int
     items: list[Any]
@@ -32,17 +33,6 @@ class Session:
 def reference(
     rows: Iterable[Mapping[str, Any]],
     *,
-    session: str | None = None,
-    user: str | None = None,
-    item: str | None = None,
-    time: str | None = None,
-    order: str = "time",
-    time_format: str | None = None,
-    where: Mapping[str, str] | None = None,
-    dedupe: bool = False,
-    gap: str | None = None,
-    collapse: bool = False,
-    max_length: int | None = None,
     min_length: int = 2,
     min_support: int = 5,
     drop_longer: int | None = None,
@@ -52,7 +42,7 @@ def reference(
     recent: int = 1,
     known: Sequence[Any] = (),
     steps: list[tuple[int, int | None]] | None = None,
-    **of_files: Any,
+    **of_a_session: Any,
 ) -> Prepared:
     """Apply every rule to rows as ``csv.DictReader`` gives them.
 
@@ -63,49 +53,7 @@ def reference(
     clicks, and sessions where they are counted.
     """
     steps = [] if steps is None else steps
-    key = session or (user or "user" if gap else "session")
-    clicks = []  # (session, item, time in nanoseconds, what it is sorted by, row in the file)
-    rows = list(rows)
-    steps.append((len(rows), None))
-    for number, row in enumerate(rows):
-        if all(str(row[name]) == str(value) for name, value in (where or {}).items()):
-            instant = 0  # in a log without times
-            if (time or "time") in row:
-                instant = nanoseconds(row[time or "time"], time_format)
-            place = {"time": instant, "file": number}.get(order)
-            place = int(row[order]) if place is None else place
-            clicks.append((row[key], row[item or "item"], instant, place, number))
-    if all(str(c[1]).isdecimal() and str(int(c[1])) == str(c[1]) for c in clicks):
-        clicks = [(c[0], int(c[1]), *c[2:]) for c in clicks]
-
-    if where:
-        steps.append((len(clicks), None))
-    if gap:  # within a session, if there are sessions
-        clicks = at_silences(clicks, gap)
-    if dedupe:
-        steps.append((len(clicks), None))
-        clicks = without_copies(clicks, file_order=order == "file")
-
-    of_session: dict[Any, list[Any]] = {}
-    for click in clicks:
-        of_session.setdefault(click[0], []).append(click)
-    sessions = []
-    for of_one in of_session.values():
-        in_order = sorted(of_one, key=itemgetter(3))  # stable: equal ones stay in file order
-        last_click = in_order[-1] if order == "time" else of_one[-1]
-        items = [click[1] for click in in_order]
-        sessions.append(Session(last_click[2] // 10**9, of_one[0][4], items))
-    steps.append(size(sessions))
-    if collapse:
-        for one in sessions:
-            one.items = [raw for raw, _ in groupby(one.items)]
-        steps.append(size(sessions))
-    if max_length:
-        for one in sessions:
-            one.items = one.items[-max_length:]
-        steps.append(size(sessions))
-
-    sessions = long_enough(sessions, min_length)
+    sessions = long_enough(whole_sessions(rows, steps, **of_a_session), min_length)
     steps.append(size(sessions))
     while True:
         before = [list(s.items) for s in sessions]
@@ -146,6 +94,68 @@ def reference(
         [s.time for s in held_out],
         sizes,
     )
+
+
+def whole_sessions(
+    rows: Iterable[Mapping[str, Any]],
+    steps: list[tuple[int, int | None]],
+    *,
+    session: str | None = None,
+    user: str | None = None,
+    item: str | None = None,
+    time: str | None = None,
+    order: str = "time",
+    time_format: str | None = None,
+    where: Mapping[str, str] | None = None,
+    dedupe: bool = False,
+    gap: str | None = None,
+    collapse: bool = False,
+    max_length: int | None = None,
+    **of_files: Any,
+) -> list[Session]:
+    """The sessions before any is too short or any item too rare."""
+    column = session or (user or "user" if gap else "session")
+    clicks = []  # (session, item, time in nanoseconds, what it is sorted by, row in the file)
+    rows = list(rows)
+    steps.append((len(rows), None))
+    for number, row in enumerate(rows):
+        if all(str(row[name]) == str(value) for name, value in (where or {}).items()):
+            instant = 0  # in a log without times
+            if (time or "time") in row:
+                instant = nanoseconds(row[time or "time"], time_format)
+            place = {"time": instant, "file": number}.get(order)
+            place = int(row[order]) if place is None else place
+            clicks.append((row[column], row[item or "item"], instant, place, number))
+    if all(str(c[1]).isdecimal() and str(int(c[1])) == str(c[1]) for c in clicks):
+        clicks = [(c[0], int(c[1]), *c[2:]) for c in clicks]
+
+    if where:
+        steps.append((len(clicks), None))
+    if gap:  # within a session, if there are sessions
+        clicks = at_silences(clicks, gap)
+    if dedupe:
+        steps.append((len(clicks), None))
+        clicks = without_copies(clicks, file_order=order == "file")
+
+    of_session: dict[Any, list[Any]] = {}
+    for click in clicks:
+        of_session.setdefault(click[0], []).append(click)
+    sessions = []
+    for key, of_one in of_session.items():
+        in_order = sorted(of_one, key=itemgetter(3))  # stable: equal ones stay in file order
+        last_click = in_order[-1] if order == "time" else of_one[-1]
+        items = [click[1] for click in in_order]
+        sessions.append(Session(key, last_click[2] // 10**9, of_one[0][4], items))
+    steps.append(size(sessions))
+    if collapse:
+        for one in sessions:
+            one.items = [raw for raw, _ in groupby(one.items)]
+        steps.append(size(sessions))
+    if max_length:
+        for one in sessions:
+            one.items = one.items[-max_length:]
+        steps.append(size(sessions))
+    return sessions
 
 
 def nanoseconds(value: Any, time_format: str | None) -> int:
