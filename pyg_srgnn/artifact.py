@@ -2,7 +2,7 @@
 
 ================== ================================================================================
 ``manifest.json``  version of this layout, kind of export, the model's settings, the data that it
-                   was trained on, and the SHA-256 of every other file
+                   was trained on, and size and SHA-256 of every other file
 ``encoder.onnx``   (or ``encoder.pt2``) session graphs to session vectors; see ``nn/encoders.py``
 ``weights.safetensors`` what has a row an item: vectors, clicks in training, followers
 ``vocabulary.json`` the raw ids in the order of their numbers
@@ -15,9 +15,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +39,15 @@ MANIFEST = "manifest.json"
 FORMAT, VERSION = "pyg_srgnn export", 1
 WEIGHTS, VOCABULARY, CARD = "weights.safetensors", "vocabulary.json", "model_card.md"
 INDEX = "index.safetensors"
+
+# Bytes, at most.
+_MANIFEST = 16 << 20
+_HEADER = 64 << 10  # of a file of safetensors
+_ID = 512 * 12 + 4  # of an id in JSON: as many characters as a request may have, all escaped
+_GRAPH = 16 << 20  # of an encoder without its matrices
+_MATRICES = 64  # [d, d], of a layer of an encoder
+# What a model's settings say of sizes, and where they say nothing.
+_SIZES = {"num_items": None, "channels": 100, "num_layers": 1, "transitions": 1}
 
 
 @dataclass(frozen=True)
@@ -79,15 +91,21 @@ class Artifact:
         folder = Path(folder)
         if not is_artifact(folder):
             raise FileNotFoundError(f"{folder} is no folder of srgnn-export: it has no {MANIFEST}")
-        told = _read(folder, MANIFEST)
+        told = _read(folder, MANIFEST, _size(folder, MANIFEST, _MANIFEST))
         manifest = _manifest(told, folder / MANIFEST)
         # A file is read once: what is used are the bytes that were checked, whatever others
         # write meanwhile. That is also why nothing is mapped into memory.
         names = [FILES[manifest["export"]], WEIGHTS, VOCABULARY]
         names += [INDEX] if manifest.get("index") is not None else []
-        held = {name: _verified(folder, name, manifest["files"]) for name in names}
+        with _naming(folder / MANIFEST):
+            most = _bounds(manifest["model"], names[0])
+        sizes = {
+            name: _size(folder, name, most[name], manifest["sizes"].get(name)) for name in names
+        }
+        held = {name: _verified(folder, name, sizes[name], manifest["files"]) for name in names}
         encoder = folder / names[0]
         with _naming(folder / VOCABULARY):
+            _check_count(held[VOCABULARY], manifest["model"]["num_items"])
             vocabulary = Vocabulary.load(folder / VOCABULARY, held[VOCABULARY])
         with _naming(folder / WEIGHTS):
             weights = load(held.pop(WEIGHTS))
@@ -141,7 +159,8 @@ def _manifest(data: bytes, path: Path) -> dict[str, Any]:
                 raise ValueError(
                     f"{key} must be one of {', '.join(allowed)} (got {found.get(key)!r})"
                 )
-        kinds = {"model": dict, "dataset": dict, "files": dict}
+        found.setdefault("sizes", {})  # exports had none at first
+        kinds = {"model": dict, "dataset": dict, "files": dict, "sizes": dict}
         texts = dict.fromkeys(("split", "protocol"), str)
         for key, kind in (kinds | texts).items():
             if not isinstance(found.get(key), kind):
@@ -149,28 +168,66 @@ def _manifest(data: bytes, path: Path) -> dict[str, Any]:
     return found
 
 
-def _read(folder: Path, name: str) -> bytes:
-    """What a file of the folder holds.
+def _bounds(settings: Mapping[str, Any], encoder: str) -> dict[str, int]:
+    """Bytes that each file of such a model may have.
 
     Raises:
-        ValueError: If it is missing, lies elsewhere, or cannot be read.
+        ValueError: If a setting is no size.
+    """
+    sizes: dict[str, Any] = {name: settings.get(name) or usual for name, usual in _SIZES.items()}
+    for name, size in sizes.items():
+        if type(size) is not int or not 0 < size < 1 << 31:
+            raise ValueError(f"model.{name} must be a whole number >= 1 (got {size!r})")
+    items, channels, layers, _ = sizes.values()
+    tensors = _tensors(settings, items).values()
+    return {
+        encoder: _GRAPH + 4 * _MATRICES * layers * channels**2,
+        WEIGHTS: _HEADER + sum(kind.itemsize * prod(shape) for kind, shape in tensors),
+        VOCABULARY: 2 + _ID * items,
+        INDEX: _HEADER + (8 + 4 * channels) * items,
+    }
+
+
+def _size(folder: Path, name: str, most: int, exported: int | None = None) -> int:
+    """Bytes of a file of the folder, which are those it was exported with.
+
+    Raises:
+        ValueError: If it is missing, lies elsewhere, or has more or other bytes.
     """
     path = folder / name
     if not path.is_file():
         raise ValueError(f"{path} is missing; export the model again")
     if not path.resolve().is_relative_to(folder.resolve()):
         raise ValueError(f"{path} lies outside of its folder: it is a link to {path.resolve()}")
-    with _naming(path):
-        return path.read_bytes()
+    size = path.stat().st_size
+    if exported not in (None, size):
+        raise ValueError(
+            f"{path} is not the file that was exported: it has {size:,} bytes, {MANIFEST} says "
+            f"{exported}"
+        )
+    if size > most:
+        raise ValueError(f"{path} has {size:,} bytes; such a model's has at most {most:,}")
+    return size
 
 
-def _verified(folder: Path, name: str, checksums: Mapping[str, Any]) -> bytes:
+def _read(folder: Path, name: str, size: int) -> bytes:
+    """What a file of the folder holds, and one byte more of one that has grown.
+
+    Raises:
+        ValueError: If it cannot be read.
+    """
+    path = folder / name
+    with _naming(path), path.open("rb") as file:
+        return file.read(size + 1)
+
+
+def _verified(folder: Path, name: str, size: int, checksums: Mapping[str, Any]) -> bytes:
     """What a file of the folder holds, which must be what was written.
 
     Raises:
-        ValueError: If it is missing, another one, or lies elsewhere.
+        ValueError: If it is another one.
     """
-    data = _read(folder, name)
+    data = _read(folder, name, size)
     found = hashlib.sha256(data).hexdigest()
     if found != checksums.get(name):
         raise ValueError(
@@ -180,24 +237,44 @@ def _verified(folder: Path, name: str, checksums: Mapping[str, Any]) -> bytes:
     return data
 
 
+def _check_count(ids: bytes, most: int) -> None:
+    """Refuse a JSON list of more ids before they are made, which takes a hundred bytes each.
+
+    Raises:
+        ValueError: If it has more.
+    """
+    if ids.count(b",") < most:  # as most lists have it: an id of text may hold commas
+        return
+    plain = ids.replace(rb"\\", b"").replace(rb"\"", b"")
+    commas = (found for found in re.finditer(rb'"[^"]*"|,', plain) if found[0] == b",")
+    if next(islice(commas, most - 1, None), None) is not None:
+        raise ValueError(f"it has more ids than the model has items, {most:,}")
+
+
+def _tensors(settings: Mapping[str, Any], items: int) -> dict[str, tuple[torch.dtype, list[int]]]:
+    """Types and shapes of the weights of a model with these settings."""
+    channels, kept = settings.get("channels", _SIZES["channels"]), settings.get("transitions")
+    found = {
+        "item_vectors": (torch.float32, [items, channels]),
+        "clicks": (torch.int64, [items]),
+    }
+    if settings.get("neighbours"):
+        found["clicked_vectors"] = (torch.float32, [items, channels])
+    if kept:
+        found["followers"] = (torch.int32, [items, kept])
+        found["count"] = (torch.float32, [items, kept])
+        found["place_weight"] = (torch.float32, [PLACES])
+    return found
+
+
 def _check(weights: Mapping[str, Tensor], settings: Mapping[str, Any], num_items: int) -> None:
     """Hold the tensors against the model's settings and the number of ids.
 
     Raises:
         ValueError: If one is missing, or has another shape or type.
     """
-    channels = settings.get("channels", 100)
-    kinds = {"item_vectors": (torch.float32, channels), "clicks": (torch.int64, None)}
-    if settings.get("neighbours"):
-        kinds["clicked_vectors"] = (torch.float32, channels)
-    if settings.get("transitions"):
-        kept = settings["transitions"]
-        kinds |= {"followers": (torch.int32, kept), "count": (torch.float32, kept)}
-        kinds["place_weight"] = (torch.float32, None)
-    for name, (kind, width) in kinds.items():
+    for name, (kind, shape) in _tensors(settings, num_items).items():
         found = weights.get(name)
-        rows = PLACES if name == "place_weight" else num_items
-        shape = [rows] if width is None else [rows, width]
         if found is None or found.dtype != kind or list(found.shape) != shape:
             told = "nothing" if found is None else f"{found.dtype} {list(found.shape)}"
             raise ValueError(f"{name} must be {kind} {shape} beside {num_items} ids (got {told})")

@@ -54,9 +54,10 @@ def change(folder: Path, **values: Any) -> None:
 
 
 def sign(folder: Path) -> None:
-    """Write the checksums of the files as they are: what protects from damage alone."""
+    """Write sizes and checksums of the files as they are: what protects from damage alone."""
     files = json.loads((folder / "manifest.json").read_text())["files"]
     change(folder, files={name: sha256_of(folder / name) for name in files})
+    change(folder, sizes={name: (folder / name).stat().st_size for name in files})
 
 
 def refused(folder: Path, *told: str) -> None:
@@ -104,7 +105,13 @@ CHANGES: dict[str, tuple[dict[str, Any], str]] = {
     "no model": ({"model": None}, "model must be a dict"),
     "no checksums": ({"files": {}}, "is not the file that was exported"),
     "another model": ({"model": {"name": "bert"}}, "must be"),
-    "other sizes": ({"model": {"name": "srgnn", "channels": 9}}, "item_vectors must be"),
+    "other sizes": (
+        {"model": {"name": "srgnn", "channels": 9, "num_items": 99}},
+        "item_vectors must be",
+    ),
+    "no number of items": ({"model": {"name": "srgnn"}}, "model.num_items must be a whole number"),
+    "an odd number of items": ({"model": {"num_items": 1e9}}, "model.num_items must be a whole"),
+    "no sizes": ({"sizes": None}, "sizes must be a dict"),
     "an unknown precision": ({"precision": "int4"}, "precision must be one of float32"),
 }
 
@@ -168,8 +175,8 @@ def test_what_is_used_are_the_bytes_that_were_checked(
 ) -> None:
     read, key = artifact._read, sha256_of(folder / "manifest.json")
 
-    def replaced_once_read(folder: Path, name: str) -> bytes:
-        data = read(folder, name)
+    def replaced_once_read(folder: Path, name: str, size: int) -> bytes:
+        data = read(folder, name, size)
         (folder / name).write_bytes(b"of somebody else")
         return data
 
@@ -184,6 +191,79 @@ def test_what_is_used_are_the_bytes_that_were_checked(
 def test_the_model_card_is_for_people(folder: Path) -> None:
     (folder / "model_card.md").write_text("Translated.")
     Artifact.load(folder)
+
+
+# Sizes.
+
+
+def old(folder: Path) -> None:
+    """Make it an export of before there were sizes in the manifest."""
+    path = folder / "manifest.json"
+    manifest = json.loads(path.read_text())
+    del manifest["sizes"]
+    path.write_text(json.dumps(manifest))
+
+
+def test_sizes_are_in_the_manifest(folder: Path) -> None:
+    manifest = json.loads((folder / "manifest.json").read_text())
+    files = manifest["files"]
+    assert manifest["sizes"] == {name: (folder / name).stat().st_size for name in files}
+    old(folder)
+    Artifact.load(folder)
+
+
+@pytest.mark.parametrize("name", ["encoder", "weights.safetensors", "vocabulary.json", "manifest"])
+@pytest.mark.parametrize("sizes", ["told", "not told", "told as they are"])
+def test_a_large_file_is_refused_before_it_is_read(
+    folder: Path, name: str, sizes: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = encoder_in(folder) if name == "encoder" else next(folder.glob(f"{name}*"))
+    if sizes == "not told":
+        old(folder)
+    os.truncate(path, 3 << 30)  # it takes no room on the disk
+    if sizes == "told as they are" and name != "manifest":
+        told = json.loads((folder / "manifest.json").read_text())["sizes"]
+        change(folder, sizes=told | {path.name: 3 << 30})
+    read, largest = artifact._read, 0
+
+    def measured(folder: Path, name: str, size: int) -> bytes:
+        nonlocal largest
+        largest = max(largest, size)
+        return read(folder, name, size)
+
+    monkeypatch.setattr(artifact, "_read", measured)
+    refused(folder, path.name, "3,221,225,472 bytes")
+    assert largest < 1 << 20
+
+
+@pytest.mark.parametrize("entry", ["1", '"1"', '"1, 2"', "[]", r'"\\"', r'"\""'])
+def test_a_vocabulary_of_more_ids_is_refused_before_they_are_made(
+    folder: Path, entry: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "vocabulary.json").write_text("[" + ", ".join([entry] * 20_000) + "]")
+    sign(folder)
+    monkeypatch.setattr(artifact.Vocabulary, "load", lambda *_: pytest.fail("it was parsed"))
+    refused(folder, "vocabulary.json", "more ids than the model has items, 40")
+
+
+def test_ids_of_any_characters_are_counted_right(folder: Path) -> None:
+    ids = [f'{i},"\\,\\",, \\' for i in range(40)]
+    for odd in (ids, ["\\" * i for i in range(40)], ['"' * i + "," for i in range(40)]):
+        (folder / "vocabulary.json").write_text(json.dumps(odd))
+        sign(folder)
+        assert Artifact.load(folder).vocabulary.ids == odd
+
+
+def test_a_packed_archive_is_refused_before_it_is_unpacked(
+    members: Members, tmp_path: Path
+) -> None:
+    held = io.BytesIO()
+    with zipfile.ZipFile(held, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, member in members.items():
+            archive.writestr(f"archive/{name}", member)
+        archive.writestr("archive/data/weights/weight_99", bytes(10 << 20))
+    with pytest.raises(ValueError, match="it is packed"):
+        open_pt2(held.getvalue(), tmp_path / "encoder.pt2")
 
 
 # Malice: whoever changes a file can change the checksums, too.

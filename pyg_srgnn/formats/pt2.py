@@ -143,6 +143,8 @@ def check_pt2(data: bytes, path: Path) -> bytes:
     """
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            if sum(member.file_size for member in archive.infolist()) > len(data):
+                raise ValueError("it is packed: its members have more bytes than itself")
             members = {name: archive.read(name) for name in archive.namelist()}
             if len(members) != len(archive.namelist()):
                 raise ValueError("a name stands twice in it")

@@ -116,6 +116,7 @@ def export(
             index.save(aside / INDEX)
             (aside / INDEX).chmod((aside / VOCABULARY).stat().st_mode)
             manifest["files"][INDEX] = sha256_of(aside / INDEX)
+        manifest["sizes"] = {name: (aside / name).stat().st_size for name in manifest["files"]}
         _write_json(aside / MANIFEST, manifest)
         off = largest_difference(checkpoint, Artifact.load(aside))
         if off > _TOLERANCE:
@@ -123,6 +124,7 @@ def export(
         card = model_card(checkpoint, manifest, off)
         (aside / CARD).write_text(card, encoding="utf-8")
         manifest["files"][CARD] = sha256_of(aside / CARD)
+        manifest["sizes"][CARD] = (aside / CARD).stat().st_size
         _write_json(aside / MANIFEST, manifest)
     return output
 
