@@ -24,7 +24,7 @@ from pyg_srgnn.data.text import (
     scan_text,
     whole_file,
 )
-from pyg_srgnn.data.times import time_format
+from pyg_srgnn.data.times import has_clock, time_format
 
 if TYPE_CHECKING:
     from pyg_srgnn.data.preparation import Preparation
@@ -119,6 +119,9 @@ def look_at(files: tuple[Path, ...], preparation: Preparation) -> Layout:
         values = rows[columns["time"]]
         where = f"{first}: column {values.name!r}"
         written, sample = time_format(values, preparation.time_format, where)
+    if preparation.time_zone and not (written and has_clock(written)):
+        held = f"those of {first} are written as {written}" if written else f"{first} has none"
+        raise ValueError(f"dataset.time_zone is for times without a zone, and {held}: leave it out")
     return Layout(files, *form, columns, frozenset(whole), written, sample, guessed)
 
 

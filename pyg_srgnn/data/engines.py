@@ -16,7 +16,7 @@ from pyg_srgnn.data.files import os_errors
 from pyg_srgnn.data.progress import working
 from pyg_srgnn.data.reading import Found, Staged, read_clicks
 from pyg_srgnn.data.text import dialect, scan_text, whole_file
-from pyg_srgnn.data.times import micros
+from pyg_srgnn.data.times import is_local, micros
 
 ENGINES = ("polars", "spark")
 _EXACT = {"Float16": 2**11, "Float32": 2**24, "Float64": 2**53}
@@ -336,6 +336,9 @@ def _parsed(
     if name := layout.columns.get("time", ""):
         time = micros(pl.col(name), schema[name], str(layout.time_format), layout.sample, careful)
         columns.append(time.alias("time"))
+        if preparation.time_zone:
+            local = is_local(pl.col(name), schema[name], str(layout.time_format))
+            columns.append(local.alias("local"))
     if name := layout.columns.get("order", ""):
         columns.append(_whole(pl.col(name), schema[name]).alias("order"))
     if preparation.where:  # a row whose form is wrong is looked at though it is not asked for

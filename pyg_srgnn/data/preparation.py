@@ -26,6 +26,7 @@ from pyg_srgnn.data.prepared import Prepared
 from pyg_srgnn.data.rules import filtered
 from pyg_srgnn.data.sessions import SECONDS_PER_DAY
 from pyg_srgnn.data.vocabulary import Vocabulary
+from pyg_srgnn.data.zones import check_zone
 
 __all__ = ["Preparation", "Prepared", "prepare"]
 
@@ -80,6 +81,7 @@ class Preparation:
     time: str | None = None
     order: str = "time"
     time_format: str | None = None
+    time_zone: str | None = None
     delimiter: str | None = None
     columns: Sequence[str] | None = None
     where: Mapping[str, Any] = field(default_factory=dict)
@@ -122,6 +124,8 @@ class Preparation:
             raise ValueError("'user' needs 'gap', such as 30m: how long a silence ends a session")
         if self.user is not None and self.session is not None:
             raise ValueError("'session' and 'user' cannot both be given")
+        if self.time_zone is not None:
+            check_zone(self.time_zone)
         _ = self.gap_seconds, self.split  # they raise if they cannot be read
 
     @property
@@ -224,6 +228,7 @@ def prepare(
         "preparation": _plain(asdict(preparation)),
         "rows": found.rows,
         "bad_rows": found.bad_rows,
+        "repeated_times": found.repeated_times,
         **log_part,
         **described,
         "seconds": {

@@ -12,6 +12,7 @@ import narwhals as nw
 from pyg_srgnn.data.bad_rows import BadRows
 from pyg_srgnn.data.clicks import Layout
 from pyg_srgnn.data.times import EARLIEST, LATEST, expected_time
+from pyg_srgnn.data.zones import in_file_order, localised
 
 if TYPE_CHECKING:
     from pyg_srgnn.data.engines import Engine
@@ -29,6 +30,7 @@ class Found:
         first: The earliest time in microseconds since 1970; 0 without times.
         last: The latest.
         timed: Whether the clicks have times.
+        repeated_times: Clicks at a time that the clock of ``time_zone`` shows twice.
     """
 
     rows: int
@@ -37,6 +39,7 @@ class Found:
     first: int
     last: int
     timed: bool
+    repeated_times: int
 
 
 def read_clicks(
@@ -54,7 +57,12 @@ def read_clicks(
         ValueError: If a row is bad and ``on_bad_rows`` is ``"error"``.
     """
     layout, staged = _staged(engine, layout, preparation, folder)
-    reasons = _reasons(layout)
+    clicks, zone = staged.clicks, preparation.time_zone
+    if zone:
+        within = nw.col("time").clip(EARLIEST, LATEST)  # the others make bad rows
+        span = engine.one_row(clicks.select(within.min().alias("from"), within.max().alias("to")))
+        clicks = localised(clicks, zone, *(int(span[end] or EARLIEST) for end in ("from", "to")))
+    reasons = _reasons(layout, zone)
     asked = [nw.len().alias("rows")]
     for number, (_, bad) in enumerate(reasons):
         asked.append(bad.cast(nw.Int64).sum().alias(f"bad{number}"))
@@ -64,24 +72,30 @@ def read_clicks(
     if "time" in layout.columns:
         time = nw.when(good).then(nw.col("time")).otherwise(None)
         asked += [time.min().alias("from"), time.max().alias("to")]
-    answer = engine.one_row(staged.clicks.select(*asked))
+    if zone:
+        asked.append((good & (nw.col("later") > 0)).cast(nw.Int64).sum().alias("repeated"))
+    answer = engine.one_row(clicks.select(*asked))
     bad_rows = staged.bad_rows
     for number, (reason, _) in enumerate(reasons):
         if count := answer[f"bad{number}"] or 0:
             where, cells = engine.locate(layout, preparation, int(answer[f"first{number}"]))
-            bad_rows.add(reason, count, where, _said(reason, cells, layout))
+            bad_rows.add(reason, count, where, _said(reason, cells, layout, zone))
     if preparation.on_bad_rows == "error":
         bad_rows.refuse()
     refused = sum(int(answer[f"bad{number}"] or 0) for number in range(len(reasons)))
     if refused and refused == answer["rows"]:
         raise ValueError(f"there is no good row:\n{bad_rows.described()}")
-    return staged.clicks.filter(good) if refused else staged.clicks, Found(
+    clicks = clicks.filter(good) if refused else clicks
+    if zone:
+        clicks = engine.store(in_file_order(clicks), folder / "utc")
+    return clicks, Found(
         staged.rows,
         int(answer["rows"]),
         bad_rows.listed(),
         int(answer.get("from") or 0),
         int(answer.get("to") or 0),
         "time" in layout.columns,
+        int(answer.get("repeated") or 0),
     )
 
 
@@ -126,12 +140,14 @@ def _staged(
     return layout, engine.stage(layout, preparation, folder / "2", careful=True)
 
 
-def _reasons(layout: Layout) -> list[tuple[str, nw.Expr]]:
+def _reasons(layout: Layout, zone: str | None) -> list[tuple[str, nw.Expr]]:
     """Why a row may be bad; a row is counted once, under the first reason that holds."""
     found = [("no session", nw.col("session").is_null()), ("no item", nw.col("item").is_null())]
     if "time" in layout.columns:
         time = nw.col("time")
         found.append(("unreadable time", time.is_null()))
+        if zone:
+            found.append((f"time that {zone} skips", nw.col("later") < 0))
         if layout.time_format != "number":
             absurd = ((time < EARLIEST) | (time > LATEST)).fill_null(False)
             found.append(("time before 1990 or after 2100", absurd))
@@ -145,10 +161,15 @@ def _reasons(layout: Layout) -> list[tuple[str, nw.Expr]]:
     return reasons
 
 
-def _said(reason: str, cells: dict[str, Any], layout: Layout) -> str:
+def _said(reason: str, cells: dict[str, Any], layout: Layout, zone: str | None) -> str:
     """What stands in a bad row, and what should."""
     if "time" in reason:
         column = layout.columns["time"]
+        if "skips" in reason:
+            return (
+                f"{_found(column, cells)}, expected what a clock in {zone} shows; is it of another "
+                f"zone? Give dataset.time_zone"
+            )
         said = f"{_found(column, cells)}, expected {expected_time(str(layout.time_format))}"
         if "1990" in reason:
             said += "; is it in another unit? Give dataset.time_format=s, ms, us or ns"

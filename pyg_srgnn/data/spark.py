@@ -91,7 +91,9 @@ class SparkEngine:
         rows, bad_rows = self._number(read, layout)
         if preparation.on_bad_rows == "error":
             bad_rows.refuse()
-        roles = [role for role in ("session", "item", "time", "order") if role in read.columns]
+        roles = [
+            role for role in ("session", "item", "time", "order", "local") if role in read.columns
+        ]
         good = F.col("_problem").isNull() & F.col("_chosen")
         clicks = self._numbered.filter(good).select(*roles, "row")
         self._staged = Staged(nw.from_native(clicks), rows, bad_rows)

@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from pyg_srgnn.data.clicks import Layout, number_text
-from pyg_srgnn.data.spark_values import NUMBERS, identifier, micros, text, whole
+from pyg_srgnn.data.spark_values import NUMBERS, identifier, is_local, micros, text, whole
 from pyg_srgnn.data.text import scan_text
 from pyg_srgnn.data.times import EARLIEST, LATEST
 
@@ -117,7 +117,12 @@ def _clicks(
             clicks[role] = identifier(cell, kind, role in layout.whole)
         texts.append(cell.cast("string").alias(role))
     place = raw.metadataColumn("_metadata")  # not a column of the log that is called so
+    local = []
+    if preparation.time_zone:
+        name = layout.columns["time"]
+        local.append(is_local(cells[name], kinds[name], str(layout.time_format)).alias("local"))
     read = raw.select(
+        *local,
         *[click.alias(role) for role, click in clicks.items()],
         F.coalesce(chosen, F.lit(False)).alias("_chosen"),
         problem.alias("_problem"),
@@ -130,6 +135,8 @@ def _clicks(
     doubtful = reduce(lambda one, other: one | other, [F.col(role).isNull() for role in clicks])
     if "time" in clicks:
         doubtful = doubtful | ~F.col("time").between(EARLIEST, LATEST)
+    if preparation.time_zone:  # which clicks are bad is known later
+        doubtful = doubtful | F.col("local")
     shown = F.when(F.col("_problem").isNotNull(), F.col("_line"))
     shown = shown.when(doubtful, F.to_json("_texts"))
     return read.withColumn("_shown", shown).drop("_line", "_texts")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from pyg_srgnn.data.times import UNITS
+from pyg_srgnn.data.times import UNITS, ZONED, has_clock
 
 EXACT = {"float": 2**24, "double": 2**53}
 """From where on two whole numbers may be the same float."""
@@ -96,6 +96,17 @@ def micros(cell: Any, kind: str, form: str) -> Any:
     if kind in ("float", "double") or kind.startswith("decimal"):
         return _of_fractions(cell.cast("double"), form)
     return _of_numbers(cell.cast("bigint"), form)
+
+
+def is_local(cell: Any, kind: str, form: str) -> Any:
+    """Whether times have no zone of their own; the arguments are those of :func:`micros`."""
+    from pyspark.sql import functions as F
+
+    if kind in ("timestamp", "timestamp_ntz", "date", "nanoseconds"):
+        return F.lit(kind != "timestamp")
+    if form == "iso":
+        return ~cell.cast("string").rlike(ZONED)
+    return F.lit(has_clock(form))
 
 
 def _of_numbers(number: Any, form: str) -> Any:

@@ -14,6 +14,8 @@ EARLIEST, LATEST = 631_152_000_000_000, 4_102_444_800_000_000
 _NUMBER = r"^[+-]?\d+(\.\d+)?([eE][+-]?\d+)?$"
 _ISO = r"^\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?( ?(Z|UTC|[+-]\d\d(:?\d\d)?))?)?$"
 _ALIKE = re.compile(r"\d{4}-\d\d-\d\d([T ])\d\d:\d\d:\d\d(?:\.(\d{1,9}))?(Z| UTC|[+-]\d\d:\d\d)?")
+ZONED = r"[T ]\d\d:.*(Z|UTC|[+-]\d\d(:?\d\d)?)\s*$"
+"""By which ISO 8601 with a zone is known."""
 _EXPECTED = {
     "s": "seconds since 1970, such as 1396867869",
     "ms": "milliseconds since 1970, such as 1396867869277",
@@ -109,6 +111,20 @@ def micros(column: pl.Expr, kind: pl.DataType, form: str, sample: str, careful: 
     if not (text and careful):
         return _of_numbers(column, form)
     return pl.coalesce(_of_numbers(column, form), _of_fractions(column, form))
+
+
+def is_local(column: pl.Expr, kind: pl.DataType, form: str) -> pl.Expr:
+    """Whether the times of a column have no zone of their own; the arguments are those above."""
+    if isinstance(kind, pl.Datetime) or kind == pl.Date:
+        return pl.lit(getattr(kind, "time_zone", None) is None)
+    if form == "iso":
+        return ~column.cast(pl.String).str.contains(ZONED)
+    return pl.lit(has_clock(form))
+
+
+def has_clock(form: str) -> bool:
+    """Whether times of a format are what the clock of a place shows."""
+    return form == "iso" or ("%" in form and "%z" not in form and "%s" not in form)
 
 
 def _of_numbers(column: pl.Expr, form: str) -> pl.Expr:

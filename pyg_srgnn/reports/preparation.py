@@ -73,6 +73,8 @@ def _log(report: Mapping[str, Any]) -> Table:
         bad = sum(kind["rows"] for kind in report.get("bad_rows", ()))
         rows.append(["rows read", _number(report["rows"])])
         rows.append(["bad rows", _number(bad)])
+    if repeated := report.get("repeated_times"):
+        rows.append(["times that the clock shows twice, by file order", _number(repeated)])
     if "duplicates" in report:
         rows.append(["duplicates", _number(report["duplicates"])])
     return Table("Click log", (), rows)

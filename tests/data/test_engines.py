@@ -24,7 +24,7 @@ from pyg_srgnn.data.times import micros
 from pyg_srgnn.data.vocabulary import Vocabulary
 from pyg_srgnn.datasets.click_log import ClickLog
 from tests.data.engine_duckdb import DuckDBEngine
-from tests.data.test_rules import Case, agree, check, few, logs, rules, write
+from tests.data.test_rules import Case, agree, by_the_clock, check, few, logs, rules, write
 
 START = datetime(2014, 4, 7, 10)
 
@@ -63,6 +63,8 @@ def test_duckdb_runs_any_rules(log: Path, rows: list[Any], rules: dict[str, Any]
         patch.setattr("pyg_srgnn.data.preparation.open_engine", lambda _: DuckDBEngine())
         check(Case(rows, rules), log)
         check(Case(rows, rules, known), log)
+        in_place = {"test": 0.4, "time_zone": "Europe/Berlin"}
+        check(Case(by_the_clock(rows), rules | in_place), log)
 
 
 # ---------------------------------------------------------------------------- Spark
@@ -242,6 +244,37 @@ def test_parquet_of_many_types(spark: Any, tmp_path: Path) -> None:
     prepared = same(folder, tmp_path, **rules)
     fractions = [f"{number}.25" for number in range(5)]
     assert sorted(prepared.vocabulary.ids) == sorted([*map(str, range(5)), *fractions])
+
+
+@pytest.mark.spark
+@pytest.mark.parametrize("form", ["text", "pattern", "parquet"])
+def test_times_by_the_clock_of_a_place(spark: Any, tmp_path: Path, form: str) -> None:
+    """Around both changes, and once with zones here and there."""
+    days = [datetime(2014, 10, 26), datetime(2014, 3, 30)]
+    clocks = [days[n // 300] + timedelta(minutes=n * 37 % 300) for n in range(600)]
+    frame = pl.DataFrame(
+        {"session": [n % 31 for n in range(600)], "item": [n % 7 for n in range(600)]}
+    ).with_columns(time=pl.Series(clocks))
+    rules = {"time_zone": "Europe/Berlin", "on_bad_rows": "skip"}
+    path = tmp_path / ("a.parquet" if form == "parquet" else "a.csv")
+    if form == "text":
+        written = [f"{clock}{'Z' if n % 5 == 0 else ''}" for n, clock in enumerate(clocks)]
+        frame = frame.with_columns(time=pl.Series(written))
+    elif form == "pattern":
+        rules["time_format"] = "%d.%m.%Y %H:%M"
+        frame = frame.with_columns(pl.col("time").dt.to_string(rules["time_format"]))
+    frame.write_csv(path) if form != "parquet" else frame.write_parquet(path)
+    ours, theirs = (
+        prepare(path, Preparation(min_support=1, test=0.2, **rules), engine, scratch=tmp_path)
+        for engine in ("polars", "spark")
+    )
+    found, expected = values(theirs), values(ours)
+    bad = [report["report"].pop("bad_rows") for report in (found, expected)]
+    assert found == expected
+    assert [(row["reason"], row["rows"]) for row in bad[0]] == [
+        (row["reason"], row["rows"]) for row in bad[1]
+    ]
+    assert ours.report["repeated_times"] > 30 and bad[0][0]["rows"] > 30
 
 
 @pytest.mark.spark

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +133,25 @@ def check(case: Case, path: Path) -> None:
 @pytest.fixture(scope="module")
 def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("rules") / "clicks.csv"
+
+
+def by_the_clock(rows: list[dict[str, str]]) -> list[dict[str, str]]:
+    """The days begin at two o'clock, on some of which Berlin's clock goes back at three."""
+    days = ["2014-10-25", "2014-10-26", "2014-10-27", "2015-10-25"]
+    for row in rows:
+        day, second = divmod(int(row["time"]) - START, DAY)
+        clock = datetime.fromisoformat(f"{days[day]}T02:00:00") + timedelta(seconds=second)
+        row["time"] = clock.isoformat()
+    return rows
+
+
+@steady
+@given(rows=logs(), rules=rules)
+def test_any_log_under_any_rules_by_the_clock_of_a_place(
+    log: Path, rows: list[Any], rules: dict[str, Any]
+) -> None:
+    fraction = {"test": 0.4} if rules["test"] == "2014-04-09" else {}
+    check(Case(by_the_clock(rows), rules | fraction | {"time_zone": "Europe/Berlin"}), log)
 
 
 @steady

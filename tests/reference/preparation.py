@@ -12,6 +12,7 @@ from datetime import datetime, timedelta, timezone
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from tests.reference.authors import DAY, Prepared, authors, last, samples
 
@@ -106,6 +107,7 @@ def whole_sessions(
     time: str | None = None,
     order: str = "time",
     time_format: str | None = None,
+    time_zone: str | None = None,
     where: Mapping[str, str] | None = None,
     dedupe: bool = False,
     gap: str | None = None,
@@ -117,12 +119,18 @@ def whole_sessions(
     column = session or (user or "user" if gap else "session")
     clicks = []  # (session, item, time in nanoseconds, what it is sorted by, row in the file)
     rows = list(rows)
+    clocks: dict[Any, list[tuple[datetime, int]]] = {}
     steps.append((len(rows), None))
     for number, row in enumerate(rows):
         if all(str(row[name]) == str(value) for name, value in (where or {}).items()):
             instant = 0  # in a log without times
             if (time or "time") in row:
-                instant = nanoseconds(row[time or "time"], time_format)
+                value = row[time or "time"]
+                instant = (
+                    nanoseconds(value, time_format)
+                    if time_zone is None
+                    else of_zone(value, time_zone, clocks.setdefault(row[column], []))
+                )
             place = {"time": instant, "file": number}.get(order)
             place = int(row[order]) if place is None else place
             clicks.append((row[column], row[item or "item"], instant, place, number))
@@ -171,6 +179,22 @@ def nanoseconds(value: Any, time_format: str | None) -> int:
     if instant.tzinfo is None:
         instant = instant.replace(tzinfo=timezone.utc)
     return (instant - EPOCH) // timedelta(microseconds=1) * 1000
+
+
+def of_zone(value: str, zone: str, earlier: list[tuple[datetime, int]]) -> int:
+    """The same of an ISO time without a zone, in one.
+
+    ``earlier`` holds the times of the session's rows before that the clock shows twice, each with
+    whether it was the second one; this time is added.
+    """
+    clock = datetime.fromisoformat(value)
+    both = [clock.replace(tzinfo=ZoneInfo(zone), fold=fold) for fold in (0, 1)]
+    fold = 0
+    if both[0].utcoffset() != both[1].utcoffset():
+        if earlier and abs(clock - earlier[-1][0]) <= timedelta(days=1):
+            fold = max(earlier[-1][1], int(clock < earlier[-1][0]))
+        earlier.append((clock, fold))
+    return (both[fold].astimezone(timezone.utc) - EPOCH) // timedelta(microseconds=1) * 1000
 
 
 def at_silences(clicks: list[Any], gap: str) -> list[Any]:
