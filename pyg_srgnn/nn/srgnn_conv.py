@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch_geometric.nn import MessagePassing
-from torch_geometric.utils import scatter
+from torch_geometric.typing import SparseTensor
+from torch_geometric.utils import is_sparse, scatter, to_edge_index
 
 
 class SRGNNConv(MessagePassing):
@@ -45,13 +46,14 @@ class SRGNNConv(MessagePassing):
         **kwargs: Further arguments of :class:`torch_geometric.nn.conv.MessagePassing`.
 
     Shapes:
-        - **input:** node features :math:`(|V|, channels)`, edge index :math:`(2, |E|)`, weights
-          by out-degree and by in-degree :math:`(|E|)`, both optional
+        - **input:** node features :math:`(|V|, channels)`, edge index :math:`(2, |E|)` or
+          transposed adjacency matrix :math:`(|V|, |V|)`, weights by out-degree and by in-degree
+          :math:`(|E|)` or :math:`(|E|, 1)`, both optional
         - **output:** node features :math:`(|V|, channels)`
 
     Raises:
-        ValueError: If ``channels`` or ``num_steps`` is less than 1, or the features have another
-            size.
+        ValueError: If ``channels`` or ``num_steps`` is less than 1, the features or weights have
+            another size, or the graph is bipartite.
     """
 
     def __init__(
@@ -93,7 +95,7 @@ class SRGNNConv(MessagePassing):
     def forward(
         self,
         x: Tensor,
-        edge_index: Tensor,
+        edge_index: Tensor | SparseTensor,
         edge_weight: Tensor | None = None,
         edge_weight_in: Tensor | None = None,
     ) -> Tensor:
@@ -101,23 +103,33 @@ class SRGNNConv(MessagePassing):
 
         Args:
             x: Node features [N, channels].
-            edge_index: Source and target of each edge [2, E].
-            edge_weight: Weight of each edge in its source's outgoing sum [E]. (default: one over
-                the source's out-degree)
-            edge_weight_in: Weight of each edge in its target's incoming sum [E]. (default: one
-                over the target's in-degree)
+            edge_index: Source and target of each edge [2, E], or the transposed adjacency matrix
+                [N, N] that :class:`torch_geometric.transforms.ToSparseTensor` makes. Its values
+                are the ``edge_weight``, unless all are one, as in a graph without weights.
+            edge_weight: Weight of each edge in its source's outgoing sum [E] or [E, 1], in the
+                order of the edges, or of the matrix's entries. (default: one over the source's
+                out-degree)
+            edge_weight_in: Weight of each edge in its target's incoming sum, likewise. (default:
+                one over the target's in-degree)
 
         Returns:
             Node features [N, channels].
         """
+        if not isinstance(x, Tensor):
+            raise ValueError(
+                f"SRGNNConv: 'x' must be one tensor (got a {type(x).__name__}); bipartite graphs "
+                f"are not supported, because the gates update every node from its own features, "
+                f"and every node hears both directions: sources and targets must be of one type"
+            )
         if x.dim() != 2 or x.size(1) != self.channels:
             raise ValueError(
                 f"SRGNNConv: 'x' must have shape [nodes, {self.channels}] (got {list(x.shape)})"
             )
-        if edge_weight is None:
-            edge_weight = _by_degree(edge_index[0], x)
-        if edge_weight_in is None:
-            edge_weight_in = _by_degree(edge_index[1], x)
+        if is_sparse(edge_index):
+            edge_index, values = _edges(edge_index, x)
+            edge_weight = values if edge_weight is None else edge_weight
+        edge_weight = _weight("edge_weight", edge_weight, edge_index[0], x)
+        edge_weight_in = _weight("edge_weight_in", edge_weight_in, edge_index[1], x)
 
         backward_index = edge_index.flip(0)
         for _ in range(self.num_steps):
@@ -152,8 +164,31 @@ class SRGNNConv(MessagePassing):
         )
 
 
-def _by_degree(end: Tensor, x: Tensor) -> Tensor:
-    """One over the number of edges that share this end."""
+def _edges(adj_t: Tensor | SparseTensor, x: Tensor) -> tuple[Tensor, Tensor | None]:
+    """The edges of a transposed adjacency matrix, and their weights if there are any."""
+    size = [adj_t.size(0), adj_t.size(1)]
+    if size != [x.size(0)] * 2:
+        raise ValueError(
+            f"SRGNNConv: 'adj_t' must have shape [{x.size(0)}, {x.size(0)}], a row and a column "
+            f"for each node of 'x' (got {size})"
+        )
+    backward_index, values = to_edge_index(adj_t)
+    # torch's sparse matrices have values even where the graph has no weights.
+    return backward_index.flip(0), None if bool((values == 1).all()) else values
+
+
+def _weight(name: str, weight: Tensor | None, end: Tensor, x: Tensor) -> Tensor:
+    """The weights given [E], or one over the number of edges that share this end."""
+    if weight is not None:
+        if weight.dim() == 2 and weight.size(1) == 1:
+            weight = weight.squeeze(1)
+        if weight.dim() != 1 or weight.size(0) != end.size(0):
+            edges = end.size(0)
+            raise ValueError(
+                f"SRGNNConv: '{name}' must have shape [{edges}] or [{edges}, 1], a weight for "
+                f"each edge (got {list(weight.shape)})"
+            )
+        return weight
     # Half precision could not count beyond some hundreds of edges.
     ones = torch.ones_like(end, dtype=torch.promote_types(x.dtype, torch.float32))
     degree: Tensor = scatter(ones, end, dim_size=x.size(0))

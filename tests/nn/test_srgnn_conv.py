@@ -8,7 +8,13 @@ import shutil
 
 import pytest
 import torch
+import torch_geometric.typing
+from torch_geometric.data import Data, HeteroData
+from torch_geometric.nn import HeteroConv, to_hetero
+from torch_geometric.transforms import ToSparseTensor
+from torch_geometric.utils import to_torch_csc_tensor
 
+from pyg_srgnn.data.graphs import session_graph
 from pyg_srgnn.nn import SRGNNConv
 from tests.reference.dense_srgnn import propagate
 from tests.reference.graphs import dense_given_weights, dense_unit_weights
@@ -88,6 +94,28 @@ def test_one_weight_given_and_the_other_left_out(given):
     given_in, given_out = dense_given_weights(pairs, weight.tolist(), weight.tolist(), len(x))
     matrices = (a_in, given_out) if given == "edge_weight" else (given_in, a_out)
     close(conv(x, edge_index, **{given: weight}), expected(conv, x, matrices))
+
+
+@pytest.mark.parametrize("given", ["edge_weight", "edge_weight_in"])
+def test_weights_in_a_column(given):
+    conv = make(num_steps=2)
+    x, edge_index, pairs = digraph()
+    weight, _ = weights(len(pairs))
+    column = conv(x, edge_index, **{given: weight[:, None]})
+    close(column, conv(x, edge_index, **{given: weight}), 0)
+    close(
+        conv(x, edge_index[:, :1], **{given: weight[:1]}),
+        conv(x, edge_index[:, :1], **{given: weight[:1, None]}),
+        0,
+    )
+
+
+@pytest.mark.parametrize("given", ["edge_weight", "edge_weight_in"])
+@pytest.mark.parametrize("shape", [(1,), (14,), (1, 1), (1, 15), (15, 2), (15, 1, 1), ()])
+def test_weights_of_another_shape(given, shape):
+    x, edge_index, _ = digraph()
+    with pytest.raises(ValueError, match=rf"SRGNNConv: '{given}' must have shape \[15\].*\(got \["):
+        make()(x, edge_index, **{given: torch.ones(shape).double()})
 
 
 def test_gradients_reach_the_weights_of_edges():
@@ -398,6 +426,116 @@ def test_export_without_weights():
     x, edge_index, _ = digraph()
     program = torch.export.export(conv, (x, edge_index))
     close(program.module()(x, edge_index), conv(x, edge_index))
+
+
+sparse_layouts = [torch.sparse_csr, torch.sparse_coo]
+if torch_geometric.typing.WITH_TORCH_SPARSE:
+    sparse_layouts.append(None)  # torch_sparse.SparseTensor
+
+
+@pytest.mark.parametrize("layout", sparse_layouts)
+@pytest.mark.parametrize("weighted", [True, False])
+def test_sparse_adjacency_as_pyg_makes_it(layout, weighted):
+    conv = make(num_steps=2)
+    data = session_graph(torch.tensor([5, 2, 5, 3, 2, 5, 5, 1]))
+    x = torch.randn(data.num_nodes, CHANNELS).double()
+    if weighted:
+        data.edge_weight = weights(data.num_edges)[0]  # apart from the default
+        expected = conv(x, data.edge_index, data.edge_weight, data.edge_weight_in)
+    else:
+        data = Data(edge_index=data.edge_index, num_nodes=data.num_nodes)
+        expected = conv(x, data.edge_index)
+    data = ToSparseTensor(layout=layout)(data)
+    assert data.edge_index is None
+    close(conv(x, data.adj_t, edge_weight_in=data.get("edge_weight_in")), expected)
+
+
+def test_sparse_adjacency_by_columns_and_with_weights_beside_it():
+    conv = make()
+    x = torch.randn(3, CHANNELS).double()
+    edge_index = torch.tensor([[0, 0, 1, 2], [1, 2, 2, 0]])
+    w_out, w_in = weights(4)
+    by_target = edge_index[1].argsort(stable=True)
+    csc = to_torch_csc_tensor(edge_index.flip(0), w_out, (3, 3))
+    close(conv(x, csc), conv(x, edge_index, w_out))
+    csr = csc.to_sparse_csr()
+    given = conv(x, csr, torch.ones(4), w_in[by_target])
+    close(given, conv(x, edge_index, torch.ones(4), w_in))
+
+
+def test_gradients_reach_the_values_of_a_sparse_adjacency():
+    conv = make()
+    x = torch.randn(2, CHANNELS).double()
+    adj_t = torch.tensor([[0, 0.5], [0.25, 0]]).double().to_sparse_csr().requires_grad_()
+    conv(x, adj_t).sum().backward()
+    assert adj_t.grad.values().abs().min() > 0
+
+
+def test_a_sparse_adjacency_of_other_nodes():
+    x, _, _ = digraph()
+    with pytest.raises(ValueError, match=r"SRGNNConv: 'adj_t' must have shape \[7, 7\].*\[7, 6\]"):
+        make()(x, torch.eye(7)[:, :6].to_sparse_csr())
+
+
+def test_a_bipartite_graph_is_refused():
+    x, edge_index, _ = digraph()
+    for pair in ((x, x), (x, None)):
+        with pytest.raises(ValueError, match=r"SRGNNConv.*bipartite graphs are not supported, bec"):
+            make()(pair, edge_index)
+
+
+def hetero(bipartite):
+    """Items that follow one another and are bought together, and perhaps users who click them."""
+    x, edge_index, _ = digraph()
+    data = HeteroData()
+    data["item"].x = x
+    data["item", "to", "item"].edge_index = edge_index
+    data["item", "with", "item"].edge_index = edge_index.flip(0)[:, 3:]
+    if bipartite:
+        data["user"].x = x[:2]
+        data["user", "clicks", "item"].edge_index = torch.tensor([[0, 1], [2, 3]])
+    return data
+
+
+def test_hetero_conv_within_a_node_type():
+    data = hetero(bipartite=False)
+    convs = {kind: make(seed) for seed, kind in enumerate(data.edge_types)}
+    found = HeteroConv(convs)(data.x_dict, data.edge_index_dict)["item"]
+    close(found, sum(conv(data["item"].x, data[kind].edge_index) for kind, conv in convs.items()))
+    weight = {("item", "to", "item"): weights(15)[0][:, None]}
+    found = HeteroConv(convs)(data.x_dict, data.edge_index_dict, edge_weight_dict=weight)["item"]
+    first, second = convs
+    expected = convs[first](data["item"].x, data[first].edge_index, weight[first])
+    close(found, expected + convs[second](data["item"].x, data[second].edge_index))
+
+
+def test_hetero_conv_between_node_types_is_refused():
+    data = hetero(bipartite=True)
+    conv = HeteroConv({kind: make() for kind in data.edge_types})
+    with pytest.raises(ValueError, match=r"SRGNNConv.*bipartite"):
+        conv(data.x_dict, data.edge_index_dict)
+
+
+class Net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = make()
+
+    def forward(self, x, edge_index):
+        return self.conv(x, edge_index).relu()
+
+
+def test_to_hetero_within_a_node_type_and_between_two():
+    data = hetero(bipartite=False)
+    model = to_hetero(Net(), data.metadata())
+    x = data["item"].x
+    each = [model.conv["__".join(k)](x, data[k].edge_index) for k in data.edge_types]
+    close(model(data.x_dict, data.edge_index_dict)["item"], sum(each).relu())
+    data = hetero(bipartite=True)
+    data["item", "by", "user"].edge_index = torch.tensor([[2, 3], [0, 1]])
+    model = to_hetero(Net(), data.metadata())
+    with pytest.raises(ValueError, match=r"SRGNNConv.*bipartite"):
+        model(data.x_dict, data.edge_index_dict)
 
 
 def test_in_another_pyg_model():
