@@ -7,7 +7,6 @@ import argparse
 from copy import deepcopy
 
 import torch
-from tqdm import tqdm
 
 from pyg_srgnn.baselines import Markov, Popularity
 from pyg_srgnn.data import SessionLoader
@@ -42,7 +41,7 @@ def main() -> None:
         batches.sampler.set_epoch(epoch)
         model.train()
         total = 0.0
-        for batch in tqdm(batches, desc=f"epoch {epoch}", disable=None, leave=False):
+        for batch in batches:
             loss = model.loss(batch)
             optimizer.zero_grad()
             loss.backward()

@@ -12,13 +12,13 @@ from typing import Any
 
 import narwhals as nw
 import polars as pl
-from tqdm import tqdm
 
 from pyg_srgnn.data.clicks import look_at, scan_parquet
 from pyg_srgnn.data.engines import open_engine
 from pyg_srgnn.data.files import os_errors, written_aside
 from pyg_srgnn.data.log_files import find_files, is_parquet
 from pyg_srgnn.data.preparation import Preparation
+from pyg_srgnn.data.progress import Bar
 from pyg_srgnn.data.rules import last_sessions
 from pyg_srgnn.data.vocabulary import Vocabulary
 from pyg_srgnn.recommender import Recommender, UnknownItemWarning
@@ -82,21 +82,18 @@ def recommend_file(
     sessions, column = _sessions(files, preparation, vocabulary, work)
     total = sessions.select(pl.len()).collect().item()
     parts = []
-    for start in tqdm(
-        # One part at least: an input without rows gives an output with the same columns.
-        range(0, max(total, 1), sessions_at_once),
-        "recommend",
-        unit="part",
-        disable=None,
-        leave=False,
-    ):
-        part = work / f"part-{start:012d}.parquet"
-        if not part.is_file():
-            rows = sessions.slice(start, sessions_at_once).collect()
-            found = _recommended(recommender, rows, column, k, exclude_seen)
-            with written_aside(part) as aside:
-                found.write_parquet(aside)
-        parts.append(part)
+    # One part at least: an input without rows gives an output with the same columns.
+    starts = range(0, max(total, 1), sessions_at_once)
+    with Bar("recommend", len(starts), "parts") as bar:
+        for start in starts:
+            part = work / f"part-{start:012d}.parquet"
+            if not part.is_file():
+                rows = sessions.slice(start, sessions_at_once).collect()
+                found = _recommended(recommender, rows, column, k, exclude_seen)
+                with written_aside(part) as aside:
+                    found.write_parquet(aside)
+            parts.append(part)
+            bar.advance()
     with written_aside(output) as aside:
         whole = pl.scan_parquet(parts, glob=False)
         whole.sink_parquet(aside) if output.suffix == ".parquet" else whole.sink_ndjson(aside)

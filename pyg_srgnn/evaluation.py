@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
-from tqdm import tqdm
 
 from pyg_srgnn.data.loader import SessionLoader
+from pyg_srgnn.data.progress import Bar
 from pyg_srgnn.metrics import RankingMetrics, ranks
 
 if TYPE_CHECKING:
@@ -85,15 +85,14 @@ def evaluate_rows(
     metrics = RankingMetrics(num_items, ties=ties).to(device)
     kind = torch.float64 if ties == "median" else torch.int64  # as ranks() gives them
     every = torch.zeros(loader.num_samples, dtype=kind)
-    bar = tqdm(
-        loader, desc=description, disable=None if description else True, delay=2, leave=False
-    )
-    for batch, numbers in zip(bar, loader.numbers(), strict=True):
-        batch = batch.to(device)
-        scores = scorer.scores(batch)
-        rank = ranks(scores, batch.y, ties)
-        metrics.update(scores, batch.y, rank)
-        every[numbers] = rank.cpu()
+    with Bar(description, len(loader), "batches") as bar:
+        for batch, numbers in zip(loader, loader.numbers(), strict=True):
+            batch = batch.to(device)
+            scores = scorer.scores(batch)
+            rank = ranks(scores, batch.y, ties)
+            metrics.update(scores, batch.y, rank)
+            every[numbers] = rank.cpu()
+            bar.advance()
     return metrics.compute(), every
 
 

@@ -18,6 +18,12 @@ import torch
 torch.set_num_threads(1)  # the tests' tensors are small, and results do not depend on the machine
 
 
+@pytest.fixture(autouse=True)
+def room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tables are as wide as in a file, whatever terminal the tests run on."""
+    monkeypatch.setattr("pyg_srgnn.terminal.width", lambda: 200)
+
+
 @pytest.fixture(scope="session")
 def benchmark_data() -> Path:
     """Where the real benchmark files are: PYG_SRGNN_DATA, or shared/data beside the checkout."""

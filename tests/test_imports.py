@@ -15,7 +15,7 @@ from pyg_srgnn.reports.significance import UNITS
 from pyg_srgnn.serving.export import export
 from tests.serving.exports import checkpoint
 
-TRAINING = ("torch_geometric", "lightning", "hydra", "omegaconf", "polars", "narwhals")
+TRAINING = ("torch_geometric", "lightning", "hydra", "omegaconf", "polars", "narwhals", "rich")
 BLOCKED = f"""
 import sys
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pyg_srgnn.commands.stopping import stoppable
 from pyg_srgnn.imports import gc_paused
+from pyg_srgnn.terminal import show
 
 _DESCRIPTION = """\
 srgnn-compare: whether runs differ by more than chance, on the same test rows.
@@ -87,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         print(f"srgnn-compare: {error}", file=sys.stderr)
         return 1
-    print(text if args.json else comparison_table(result))
+    show(text if args.json else comparison_table(result))
     return 0
 
 

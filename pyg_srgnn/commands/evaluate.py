@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 
 from pyg_srgnn.commands.application import application, log
 from pyg_srgnn.imports import gc_paused
+from pyg_srgnn.terminal import lines
 
 
 @application("evaluate")
@@ -70,12 +71,13 @@ def main(config: DictConfig) -> float:
     folder = Path(HydraConfig.get().runtime.output_dir)
     kinds = describe_rows(part, training.sessions)
     write_ranks(folder / "ranks.parquet", kinds, ranks.pop("model"), ranks)
-    log.info("%s\n", write_slices(folder, "model"))
+    if (by_slice := write_slices(folder, "model")) is not None:
+        log.info(lines(by_slice, ""))
     path = folder / "evaluation.json"
     with written_aside(path) as aside:
         aside.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     title = f"{settings['name']}, {config.split}, {len(part):,} samples, percent"
-    log.info("%s\nFiles: %s", "\n".join([metrics_table(title, rows), *labels]), folder)
+    log.info(lines(metrics_table(title, rows), *labels, f"Files: {folder}"))
     return rows["model"]["hr@20"]
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pyg_srgnn.commands.stopping import stoppable
 from pyg_srgnn.imports import gc_paused
+from pyg_srgnn.terminal import show
 
 
 @stoppable
@@ -28,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with gc_paused():
         from pyg_srgnn.reports.leaderboard import write_leaderboard
     try:
-        print(write_leaderboard(args.directory, args.metric))
+        show(write_leaderboard(args.directory, args.metric))
     except (ValueError, OSError) as error:
         print(f"srgnn-leaderboard: {error}", file=sys.stderr)
         return 1

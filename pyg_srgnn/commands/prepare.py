@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 
 from pyg_srgnn.commands.application import application, log
 from pyg_srgnn.imports import gc_paused
+from pyg_srgnn.terminal import lines
 
 if TYPE_CHECKING:
     from pyg_srgnn.datasets import SessionDataset
@@ -34,7 +35,7 @@ def main(config: DictConfig) -> None:
     if published:
         report["published"] = published
     folder = Path(config.report or training.processed_dir)
-    log.info("%s\n\n%s\n", config.dataset.name, preparation_table(report))
+    log.info(lines(config.dataset.name, "", preparation_table(report)))
     if config.verify and not published:
         log.info("No published counts are known for dataset=%s.\n", config.dataset.name)
     try:

@@ -10,6 +10,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from pyg_srgnn.commands.application import application
+from pyg_srgnn.commands.stopping import again
 from pyg_srgnn.imports import gc_paused
 from pyg_srgnn.sweeps.sweep import sweeping
 from pyg_srgnn.training.directory import kept
@@ -39,7 +40,8 @@ def main(config: DictConfig) -> float:
     if sweep_dir is None:
         _need_sweep(config, hydra.runtime.choices.get("search"))
     set_threads(config.threads, hydra)
-    result = train(config, hydra.runtime.output_dir, sweep_dir)
+    run_dir = Path(hydra.runtime.output_dir)
+    result = train(config, run_dir, sweep_dir, again(run_dir) if sweep_dir is None else None)
     part = result["valid"] or result["test"]
     if part is None:  # refit=only test=false: nothing was evaluated
         return math.nan

@@ -9,9 +9,9 @@ import numpy as np
 import polars as pl
 import torch
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from pyg_srgnn.data.prepared import Prepared
+from pyg_srgnn.data.progress import Bar
 from pyg_srgnn.data.rules import Chosen
 from pyg_srgnn.data.sessions import Sessions
 from pyg_srgnn.data.vocabulary import Vocabulary
@@ -48,13 +48,14 @@ def assemble(
     end, start, split = _split(preparation, len(lengths), seconds)
     numbers = _Numbers(chosen.items["item"], vocabulary)
     pieces = _Pieces(chosen, lengths)
-    training = _training(pieces, numbers, end, lengths, seconds)
+    with pieces.bar:
+        training = _training(pieces, numbers, end, lengths, seconds)
+        test, of_test = _test(pieces, numbers, start, lengths, seconds, preparation.min_length)
     steps = [_step("training part", training.num_clicks, len(training), "training")]
     if start > end:
         kept = lengths.sum() - lengths[end:start].sum()
         rule = "sessions on the split instant dropped"
         steps.insert(0, _step(rule, kept, len(lengths) - (start - end)))
-    test, of_test = _test(pieces, numbers, start, lengths, seconds, preparation.min_length)
     steps += of_test
     if preparation.recent > 1:
         samples = training.num_samples
@@ -185,9 +186,7 @@ class _Pieces:
         self.chosen = chosen
         self.sessions = len(lengths)
         self.duplicates = 0
-        self.bar = tqdm(
-            desc="sessions", total=int(lengths.sum()), unit=" clicks", delay=2, unit_scale=True
-        )
+        self.bar = Bar("sessions", int(lengths.sum()), "clicks")
 
     def between(self, start: int, stop: int) -> Any:
         """Pairs (item codes, session numbers), session by session in the order of the clicks."""
@@ -196,10 +195,8 @@ class _Pieces:
             piece = pl.scan_parquet(folder / "*.parquet", hive_partitioning=False)
             frame = piece.filter((s >= start) & (s < stop)).sort(self._order()).collect()
             self.duplicates += self._repeated(frame)
-            self.bar.update(frame.height)
+            self.bar.advance(frame.height)
             yield frame["code"].to_numpy(), frame["s"].to_numpy()
-        if stop == self.sessions:
-            self.bar.close()
 
     def _order(self) -> list[pl.Expr]:
         """What the clicks of a piece are sorted by."""

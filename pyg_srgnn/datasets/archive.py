@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO, cast
 
-from tqdm import tqdm
-
 from pyg_srgnn.data.files import flush
-from pyg_srgnn.datasets.download import BAR, DownloadError, locked
+from pyg_srgnn.data.progress import Bar
+from pyg_srgnn.datasets.download import DownloadError, locked
 
 if TYPE_CHECKING:
     from py7zr.io import WriterFactory
@@ -53,14 +52,14 @@ class _PartFile:
     module can be imported without it.
     """
 
-    def __init__(self, file: BinaryIO, bar: tqdm) -> None:
+    def __init__(self, file: BinaryIO, bar: Bar) -> None:
         self.file, self.bar = file, bar
 
     def create(self, filename: str) -> _PartFile:
         return self
 
     def write(self, chunk: bytes | bytearray) -> int:
-        self.bar.update(len(chunk))
+        self.bar.advance(len(chunk))
         return self.file.write(chunk)
 
     def read(self, size: int | None = None) -> bytes:
@@ -98,7 +97,7 @@ def _write(archive: Path, name: str, part: Path) -> None:
                     f"expected one file {name}"
                 )
             size = sizes[members[0]]
-            with part.open("wb") as file, tqdm(desc=f"unpacking {name}", total=size, **BAR) as bar:
+            with part.open("wb") as file, Bar(f"unpacking {name}", size, "MB") as bar:
                 opened.extract(targets=members, factory=cast("WriterFactory", _PartFile(file, bar)))
                 written = file.tell()
             if written != size:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import http.client
+import logging
 import os
 import re
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -17,9 +17,11 @@ from pathlib import Path
 from urllib.parse import quote
 
 from filelock import FileLock, Timeout
-from tqdm import tqdm
 
 from pyg_srgnn.data.files import sha256_of
+from pyg_srgnn.data.progress import Bar
+
+log = logging.getLogger(__name__)
 
 TIMEOUT = 30.0
 """Seconds without a byte after which a connection is given up."""
@@ -28,7 +30,6 @@ ATTEMPTS = 3
 BACKOFF = 0.5
 """Seconds before the second attempt; doubled before each further one."""
 
-BAR = {"unit": "B", "unit_scale": True, "unit_divisor": 1024, "delay": 2}  # of a bar over bytes
 _CHUNK = 1 << 16
 _HTTP = re.compile(r"https?://", re.IGNORECASE)
 
@@ -142,7 +143,7 @@ def locked(folder: Path) -> Iterator[None]:
     try:
         lock.acquire(timeout=3)
     except Timeout:
-        tqdm.write(f"Waiting for another process that downloads to {folder} …", file=sys.stderr)
+        log.warning("waiting for another process that downloads to %s", folder)
         lock.acquire()
     try:
         yield
@@ -224,12 +225,12 @@ def _read(url: str, part: Path) -> None:
         total = have + int(length) if length and length.isdigit() else None
         with (
             part.open("ab" if have else "wb") as out,
-            tqdm(desc=part.stem, total=total, initial=have, **BAR) as bar,
+            Bar(part.stem, total, "MB", done=have) as bar,
         ):
             while chunk := _chunk(response):
                 out.write(chunk)
                 have += len(chunk)
-                bar.update(len(chunk))
+                bar.advance(len(chunk))
     if total is not None and have < total:
         raise _Interrupted(f"the connection ended after {have:,} of {total:,} bytes")
 

@@ -14,6 +14,7 @@ from pyg_srgnn.reports.samples import Samples
 from pyg_srgnn.reports.significance import bootstrap, holm, mcnemar
 from pyg_srgnn.reports.study import Run, require_seeds_of_one
 from pyg_srgnn.rows import read_ranks
+from pyg_srgnn.terminal import Column, Styled, lines, table
 
 RANKS = "ranks.parquet"
 _METRICS = ("hr@20", "mrr@20")
@@ -172,57 +173,57 @@ def compare(
     }
 
 
-def comparison_table(result: dict[str, Any]) -> str:
+def comparison_table(result: dict[str, Any]) -> Styled:
     """What :func:`compare` found, for people."""
     several = len(result["pairs"]) > 1
-    lines = [
-        ", ".join(
-            [
-                *(f"{key}={value}" for key, value in result["test"].items()),
-                f"{result['rows']:,} rows of {result['sessions']:,} sessions, percent",
-            ]
-        ),
-        *(
-            f"{_letter(i)}  HR@20 {run['hr@20']:6.2f}  MRR@20 {run['mrr@20']:6.2f}  "
-            f"{run['name']} ({run['what']})"
-            for i, run in enumerate(result["runs"])
-        ),
-        "",
-        f"{'':<8}{'':<8}{'difference':>11}{'95 % interval':>20}{'p':>10}"
-        + (f"{'p (Holm)':>10}" if several else ""),
-    ]
     least = 2 / (result["resamples"] + 1)  # so many draws cannot tell a smaller p
+    runs = [
+        [
+            _letter(i),
+            *(f"{metric.upper()} {run[metric]:6.2f}" for metric in _METRICS),
+            f"{run['name']} ({run['what']})",
+        ]
+        for i, run in enumerate(result["runs"])
+    ]
+    rows = []
     for pair in result["pairs"]:
         name = f"{_letter(pair['one'])} − {_letter(pair['other'])}"
         for metric in _METRICS:
             found = pair[metric]
             interval = f"{found['low']:+.2f} to {found['high']:+.2f}"
-            figures = f"{found['mean']:>+11.2f}{interval:>20}"
-            lines.append(f"{name:<8}{metric.upper():<8}{figures}{_ps(found, least, several)}")
+            figures = [f"{found['mean']:+.2f}", interval, *_ps(found, least, several)]
+            rows.append([name, metric.upper(), *figures])
             name = ""
         if pair["mcnemar"] is not None:
             found = pair["mcnemar"]
             hits = f"only one hits: {found['only_one']:,} and {found['only_other']:,}"
-            lines.append(f"{'':<8}{'McNemar':<9}{hits:>30}{_ps(found, 1e-4, several)}")
-    lines += [
-        "",
+            rows.append(["", "McNemar", "", hits, *_ps(found, 1e-4, several)])
+    titles = ["difference", "95 % interval", "p", "p (Holm)"][: 4 if several else 3]
+    test = [f"{key}={value}" for key, value in result["test"].items()]
+    notes = [
         f"Intervals and p: paired bootstrap, {result['resamples']:,} draws of {result['unit']}"
-        + (" as if they were independent." if result["unit"] == "rows" else "."),
+        + (" as if they were independent." if result["unit"] == "rows" else ".")
     ]
     if any(pair["mcnemar"] is None for pair in result["pairs"]):
-        lines.append("McNemar's test wants a single run on either side: averaged hits are no hits.")
+        notes.append("McNemar's test wants a single run on either side: averaged hits are no hits.")
     if several:
-        lines.append("Holm's correction is over the pairs, of each test on its own.")
-    return "\n".join(lines)
+        notes.append("Holm's correction is over the pairs, of each test on its own.")
+    label = Column("", "label")
+    return lines(
+        ", ".join([*test, f"{result['rows']:,} rows of {result['sessions']:,} sessions, percent"]),
+        table([label, label, label, Column("", "text")], runs),
+        "",
+        table([label, label, *map(Column, titles)], rows),
+        "",
+        *notes,
+    )
 
 
 def _letter(number: int) -> str:
     return chr(ord("A") + number) if number < 26 else str(number + 1)
 
 
-def _ps(found: dict[str, Any], least: float, several: bool) -> str:
+def _ps(found: dict[str, Any], least: float, several: bool) -> list[str]:
     """The p-value and, of several pairs, the corrected one; or that they are less than shown."""
-    cells = []
-    for key in ("p", "p_holm") if several else ("p",):
-        cells.append(f"≤ {least:.4f}" if found[key] <= least else f"{found[key]:.4f}")
-    return "".join(f"{cell:>10}" for cell in cells)
+    keys = ("p", "p_holm") if several else ("p",)
+    return [f"≤ {least:.4f}" if found[key] <= least else f"{found[key]:.4f}" for key in keys]

@@ -16,6 +16,7 @@ from pyg_srgnn.data.files import written_aside
 from pyg_srgnn.reports.epochs import read_epochs
 from pyg_srgnn.reports.leaderboard_page import leaderboard_page
 from pyg_srgnn.reports.study import FREE, Stat, flat
+from pyg_srgnn.terminal import Column, Styled, lines, table
 
 
 @dataclass(frozen=True)
@@ -254,7 +255,7 @@ class Leaderboard:
         return [job for group in self.groups for job in group.jobs if job.error]
 
 
-def write_leaderboard(directory: str | Path, metric: str | None = None) -> str:
+def write_leaderboard(directory: str | Path, metric: str | None = None) -> Styled:
     """Write ``leaderboard.csv`` and ``leaderboard.html`` into a directory of runs.
 
     Runs are ranked by validation alone; what they have on the test set stands beside it.
@@ -279,11 +280,11 @@ def write_leaderboard(directory: str | Path, metric: str | None = None) -> str:
         csv.writer(file).writerows([board.columns, *board.rows()])
     with written_aside(root / "leaderboard.html") as aside:
         aside.write_text(leaderboard_page(root.resolve().name, board), encoding="utf-8")
-    lines = _aligned(*board.summary())
-    lines += [f"failed: {job.path}\n    {job.error}" for job in board.failures]
+    found: list[str] = [_summary_table(board)]
+    found += [f"failed: {job.path}\n    {job.error}" for job in board.failures]
     for dataset, path in board.best.items():
-        lines.append(f"Best run{f' on {dataset}' if len(board.best) > 1 else ''}: {path}")
-    return "\n".join([*lines, f"Files: {root / 'leaderboard.csv'}, {root / 'leaderboard.html'}"])
+        found.append(f"Best run{f' on {dataset}' if len(board.best) > 1 else ''}: {path}")
+    return lines(*found, f"Files: {root / 'leaderboard.csv'}, {root / 'leaderboard.html'}")
 
 
 def _ranked(jobs: Sequence[Job], metric: str) -> list[Group]:
@@ -338,9 +339,11 @@ def _spread(stat: Stat | None) -> str:
     return f"{mean} ± {sd}" if sd else mean
 
 
-def _aligned(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
-    return [
-        "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in (columns, *rows)
-    ]
+def _summary_table(board: Leaderboard) -> Styled:
+    """A row a configuration; where there is no room, validation and what was swept stay."""
+    names, rows = board.summary()
+    keys = [Column(key.replace(".", ".\n"), "text") for key in names[1:-5]]
+    # What ranks, two metrics on the test set, jobs and seconds.
+    figures = [Column(name.replace(" ", "\n"), rank=rank) for rank, name in enumerate(names[-5:])]
+    figures[3] = figures[3]._replace(kind="label")
+    return table([Column("", "label"), *keys, *figures], rows, elsewhere="leaderboard.csv")

@@ -7,24 +7,25 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pyg_srgnn import terminal
 from pyg_srgnn.data.files import written_aside
 from pyg_srgnn.reports.page import Table, page
 from pyg_srgnn.reports.preparation_plots import plots
+from pyg_srgnn.terminal import Column, Styled, lines, styled
 
 _NO_PLOTS = "There are no plots: install the extra 'plots' (matplotlib) to have them."
 _FILES_NAMED = 3
 
 
-def preparation_table(report: Mapping[str, Any]) -> str:
+def preparation_table(report: Mapping[str, Any]) -> Styled:
     """Set a preparation report as text.
 
     Args:
         report: What ``pyg_srgnn.data.describe`` gives, and what a click log's preparation adds;
             a part that is not there is left out.
     """
-    return "\n\n".join(
-        "\n".join([table.title, *_aligned(table)]) for table in _tables(report) if table.rows
-    )
+    tables = [_fitted(table) for table in _tables(report) if table.rows]
+    return lines(*(part for table in tables for part in (table, "")))
 
 
 def write_report(report: Mapping[str, Any], folder: str | Path) -> Path:
@@ -175,14 +176,12 @@ def _printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
 
 
-def _aligned(table: Table) -> list[str]:
-    rows = [row for row in (table.columns, *table.rows) if row]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for row in rows:
-        cells = [
-            cell.rjust(width) if 0 < table.numbers <= i else cell.ljust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append(("  " + "  ".join(cells)).rstrip())
-    return lines
+def _fitted(table: Table) -> Styled:
+    """A table under its title; text is folded where there is no room."""
+    width = len(table.columns or table.rows[0])
+    titles = table.columns or [""] * width
+    kinds = ["number" if 0 < table.numbers <= i else "text" for i in range(width)]
+    if not table.columns:
+        kinds[0] = "label"
+    columns = [Column(title, kind) for title, kind in zip(titles, kinds, strict=True)]
+    return lines(styled(table.title, "bold"), terminal.table(columns, table.rows, indent=2))

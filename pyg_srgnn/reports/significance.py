@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
+from pyg_srgnn.data.progress import Bar
 from pyg_srgnn.reports.samples import Floats, Samples, require_same
 
 UNITS = ("sessions", "rows")
@@ -76,10 +76,10 @@ def bootstrap(
     if unit == "sessions":
         sums = np.add.reduceat(sums, first.starts())  # of every session: samples, differences
     parts = []
-    with tqdm(total=resamples, unit="draws", delay=2, leave=False, disable=None) as bar:
+    with Bar("bootstrap", resamples, "draws") as bar:
         for times in draws(len(sums), resamples, seed):
             parts.append(times @ sums)
-            bar.update(len(times))
+            bar.advance(len(times))
     totals = np.concatenate(parts)
     drawn = 100 * totals[:, 1:] / totals[:, :1]
     low, high = np.percentile(drawn, (2.5, 97.5), axis=0)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from pyg_srgnn.data.files import written_aside
 from pyg_srgnn.reports.samples import Samples
 from pyg_srgnn.rows import baselines_of, read_ranks
+from pyg_srgnn.terminal import Column, Styled, lines, styled, table
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +85,7 @@ def _parts(rows: pl.DataFrame) -> Iterator[tuple[str, str, NDArray[np.bool_]]]:
         yield "day", day.isoformat(), (days == day).fill_null(False).to_numpy()
 
 
-def write_slices(directory: Path, model: str) -> str | None:
+def write_slices(directory: Path, model: str) -> Styled | None:
     """Write ``slices.csv`` and ``slices.png`` from a directory's ``ranks.parquet``.
 
     The table has a line a slice and scorer, figures in percent. The picture is left out where
@@ -121,28 +122,30 @@ def write_slices(directory: Path, model: str) -> str | None:
     return slice_table(every)
 
 
-def slice_table(every: Mapping[str, list[Slice]]) -> str:
+def slice_table(every: Mapping[str, list[Slice]]) -> Styled:
     """HR@20 / MRR@20 of each scorer, a line a slice; the days, which may be many, stay out.
 
     Args:
-        every: The slices of each scorer.
+        every: The slices of each scorer; where there is no room, the first one stays, and of the
+            others the last ones.
     """
-    widths = [max(16, len(name) + 2) for name in every]
-    head = f"{'HR@20 / MRR@20, percent':<24}{'share':>7}"
-    lines = [head + "".join(f"{name:>{n}}" for name, n in zip(every, widths, strict=True))]
-    for parts in zip(*every.values(), strict=True):
-        first = parts[0]
-        if first.kind == "day" or not first.samples:
-            continue
-        cells = (f"{part.hr:.2f} / {part.mrr:.2f}" for part in parts)
-        line = f"{first.kind + ' ' + first.name:<24}{first.share:>7.1f}"
-        lines.append(line + "".join(f"{cell:>{n}}" for cell, n in zip(cells, widths, strict=True)))
-    days = sum(part.kind == "day" for part in next(iter(every.values())))
-    if days:
-        lines.append(f"by day of the test, {days} in all: slices.csv")
-    else:
-        lines.append("no slices by day: this dataset keeps no times")
-    return "\n".join(lines)
+    rows = [
+        [f"{parts[0].kind} {parts[0].name}", f"{parts[0].share:.1f}"]
+        + [f"{part.hr:.2f} / {part.mrr:.2f}" for part in parts]
+        for parts in zip(*every.values(), strict=True)
+        if parts[0].kind != "day" and parts[0].samples
+    ]
+    first, *others = every
+    scorers = [Column(name, rank=len(every) - i) for i, name in enumerate(others)]
+    columns = [Column("", "label"), Column("share"), Column(first), *scorers]
+    shown = table(columns, rows, elsewhere="slices.csv")
+    days = sum(part.kind == "day" for part in every[first])
+    by_day = f"by day of the test, {days} in all: slices.csv"
+    return lines(
+        styled("HR@20 / MRR@20, percent", "bold"),
+        shown,
+        by_day if days else "no slices by day: this dataset keeps no times",
+    )
 
 
 def draw_slices(every: Mapping[str, list[Slice]], path: Path) -> Path | None:

@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pyg_srgnn.terminal import Column, Styled, lines, styled, table
+
+# The metrics shown, those first that go first where there is no room.
+_GOING = ("coverage@20", "ndcg@20", "mrr@5", "hr@5", "mrr@10", "hr@10", "mrr@20", "hr@20")
 COLUMNS = ("hr@5", "hr@10", "hr@20", "mrr@5", "mrr@10", "mrr@20", "ndcg@20", "coverage@20")
 LITERATURE = (
     "protocol=literature: the best test epoch of each metric on its own. These numbers were\n"
@@ -12,29 +16,42 @@ LITERATURE = (
 )
 
 
-def metrics_table(title: str, rows: Mapping[str, Mapping[str, float]]) -> str:
-    """A line of metrics for every scorer.
+def metrics_table(
+    title: str, rows: Mapping[str, Mapping[str, float]], monitor: str = "hr@20"
+) -> Styled:
+    """A line of metrics for every scorer, in as many columns as the terminal has room for.
 
     Args:
         title: First line.
-        rows: Metrics of each scorer as fractions; a missing one leaves its cell empty.
+        rows: Metrics of each scorer as fractions; a missing one leaves its cell empty. The first
+            scorer stands out.
+        monitor: The metric that chose the epoch, which is shown in any case. (default: ``"hr@20"``)
     """
-    width = max(map(len, rows)) + 2
-    lines = [title, " " * width + "".join(f"{name:>13}" for name in COLUMNS)]
-    for name, row in rows.items():
-        cells = (f"{100 * row[key]:.2f}" if key in row else "" for key in COLUMNS)
-        lines.append(f"{name:<{width}}" + "".join(f"{cell:>13}" for cell in cells))
-    tied = [f"{name} {100 * row['tied']:.2f}" for name, row in rows.items() if "tied" in row]
+    names = dict.fromkeys((*COLUMNS, monitor))
+    stay = {"hr@20", "mrr@20", monitor}
+    columns = [
+        Column(name, rank=0 if name in stay else len(_GOING) - _GOING.index(name)) for name in names
+    ]
+    cells = [
+        [name, *(f"{100 * row[key]:.2f}" if key in row else "" for key in names)]
+        for name, row in rows.items()
+    ]
+    parts: list[str] = [
+        styled(title, "bold"),
+        table([Column("", "label"), *columns], cells, [0], "metrics.json"),
+    ]
+    tied = [f"{name} {100 * row['tied']:.2f}" for name, row in rows.items() if row.get("tied")]
     if tied:
-        lines.append(f"targets that tie with another item, percent: {', '.join(tied)}")
-    return "\n".join(lines)
+        parts.append(f"targets that tie with another item, percent: {', '.join(tied)}")
+    return lines(*parts)
 
 
-def run_summary(metrics: Mapping[str, Any]) -> str:
+def run_summary(metrics: Mapping[str, Any], monitor: str = "hr@20") -> Styled:
     """The table and the circumstances of a run.
 
     Args:
         metrics: What ``metrics.json`` holds.
+        monitor: As in :func:`metrics_table`. (default: ``"hr@20"``)
     """
     part = "valid" if metrics["test"] is None else "test"
     rows = {metrics["model"]: metrics[part]}
@@ -42,15 +59,13 @@ def run_summary(metrics: Mapping[str, Any]) -> str:
     if "optimum" in metrics:
         rows["optimum (exact)"] = metrics["optimum"]["test"]
     refit = " (refit)" if metrics["refit"] else ""
-    lines = [
-        metrics_table(f"{metrics['dataset']}, {part}, percent", rows),
-    ]
+    parts: list[str] = [metrics_table(f"{metrics['dataset']}, {part}, percent", rows, monitor)]
     if metrics["epochs"]:
-        lines.append(
+        parts.append(
             f"seed {metrics['seed']}, best epoch {metrics['best_epoch']} of {metrics['epochs']}"
             f"{refit}, {metrics['samples_per_second']:,.0f} samples/s, "
             f"{metrics['train_seconds']:.0f} s of training"
         )
     if metrics["protocol"] == "literature":
-        lines.append(LITERATURE)
-    return "\n".join(lines)
+        parts.append(LITERATURE)
+    return lines(*parts)

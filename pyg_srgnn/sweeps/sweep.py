@@ -21,6 +21,7 @@ from omegaconf import DictConfig
 from pyg_srgnn.sweeps import study
 from pyg_srgnn.sweeps.names import SWEEPS, fixed_keys, sweep_name
 from pyg_srgnn.sweeps.parallel import sensible_jobs
+from pyg_srgnn.terminal import lines, show
 from pyg_srgnn.training.lock import sole_process
 
 # The plugins that the extra 'sweep' brings: how an override begins that chooses them.
@@ -147,7 +148,7 @@ def _finish() -> dict[str, str]:
 
     with sweep.open:
         try:
-            print(f"\n{write_leaderboard(sweep.directory)}")
+            show(lines("", write_leaderboard(sweep.directory)))
         except (ValueError, OSError) as error:  # such as that there is no run, or a full disk
             print(f"no leaderboard: {error}")
         failed = sweep.failures()

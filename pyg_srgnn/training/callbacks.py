@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import csv
 import logging
-import sys
+import math
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning import LightningModule, Trainer
-from lightning.pytorch.callbacks import (
-    Callback,
-    EarlyStopping,
-    ModelCheckpoint,
-    TQDMProgressBar,
-)
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from pyg_srgnn.checkpoint import read_checkpoint
 from pyg_srgnn.data.files import written_aside
+from pyg_srgnn.data.progress import Bar
 
 log = logging.getLogger(__name__)
 
@@ -81,10 +77,12 @@ class EpochLog(Callback):
 
     Args:
         path: The CSV file, written anew, whole, after every epoch.
+        part: What validates; the prefix of its metrics. (default: ``"valid"``)
+        monitor: The metric of which the line tells in any case. (default: ``"hr@20"``)
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, part: str = "valid", monitor: str = "hr@20") -> None:
+        self.path, self.part, self.monitor = path, part, monitor
         self.rows: list[dict[str, float]] = []
         self._validated: dict[str, float] = {}
         self._lr = 0.0
@@ -137,17 +135,16 @@ class EpochLog(Callback):
         self.rows.append(row)
         if trainer.is_global_zero:
             self.write()
-        shown = [
-            f"{key} {100 * row[key]:.2f}" for key in row if key.endswith(("/hr@20", "/mrr@20"))
-        ]
-        log.info(
-            "epoch %d  loss %.4f  %s  %s samples/s  %.0f s",
-            row["epoch"],
-            loss,
-            "  ".join(shown),
-            f"{row['samples_per_second']:,.0f}",
-            row["train_seconds"],
-        )
+        parts = [f"epoch {row['epoch']}", f"loss {loss:.4f}", *self._shown()]
+        parts += [f"{row['samples_per_second']:,.0f} samples/s", f"{row['train_seconds']:.0f} s"]
+        log.info("%s", "  ".join(parts))
+
+    def _shown(self) -> list[str]:
+        """The monitored metric and another one, in percent: what a line has room for."""
+        names = dict.fromkeys((self.monitor, "mrr@20", "hr@20"))
+        shown = [name for name in names if f"{self.part}/{name}" in self._validated][:2]
+        texts = [f"{name} {100 * self._validated[f'{self.part}/{name}']:.2f}" for name in shown]
+        return [f"{self.part} {text}" if not place else text for place, text in enumerate(texts)]
 
     def write(self) -> None:
         """Write the CSV file anew."""
@@ -166,15 +163,47 @@ class EpochLog(Callback):
         self.rows = list(state_dict["rows"])
 
 
-class ProgressBar(TQDMProgressBar):
-    """Lightning's bar with samples/s; silent where nobody looks at a terminal."""
+class TrainingProgress(Callback):
+    """A bar an epoch, and one of its validation.
+
+    Args:
+        epoch_log: Knows the speed.
+    """
 
     def __init__(self, epoch_log: EpochLog) -> None:
-        super().__init__(refresh_rate=10 if sys.stderr.isatty() or sys.stdout.isatty() else 0)
         self.epoch_log = epoch_log
+        self._bar = Bar(None)
 
-    def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
-        """Loss and speed."""
-        metrics = super().get_metrics(trainer, pl_module)
-        speed = f"{self.epoch_log.samples_per_second:,.0f}"
-        return {"loss": metrics.get("loss_step", ""), "samples/s": speed}
+    def _begin(self, trainer: Trainer, what: str, batches: float) -> None:
+        self._end()
+        total = batches if math.isfinite(batches) else None
+        self._bar = Bar(what if trainer.is_global_zero else None, total, "batches")
+
+    def _end(self, *_: Any) -> None:
+        self._bar.close()
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin an epoch, of which the first one is 1."""
+        what = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
+        self._begin(trainer, what, trainer.num_training_batches)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Show loss and speed."""
+
+        def note() -> str:
+            loss = float(trainer.callback_metrics["loss_step"])
+            return f"loss {loss:.4f}  {self.epoch_log.samples_per_second:,.0f} samples/s"
+
+        self._bar.advance(note=note)
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin to validate."""
+        self._begin(trainer, "validation", sum(trainer.num_val_batches))
+
+    def on_validation_batch_end(self, *_: Any, **__: Any) -> None:
+        """Count a batch."""
+        self._bar.advance()
+
+    on_validation_end = on_train_epoch_end = on_train_end = on_exception = cast(Any, _end)

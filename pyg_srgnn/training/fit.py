@@ -22,11 +22,12 @@ from pyg_srgnn.nn import build_model
 from pyg_srgnn.training.callbacks import (
     EpochLog,
     MovableCheckpoint,
-    ProgressBar,
     ResumableEarlyStopping,
     SafeCheckpointIO,
+    TrainingProgress,
 )
 from pyg_srgnn.training.halving import Halving
+from pyg_srgnn.training.header import ingredients
 from pyg_srgnn.training.length import epochs_for
 from pyg_srgnn.training.loggers import open_logger
 from pyg_srgnn.training.module import SessionModule
@@ -89,7 +90,8 @@ class Fitter:
                 settings, training.vocabulary, counts, dataset, training.split, config.protocol
             ),
         )
-        epoch_log = EpochLog(self.run_dir / ("refit.csv" if part == "refit" else "epochs.csv"))
+        name = "refit.csv" if part == "refit" else "epochs.csv"
+        epoch_log = EpochLog(self.run_dir / name, part, config.monitor)
         last = MovableCheckpoint(
             dirpath=checkpoints,
             filename=resumed.stem,
@@ -100,7 +102,7 @@ class Fitter:
         if config.average:
             callbacks.append(EMAWeightAveraging(decay=config.average, use_buffers=False))
         if config.trainer.enable_progress_bar:
-            callbacks.append(ProgressBar(epoch_log))
+            callbacks.append(TrainingProgress(epoch_log))
         if watched is not None:
             monitor = f"{part}/{config.monitor}"
             best = MovableCheckpoint(
@@ -121,6 +123,7 @@ class Fitter:
         callbacks.append(last)  # behind the others, for it keeps their state
         options = dict(OmegaConf.to_container(config.trainer, resolve=True))  # type: ignore[arg-type]
         options["max_epochs"] = epochs or self.epochs
+        options["enable_progress_bar"] = False  # Lightning's; ours is among the callbacks
         if options["accelerator"] == "auto" and not torch.cuda.is_available():
             options["accelerator"] = "cpu"  # Apple's GPU has no float64, which the metrics need
         # The refit repeats epochs that the logger has seen; its own CSV is enough.
@@ -141,8 +144,11 @@ class Fitter:
                 training.vocabulary.save(self.run_dir / "vocabulary.json")
             if config.warm_start is not None and not resumed.is_file():
                 warm_start(model, settings, training, config.warm_start, config.new_items)
+            parameters = sum(parameter.numel() for parameter in model.parameters())
+            named = f"{config.model.name}, {parameters:,} parameters"
+            log.info(ingredients(training, watched, named, self.device, self.num_replicas))
             if resumed.is_file():
-                log.info("going on from %s", resumed)
+                log.info("resuming from %s", resumed)
             try:
                 trainer.fit(
                     module,

@@ -13,7 +13,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
@@ -25,8 +24,10 @@ from pyg_srgnn.datasets import SessionDataset, open_dataset
 from pyg_srgnn.evaluation import evaluate_rows
 from pyg_srgnn.reports import plot_epochs, run_summary, write_slices
 from pyg_srgnn.rows import describe_rows, write_ranks
+from pyg_srgnn.terminal import lines
 from pyg_srgnn.training.directory import claim, start_from
 from pyg_srgnn.training.fit import Fitter
+from pyg_srgnn.training.header import device_name, ingredients, place
 from pyg_srgnn.training.lock import sole_process
 
 log = logging.getLogger(__name__)
@@ -44,7 +45,10 @@ _NOTHING_TO_DO = (
 
 
 def train(
-    config: DictConfig, run_dir: str | Path, sweep_dir: str | Path | None = None
+    config: DictConfig,
+    run_dir: str | Path,
+    sweep_dir: str | Path | None = None,
+    command: str | None = None,
 ) -> dict[str, Any]:
     """Train, choose, evaluate; a run that was interrupted goes on where it stopped.
 
@@ -65,6 +69,7 @@ def train(
             work there is waited for.
         sweep_dir: Where the runs are with which ``halving`` compares this one; a run that it stops
             does not read the test set. (default: None, with none)
+        command: What resumes this run, to be shown. (default: None)
 
     Returns:
         What ``metrics.json`` holds.
@@ -76,13 +81,18 @@ def train(
     # The processes of one run share its directory; what a killed sweep has left may still be there.
     first = getattr(rank_zero_only, "rank", 0) == 0
     with sole_process(run_dir, waits=True) if first else nullcontext():
-        return _train(config, run_dir, None if sweep_dir is None else Path(sweep_dir))
+        return _train(config, run_dir, None if sweep_dir is None else Path(sweep_dir), command)
 
 
-def _train(config: DictConfig, run_dir: Path, sweep_dir: Path | None) -> dict[str, Any]:
+def _train(
+    config: DictConfig, run_dir: Path, sweep_dir: Path | None, command: str | None
+) -> dict[str, Any]:
     if done := claim(run_dir, config):
-        log.info("%s holds this run already, finished:\n%s", run_dir, run_summary(done))
+        told = f"{run_dir} holds this run already, finished:"
+        log.info(lines(told, run_summary(done, config.monitor)))
         return done
+    if getattr(rank_zero_only, "rank", 0) == 0:
+        log.info(place(run_dir, command))
     if config.checkpoint is not None:
         start_from(Path(config.checkpoint), run_dir, config)
     for said in _NOTHING_TO_DO:
@@ -102,9 +112,8 @@ def _train(config: DictConfig, run_dir: Path, sweep_dir: Path | None) -> dict[st
         aside.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     if result["epochs"]:
         plot_epochs(run_dir)
-    if by_slice := write_slices(run_dir, result["model"]):
-        log.info("%s\n", by_slice)
-    log.info("%s\nFiles: %s", run_summary(result), run_dir)
+    write_slices(run_dir, result["model"])
+    log.info(lines("", run_summary(result, config.monitor), f"Files: {run_dir}"))
     return result
 
 
@@ -129,6 +138,7 @@ class _Run:
         config = self.config
         validates = config.protocol == "honest" and config.refit != "only"
         training = self._open("train" if validates else "trainval")
+        log.info(ingredients(training, None, f"{config.model.name}, counted", self.fitter.device))
         scorer, seconds = self._count(training)
         valid = None
         if validates:
@@ -258,17 +268,12 @@ class _Run:
         spent = sum(row["train_seconds"] for row in rows)
         result["samples_per_second"] = sum(samples) / max(spent, 1e-9)
         result["train_seconds"] = seconds
-        result["device"] = _name(self.fitter.device)
+        result["device"] = device_name(self.fitter.device)
         result["parameters"] = _size(scorer)
         packages = ("torch", "torch-geometric", "lightning", "hydra-core", "numpy", "pyg-srgnn")
         result["versions"] = {"python": platform.python_version()}
         result["versions"] |= {name: version(name) for name in packages}
         return result
-
-
-def _name(device: torch.device) -> str:
-    """What trained: a GPU's model, or the kind of device."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def _size(scorer: Any) -> int:

@@ -3,12 +3,14 @@ from __future__ import annotations
 import hashlib
 import os
 import random
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from pyg_srgnn.data import progress
 from pyg_srgnn.data.files import sha256_of
 from pyg_srgnn.datasets import download
 from pyg_srgnn.datasets.download import DownloadError, Source, fetch
@@ -281,16 +283,17 @@ def test_a_full_disk_is_not_blamed_on_the_sources(served, folder, monkeypatch):
     assert not isinstance(error.value, DownloadError)
 
 
-def test_a_progress_bar_shows_what_takes_long(served, folder, capsys):
-    with FileServer(served, rate=120_000) as server:
+def test_what_takes_long_is_shown(served, folder, monkeypatch, caplog):
+    monkeypatch.setattr(progress, "LINE_EVERY", 0.2)
+    with FileServer(served, rate=600_000) as server, caplog.at_level("INFO"):
         fetch(source(server), folder)
-    assert NAME in capsys.readouterr().err
+    assert re.search(rf"{NAME}: \d/\d MB, 0:0\d left", caplog.text)
 
 
-def test_no_progress_bar_for_what_is_quick(served, folder, capsys):
-    with FileServer(served) as server:
+def test_what_is_quick_is_not(served, folder, capsys, caplog):
+    with FileServer(served) as server, caplog.at_level("INFO"):
         fetch(source(server), folder)
-    assert capsys.readouterr().err == ""
+    assert capsys.readouterr() == ("", "") and not caplog.records
 
 
 def test_processes_at_once_download_once(served, folder):
@@ -313,7 +316,7 @@ def test_processes_at_once_download_once(served, folder):
     assert holds_only_the_file(folder)
 
 
-def test_waiting_for_another_process_is_said(served, folder, monkeypatch, capsys):
+def test_waiting_for_another_process_is_said(served, folder, monkeypatch, caplog):
     lock = download.FileLock(folder / ".download.lock")
     acquire, waits = download.FileLock.acquire, []
 
@@ -326,7 +329,7 @@ def test_waiting_for_another_process_is_said(served, folder, monkeypatch, capsys
     lock.acquire()
     monkeypatch.setattr(download.FileLock, "acquire", impatient)
     fetch(source(), folder, served, "set")
-    assert waits == [3, None] and "Waiting for another process" in capsys.readouterr().err
+    assert waits == [3, None] and "waiting for another process" in caplog.text
 
 
 def test_sha256_of(served):
