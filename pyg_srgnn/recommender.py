@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Collection, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -102,11 +102,11 @@ class Recommender:
 
     def recommend(
         self,
-        sessions: Sequence[Sequence[int | str]],
+        sessions: Iterable[Iterable[int | str]],
         k: int = 20,
         exclude_seen: bool = False,
-        allow: Collection[int | str] | None = None,
-        deny: Collection[int | str] = (),
+        allow: Iterable[int | str] | None = None,
+        deny: Iterable[int | str] = (),
     ) -> list[list[tuple[int | str, float]]]:
         """The k best next items of every session, best first.
 
@@ -115,7 +115,8 @@ class Recommender:
         called by several threads at once.
 
         Args:
-            sessions: Each session's clicks as raw ids, in order of time.
+            sessions: Each session's clicks as raw ids, in order of time. A session, and ``allow``
+                and ``deny``, may be any collection: a list, an array, a tensor, a series.
             k: Number of items; capped at what may be recommended. (default: 20)
             exclude_seen: Whether a session's own items are left out. (default: False)
             allow: The only items that may be recommended. (default: the whole catalogue)
@@ -126,16 +127,21 @@ class Recommender:
 
         Raises:
             ValueError: If k is less than 1.
+            TypeError: If a session, ``allow`` or ``deny`` is no collection of ids.
         """
         if k < 1:
             raise ValueError(f"k must be a whole number >= 1 (got {k})")
-        indices = [self.vocabulary.encode(session) for session in sessions]
+        clicks = [
+            _ids(session, "recommend: a session", ", as in [[17, 4, 17]]")
+            for session in _values(sessions, "recommend: 'sessions'", "a list of sessions")
+        ]
+        indices = [self.vocabulary.encode(session) for session in clicks]
         known = [[i for i in session if i >= 0] for session in indices]
-        self._warn(sessions, indices, known)
+        self._warn(clicks, indices, known)
         barred = self._barred(allow, deny)
         rows = [row for row, session in enumerate(known) if session]
-        fallback = self._popular(k, barred) if len(rows) < len(sessions) else []
-        found = [fallback] * len(sessions)
+        fallback = self._popular(k, barred) if len(rows) < len(known) else []
+        found = [fallback] * len(known)
         at_once = rows_at_once(self.scorer.num_items, _ROWS_AT_ONCE)
         for start in range(0, len(rows), at_once):
             chunk = rows[start : start + at_once]
@@ -150,7 +156,7 @@ class Recommender:
                 found[row] = [pair for pair in pairs if pair[1] != -math.inf]
         return [list(row) for row in found]
 
-    def explain(self, session: Sequence[int | str], item: int | str | None = None) -> Explanation:
+    def explain(self, session: Iterable[int | str], item: int | str | None = None) -> Explanation:
         """Why an item is recommended: graph, attention, and what each click adds to its score.
 
         What a click adds is the score with all clicks minus that of the session without this one.
@@ -161,7 +167,9 @@ class Recommender:
 
         Raises:
             ValueError: If the session has no known item, or the item is unknown.
+            TypeError: If the session is no collection of ids.
         """
+        session = _ids(session, "explain: the session", ", as in [17, 4, 17]")
         clicks = [i for i in self.vocabulary.encode(session) if i >= 0]
         if not clicks:
             raise ValueError("explain: the session has no item that the model knows")
@@ -192,13 +200,15 @@ class Recommender:
         )
 
     def _barred(
-        self, allow: Collection[int | str] | None, deny: Collection[int | str]
+        self, allow: Iterable[int | str] | None, deny: Iterable[int | str]
     ) -> Tensor | None:
         """Which items must not be recommended [V], or None where all may be."""
-        if allow is None and not deny:
+        denied = _ids(deny, "recommend: 'deny'")
+        if allow is None and not denied:
             return None
+        allowed = [] if allow is None else _ids(allow, "recommend: 'allow'")
         barred = torch.full((len(self.vocabulary),), allow is not None)
-        for ids, value in ((allow or (), False), (deny, True)):
+        for ids, value in ((allowed, False), (denied, True)):
             known = [i for i in self.vocabulary.encode(ids) if i >= 0]
             barred[torch.tensor(known, dtype=torch.long)] = value
         return barred
@@ -239,3 +249,31 @@ class Recommender:
                 UnknownItemWarning,
                 stacklevel=3,
             )
+
+
+def _values(given: Any, name: str, expected: str) -> list[Any]:
+    """The values of any collection, of an array or a tensor as Python's own.
+
+    Raises:
+        TypeError: If it is none; a text is one value.
+    """
+    values = given.tolist() if hasattr(given, "tolist") else given
+    if isinstance(values, str | bytes) or not hasattr(values, "__iter__"):
+        raise TypeError(f"{name} must be {expected} (got {given!r})")
+    return list(values)
+
+
+def _ids(given: Any, name: str, example: str = "") -> list[int | str]:
+    """Raw ids of any collection.
+
+    Raises:
+        TypeError: If it is none, or holds something else.
+    """
+    expected = f"a list of raw ids{example}"
+    ids = _values(given, name, expected)
+    ids = [raw.item() if getattr(raw, "ndim", None) == 0 else raw for raw in ids]
+    for raw in ids:
+        # A truth value would count as the id 0 or 1, and a mask is no list of ids.
+        if isinstance(raw, bool) or (hasattr(raw, "__iter__") and not isinstance(raw, str)):
+            raise TypeError(f"{name} must be {expected} (got {raw!r} in it)")
+    return ids

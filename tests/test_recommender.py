@@ -9,6 +9,8 @@ import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
+import polars as pl
 import pytest
 import torch
 
@@ -224,6 +226,63 @@ def test_the_same_from_many_threads(recommender, ids):
         found = list(pool.map(lambda session: recommender.recommend([session])[0], sessions * 20))
     for best, right in zip(found, wanted * 20, strict=True):
         same(best, right)
+
+
+COLLECTIONS = {
+    "list": list,
+    "tuple": tuple,
+    "set": set,
+    "keys": lambda ids: dict.fromkeys(ids).keys(),
+    "generator": iter,
+    "array": np.array,
+    "objects": lambda ids: np.array(ids, dtype=object),
+    "scalars": lambda ids: list(np.array(ids)),
+    "series": pl.Series,
+}
+TENSORS = {"tensor": torch.tensor, "tensors": lambda ids: list(torch.tensor(ids))}
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_any_collection_of_ids_will_do(recommender, ids, count):
+    (best,) = recommender.recommend([ids[:3]])
+    some = [raw for raw, _ in best[:count]]
+    kinds = COLLECTIONS if ids is IDS["str"] else COLLECTIONS | TENSORS  # of text there is none
+    for kind, make in kinds.items():
+        assert recommender.recommend([ids[:3]], allow=make(some)) == [best[:count]], kind
+        (without,) = recommender.recommend([ids[:3]], 20 - count, deny=make(some))
+        assert without == best[count:], kind
+        if count and kind not in ("set", "keys"):
+            clicks = ids[:count]
+            assert recommender.recommend([make(clicks)]) == recommender.recommend([clicks]), kind
+            assert recommender.explain(make(clicks)) == recommender.explain(clicks), kind
+
+
+def test_the_rows_of_an_array_are_sessions(recommender, ids):
+    wanted = recommender.recommend([ids[:2], ids[2:4]])
+    assert recommender.recommend(np.array([ids[:2], ids[2:4]])) == wanted
+    assert recommender.recommend(iter([ids[:2], ids[2:4]])) == wanted
+    if ids is IDS["int"]:
+        assert recommender.recommend(torch.tensor([ids[:2], ids[2:4]])) == wanted
+
+
+def test_a_session_is_a_list_and_so_are_sessions(recommender, ids):
+    """A text is one id, not a list of letters."""
+    for flat in (ids[:3], np.array(ids[:3]), ids[0]):
+        with pytest.raises(TypeError, match=r"recommend: .* must be a list of"):
+            recommender.recommend(flat)
+    with pytest.raises(TypeError, match=r"a session must be .*, as in \[\[17, 4, 17\]\] \(got "):
+        recommender.recommend(ids[:3])
+    with pytest.raises(TypeError, match=r"a session must be .* \(got \[.*\] in it\)"):
+        recommender.recommend([[ids[:3]]])
+    for nested in ([ids[:3]], np.array([ids[:3]]), ids[0]):
+        with pytest.raises(
+            TypeError, match=r"explain: the session must be .*, as in \[17, 4, 17\]"
+        ):
+            recommender.explain(nested)
+    for name in ("deny", "allow"):
+        for wrong in (ids[0], np.ones(30, dtype=bool), [ids[:2]], torch.tensor(7)):
+            with pytest.raises(TypeError, match=f"recommend: '{name}' must be a list of raw ids"):
+                recommender.recommend([ids[:2]], **{name: wrong})
 
 
 # Why it is recommended.
