@@ -3,14 +3,12 @@
 Everything in it is computed: the catalogue has 26 generated items, named by letters; the session is
 the first of the test set with the shape a b c b d; the weights are those of its session graph; and
 the attention and the ranking are those of an SR-GNN that is trained here, in about ten seconds.
-
-    python docs/picture.py [FILE]
 """
 
 from __future__ import annotations
 
+import argparse
 import math
-import sys
 from pathlib import Path
 from string import ascii_uppercase
 from tempfile import TemporaryDirectory
@@ -50,8 +48,12 @@ class Scene(NamedTuple):
 
 def main() -> None:
     """Train, then draw into the file that is named, or beside this one."""
-    file = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).with_name("picture.png")
-    draw(compute(), file)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    beside = Path(__file__).with_suffix(".png")
+    parser.add_argument("file", nargs="?", type=Path, default=beside, help=f"PNG ({beside.name})")
+    draw(compute(), parser.parse_args().file)
 
 
 def compute() -> Scene:

@@ -10,6 +10,7 @@ import argparse
 from pathlib import Path
 
 import polars as pl
+from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
@@ -25,6 +26,8 @@ jobs = jobs.with_columns(
     label.alias("configuration") if keys else pl.lit("").alias("configuration")
 )
 order = jobs.sort("rank")["configuration"].unique(maintain_order=True).to_list()
+shades = colormaps["tab10" if len(order) <= 10 else "turbo"].resampled(max(10, len(order)))
+colours = {name: shades(place) for place, name in enumerate(order)}
 
 figure = Figure(figsize=(13, 0.5 + max(3, 0.45 * len(order))), layout="constrained")
 spread, curves, held = figure.subplots(1, 3)
@@ -32,7 +35,7 @@ spread, curves, held = figure.subplots(1, 3)
 # How far apart are the configurations, beside what a seed does?
 for place, name in enumerate(order):
     values = jobs.filter(pl.col("configuration") == name)[metric].drop_nulls()
-    spread.plot(values, [place] * len(values), "o", color=f"C{place % 10}", alpha=0.6)
+    spread.plot(values, [place] * len(values), "o", color=colours[name], alpha=0.6)
     if len(values):
         spread.plot([values.mean()], [place], "|", color="black", markersize=16)
 spread.set_yticks(range(len(order)), order)
@@ -40,20 +43,30 @@ spread.invert_yaxis()
 spread.set(xlabel=f"{metric}, %", title=" / ".join(keys) or "all jobs")
 
 # Had they trained long enough?
+lines = {}
 for job in jobs.iter_rows(named=True):
     file = args.sweep / job["run"] / "epochs.csv"
     if file.is_file():
         epochs = pl.read_csv(file)
         if metric in epochs.columns:
-            colour = f"C{order.index(job['configuration']) % 10}"
-            curves.plot(epochs["epoch"], 100 * epochs[metric], color=colour, alpha=0.6)
+            name = job["configuration"]
+            values = 100 * epochs[metric]
+            # With markers, as a job of one epoch has no line.
+            (lines[name],) = curves.plot(
+                epochs["epoch"], values, ".-", color=colours[name], alpha=0.6
+            )
+if keys:
+    names = [name for name in order if name in lines]
+    handles = [lines[name] for name in names]
+    curves.legend(handles, names, title=" / ".join(keys), fontsize=8, title_fontsize=8)
+curves.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
 curves.set(xlabel="epoch", ylabel=f"{metric}, %", title="learning curves")
 
 # Does what was chosen on validation hold on the test set?
 tested = jobs.filter(pl.col("test/hr@20").is_not_null())
-for place, name in enumerate(order):
+for name in order:
     rows = tested.filter(pl.col("configuration") == name)
-    held.plot(rows[metric], rows["test/hr@20"], "o", color=f"C{place % 10}", alpha=0.6)
+    held.plot(rows[metric], rows["test/hr@20"], "o", color=colours[name], alpha=0.6)
 held.set(xlabel=f"{metric}, %", ylabel="test/hr@20, %", title="validation and test")
 
 for axes in (spread, curves, held):

@@ -55,6 +55,11 @@ class ExportedModel(ABC):
         """Number of items V in the catalogue."""
         return len(self.items)
 
+    @property
+    def log_probabilities(self) -> bool:
+        """Whether the scores are log-probabilities."""
+        return mixes(self.settings)
+
     @torch.inference_mode()
     def topk(
         self,

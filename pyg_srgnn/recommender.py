@@ -51,13 +51,16 @@ class Explanation:
         item: The item explained, a raw id.
         score: Its score.
         clicks: The session's known clicks, raw ids [L].
-        attention: Weight of each click in the readout [L]; None of a model without attention.
+        attention: Weight of each click in the readout [L]; None of a model without attention. It is
+            no share: weights need not add up to one, and a negative one subtracts the click's
+            vector, which says nothing yet of whether the click helps or harms ``item``.
         added: What each click adds to the score [L]; None of a single click, which cannot be left
-            out.
+            out. Of log-probabilities, ``exp(added)`` is the factor on the probability.
         nodes: The items of the session graph, raw ids [N].
         edges: Pairs of nodes, from and to [E].
         weights: Weight of each edge, normalised by the out-degree of its first node [E].
         weights_in: The same on the graph turned round, by the in-degree of its second node [E].
+        log_probabilities: Whether the score is the logarithm of a probability.
     """
 
     item: int | str
@@ -69,6 +72,7 @@ class Explanation:
     edges: list[tuple[int, int]]
     weights: list[float]
     weights_in: list[float]
+    log_probabilities: bool
 
 
 class Recommender:
@@ -160,6 +164,8 @@ class Recommender:
         """Why an item is recommended: graph, attention, and what each click adds to its score.
 
         What a click adds is the score with all clicks minus that of the session without this one.
+        The attention is the readout's weight of each click and may be negative; see
+        :class:`Explanation`.
 
         Args:
             session: Clicks as raw ids, in order of time; unknown ones are left out.
@@ -197,6 +203,7 @@ class Recommender:
             edges=[(i, j) for i, j in graph["edge_index"].T.tolist()],
             weights=graph["edge_weight"].tolist(),
             weights_in=graph["edge_weight_in"].tolist(),
+            log_probabilities=self.scorer.log_probabilities,
         )
 
     def _barred(

@@ -21,6 +21,11 @@ class Scorer(Protocol):
         """Number of items V in the catalogue."""
         ...
 
+    @property
+    def log_probabilities(self) -> bool:
+        """Whether the scores are log-probabilities; others can only be compared in a session."""
+        ...
+
     def topk(
         self,
         sessions: Sequence[Session],

@@ -58,3 +58,23 @@ def test_a_sweeps_plots(tmp_path: Path) -> None:
     picture = Path(printed.strip())
     assert picture.parent == tmp_path
     assert picture.read_bytes().startswith(b"\x89PNG") and picture.stat().st_size > 20_000
+
+
+def test_a_sweep_of_one_epoch_has_points_and_a_legend(tmp_path: Path) -> None:
+    """Of the picture itself: the middle panel has the colours of both configurations."""
+    for lr, value in ((0.1, 0.5), (0.2, 0.6)):
+        finished_run(tmp_path, f"lr={lr},seed=0", lr, 0, value, epochs=(value,))
+    write_leaderboard(tmp_path)
+    module = tmp_path / "figure.py"
+    module.write_text(
+        "import runpy, sys\n"
+        f"sys.argv = ['sweep_plots.py', {str(tmp_path)!r}]\n"
+        f"names = runpy.run_path({str(EXAMPLES / 'sweep_plots.py')!r})\n"
+        "curves = names['curves']\n"
+        "print([line.get_marker() for line in curves.lines])\n"
+        "print([text.get_text() for text in curves.get_legend().get_texts()])\n"
+    )
+    printed = subprocess.run(
+        [sys.executable, str(module)], capture_output=True, text=True, timeout=600, check=True
+    ).stdout
+    assert printed.splitlines()[1:] == ["['.', '.']", "['0.2', '0.1']"]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import pickle
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +22,7 @@ from pyg_srgnn.data import Vocabulary
 from pyg_srgnn.data.graphs import session_graph
 from pyg_srgnn.nn import build_model
 from pyg_srgnn.recommender import UnknownItemWarning
-from pyg_srgnn.reports.explanation import plot_explanation
+from pyg_srgnn.reports.explanation import draw_explanation, plot_explanation
 from tests.reference import metrics as reference
 from tests.reference.graphs import session_graph as naive_graph
 from tests.reference.names import random_sessions, randomise
@@ -323,6 +325,27 @@ def test_an_explanation_is_drawn(recommender, ids, session, tmp_path):
     found = recommender.explain([ids[i] for i in session])
     path = plot_explanation(found, tmp_path / "new" / "why.png")
     assert path.read_bytes().startswith(b"\x89PNG") and path.stat().st_size > 10_000
+
+
+def test_a_drawn_explanation_says_what_its_numbers_are(recommender, ids):
+    found = recommender.explain([ids[i] for i in (3, 7, 3)])
+    assert not found.log_probabilities  # of the plain model
+
+    def texts(explanation):
+        figure = draw_explanation(explanation)
+        figure.draw_without_rendering()
+        *_, added = figure.axes
+        ticks = [text.get_text() for text in added.get_xticklabels()]
+        return figure.get_suptitle(), figure.get_supxlabel(), added.get_title(), ticks
+
+    title, caption, adds, ticks = texts(found)
+    assert title == f"why {found.item}: score {found.score:.3f}" and adds == "adds to the score"
+    assert "a negative one subtracts it" in caption and "×" not in "".join(ticks)
+
+    share = replace(found, score=math.log(0.25), added=[math.log(2), math.log(3), -1.0])
+    title, caption, adds, ticks = texts(replace(share, log_probabilities=True, attention=None))
+    assert title == f"why {found.item}: probability 25.00%" and adds == "factor on the probability"
+    assert caption == "" and "×1" in ticks
 
 
 def test_it_recommends_in_evaluation_mode_and_without_gradients(recommender, ids):

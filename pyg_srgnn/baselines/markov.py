@@ -15,7 +15,7 @@ from pyg_srgnn.data.sessions import Sessions
 from pyg_srgnn.functional.graphs import places_from_end
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing import Self
 
 
 class Markov(Popularity):

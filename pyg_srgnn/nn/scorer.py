@@ -29,6 +29,11 @@ class ModelScorer:
         """Number of items V in the catalogue."""
         return self.model.num_items
 
+    @property
+    def log_probabilities(self) -> bool:
+        """Whether the scores are log-probabilities."""
+        return self.model.mixes
+
     @torch.inference_mode()
     def topk(
         self,

@@ -156,6 +156,11 @@ class SessionModel(nn.Module):
         """Session vectors [B, d], before they are normalised."""
         raise NotImplementedError
 
+    @property
+    def mixes(self) -> bool:
+        """Whether the scores are log-probabilities of a mixture, beyond one softmax."""
+        return False
+
     def attention(self, data: Data) -> Tensor | None:
         """Weight of every click in the session's vector [L]; None of a model without attention."""
         return None

@@ -47,7 +47,7 @@ def plot_epochs(run_dir: Path) -> Path | None:
         axes.plot([epoch for epoch, _ in known], [scale * float(v) for _, v in known], marker="o")
         axes.set(xlabel="epoch", title=title if scale == 1 else f"{title} ({part})")
         axes.grid(alpha=0.3)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     path = run_dir / "epochs.png"
     with written_aside(path) as aside:
         figure.savefig(aside, format="png", dpi=150)

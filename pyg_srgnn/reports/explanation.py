@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from pyg_srgnn.data.files import written_aside
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
     from pyg_srgnn.recommender import Explanation
 
@@ -17,7 +19,7 @@ _BLUE, _INK, _FAINT = "#3f76c4", "#24292f", "#8a94a0"
 
 
 def plot_explanation(explanation: Explanation, path: str | Path) -> Path:
-    """Draw what :meth:`pyg_srgnn.Recommender.explain` found.
+    """Draw what :meth:`pyg_srgnn.Recommender.explain` found, with what its numbers mean.
 
     Args:
         explanation: Of one session.
@@ -29,10 +31,22 @@ def plot_explanation(explanation: Explanation, path: str | Path) -> Path:
     Raises:
         ModuleNotFoundError: If matplotlib is not installed (extra ``plots``).
     """
+    path = Path(path)
+    with written_aside(path) as aside:
+        draw_explanation(explanation).savefig(
+            aside, format="png", dpi=150, metadata={"Software": None}
+        )
+    return path
+
+
+def draw_explanation(explanation: Explanation) -> Figure:
+    """The figure of :func:`plot_explanation`."""
     from matplotlib.figure import Figure
 
+    logarithms = explanation.log_probabilities
     clicks = [f"{t}. {item}" for t, item in enumerate(explanation.clicks, start=1)]
-    bars = [("attention", explanation.attention), ("adds to the score", explanation.added)]
+    adds = "factor on the probability" if logarithms else "adds to the score"
+    bars = [("attention", explanation.attention), (adds, explanation.added)]
     panels = [(title, values) for title, values in bars if values is not None]
     figure = Figure(
         figsize=(3.6 + 2.4 * len(panels), max(3.2, 0.8 + 0.3 * len(clicks))), layout="constrained"
@@ -49,11 +63,29 @@ def plot_explanation(explanation: Explanation, path: str | Path) -> Path:
         axes.set_axisbelow(True)
         axes.spines[["top", "right", "left"]].set_visible(False)
         axes.tick_params(axis="y", length=0)
-    figure.suptitle(f"why {explanation.item}: score {explanation.score:.3f}", fontsize=11)
-    path = Path(path)
-    with written_aside(path) as aside:
-        figure.savefig(aside, format="png", dpi=150, metadata={"Software": None})
-    return path
+        if title == adds and logarithms:  # a sum of logarithms is a product of probabilities
+            axes.xaxis.set_major_formatter(lambda value, _: f"×{math.exp(value):.2g}")
+            axes.set_xticks([math.log(factor) for factor in _factors(values)])
+    chance, score = math.exp(explanation.score), explanation.score
+    value = f"probability {chance:.2%}" if logarithms else f"score {score:.3f}"
+    figure.suptitle(f"why {explanation.item}: {value}", fontsize=11)
+    if explanation.attention is not None:
+        figure.supxlabel(
+            "attention: the weight of a click in the session's vector; a negative one subtracts it",
+            fontsize=8,
+            color=_INK,
+        )
+    return figure
+
+
+def _factors(logarithms: Sequence[float]) -> list[float]:
+    """Powers of two, or of ten where these are many, around the factors and one."""
+    low, high = min(0.0, *logarithms), max(0.0, *logarithms)
+    base = 2.0
+    while (high - low) / math.log(base) > 4:
+        base = 10.0 if base == 2 else base * 10
+    first, last = math.floor(low / math.log(base)), math.ceil(high / math.log(base))
+    return [base**power for power in range(first, last + 1)]
 
 
 def _graph(axes: Axes, explanation: Explanation) -> None:

@@ -89,7 +89,7 @@ def _days(axes: Axes, rows: list[list[Any]]) -> None:
     axes.xaxis.set_major_formatter(lambda day, _: str(np.datetime64(round(day), "D")))
     axes.set_ylim(bottom=0)
     _finish(axes)
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
 
 
 def _shares(rows: list[tuple[str, float | None, str]]) -> str:
@@ -110,11 +110,20 @@ def _bars(axes: Axes, rows: list[tuple[str, float, str]]) -> None:
 
 def _finish(axes: Axes, logarithmic: str = "") -> None:
     """Numbers in full on both axes, and lines across."""
-    from matplotlib.ticker import NullFormatter
+    from matplotlib.ticker import LogLocator, NullFormatter
 
     for name, axis in (("x", axes.xaxis), ("y", axes.yaxis)):
         if name in logarithmic:
             axis.set_minor_formatter(NullFormatter())
+            # Powers of ten alone would leave an axis of few decades without a number.
+            low, high = axis.get_view_interval()
+            low = max(low, 0.9)  # all are counts
+            axes.set(**{f"{name}lim": (low, high)})
+            decades = np.log10(high / low)
+            if decades < 1:
+                axis.set_major_locator(whole_numbers(4))
+            elif decades < 3:
+                axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         if name in logarithmic or name == "y":
             axis.set_major_formatter("{x:,.0f}")
     axes.grid(axis="y")

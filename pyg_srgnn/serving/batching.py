@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pyg_srgnn.recommender import Recommender
 from pyg_srgnn.serving.metrics import Metrics
@@ -23,11 +23,13 @@ class Answer:
         items: Pairs of raw id and score, best first.
         unknown: Clicks on items that the model does not know.
         popular: Whether no other click was there: these are the most popular items.
+        log_probabilities: Whether the scores are log-probabilities. (default: False)
     """
 
     items: list[tuple[int | str, float]]
     unknown: int
     popular: bool
+    log_probabilities: bool = False
 
 
 class QueueFull(Exception):
@@ -165,7 +167,12 @@ def _answers(
     known = [[raw for raw in session if raw in vocabulary] for session in sessions]
     best = recommender.recommend(known, k, exclude_seen)
     return [
-        Answer(items, len(session) - len(clicks), not clicks)
+        Answer(
+            items,
+            len(session) - len(clicks),
+            not clicks,
+            bool(clicks) and recommender.scorer.log_probabilities,
+        )
         for session, clicks, items in zip(sessions, known, best, strict=True)
     ]
 
@@ -176,9 +183,7 @@ def _give(batch: list[_Waiting], answers: list[Answer]) -> None:
         own = answers[start : start + len(waiting.sessions)]
         start += len(waiting.sessions)
         if not waiting.answers.done():  # as it is when who asked has gone
-            waiting.answers.set_result(
-                [Answer(one.items[: waiting.k], one.unknown, one.popular) for one in own]
-            )
+            waiting.answers.set_result([replace(one, items=one.items[: waiting.k]) for one in own])
 
 
 def _fail(waiting: _Waiting, error: Exception) -> None:

@@ -112,6 +112,7 @@ def _told(answer: Answer) -> dict[str, Any]:
         "items": [{"id": raw, "score": score} for raw, score in answer.items],
         "unknown": answer.unknown,
         "popular": answer.popular,
+        "log_probabilities": answer.log_probabilities,
     }
 
 

@@ -32,6 +32,10 @@ class Recommendations(BaseModel):
     items: list[Recommended]
     unknown: int = Field(description="clicks on items that the model does not know")
     popular: bool = Field(description="no click was on a known item: the most popular items")
+    log_probabilities: bool = Field(
+        description="the scores are natural logarithms of probabilities; of popular items they are "
+        "shares of all clicks, of other models numbers to be compared within this answer alone"
+    )
 
 
 class BatchRecommendations(BaseModel):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -26,7 +26,7 @@ ZONES = [
 def expected(clock: datetime, zone: str) -> tuple[int | None, int]:
     """The first instant at which a clock shows a time, and how far away the second one is."""
     first, second = (
-        clock.replace(tzinfo=ZoneInfo(zone), fold=fold).astimezone(timezone.utc) for fold in (0, 1)
+        clock.replace(tzinfo=ZoneInfo(zone), fold=fold).astimezone(UTC) for fold in (0, 1)
     )
     if first.astimezone(ZoneInfo(zone)).replace(tzinfo=None) != clock:
         return None, -1

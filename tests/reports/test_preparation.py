@@ -296,6 +296,30 @@ def test_five_plots(tmp_path):
     assert len(text) < 120_000
 
 
+@pytest.mark.parametrize(
+    "pairs",
+    [
+        [[1, 80], [10, 40], [300, 5]],
+        [[1, 45], [8, 30]],
+        [[1, 7], [8, 7]],
+        [[1, 9]],
+        [[1, 3], [60, 1]],
+        [[1, 2_000_000], [40_000, 1]],
+    ],
+    ids=str,
+)
+def test_both_axes_of_the_popularity_have_numbers(pairs, tmp_path):
+    pytest.importorskip("matplotlib")
+    report = of_a_log()
+    report["distributions"]["item_popularity"] = pairs
+    text, _ = page_of(report, tmp_path)
+    (svg,) = re.findall(r"<svg(?:(?!</svg>).)*rank of the item.*?</svg>", text, re.DOTALL)
+    for anchor in ("middle", "end"):  # of x and y
+        found = re.findall(rf"text-anchor: {anchor}[^>]*>([\d,]+)</text>", svg)
+        numbers = [int(number.replace(",", "")) for number in found]
+        assert len(numbers) >= 2 and numbers == sorted({*numbers} - {0})
+
+
 def test_the_same_report_gives_the_same_page(tmp_path):
     first, _ = page_of(of_a_log(), tmp_path)
     assert page_of(of_a_log(), tmp_path)[0] == first

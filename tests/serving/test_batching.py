@@ -24,6 +24,7 @@ class Slow:
     def __init__(self, scorer):
         self.scorer = scorer
         self.num_items = scorer.num_items
+        self.log_probabilities = scorer.log_probabilities
         self.asked = []
         self.go, self.entered = threading.Event(), threading.Event()
 

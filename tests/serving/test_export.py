@@ -61,6 +61,10 @@ def test_the_scores_and_the_attention_of_the_checkpoint(pair: tuple[str, Artifac
     assert (found is None) == (attention is None)
     if found is not None and attention is not None:
         assert largest(found, attention) < 1e-5
+    # What calls itself probabilities adds up to one, where an item is left that is new.
+    sums = artifact.scorer.scores(sessions()[:-2]).exp().sum(dim=1)
+    probabilities = torch.allclose(sums, torch.ones(()), atol=1e-4)
+    assert artifact.scorer.log_probabilities == wanted.log_probabilities == probabilities
 
 
 def test_the_same_alone_and_in_a_batch_of_a_thousand(pair: tuple[str, Artifact]) -> None:

@@ -6,6 +6,7 @@ SRGNN_SCREENSHOT=docs/page.png pytest tests/serving/test_page.py -k screenshot  
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import shutil
@@ -124,7 +125,12 @@ def shown(page):
 
 def recommended(recommender, session, **options):
     (best,) = recommender.recommend([session], **{"k": 10, **options})
-    return [(shop.NAMES[item], f"{score:.3f}") for item, score in best]
+    return [(shop.NAMES[item], percent(score)) for item, score in best]
+
+
+def percent(logarithm):
+    share = math.exp(logarithm)
+    return f"{share:.2%}".replace("%", " %") if share >= 0.00005 else "< 0.01 %"
 
 
 def test_a_session_made_by_mouse(open_page, service, recommender):
@@ -192,17 +198,37 @@ def test_graph_attention_and_what_a_click_adds(open_page, service, recommender):
 
     def values(kind):
         texts = page.locator(f"#clicks .{kind} .value").all_inner_texts()
-        return [float(text.replace("−", "-")) for text in texts]
+        return [float(text.replace("−", "-").lstrip("×")) for text in texts]
 
     assert values("attention") == pytest.approx(why.attention, abs=0.00501)
-    assert values("adds") == pytest.approx(why.added, abs=0.00501)
+    factors = [math.exp(logarithm) for logarithm in why.added]
+    assert values("adds") == pytest.approx(factors, abs=0.00501, rel=0.006)
     wide = page.locator("#clicks .attention i").evaluate_all(
         "bars => bars.map(bar => bar.getBoundingClientRect().width)"
     )
     assert [w / max(wide) for w in wide] == pytest.approx(
         [a / max(why.attention) for a in why.attention], abs=0.02
     )
-    expect(page.locator("#added-to")).to_contain_text(shop.NAMES[why.item])
+    expect(page.locator("#measures")).to_contain_text(shop.NAMES[why.item])
+
+
+def test_scores_that_are_no_probabilities_are_called_scores(open_page, tmp_path):
+    model = shop.untrained(tmp_path, shop.IDS)
+    recommender = Recommender.load(model)
+    why = recommender.explain([1000, 1001, 1003])
+    with serving(app_of(model)) as url:
+        page = open_page(url)
+        expect(page.locator("#meaning")).to_contain_text("share of the item in all clicks")
+        page = open_page(url, "[1000,1001,1003]")
+        expect(page.locator("#meaning")).to_contain_text("scores, not probabilities")
+        (best,) = recommender.recommend([[1000, 1001, 1003]], k=10)
+        assert shown(page) == [(str(item), f"{score:.3f}") for item, score in best]
+        expect(page.locator("#measures")).to_contain_text("a negative one subtracts it")
+        expect(page.locator("#measures")).to_contain_text("“adds” is what the score of")
+        added = page.locator("#clicks .adds .value").all_inner_texts()
+        assert [float(text.replace("−", "-")) for text in added] == pytest.approx(
+            why.added, abs=0.00501
+        )
 
 
 def test_what_is_left_out_is_explained_of_the_first_item_shown(open_page, service, recommender):
@@ -214,7 +240,7 @@ def test_what_is_left_out_is_explained_of_the_first_item_shown(open_page, servic
     settled(page)
     best = recommended(recommender, session, exclude_seen=True)
     assert best[0] != recommended(recommender, session)[0]
-    expect(page.locator("#added-to")).to_contain_text(best[0][0])
+    expect(page.locator("#measures")).to_contain_text(best[0][0])
 
 
 def test_by_keyboard_alone(open_page, service):
@@ -465,7 +491,7 @@ def test_another_catalogue_while_the_page_is_open(open_page, tmp_path):
 
 def test_long_sessions_are_not_explained(open_page, service):
     page = open_page(service.url, [1000] * 201)
-    expect(page.locator("#added-to")).to_have_text("Explained are sessions of up to 200 clicks.")
+    expect(page.locator("#measures")).to_have_text("Explained are sessions of up to 200 clicks.")
     assert page.locator("#picture").is_hidden() and page.locator("#trouble").is_hidden()
     assert len(shown(page)) == 10
     page.get_by_role("button", name="Remove click 201,").click()

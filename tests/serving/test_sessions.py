@@ -273,6 +273,7 @@ def test_a_click_is_answered_with_its_session(checkpoint, where):
         assert ids(response) == best(checkpoint, [103, 111], exclude_seen=True)
         told = response.json()
         del told["items"]
+        assert told.pop("log_probabilities") is False
         assert told == {"clicks": 2, "kept": True, "unknown": 0, "popular": False}
         told = click(running, "a", "who?").json()
         assert (told["clicks"], told["unknown"]) == (3, 1)

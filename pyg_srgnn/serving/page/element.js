@@ -22,6 +22,13 @@ export const svg = (tag, attributes = {}, ...children) =>
 export const number = (value, digits = 3) =>
   value.toFixed(digits).replace(/^-(?=0\.?0*$)/, "").replace("-", "−");
 
+/** A share of one in percent. */
+export const percent = (share) => (share < 0.00005 ? "< 0.01 %" : `${number(100 * share, 2)} %`);
+
+/** A factor, as precise as people read it. */
+export const factor = (value) =>
+  value < 0.005 ? "< ×0.01" : `×${value.toFixed(value < 10 ? 2 : value < 100 ? 1 : 0)}`;
+
 /** Show an element with a text, or hide it where there is none. */
 export function say(element, text) {
   element.textContent = text;

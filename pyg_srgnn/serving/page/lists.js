@@ -1,9 +1,9 @@
 // The clicks of the session, and the items recommended, as lists.
 
-import { html, number } from "./element.js";
+import { factor, html, number, percent } from "./element.js";
 
 /**
- * The clicks, each with its attention and what it adds to the first item of the list.
+ * The clicks, each with its attention and what it does to the first item of the list.
  * @param {HTMLElement} list
  * @param {{items: any[], why: object | null, known: (id) => boolean, label: (id) => string,
  *   named: (id) => boolean, remove: (at: number) => void}} session  why is the explanation of
@@ -26,8 +26,8 @@ export function showClicks(list, { items, why, known, label, named, remove }) {
         { class: isKnown ? "click" : "click unknown" },
         html("div", { class: "top" }, ordinal(place), names(id, label, named), button),
         isKnown ? null : html("p", { class: "note" }, "unknown to the model, left out"),
-        at >= 0 && why.attention ? meter("attention", why.attention, at, 2) : null,
-        at >= 0 && why.added ? meter("adds", why.added, at, 2, true) : null,
+        at >= 0 && why.attention ? meter("attention", why.attention, at) : null,
+        at >= 0 && why.added ? meter("adds", why.added, at, why.log_probabilities) : null,
       );
     }),
   );
@@ -35,8 +35,12 @@ export function showClicks(list, { items, why, known, label, named, remove }) {
   if (held >= 0) list.children[Math.min(held, items.length - 1)]?.querySelector("button").focus();
 }
 
-/** One value as a bar beside the largest of its kind, from the left or, with signs, the middle. */
-function meter(name, values, at, digits, signed = false) {
+/**
+ * One value as a bar beside the largest of its kind, from the left or, with signs, the middle; what
+ * a click adds to the logarithm of a probability is a factor on the probability.
+ */
+function meter(name, values, at, logarithms = false) {
+  const signed = name === "adds";
   const both = signed || values.some((value) => value < 0);
   const largest = Math.max(...values.map(Math.abs)) || 1;
   const share = (100 * Math.abs(values[at])) / largest;
@@ -47,9 +51,9 @@ function meter(name, values, at, digits, signed = false) {
   return html(
     "div",
     { class: `meter ${name}${both ? " signed" : ""}${values[at] < 0 ? " below" : ""}` },
-    html("span", {}, name),
+    html("span", {}, logarithms ? "factor" : name),
     html("span", { class: "track", "aria-hidden": "true" }, bar),
-    html("span", { class: "value" }, sign + number(values[at], digits)),
+    html("span", { class: "value" }, logarithms ? factor(Math.exp(values[at])) : sign + number(values[at], 2)),
   );
 }
 
@@ -64,11 +68,13 @@ function names(id, label, named) {
 /**
  * The recommended items. The rows stay, so that bars move and the focus stays where it is.
  * @param {HTMLElement} list
- * @param {{items: {id, score: number}[], popular: boolean, before: Map<any, number> | null,
- *   label: (id) => string, named: (id) => boolean, pick: (id) => void}} answer  before has the
- *   places of the list before
+ * @param {{items: {id, score: number}[], popular: boolean, logarithms: boolean,
+ *   before: Map<any, number> | null, label: (id) => string, named: (id) => boolean,
+ *   pick: (id) => void}} answer  logarithms: whether the scores are those of probabilities; before
+ *   has the places of the list before
  */
-export function showBest(list, { items, popular, before, label, named, pick }) {
+export function showBest(list, { items, popular, logarithms, before, label, named, pick }) {
+  const value = (score) => (popular ? percent(score) : logarithms ? percent(Math.exp(score)) : number(score));
   while (list.children.length > items.length) list.lastElementChild.remove();
   while (list.children.length < items.length) list.append(html("li", {}, html("button", { type: "button" })));
   items.forEach(({ id, score }, place) => {
@@ -82,7 +88,7 @@ export function showBest(list, { items, popular, before, label, named, pick }) {
       ordinal(place),
       names(id, label, named),
       html("span", { class: `moved ${kind}` }, text),
-      html("span", { class: "value" }, popular ? `${number(100 * score, 2)} %` : number(score)),
+      html("span", { class: "value" }, value(score)),
       html("span", { class: "track", "aria-hidden": "true" }, bar),
     );
     button.onclick = () => pick(id);

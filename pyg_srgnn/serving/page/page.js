@@ -52,7 +52,7 @@ async function update() {
     const why = nothing || long ? null : await ask("explain", { items, item: best }, signal);
     if (mine !== turn) return;
     showWhy(why);
-    if (long && !nothing) say($("added-to"), `Explained are sessions of up to ${EXPLAINED} clicks.`);
+    if (long && !nothing) say($("measures"), `Explained are sessions of up to ${EXPLAINED} clicks.`);
     tries = 0;
     say($("trouble"), "");
   } catch (error) {
@@ -83,12 +83,25 @@ function showSession(why) {
   $("empty").hidden = session.items.length > 0;
   $("undo").disabled = !session.canUndo;
   $("clear").disabled = session.items.length === 0;
-  say($("added-to"), why?.added ? `“adds” is what the score of ${label(why.item)} gains by this click.` : "");
+  say($("measures"), why === null ? "" : measures(why));
+}
+
+/** What the numbers of the clicks mean. */
+function measures({ attention, added, item, log_probabilities }) {
+  const said = [];
+  if (attention) said.push("“attention” is the weight of the click in what the model makes of the session; a negative one subtracts it.");
+  if (added && log_probabilities) said.push(`“factor” is what this click multiplies the probability of ${label(item)} by.`);
+  else if (added) said.push(`“adds” is what the score of ${label(item)} gains by this click.`);
+  return said.join(" ");
 }
 
 function showAnswer(answer) {
-  const { items, unknown, popular } = answer;
-  showBest($("best"), { items, popular, before: places, label, named, pick: add });
+  const { items, unknown, popular, log_probabilities: logarithms } = answer;
+  showBest($("best"), { items, popular, logarithms, before: places, label, named, pick: add });
+  let meaning = "This model gives scores, not probabilities: they compare the items of this list alone.";
+  if (logarithms) meaning = "A percentage is the probability that the item comes next.";
+  if (popular) meaning = "A percentage is the share of the item in all clicks.";
+  say($("meaning"), items.length > 0 ? meaning : "");
   places = new Map(items.map((item, place) => [item.id, place]));
   $("next").setAttribute("aria-busy", "false");
   const clicks = session.items.length;
