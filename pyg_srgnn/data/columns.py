@@ -31,7 +31,10 @@ def best_delimiter(line: str) -> str:
 
 def fields(line: str, delimiter: str) -> list[str]:
     """The columns of a line."""
-    return next(csv.reader([line], delimiter=delimiter), [])
+    try:
+        return next(csv.reader([line], delimiter=delimiter), [])
+    except csv.Error:  # such as a line end within it
+        return line.split(delimiter)
 
 
 def roles(
@@ -46,8 +49,11 @@ def roles(
         delimiter: What stands between the columns, for errors.
 
     Raises:
-        ValueError: If a role has no column; says which columns there are, and what to do.
+        ValueError: If a role has no column; says which columns there are, and what to do. If a name
+            would be taken for a pattern.
     """
+    for pattern in (name for name in names if name == "*" or name[:1] + name[-1:] == "^$"):
+        raise ValueError(f"{file}: no column can be called {pattern!r}, a pattern; rename it")
     plain = {re.sub(r"[\W_]", "", name.lower()): name for name in reversed(names)}
     guesses = {
         role: next((plain[n] for n in common if n in plain), None)

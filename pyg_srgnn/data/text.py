@@ -25,12 +25,13 @@ class Dialect:
     r"""How a text file departs from what every engine reads as it is.
 
     Args:
-        newline: What ends a line; ``"\r"`` alone in files of old Macs. (default: ``"\n"``)
+        newline: What ends a line; ``"\r"`` in files of old Macs, ``"\r\r\n"`` where a program took
+            ``"\r\n"`` for text. (default: ``"\n"``, perhaps after one ``"\r"``)
         delimiter: What a first line such as ``sep=;``, as Excel writes it, says of the delimiter.
             (default: ``""``, there is no such line)
         escaped: Whether a quote within quotes is written ``\\"`` instead of ``""``.
             (default: False)
-        blanks: Whether a blank follows each delimiter. (default: False)
+        blanks: Whether a blank follows, or precedes, each delimiter. (default: False)
     """
 
     newline: str = "\n"
@@ -53,7 +54,9 @@ def dialect(file: Path, delimiter: str = "") -> Dialect:
             lines and the first line are looked at)
     """
     start = _start(file)
-    newline = "\r" if "\n" not in start and "\r" in start[:-1] else "\n"
+    newline = "\r\r\n" if "\r\r\n" in start else "\n"
+    if "\n" not in start and "\r" in start[:-1]:
+        newline = "\r"
     lines = start.split(newline)
     told = re.fullmatch(r'"?sep=(.)"?\r?', lines[0])
     if told:
@@ -62,7 +65,8 @@ def dialect(file: Path, delimiter: str = "") -> Dialect:
         return Dialect(newline, told[1] if told else "")
     whole = lines[:-1] or lines  # the last one may be cut
     escaped = '\\"' in start and _is_escaped(whole, delimiter)
-    blanks = f"{delimiter} " in start and _has_blanks(whole, delimiter)
+    beside = f"{delimiter} " in start or f" {delimiter}" in start
+    blanks = beside and _has_blanks(whole, delimiter)
     return Dialect(newline, told[1] if told else "", escaped, blanks)
 
 
@@ -82,14 +86,16 @@ def _is_escaped(lines: list[str], delimiter: str) -> bool:
 
 
 def _has_blanks(lines: list[str], delimiter: str) -> bool:
-    """Whether all values but a line's first begin with a blank; a header may do without."""
-    found = False
+    """Whether a blank stands on the same side of all delimiters; a header may do without."""
+    after = before = found = 0
     for line in lines[1:] or lines:
-        for cell in re.sub('"(?:[^"]|"")*"', "", line).split(delimiter)[1:]:
-            if cell.strip() and cell[0] != " ":
-                return False
-            found |= cell[:1] == " "
-    return found
+        cells = re.sub('"(?:[^"]|"")*"', "x", line).split(delimiter)
+        after += sum(cell[:1] == " " for cell in cells[1:])
+        before += sum(cell[-1:] == " " for cell in cells[:-1])
+        found += len(cells) - 1
+        if max(after, before) < found:
+            return False
+    return found > 0
 
 
 def scan_text(
@@ -203,6 +209,8 @@ def records(
             if len(lines.taken) > 1 and (cells is None or len(cells) != (expected or len(cells))):
                 lines.give_back()
                 reader, cells = lines.reader(options), None  # the old one may be at its end
+            if cells and form.blanks:
+                cells = [cell.rstrip(" ") for cell in cells]
             if cells is not None and not any(map(str.strip, cells)):
                 cells = []
             yield number, cells, line.rstrip("\r\n")
@@ -237,7 +245,7 @@ def _start(file: Path) -> str:
     with whole_file(file):
         magic = _magic(file)
         if magic == _ZSTD:
-            return "".join(islice(_decompressed(file, "\n"), 1_000))
+            return "".join(islice(_decompressed(file, "\n"), 1_000)).removesuffix("\n")
         with gzip.open(file) if magic else file.open("rb") as opened:
             return opened.read(_START).decode("utf-8-sig", "replace")
 
@@ -245,12 +253,12 @@ def _start(file: Path) -> str:
 @contextmanager
 def _opened(file: Path, form: Dialect) -> Iterator[Iterator[str]]:
     """The lines of a file, without the one that names the delimiter."""
-    magic = _magic(file)
+    magic, end = _magic(file), form.newline[-1]
     if magic == _ZSTD:  # Python knows it from 3.14 on
-        lines = _decompressed(file, form.newline)
+        lines = _decompressed(file, end)
         yield islice(lines, 1 if form.delimiter else 0, None)
         return
-    options = {"encoding": "utf-8-sig", "errors": "surrogateescape", "newline": form.newline}
+    options = {"encoding": "utf-8-sig", "errors": "surrogateescape", "newline": end}
     with gzip.open(file, "rt", **options) if magic else file.open(**options) as lines:  # type: ignore[call-overload]
         yield islice(lines, 1 if form.delimiter else 0, None)
 

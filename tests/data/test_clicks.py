@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import logging
 import random
+import re
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
@@ -89,6 +90,7 @@ FORMS: dict[str, tuple[str, bytes, dict[str, Any]]] = {
     "control character": ("a.csv", table(delimiter="\x01").encode(), {"delimiter": "\x01"}),
     "quoted": ("a.csv", table(quote='"').encode(), {}),
     "Windows newlines": ("a.csv", table(end="\r\n").encode(), {}),
+    "Windows newlines twice": ("a.csv", table(end="\r\r\n").encode(), {}),
     "old Mac newlines": ("a.csv", table(end="\r").encode(), {}),
     "old Mac newlines, gzip": ("a.csv.gz", gzip.compress(table(end="\r").encode()), {}),
     "Excel's first line": ("a.csv", ("sep=^\r\n" + table(delimiter="^", end="\r\n")).encode(), {}),
@@ -103,6 +105,8 @@ FORMS: dict[str, tuple[str, bytes, dict[str, Any]]] = {
         table(delimiter=", ").replace("session, item, time", "session,item,time").encode(),
         {},
     ),
+    "blanks before commas": ("a.csv", table(delimiter=" ,").encode(), {}),
+    "blanks around commas": ("a.csv", table(delimiter="  , ").encode(), {}),
     "blanks before quotes": ("a.csv", table(delimiter=", ", quote='"').encode(), {}),
     "byte order mark": ("a.csv", b"\xef\xbb\xbf" + table().encode(), {}),
     "all of Windows": (
@@ -151,6 +155,11 @@ def test_zstd(tmp_path: Path, clean: Prepared) -> None:
     log.lazy().sink_csv(tmp_path / "a.csv.zst", compression="zstd")
     assert (tmp_path / "a.csv.zst").read_bytes()[:4] == b"\x28\xb5\x2f\xfd"
     same(prepared(tmp_path / "a.csv.zst"), clean)
+    for end, first in (("\r", ""), ("\n", "sep=,\n")):
+        lines = pl.DataFrame({"line": [first + table(end=end).rstrip()]}).lazy()
+        options: Any = {"include_header": False, "quote_style": "never", "compression": "zstd"}
+        lines.sink_csv(tmp_path / "b.csv.zst", **options)
+        same(prepared(tmp_path / "b.csv.zst"), clean)
     # Where something is odd the file is read in another way.
     log = log.with_columns(item=pl.format('5" {}', "item"))
     log.lazy().sink_csv(tmp_path / "b.csv.zst", compression="zstd", quote_style="never")
@@ -686,6 +695,21 @@ def test_columns_may_have_any_names(first: int, form: str, tmp_path: Path, clean
     made = prepared(path, **rules)
     assert made.training.to_lists() == clean.training.to_lists()
     assert made.test.to_lists() == clean.test.to_lists()
+
+
+@pytest.mark.parametrize("name", ["*", "^item$"])
+def test_a_name_that_is_a_pattern_is_refused(name: str, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(table(header=f"session,{name},time"))
+    with pytest.raises(
+        ValueError, match=rf"a.csv: no column can be called {re.escape(repr(name))}"
+    ):
+        prepared(tmp_path / "a.csv", item=name)
+
+
+def test_a_line_end_within_the_header(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(table().replace("\n", "\r", 1), newline="")
+    with pytest.raises(ValueError, match=r"no column known to be the time; .*'time\\r"):
+        prepared(tmp_path / "a.csv")
 
 
 def test_a_gap_makes_sessions_of_users(tmp_path: Path, clean: Prepared) -> None:

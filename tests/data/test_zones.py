@@ -13,6 +13,7 @@ import pytest
 
 from pyg_srgnn.data.preparation import Preparation, prepare
 from pyg_srgnn.data.zones import localised
+from pyg_srgnn.reports import preparation_table
 from tests.reference.preparation import EPOCH
 
 MICRO = timedelta(microseconds=1)
@@ -84,6 +85,7 @@ def test_the_hour_that_comes_twice_is_read_in_the_order_of_the_file(
     assert made.training.times.tolist() == [AUTUMN + HOUR + 600, AUTUMN + 2 * HOUR]
     assert made.test.times.tolist() == [AUTUMN + 11 * HOUR] * 2
     assert made.report["repeated_times"] == 7
+    assert "times that the clock shows twice, by file order  7" in preparation_table(made.report)
     # Half an hour of silence, which the clock does not show.
     cut = night(tmp_path / name, gap="30m", session="session", test=0.2)
     assert len(cut.training) + len(cut.test) == 4 and cut.report["steps"][1]["sessions"] == 6
