@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import warnings
 from collections.abc import Iterable, Sequence
@@ -16,27 +17,37 @@ from pyg_srgnn.artifact import Artifact, is_artifact
 from pyg_srgnn.data.vocabulary import Vocabulary
 from pyg_srgnn.functional.graphs import graph_tensors
 from pyg_srgnn.functional.topk import rows_at_once
+from pyg_srgnn.runs import find_run
 from pyg_srgnn.scorer import Scorer, flat_clicks
 
 if TYPE_CHECKING:
     from pyg_srgnn.checkpoint import Checkpoint
 
+log = logging.getLogger(__name__)
+
 _ROWS_AT_ONCE = 256  # at most; fewer where the catalogue is large
 
 
 def load_trained(path: str | Path) -> Checkpoint | Artifact:
-    """Open a run directory, a checkpoint file or an exported folder.
+    """Open a run directory, a checkpoint file or an exported folder, or a run by its name.
+
+    Args:
+        path: The path, or as :func:`~pyg_srgnn.runs.find_run` takes it: ``"latest"``, or a folder
+            of runs.
 
     Raises:
         FileNotFoundError: If there is none.
-        ValueError: If a file is not one of this package, or damaged.
+        ValueError: If a file is not one of this package, or damaged, or it is a sweep.
     """
-    if is_artifact(path):
-        return Artifact.load(path)
+    found = find_run(path)
+    if found != Path(path):
+        log.info("%s: %s", path, found)
+    if is_artifact(found):
+        return Artifact.load(found)
     # An exported model is served without what training needs: PyG, Lightning, Hydra, polars.
     from pyg_srgnn.checkpoint import Checkpoint
 
-    return Checkpoint.load(path)
+    return Checkpoint.load(found)
 
 
 class UnknownItemWarning(UserWarning):
@@ -93,9 +104,13 @@ class Recommender:
     def load(cls, path: str | Path) -> Recommender:
         """Open a run directory, a checkpoint file or an exported folder; nothing is executed.
 
+        Args:
+            path: The path; ``"latest"`` is the newest finished run below ``runs/``, a folder of
+                runs its newest finished one.
+
         Raises:
             FileNotFoundError: If there is none.
-            ValueError: If a file is not one of this package, or damaged.
+            ValueError: If a file is not one of this package, or damaged, or it is a sweep.
         """
         return cls.of(load_trained(path))
 

@@ -409,7 +409,7 @@ def test_nothing_there(tmp_path):
 def test_a_directory_that_holds_no_run(tmp_path):
     with pytest.raises(FileNotFoundError) as error:
         Recommender.load(tmp_path)
-    assert str(tmp_path) in str(error.value) and "best.ckpt" in str(error.value)
+    assert str(tmp_path) in str(error.value) and "no finished run" in str(error.value)
 
 
 def test_a_run_whose_checkpoint_is_gone(tmp_path):

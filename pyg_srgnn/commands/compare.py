@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pyg_srgnn.commands.stopping import stoppable
 from pyg_srgnn.imports import gc_paused
+from pyg_srgnn.runs import LATEST, find_run
 from pyg_srgnn.terminal import show
 
 _DESCRIPTION = """\
@@ -23,6 +24,7 @@ Examples:
   srgnn-compare runs/synthetic/A runs/synthetic/B
   srgnn-compare runs/sweeps/A runs/sweeps/B              each holds runs of several seeds: averaged
   srgnn-compare runs/synthetic/A --baseline vsknn        beside a baseline of the same run
+  srgnn-compare latest runs/synthetic/A                  the newest run beside another one
   srgnn-compare A B C --output comparison.json
 """
 
@@ -78,8 +80,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from pyg_srgnn.data.files import written_aside
         from pyg_srgnn.reports.comparison import compare, comparison_table, read_side
     try:
-        sides = [read_side(path) for path in args.run]
-        sides += [read_side(args.run[0], name) for name in args.baseline]
+        paths = [find_run(run, "RUN") if Path(run).name == LATEST else run for run in args.run]
+        sides = [read_side(path) for path in paths]
+        sides += [read_side(paths[0], name) for name in args.baseline]
         result = compare(sides, args.draws, args.seed, args.unit)
         text = json.dumps(result, indent=2)
         if args.output is not None:

@@ -9,6 +9,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from pyg_srgnn.commands.application import application, log
+from pyg_srgnn.commands.paths import name_runs
 from pyg_srgnn.imports import gc_paused
 from pyg_srgnn.terminal import lines
 
@@ -31,6 +32,7 @@ def main(config: DictConfig) -> float:
         from pyg_srgnn.rows import describe_rows, write_ranks
 
     check(config, may_be_null=("dataset.root", "dataset.mirror"))
+    name_runs(config, "checkpoint")
     checkpoint = Checkpoint.load(config.checkpoint)
     settings = dict(checkpoint.dataset)
     settings |= {key: value for key, value in config.dataset.items() if value is not None}

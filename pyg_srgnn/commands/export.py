@@ -5,6 +5,7 @@ from __future__ import annotations
 from omegaconf import DictConfig
 
 from pyg_srgnn.commands.application import application
+from pyg_srgnn.commands.paths import name_runs
 from pyg_srgnn.imports import gc_paused
 
 
@@ -17,6 +18,7 @@ def main(config: DictConfig) -> None:
         from pyg_srgnn.serving.export import export
 
     check(config)
+    name_runs(config, "checkpoint")
     folder = export(
         Checkpoint.load(config.checkpoint),
         config.output,

@@ -1,4 +1,4 @@
-"""Paths on the command line: taken as they are, where Hydra's grammar would ask for quotes."""
+"""Paths on the command line: no quotes for Hydra's grammar, and runs by name."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+
+from pyg_srgnn.runs import find_run
 
 # The keys whose values are paths.
 PATHS = {
@@ -74,3 +77,25 @@ def quoted(override: str, multirun: bool) -> str:
         elif not exists or parsed.value() == value:
             return override
     return f"{key}={QuotedString(value, Quote.single).with_quotes()}"
+
+
+def name_runs(config: DictConfig, *keys: str, unfinished: bool = False) -> None:
+    """Put the directory of a run in place of what stands for it, and say so on stderr.
+
+    Args:
+        config: What Hydra composed; changed in place.
+        keys: Those that may hold ``latest`` or a folder of runs; one that is null is left alone.
+        unfinished: As of :func:`~pyg_srgnn.runs.find_run`. (default: ``False``)
+
+    Raises:
+        FileNotFoundError: If there is no such run.
+        ValueError: If it is a sweep.
+    """
+    for key in keys:
+        given = OmegaConf.select(config, key)
+        if given is None:
+            continue
+        found = find_run(given, key, unfinished)
+        if found != Path(given):
+            print(f"{Path(sys.argv[0]).name}: {key}={found}", file=sys.stderr)
+            OmegaConf.update(config, key, str(found))

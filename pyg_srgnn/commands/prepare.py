@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig
 
 from pyg_srgnn.commands.application import application, log
+from pyg_srgnn.commands.paths import name_runs
 from pyg_srgnn.imports import gc_paused
 from pyg_srgnn.terminal import lines
 
@@ -26,6 +27,7 @@ def main(config: DictConfig) -> None:
         from pyg_srgnn.reports import preparation_table, write_report
 
     check(config)
+    name_runs(config, "dataset.vocabulary")
     training, test = (open_dataset(config.dataset, split) for split in ("trainval", "test"))
     report: dict[str, Any] = {"dataset": config.dataset.name, **training.report}
     report.pop("published", None)  # of an earlier call

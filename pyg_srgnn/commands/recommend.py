@@ -9,6 +9,7 @@ from dataclasses import fields
 from omegaconf import DictConfig
 
 from pyg_srgnn.commands.application import application
+from pyg_srgnn.commands.paths import name_runs
 from pyg_srgnn.imports import gc_paused
 
 
@@ -26,6 +27,7 @@ def main(config: DictConfig) -> None:
         from pyg_srgnn.recommender import Recommender, UnknownItemWarning, load_trained
 
     check(config)
+    name_runs(config, "checkpoint")
     trained = load_trained(config.checkpoint)
     recommender = Recommender.of(trained)
     if config.input is not None:

@@ -10,6 +10,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from pyg_srgnn.commands.application import application
+from pyg_srgnn.commands.paths import name_runs
 from pyg_srgnn.commands.stopping import again
 from pyg_srgnn.imports import gc_paused
 from pyg_srgnn.sweeps.sweep import sweeping
@@ -36,6 +37,8 @@ def main(config: DictConfig) -> float:
     hydra = HydraConfig.get()
     check(config)
     check_processes(config)
+    name_runs(config, "checkpoint", unfinished=True)
+    name_runs(config, "warm_start", "dataset.vocabulary")
     sweep_dir = Path(hydra.sweep.dir) if hydra.mode == RunMode.MULTIRUN else None
     if sweep_dir is None:
         _need_sweep(config, hydra.runtime.choices.get("search"))

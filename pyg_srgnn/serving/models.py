@@ -8,9 +8,9 @@ import logging
 import math
 import os
 from collections.abc import Callable
-from pathlib import Path
 
 from pyg_srgnn.recommender import Recommender
+from pyg_srgnn.runs import find_run
 from pyg_srgnn.serving.metrics import Metrics
 from pyg_srgnn.serving.names import load_names
 
@@ -113,7 +113,10 @@ class Models:
 
 def _state(path: str) -> tuple[object, ...]:
     """What changes with an artifact's files; empty where there are none."""
-    folder = Path(path)
+    try:
+        folder = find_run(path)
+    except (OSError, ValueError):
+        return ()
     files = [folder]
     if folder.is_dir():
         files = [folder / "manifest.json", folder / "metrics.json"]

@@ -24,6 +24,7 @@ from pyg_srgnn.datasets import SessionDataset, open_dataset
 from pyg_srgnn.evaluation import evaluate_rows
 from pyg_srgnn.reports import plot_epochs, run_summary, write_slices
 from pyg_srgnn.rows import describe_rows, write_ranks
+from pyg_srgnn.runs import link_latest
 from pyg_srgnn.terminal import lines
 from pyg_srgnn.training.directory import claim, start_from
 from pyg_srgnn.training.fit import Fitter
@@ -110,6 +111,8 @@ def _train(
         return result
     with written_aside(run_dir / "metrics.json") as aside:
         aside.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    if result["checkpoint"]:
+        link_latest(run_dir, result["dataset"])
     if result["epochs"]:
         plot_epochs(run_dir)
     write_slices(run_dir, result["model"])

@@ -444,7 +444,10 @@ def test_recommend_from_a_catalogue_of_texts(run_dir, tmp_path):
 
 @pytest.mark.parametrize(
     ("path", "said"),
-    [("nowhere", "there is no such run directory or file"), (".", "best.ckpt")],
+    [
+        ("nowhere", "there is no such run directory or file"),
+        (".", "there is no finished run with a model"),
+    ],
 )
 def test_recommend_from_nothing(tmp_path, path, said):
     arguments = [f"checkpoint={tmp_path / path}", "items=[1]"]

@@ -1,4 +1,4 @@
-"""Paths that Hydra's grammar would not take as they are."""
+"""Paths that Hydra's grammar would not take as they are, and runs by their names."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from omegaconf import OmegaConf
 
 from pyg_srgnn.commands import evaluate, export, prepare, recommend, serve, train
 from pyg_srgnn.commands.paths import PATHS, quoted
+from pyg_srgnn.recommender import Recommender
 from tests.commands import run
+from tests.tiny import TINY
 
 RUN = "runs/sweeps/a=1,b=2_0123abcd/model.num_steps=1,seed=0"
 
@@ -78,3 +80,83 @@ def test_every_command_takes_it(command: Any, words: list[str]) -> None:
         key, _, value = word.partition("=")
         if key in PATHS:
             assert OmegaConf.select(found, key) == value
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory where two runs have been trained, the second one for one epoch more."""
+    folder = tmp_path_factory.mktemp("trained")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.chdir(folder)
+        for name, more in (("a", []), ("b", ["checkpoint=latest", "trainer.max_epochs=3"])):
+            told = ["test=false", f"hydra.run.dir=runs/synthetic/{name}", *more]
+            result = run(train.main, "srgnn-train", *TINY, *told)
+            assert result.status == 0, result.out + result.err
+    assert "srgnn-train: checkpoint=runs/synthetic/a\n" in result.err
+    return folder
+
+
+def test_a_finished_run_is_linked(trained: Path) -> None:
+    link = trained / "runs" / "synthetic" / "latest"
+    assert link.is_symlink() and link.readlink() == Path("b")
+
+
+@pytest.mark.parametrize("name", ["latest", "runs/synthetic", "runs/synthetic/latest"])
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (evaluate, ["split=valid", "baselines=[]", "hydra.run.dir=evaluated"]),
+        (export, ["output=exported", "format=torch_export"]),
+        (recommend, ["items=[1,2]", "k=3"]),
+    ],
+)
+def test_a_run_is_found_by_its_name(
+    command: Any, words: list[str], name: str, trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(trained)
+    script = f"srgnn-{command.__name__.rpartition('.')[2]}"
+    result = run(command.main, script, f"checkpoint={name}", *words)
+    assert result.status == 0, result.out + result.err
+    assert f"{script}: checkpoint=runs/synthetic/b\n" in result.err and "/b\n" not in result.out
+
+
+def test_a_run_is_found_by_its_name_in_python(
+    trained: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.chdir(trained)
+    wanted = Recommender.load("runs/synthetic/b").recommend([[1, 2]])
+    assert wanted != Recommender.load("runs/synthetic/a").recommend([[1, 2]])
+    with caplog.at_level("INFO"):
+        for name in ("latest", "runs/synthetic", Path("runs/synthetic/latest")):
+            assert Recommender.load(name).recommend([[1, 2]]) == wanted
+            assert f"{name}: runs/synthetic/b" in caplog.messages
+
+
+def test_a_run_keeps_the_directory_that_it_began_with(
+    trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its configuration names it, as ``latest`` is soon another run."""
+    monkeypatch.chdir(trained)
+    told = ["test=false", "warm_start=latest", "hydra.run.dir=warm"]
+    result = run(train.main, "srgnn-train", *TINY, *told)
+    assert result.status == 0, result.out + result.err
+    assert OmegaConf.load("warm/config.yaml").warm_start == "runs/synthetic/b"
+
+
+def test_a_run_that_is_not_there(tmp_path: Path) -> None:
+    result = run(recommend.main, "srgnn-recommend", "checkpoint=latest", "items=[1]")
+    said = "checkpoint=latest: there is no finished run with a model below runs"
+    assert result.status == 1 and said in result.out + result.err
+
+
+def test_the_vocabulary_of_a_run_by_its_name(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(trained)
+    rows = [f"{n // 4},{1 + n % 7},{1704067200 + n}" for n in range(400)]
+    log = tmp_path / "clicks.csv"
+    log.write_text("\n".join(["session_id,item,timestamp", *rows]), encoding="utf-8")
+    told = ["dataset=click_log", f"dataset.path={log}", f"dataset.root={tmp_path / 'datasets'}"]
+    result = run(prepare.main, "srgnn-prepare", *told, "dataset.vocabulary=latest")
+    assert result.status == 0, result.out + result.err
+    assert "srgnn-prepare: dataset.vocabulary=runs/synthetic/b\n" in result.err

@@ -209,6 +209,20 @@ def test_new_files_are_found(exports, tmp_path):
         assert running.metric('srgnn_reloads_total{result="failed"}') == 0
 
 
+def test_a_run_that_has_finished_since_is_found(exports, tmp_path):
+    def finish(run):
+        (tmp_path / "runs" / run).mkdir(parents=True)
+        shutil.copy(exports / f"{run}_run" / "untrained.ckpt", tmp_path / "runs" / run)
+        metrics = {"checkpoint": "untrained.ckpt", "pruned": None}
+        (tmp_path / "runs" / run / "metrics.json").write_text(json.dumps(metrics))
+
+    finish("old")
+    with in_thread(tmp_path / "runs" / "latest", reload_seconds=0.02) as running:
+        assert recommended(running) == best(tmp_path / "runs" / "old")
+        finish("new")
+        eventually(lambda: recommended(running) == best(exports / "new"), "the new run")
+
+
 DAMAGES = {
     "it is gone": lambda folder: shutil.rmtree(folder),
     "the manifest is no JSON": lambda folder: (folder / "manifest.json").write_text("{"),
