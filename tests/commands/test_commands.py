@@ -207,7 +207,7 @@ def test_a_sweep_of_two_jobs_in_one_process(root, tmp_path):
     assert result.status == 0, result.out + result.err
     found = [
         json.loads((tmp_path / "sweep" / job / "metrics.json").read_text())
-        for job in ("seed=0", "seed=1")
+        for job in ("seed-0", "seed-1")
     ]
     assert [job["seed"] for job in found] == [0, 1]
     assert found[0]["test"] != found[1]["test"]
