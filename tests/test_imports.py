@@ -85,6 +85,8 @@ def test_help_needs_nothing_large(script: str, tmp_path: Path) -> None:
     "typo",
     [
         ("train", "model.chanels=3"),
+        ("train", "+model.chanels=3"),
+        ("train", "-m", "model.chanels=3,4"),
         ("train", "model=srgn"),
         ("recommend", "checkpoint=x", "itmes=[1]"),
         ("serve", "checkpont=x"),

@@ -18,9 +18,10 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from pyg_srgnn.commands.paths import quoting_paths
+from pyg_srgnn.commands.pipes import ending_with_pipe
 from pyg_srgnn.commands.rerun import rerunnable
 from pyg_srgnn.commands.stopping import again, end, stoppable
-from pyg_srgnn.commands.suggestions import check_keys, suggesting
+from pyg_srgnn.commands.suggestions import check_options, refusing
 
 log = logging.getLogger(__name__)
 
@@ -62,8 +63,8 @@ def application(
         def told(config: DictConfig) -> Any:
             output_dir = Path(HydraConfig.get().runtime.output_dir)
             try:
-                with nullcontext() if around is None else _error_kept(output_dir):
-                    check_keys(config, CONF, config_name)
+                kept_error = nullcontext() if around is None else _error_kept(output_dir)
+                with kept_error, ending_with_pipe():
                     return function(config)
             except KeyboardInterrupt:
                 if HydraConfig.get().mode == RunMode.MULTIRUN:
@@ -86,8 +87,16 @@ def application(
             config_path=str(CONF), config_name=config_name, version_base="1.3"
         )(told)
         main = rerunnable(main, told, CONF, config_name)
-        main = suggesting(main, CONF, config_name)
-        return stoppable(quoting_paths(main if around is None else around(main)))
+        main = quoting_paths(main if around is None else around(main))
+
+        @functools.wraps(function)
+        @ending_with_pipe()
+        def script() -> Any:
+            with refusing():
+                check_options()
+            return main()
+
+        return stoppable(script)
 
     return decorate
 

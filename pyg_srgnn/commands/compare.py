@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from pyg_srgnn.commands.pipes import ending_with_pipe
 from pyg_srgnn.commands.stopping import stoppable
 from pyg_srgnn.imports import gc_paused
 from pyg_srgnn.runs import LATEST, find_run
@@ -30,6 +31,7 @@ Examples:
 
 
 @stoppable
+@ending_with_pipe()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Compare runs, print the table, write the JSON.
 

@@ -7,12 +7,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from pyg_srgnn.commands.pipes import ending_with_pipe
 from pyg_srgnn.commands.stopping import stoppable
 from pyg_srgnn.imports import gc_paused
 from pyg_srgnn.terminal import show
 
 
 @stoppable
+@ending_with_pipe()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the leaderboard and print its table; the exit status."""
     parser = argparse.ArgumentParser(

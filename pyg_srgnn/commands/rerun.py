@@ -7,7 +7,6 @@ This is taken from the application's own configuration.
 from __future__ import annotations
 
 import functools
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from pyg_srgnn.commands.suggestions import check_command, refusing
+
 _AGAIN = "again"  # the name under which Hydra finds the run's configuration
 
 
@@ -26,6 +27,8 @@ def rerunnable(
     main: Callable[[], Any], task: TaskFunction, conf: Path, config_name: str
 ) -> Callable[[], Any]:
     """Have a Hydra application take the configuration of a run, whose keys may be overridden.
+
+    What is mistyped is refused before Hydra starts.
 
     Args:
         main: The application, for every other command line.
@@ -38,20 +41,22 @@ def rerunnable(
     def reruns() -> Any:
         parser = get_args_parser()
         args = parser.parse_args()
-        if args.config_path is None or "://" in args.config_path:
+        if args.shell_completion or args.hydra_help or "://" in (args.config_path or ""):
             return main()
-        # Hydra would look beside the source file; a user means the working directory.
-        args.config_path = str(Path(args.config_path).absolute())
-        name = args.config_name or config_name
-        file = Path(args.config_path, f"{name.removesuffix('.yaml')}.yaml")
-        try:
-            stored = _stored(file, conf, config_name)
-        except ValueError as error:
-            print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr)
-            raise SystemExit(1) from error
-        if stored is not None:
-            ConfigStore.instance().store(_AGAIN, stored)
-            args.config_path, args.config_name = str(conf), _AGAIN
+        folder, name = conf, args.config_name or config_name
+        with refusing():
+            if args.config_path is not None:
+                # Hydra would look beside the source file; a user means the working directory.
+                folder = Path(args.config_path).absolute()
+                stored = _stored(folder / f"{name.removesuffix('.yaml')}.yaml", conf, config_name)
+                if stored is not None:
+                    ConfigStore.instance().store(_AGAIN, stored)
+                    folder, name = conf, _AGAIN
+            if args.overrides or folder != conf or name != config_name:
+                check_command(args, folder, name, conf, config_name)
+        if args.config_path is None:
+            return main()
+        args.config_path, args.config_name = str(folder), name
         _run_hydra(args, parser, task, args.config_path, name)
 
     return reruns

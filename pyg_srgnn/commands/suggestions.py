@@ -1,51 +1,93 @@
-"""What a mistyped key or choice was meant to be."""
+"""A mistyped command is refused before Hydra reads it, with what was meant."""
 
 from __future__ import annotations
 
-import functools
+import argparse
+import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from difflib import SequenceMatcher, get_close_matches
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra._internal.utils import get_args_parser
-from hydra.conf import HydraConf
-from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 
-_KEY = re.compile(r"Could not (?:override|delete from config\.) '([^'@]+)")
+_NO_KEY = re.compile(r"Could not (?:override|delete from config\.) '([^']+)")
+_THERE_ALREADY = re.compile(r"An item is already at '([^']+)'|Multiple values for ([^.]+)")
 _ALIKE = 0.65  # of two keys that might be one; 1 means equal
 _CLOSE = 0.2  # what is less alike than the best by more is not shown
 
 
-def suggesting(main: Callable[[], Any], conf: Path, config_name: str) -> Callable[[], Any]:
-    """Have a Hydra application say what is near a key or a choice that does not exist.
+@contextmanager
+def refusing() -> Iterator[None]:
+    """Say in one line why a command is refused, and exit with status 1."""
+    try:
+        yield
+    except ValueError as error:
+        if os.environ.get("HYDRA_FULL_ERROR") == "1":
+            raise
+        print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr)
+        raise SystemExit(1) from error
 
-    It stands below Hydra's own message; the exit status stays Hydra's.
+
+def check_options() -> None:
+    """Refuse words of the command line that are neither options of Hydra's nor keys.
+
+    Raises:
+        ValueError: If there are any; names the first.
+    """
+    unknown = get_args_parser().parse_known_args()[1]
+    if unknown and unknown[0].startswith("-"):
+        key = unknown[0].lstrip("-")
+        raise ValueError(
+            f"there is no option {unknown[0]}; a key is set without dashes: "
+            f"{key if '=' in key else f'{key}=VALUE'}"
+        )
+    if unknown:
+        raise ValueError(
+            f"{unknown[0]}: options such as -m stand before all keys, or behind all of them"
+        )
+
+
+def check_command(
+    args: argparse.Namespace, folder: Path, name: str, conf: Path, config_name: str
+) -> None:
+    """Compose what a command asks for, every kind of job of a sweep, and refuse what is mistyped.
 
     Args:
-        main: The application.
-        conf: The folder of the configurations.
+        args: The command, as Hydra's parser has read it.
+        folder: The folder of the configuration that it starts from.
+        name: Of this configuration.
+        conf: The folder of the application's configurations.
         config_name: The application's own one.
+
+    Raises:
+        ValueError: If a key, a choice or the form is wrong; says what is near it.
     """
-
-    @functools.wraps(main)
-    def suggests() -> Any:
+    extra = []
+    if args.config_dir is not None:
+        extra.append(f"hydra.searchpath=['file://{Path(args.config_dir).absolute()}']")
+    multirun = args.multirun or "hydra.mode=MULTIRUN" in args.overrides
+    jobs = _jobs(args.overrides, multirun, conf)
+    for overrides in jobs:
         try:
-            return main()
-        except SystemExit as end:
-            # Hydra exits where it has caught an error and told it.
-            if isinstance(end.__context__, HydraException):
-                hint = _hint(end.__context__, conf, config_name)
-                if hint:
-                    print(f"{Path(sys.argv[0]).name}: {hint}", file=sys.stderr)
-            raise
-
-    return suggests
+            with initialize_config_dir(str(folder), version_base="1.3"):
+                config = compose(name, [*extra, *overrides])
+        except HydraException as error:
+            groups = [text for text in overrides if _is_choice(text, conf)]
+            said = _mistyped(error, folder, name, [*extra, *groups])
+            where = f"{' '.join(groups)}: " if len(jobs) > 1 else ""
+            raise ValueError(where + said) from error
+        if not (args.help or args.cfg or args.info):
+            check_keys(config, conf, config_name)
 
 
 def check_keys(config: DictConfig, conf: Path, config_name: str) -> None:
@@ -63,22 +105,26 @@ def check_keys(config: DictConfig, conf: Path, config_name: str) -> None:
     """
     values: Any = OmegaConf.to_container(config)
     groups = {group: below for group, below in values.items() if isinstance(below, dict)}
-    names = [f"{group}={below.get('name')}" for group, below in groups.items()]
-    valid, found = known_keys(conf, config_name, names), set(keys_of(values))
+    names = ((group, below.get("name")) for group, below in groups.items())
+    chosen = [
+        f"{group}={name}" for group, name in names if (conf / f"{group}/{name}.yaml").is_file()
+    ]
+    valid, found = known_keys(conf, config_name, chosen), set(keys_of(values))
     holders = {key.rpartition(".")[0] for key in valid}
-    script, wrong = Path(sys.argv[0]).name, []
+    wrong = []
     for key in sorted(found - valid):
         above = key.rpartition(".")[0]
         if above and (above not in valid or above not in holders):
             continue  # told of above; or a dictionary of the user's, such as dataset.where
         if OmegaConf.select(config, key) is not None:  # null: no longer a key, and did nothing
             near = nearest(key, valid - found) or nearest(key, valid)
-            wrong.append(f"there is no key {key}; {did_you_mean(near, script)}")
+            wrong.append(f"there is no key {key}; {did_you_mean(near)}")
     for key in sorted(valid - found):
         if key.rpartition(".")[0] in found | {""}:
             wrong.append(f"{key} is missing; +{key}=VALUE adds it")
     if wrong:
-        raise ValueError("the configuration cannot be used\n  " + "\n  ".join(wrong))
+        several = "the configuration cannot be used\n  " + "\n  ".join(wrong)
+        raise ValueError(wrong[0] if len(wrong) == 1 else several)
 
 
 def nearest(word: str, valid: Iterable[str], count: int = 3) -> list[str]:
@@ -107,26 +153,19 @@ def nearest(word: str, valid: Iterable[str], count: int = 3) -> list[str]:
     return sorted(near, key=lambda key: (-ranked[key], key))[:count]
 
 
-def known_keys(conf: Path, config_name: str, choices: Sequence[str]) -> set[str]:
+def known_keys(
+    conf: Path, config_name: str, choices: Sequence[str], hydra: bool = False
+) -> set[str]:
     """All keys of a configuration, those that hold others as well.
 
     Args:
         conf: The folder of the configurations.
         config_name: Which one of them.
-        choices: ``group=name``; others than the groups' names are left out.
+        choices: ``group=name``, of groups that there are.
+        hydra: Whether Hydra's own keys are among them. (default: False)
     """
-    chosen = []
-    for choice in choices:
-        group, _, name = choice.partition("=")
-        if name and (conf / group / f"{name}.yaml").is_file():
-            chosen.append(choice)
-    running = GlobalHydra.instance().hydra  # there is one of a kind, and a job has its own
-    GlobalHydra.instance().clear()
-    try:
-        with initialize_config_dir(str(conf), version_base="1.3"):
-            config = compose(config_name, chosen)
-    finally:
-        GlobalHydra.instance().hydra = running
+    with initialize_config_dir(str(conf), version_base="1.3"):
+        config = compose(config_name, list(choices), return_hydra_config=hydra)
     return set(keys_of(OmegaConf.to_container(config)))
 
 
@@ -139,24 +178,84 @@ def keys_of(value: Any, prefix: str = "") -> Iterator[str]:
             yield from keys_of(below, key)
 
 
-def did_you_mean(near: Sequence[str], script: str) -> str:
+def did_you_mean(near: Sequence[str], lists: str = "--help") -> str:
     """The end of a message on what does not exist."""
-    return f"did you mean {' or '.join(near)}?" if near else f"{script} --help lists what there is"
+    where = f"{Path(sys.argv[0]).name} {lists} lists what there is"
+    return f"did you mean {' or '.join(near)}? ({where})" if near else where
 
 
-def _hint(error: HydraException, conf: Path, config_name: str) -> str | None:
-    script = Path(sys.argv[0]).name
-    if isinstance(error, MissingConfigException):
-        group, _, name = (error.missing_cfg_file or "").rpartition("/")
-        if not error.options:
-            return None
-        near = [f"{group}={option}" for option in get_close_matches(name, error.options, 3)]
-        return f"there is no {group}={name}; {did_you_mean(near, script)}"
-    found = _KEY.search(str(error))
-    if found is None:
-        return None
-    valid = known_keys(conf, config_name, get_args_parser().parse_args().overrides)
-    if found[1].startswith("hydra."):
-        valid = set(keys_of({"hydra": OmegaConf.to_container(OmegaConf.structured(HydraConf))}))
-    near = nearest(found[1], valid)
-    return f"there is no key {found[1]}; {did_you_mean(near, script)}"
+def _jobs(overrides: Sequence[str], multirun: bool, conf: Path) -> list[list[str]]:
+    """The overrides of a command, or those of the jobs of a sweep that differ in their choices.
+
+    Raises:
+        ValueError: If one is no override.
+    """
+    jobs: list[list[str]] = []
+    parser = OverridesParser.create()
+    for place, text in enumerate(overrides):
+        try:
+            override = parser.parse_override(text)
+        except HydraException as error:
+            raise ValueError(_malformed(overrides, place, error)) from error
+        if not override.is_sweep_override():
+            jobs.append([text])
+        elif multirun:
+            jobs.append(_values(override, conf))
+        else:
+            key, _, values = text.partition("=")
+            raise ValueError(
+                f"{text}: several values are a sweep, which -m starts; "
+                f"a list is written as {key}=[{values}], a text with commas as \"{key}='{values}'\""
+            )
+    return [list(job) for job in product(*jobs)]
+
+
+def _values(override: Override, conf: Path) -> list[str]:
+    """What a sweep gives a group, or one value that it gives a key."""
+    key = override.get_key_element()
+    if not override.is_discrete_sweep():  # an interval
+        return [f"{key}=0"]
+    values = [f"{key}={value}" for value in override.sweep_string_iterator()]
+    return values if (conf / override.key_or_group).is_dir() else values[:1]
+
+
+def _is_choice(override: str, conf: Path) -> bool:
+    """Whether an override chooses an option of a group."""
+    key = override.partition("=")[0]
+    return "/" in key or (conf / key).is_dir()
+
+
+def _malformed(words: Sequence[str], place: int, error: HydraException) -> str:
+    """What is wrong with a word of the command line that is no override."""
+    word, before, after = (
+        words[place],
+        *(words[other] if 0 <= other < len(words) else "" for other in (place - 1, place + 1)),
+    )
+    if "=" in word[1:]:
+        return f"{word} cannot be read: {str(error).splitlines()[0]}"
+    if before.endswith("="):
+        meant = before + word
+    elif word.startswith("="):
+        meant = before + word + (after if word == "=" else "")
+    elif after.startswith("="):
+        meant = word + after + (words[place + 2] if words[place + 2 :] and after == "=" else "")
+    else:
+        meant = f"{word}={after}" if after and "=" not in after else f"{word}=VALUE"
+    return f"{word}: a key is set by key=value, without blanks; did you mean {meant}?"
+
+
+def _mistyped(error: HydraException, folder: Path, name: str, choices: Sequence[str]) -> str:
+    """Why a configuration cannot be composed, and what is near."""
+    if isinstance(error, MissingConfigException) and error.options:
+        group, _, option = (error.missing_cfg_file or "").rpartition("/")
+        near = [f"{group}={known}" for known in get_close_matches(option, error.options, 3)]
+        return f"there is no {group}={option}; {did_you_mean(near)}"
+    if found := _THERE_ALREADY.search(str(error)):
+        key = found[1] or found[2]
+        return f"{key} is there already; it is set without +, by {key}=VALUE"
+    if found := _NO_KEY.search(str(error)):
+        hydra = found[1].startswith("hydra.")
+        near = nearest(found[1], known_keys(folder, name, choices, hydra))
+        lists = "--cfg hydra" if hydra else "--help"
+        return f"there is no key {found[1]}; {did_you_mean(near, lists)}"
+    return str(error)

@@ -160,7 +160,7 @@ def test_a_key_that_an_older_file_lacks(stored: Path) -> None:
     del config["deterministic"]
     OmegaConf.save(config, stored)
     result = again("hydra.run.dir=other")
-    assert result.status == 1 and "deterministic is missing; +deterministic=VALUE" in result.out
+    assert result.status == 1 and "deterministic is missing; +deterministic=VALUE" in result.err
     assert again("hydra.run.dir=other", "+deterministic=true").status == 0
 
 
