@@ -23,6 +23,7 @@ from pyg_srgnn.data.reading import Found, Staged, read_clicks
 from pyg_srgnn.data.spark_lines import BLANK, PROBLEMS, clicks_of, url, used_columns
 from pyg_srgnn.data.spark_values import no_id
 from pyg_srgnn.data.text import cut_short, dialect, first_bytes
+from pyg_srgnn.extras import pip_install
 
 SETTINGS = {
     "spark.sql.session.timeZone": "UTC",  # times without a zone
@@ -50,8 +51,7 @@ class SparkEngine:
             from pyspark.sql import SparkSession
         except ModuleNotFoundError as error:
             raise ValueError(
-                "engine=spark needs a package that is not installed; "
-                "pip install 'pyg-srgnn[spark]' brings it"
+                f"engine=spark needs {error.name}, which is not installed: {pip_install('spark')}"
             ) from error
         builder = SparkSession.builder.appName("pyg-srgnn").config("spark.ui.enabled", "false")
         if "MASTER" in os.environ:

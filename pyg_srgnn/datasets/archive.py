@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 from pyg_srgnn.data.files import flush
 from pyg_srgnn.data.progress import Bar
 from pyg_srgnn.datasets.download import DownloadError, locked
+from pyg_srgnn.extras import pip_install
 
 if TYPE_CHECKING:
     from py7zr.io import WriterFactory
@@ -84,7 +85,7 @@ def _write(archive: Path, name: str, part: Path) -> None:
         import py7zr
     except ImportError as error:
         raise DownloadError(
-            f"{archive} cannot be unpacked: {error}. Either install pyg-srgnn[7z], or "
+            f"{archive} cannot be unpacked: {error}. Either run {pip_install('7z')}, or "
             f"unpack it by hand and put {name} into {part.parent.resolve()}."
         ) from None
     try:

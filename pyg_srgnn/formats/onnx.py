@@ -8,6 +8,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from pyg_srgnn.extras import pip_install
+
 _OPSET = 20  # what onnxruntime 1.18 and later run
 # Which fields of which messages of onnx.proto hold further messages.
 _MESSAGES = {
@@ -44,7 +46,7 @@ def write_onnx(encoder: torch.export.ExportedProgram, path: Path, results: Seque
         )
     except ModuleNotFoundError as error:
         raise ImportError(
-            f"format=onnx needs {error.name}, which is not installed: pip install onnx onnxscript"
+            f"format=onnx needs {error.name}, which is not installed: {pip_install('export')}"
         ) from error
     assert model is not None
     for node in model.model.graph:

@@ -22,6 +22,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save_file
 from torch import Tensor
 
+from pyg_srgnn.extras import pip_install
 from pyg_srgnn.functional.topk import best_of_products
 
 _LISTS = 4  # times the square root of V
@@ -212,5 +213,5 @@ def _faiss() -> Any:
     try:
         import faiss
     except ImportError as error:
-        raise ImportError("an index needs faiss: pip install 'pyg_srgnn[index]'") from error
+        raise ImportError(f"an index needs faiss: {pip_install('index')}") from error
     return faiss

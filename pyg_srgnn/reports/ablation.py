@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pyg_srgnn.data.files import written_aside
+from pyg_srgnn.extras import pip_install
 from pyg_srgnn.reports.study import Configuration, read_configurations
 
 log = logging.getLogger(__name__)
@@ -54,7 +55,7 @@ def draw_ablations(ablations: Sequence[Ablation], titles: Sequence[str], path: P
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        log.warning("no %s: install the extra 'plots' to have it", path.name)
+        log.warning("no %s without matplotlib: %s", path.name, pip_install("plots"))
         return None
     changes: dict[str, list[float]] = {}
     for part in ablations:

@@ -7,6 +7,7 @@ import logging
 from pathlib import Path
 
 from pyg_srgnn.data.files import written_aside
+from pyg_srgnn.extras import pip_install
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +29,7 @@ def plot_epochs(run_dir: Path) -> Path | None:
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        log.info("no learning curve: install the extra 'plots' to have one")
+        log.info("no learning curve without matplotlib: %s", pip_install("plots"))
         return None
     source = run_dir / "epochs.csv"
     with (source if source.is_file() else run_dir / "refit.csv").open(newline="") as file:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pyg_srgnn.extras import pip_install
 from pyg_srgnn.reports.page import Table, page
 from pyg_srgnn.reports.svg import TEST, TRAINING, draw_svg, whole_numbers
 
@@ -39,7 +40,7 @@ def leaderboard_page(title: str, board: Leaderboard) -> str:
         ],
         figures or {},
         [Table("Every job", board.columns, board.rows())],
-        "" if figures is not None else "Pictures need matplotlib: install the extra 'plots'.",
+        f"No plots without matplotlib: {pip_install('plots')}" if figures is None else "",
     )
 
 

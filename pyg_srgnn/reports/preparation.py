@@ -9,11 +9,11 @@ from typing import Any
 
 from pyg_srgnn import terminal
 from pyg_srgnn.data.files import written_aside
+from pyg_srgnn.extras import pip_install
 from pyg_srgnn.reports.page import Table, page
 from pyg_srgnn.reports.preparation_plots import plots
 from pyg_srgnn.terminal import Column, Styled, lines, styled
 
-_NO_PLOTS = "There are no plots: install the extra 'plots' (matplotlib) to have them."
 _FILES_NAMED = 3
 
 
@@ -47,7 +47,7 @@ def write_report(report: Mapping[str, Any], folder: str | Path) -> Path:
         _tables(report),
         figures or {},
         [_shown(_settings(report))],
-        _NO_PLOTS if figures is None else "",
+        f"No plots without matplotlib: {pip_install('plots')}" if figures is None else "",
     )
     with written_aside(folder / "report.html") as aside:
         aside.write_text(text, encoding="utf-8")

@@ -17,6 +17,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from pyg_srgnn.data.files import written_aside
+from pyg_srgnn.extras import pip_install
 from pyg_srgnn.reports.samples import Samples
 from pyg_srgnn.rows import baselines_of, read_ranks
 from pyg_srgnn.terminal import Column, Styled, lines, styled, table
@@ -161,7 +162,7 @@ def draw_slices(every: Mapping[str, list[Slice]], path: Path) -> Path | None:
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        log.info("no %s: install the extra 'plots' to have it", path.name)
+        log.info("no %s without matplotlib: %s", path.name, pip_install("plots"))
         return None
     kinds = [kind for kind in _TITLES if any(p.kind == kind for p in next(iter(every.values())))]
     figure = Figure(figsize=(3.6 * len(kinds), 6), layout="constrained")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pyg_srgnn.extras import pip_install
 from pyg_srgnn.serving.settings import Settings
 
 
@@ -16,6 +17,6 @@ def serve(settings: Settings) -> None:
         from pyg_srgnn.serving import server  # --help and wrong settings need none of it
     except ModuleNotFoundError as error:
         raise ValueError(
-            f"serving needs {error.name}, which is not installed: pip install 'pyg-srgnn[serve]'"
+            f"serving needs {error.name}, which is not installed: {pip_install('serve')}"
         ) from error
     server.serve(settings)

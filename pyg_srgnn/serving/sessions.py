@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import Any, Protocol
 
+from pyg_srgnn.extras import pip_install
 from pyg_srgnn.serving.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -129,9 +130,7 @@ class Redis:
             from redis.backoff import NoBackoff
             from redis.exceptions import ConnectionError, RedisError, TimeoutError
         except ImportError as error:
-            raise ValueError(
-                "sessions: a Redis URL needs pip install 'pyg-srgnn[redis]'"
-            ) from error
+            raise ValueError(f"sessions: a Redis URL needs {pip_install('redis')}") from error
         self._errors = (RedisError, OSError, ValueError)
         self._lost = (ConnectionError, TimeoutError, OSError)  # of all sessions, not of one
         pool = BlockingConnectionPool.from_url(

@@ -18,6 +18,7 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 
+from pyg_srgnn.extras import pip_install
 from pyg_srgnn.sweeps import study
 from pyg_srgnn.sweeps.names import SWEEPS, fixed_keys, sweep_name
 from pyg_srgnn.sweeps.parallel import sensible_jobs
@@ -193,8 +194,7 @@ def _need_plugins(overrides: list[str]) -> None:
         for module, starts in PLUGINS.items():
             if override.startswith(starts) and not _is_there(module):
                 print(
-                    f"{override}: needs a package that is not installed; "
-                    f"pip install 'pyg-srgnn[sweep]' brings it",
+                    f"{override}: needs a package that is not installed: {pip_install('sweep')}",
                     file=sys.stderr,
                 )
                 raise SystemExit(1)

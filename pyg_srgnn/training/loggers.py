@@ -13,6 +13,8 @@ from filelock import FileLock
 from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
 from omegaconf import DictConfig, OmegaConf
 
+from pyg_srgnn.extras import pip_install
+
 _SQLITE = "sqlite:///"
 
 
@@ -65,7 +67,7 @@ def _make(config: DictConfig, run_dir: Path) -> Logger | bool:
     except ModuleNotFoundError as error:
         raise ValueError(
             f"logger={name} needs a package that is not installed ({error.name or error}); "
-            f"pip install 'pyg-srgnn[{name}]' brings it"
+            f"{pip_install(name)}"
         ) from error
     except Exception as error:
         if type(error).__module__.partition(".")[0] not in ("mlflow", "wandb", "sqlalchemy"):

@@ -346,5 +346,5 @@ def test_long_sessions_and_many_years(tmp_path):
 def test_without_matplotlib(tmp_path, no_matplotlib):
     text, page = page_of(of_a_log(), tmp_path)
     assert "<svg" not in text and "<figure" not in text
-    assert "install the extra &#x27;plots&#x27;" in text
+    assert "No plots without matplotlib: pip install" in text
     assert ["rows read", "12,390"] in page.rows

@@ -38,7 +38,7 @@ def test_a_logger_that_is_not_installed_is_named(
     if importlib.util.find_spec(name):
         pytest.skip(f"{name} is installed")
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ValueError, match=rf"pip install 'pyg-srgnn\[{name}\]'"):
+    with pytest.raises(ValueError, match=rf"pip install .*\[{name}\]'$"):
         train(tiny_config(root, *SHORT, f"logger={name}"), tmp_path)
 
 
