@@ -181,8 +181,13 @@ RULES: dict[str, Rule | Callable[[], Rule]] = {
     "new_items": _one_of("neighbours", "init"),
     "k": _whole(1),
     "items": (
-        lambda v: v is None or (isinstance(v, list) and all(type(i) in (int, str) for i in v)),
-        "a list of raw item ids, such as [17,4], or null",
+        lambda v: (
+            v is None
+            or (isinstance(v, list) and all(type(i) in (int, str) for i in v))
+            or (isinstance(v, str) and (v == "-" or (v[:1] == "@" and len(v) > 1)))
+        ),
+        "a list of raw item ids, such as [17,4] or 'items=[red shoe,\"cap, blue\"]' in the "
+        "shell's quotes; one id a line, @FILE or - (standard input); or null",
     ),
     "input": _optional(_TEXT),
     "output": _optional(_TEXT),

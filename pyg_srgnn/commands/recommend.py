@@ -9,6 +9,7 @@ from dataclasses import fields
 from omegaconf import DictConfig
 
 from pyg_srgnn.commands.application import application
+from pyg_srgnn.commands.items import given_ids, quoting_items
 from pyg_srgnn.commands.paths import name_runs
 from pyg_srgnn.imports import gc_paused
 
@@ -19,6 +20,7 @@ def _kept(config: DictConfig) -> str:
     return "nothing" if config.output is None else kept(config.output)
 
 
+@quoting_items
 @application("recommend", kept=_kept)
 def main(config: DictConfig) -> None:
     """Print the best items with their scores, or write those of a file of sessions."""
@@ -49,10 +51,7 @@ def main(config: DictConfig) -> None:
         )
         print(f"{count:,} sessions: {config.output}")
         return
-    items = list(config["items"])
-    kinds = {type(raw) for raw in recommender.vocabulary.ids}
-    if kinds == {str}:  # the command line takes 17 for a number, this catalogue for a text
-        items = [str(item) for item in items]
+    items = given_ids(config["items"], whole=isinstance(recommender.vocabulary.ids[0], int))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UnknownItemWarning)
         (best,) = recommender.recommend([items], config.k, config.exclude_seen)
