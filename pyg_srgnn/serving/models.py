@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import math
 import os
+import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 
 from pyg_srgnn.recommender import Recommender
 from pyg_srgnn.runs import find_run
 from pyg_srgnn.serving.metrics import Metrics
 from pyg_srgnn.serving.names import load_names
+from pyg_srgnn.serving.trial import answer_once, try_out
 
 log = logging.getLogger(__name__)
+
+LOADING = "loading a model"  # name of the threads that do
 
 Names = dict[int | str, str]
 Loaded = tuple[Recommender, Names | None]
@@ -31,6 +35,7 @@ class Models:
         names: A file of item names. (default: none)
         metrics: Where reloads are counted.
         batch_size: Sessions that are scored at once, at most.
+        patience: Seconds that a new model has to be loaded and to answer.
         changed: Is told of every model that begins to serve. (default: nobody)
     """
 
@@ -40,12 +45,14 @@ class Models:
         names: str | None,
         metrics: Metrics,
         batch_size: int,
+        patience: float,
         changed: Callable[[Recommender, Names | None], None] = lambda *_: None,
     ) -> None:
         self.path = path
         self.names = names
         self.metrics = metrics
         self.batch_size = batch_size
+        self.patience = patience
         self.changed = changed
         self.recommender: Recommender | None = None
         self._loading = asyncio.Lock()
@@ -65,19 +72,17 @@ class Models:
         """
         async with self._loading:
             self._seen = _state(self.path)
-            recommender, names = await asyncio.to_thread(self._load)
-            self.recommender = recommender
-            self.changed(recommender, names)
-            # What stays is not searched for garbage again: that would stop everything for 0.1 s.
-            # What stayed until now may be garbage, though.
-            gc.unfreeze()
-            gc.collect()
-            gc.freeze()
+            await self._take()
 
     async def reload(self) -> None:
-        """Load the model anew; if that fails, the old one goes on."""
+        """Load the model anew once it has been tried out; if that fails, the old one goes on."""
         try:
-            await self.load()
+            async with self._loading:
+                self._seen = _state(self.path)
+                await try_out(self.path, self.batch_size, self.patience)
+                if _state(self.path) != self._seen:
+                    raise ValueError(f"{self.path} has changed while it was tried out")
+                await self._take()
         except Exception as error:
             self.metrics.reloads.labels("failed").inc()
             mendable = isinstance(error, OSError | ValueError)
@@ -99,16 +104,38 @@ class Models:
             if state and state != self._seen:
                 await self.reload()
 
+    async def _take(self) -> None:
+        recommender, names = await _aside(self._load)
+        self.recommender = recommender
+        self.changed(recommender, names)
+        # What stays is not searched for garbage again: that would stop everything for 0.1 s.
+        # What stayed until now may be garbage, though.
+        gc.unfreeze()
+        gc.collect()
+        gc.freeze()
+
     def _load(self) -> Loaded:
         recommender = Recommender.load(self.path)
         names = None if self.names is None else load_names(self.names, recommender.vocabulary)
-        popular = recommender.vocabulary.decode(recommender.popularity.topk(1).indices.tolist())
-        # What the first request makes, and the largest batch takes, is made and taken here.
-        for exclude_seen in (False, True):
-            best, *_ = recommender.recommend([popular] * self.batch_size, 20, exclude_seen)
-            if not (best or exclude_seen) or not all(math.isfinite(score) for _, score in best):
-                raise ValueError(f"{self.path}: the model gives scores that are no numbers")
+        answer_once(recommender, self.path, self.batch_size)
         return recommender, names
+
+
+async def _aside(work: Callable[[], Loaded]) -> Loaded:
+    """Do some work in a thread that the end of the process does not wait for."""
+    done: Future[Loaded] = Future()
+
+    def run() -> None:
+        done.set_running_or_notify_cancel()
+        try:
+            result = work()
+        except BaseException as error:
+            done.set_exception(error)
+        else:
+            done.set_result(result)
+
+    threading.Thread(target=run, name=LOADING, daemon=True).start()
+    return await asyncio.wrap_future(done)
 
 
 def _state(path: str) -> tuple[object, ...]:

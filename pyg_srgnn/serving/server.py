@@ -14,6 +14,7 @@ from types import FrameType
 import uvicorn
 
 from pyg_srgnn.serving.logs import log_json
+from pyg_srgnn.serving.models import LOADING
 from pyg_srgnn.serving.protocol import Bounded, Connections
 from pyg_srgnn.serving.service import create_app
 from pyg_srgnn.serving.settings import Settings
@@ -101,6 +102,8 @@ def serve(settings: Settings) -> None:
     if server.failure is not None:
         raise server.failure
     log.info("stopped", extra={"event": "stopped"})
+    if any(thread.name == LOADING for thread in threading.enumerate()):
+        os._exit(0)  # a model that does not come to an end cannot be waited for
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -49,6 +49,8 @@ class Settings:
             (default: 100000)
         reload_seconds: How often to look for a new artifact; 0 never does, and SIGHUP always.
             (default: 0)
+        reload_timeout: Seconds that a new model has to be loaded and to answer; else the old one
+            goes on. (default: 120)
         drain_seconds: How long after SIGTERM requests are still taken while /ready says no.
             (default: 1)
         stop_seconds: How long requests in flight have to be finished then. (default: 30)
@@ -81,6 +83,7 @@ class Settings:
     session_ttl: float = 1800.0
     max_kept: int = 100_000
     reload_seconds: float = 0.0
+    reload_timeout: float = 120.0
     drain_seconds: float = 1.0
     stop_seconds: float = 30.0
     log_requests: bool = False
@@ -113,7 +116,7 @@ _WHOLE = {
     "max_connections": 1,
     "max_kept": 1,
 }
-_LONGER_THAN_0 = ("request_timeout", "session_ttl", "stop_seconds")
+_LONGER_THAN_0 = ("request_timeout", "reload_timeout", "session_ttl", "stop_seconds")
 _SECONDS = ("batch_wait_ms", "reload_seconds", "drain_seconds")
 
 

@@ -33,7 +33,12 @@ class Service:
         self.settings = settings
         self.metrics = Metrics()
         self.models = Models(
-            *(settings.checkpoint, settings.names, self.metrics, settings.batch_size), changed
+            settings.checkpoint,
+            settings.names,
+            self.metrics,
+            settings.batch_size,
+            settings.reload_timeout,
+            changed,
         )
         self.batcher = Batcher(
             self.models.current,

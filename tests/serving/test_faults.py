@@ -11,15 +11,20 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
+import numpy
+import onnx
 import pytest
 import torch
+from onnx import TensorProto, helper, numpy_helper
 
 from pyg_srgnn import Recommender
 from pyg_srgnn.checkpoint import Checkpoint
 from pyg_srgnn.serving.export import export
 from tests.serving.running import eventually, in_process, in_thread
 from tests.serving.shop import untrained
+from tests.test_artifact import sign
 
 IDS = list(range(100, 140))
 BODY = {"items": [103, 111], "k": 5}
@@ -280,7 +285,7 @@ def test_no_request_is_lost_while_models_change(exports, served):
         clients = [threading.Thread(target=ask) for _ in range(4)]
         for client in clients:
             client.start()
-        for name in ("new", "old") * 3:
+        for name in ("new", "old") * 2:
             relink(served, exports / name)
             reload(running)
             since = time.monotonic()
@@ -292,6 +297,97 @@ def test_no_request_is_lost_while_models_change(exports, served):
         counted = running.metric('srgnn_requests_total{endpoint="/recommend",status="200"}')
         assert counted == len(answers) > 50
         assert {items for _, items in answers} == allowed
+
+
+@pytest.fixture
+def endless(exports, tmp_path):
+    """An export whose encoder has a loop of 2^62 steps."""
+    folder = shutil.copytree(exports / "new", tmp_path / "endless")
+    model = onnx.load(folder / "encoder.onnx")
+    kinds = {"i": TensorProto.INT64, "go": TensorProto.BOOL, "x": TensorProto.FLOAT}
+    info = {name: helper.make_tensor_value_info(name, kind, []) for name, kind in kinds.items()}
+    after = [
+        helper.make_tensor_value_info(f"{name}_after", kinds[name], []) for name in ("go", "x")
+    ]
+    step = [helper.make_node("Identity", [name], [f"{name}_after"]) for name in ("go", "x")]
+    body = helper.make_graph(step, "body", [*info.values()], after)
+    for name, value in (("steps", 2**62), ("yes", True), ("zero", numpy.float32(0))):
+        model.graph.initializer.append(numpy_helper.from_array(numpy.array(value), name))
+    model.graph.node.append(helper.make_node("Loop", ["steps", "yes", "zero"], ["end"], body=body))
+    result = model.graph.output[0].name
+    for node in model.graph.node:
+        node.output[:] = ["endless" if name == result else name for name in node.output]
+    model.graph.node.append(helper.make_node("Add", ["endless", "end"], [result]))
+    onnx.save(model, folder / "encoder.onnx")
+    sign(folder)
+    return folder
+
+
+def children(process):
+    """The processes that a service has started."""
+    pid = process.process.pid
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+
+
+def exists(pid):
+    """Whether a process has not ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_a_model_without_end_does_not_replace_the_old_one(exports, served, endless):
+    with in_process(served, "--reload-timeout=10") as process:
+        relink(served, endless)
+        process.signal(signal.SIGHUP)
+        eventually(lambda: children(process), "it is tried out")
+        assert recommended(process) == best(exports / "old")
+        told = process.event("reload_failed")["message"]
+        assert "has not answered within 10 s" in told and "the old one goes on" in told
+        assert recommended(process) == best(exports / "old") and not children(process)
+        assert process.metric('srgnn_reloads_total{result="failed"}') == 1
+
+
+def test_the_end_while_a_model_is_tried_out(served, endless):
+    with in_process(served) as process:
+        relink(served, endless)
+        process.signal(signal.SIGHUP)
+        (child,) = eventually(lambda: children(process), "it is tried out")
+        time.sleep(3)
+        process.signal(signal.SIGTERM)
+        assert process.end() == 0 and process.events("stopped")
+        assert not exists(child)
+
+
+def test_a_trial_ends_without_its_service(served, endless):
+    with in_process(served, "--reload-timeout=5") as process:
+        relink(served, endless)
+        process.signal(signal.SIGHUP)
+        (child,) = eventually(lambda: children(process), "it is tried out")
+        process.signal(signal.SIGKILL)
+        assert process.end() == -signal.SIGKILL
+        eventually(lambda: not exists(child), "the trial ends", seconds=30)
+
+
+def test_the_end_while_the_first_model_is_loaded(endless):
+    command = [sys.executable, "-m", "pyg_srgnn.serving", str(endless), "--port=0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert json.loads(process.stderr.readline())["event"] == "listening"
+        time.sleep(5)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+        assert json.loads(process.stderr.readlines()[-1])["event"] == "stopped"
+
+
+def test_a_trial_that_runs_out_of_memory_is_told(exports, served):
+    with in_process(served) as process:
+        process.signal(signal.SIGHUP)
+        (child,) = eventually(lambda: children(process), "it is tried out")
+        os.kill(int(child), signal.SIGKILL)  # what the system does then
+        told = process.event("reload_failed")["message"]
+        assert "the process that tried the model ended with -9" in told
+        assert recommended(process) == best(exports / "old")
 
 
 # The beginning and the end of a process.

@@ -1,0 +1,79 @@
+"""A new model, tried out in a process of its own, which may take too long or too much memory.
+
+The process of a service cannot stop a model that does not come to an end, and would be the one to
+be ended where memory runs out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+import signal
+import sys
+from contextlib import suppress
+
+from pyg_srgnn.recommender import Recommender
+
+
+def answer_once(recommender: Recommender, path: str, batch_size: int) -> None:
+    """Have a model make what its first request makes, and take what its largest batch takes.
+
+    Raises:
+        ValueError: If its scores are no numbers.
+    """
+    popular = recommender.vocabulary.decode(recommender.popularity.topk(1).indices.tolist())
+    for exclude_seen in (False, True):
+        best, *_ = recommender.recommend([popular] * batch_size, 20, exclude_seen)
+        if not (best or exclude_seen) or not all(math.isfinite(score) for _, score in best):
+            raise ValueError(f"{path}: the model gives scores that are no numbers")
+
+
+async def try_out(path: str, batch_size: int, seconds: float) -> None:
+    """Have another process load a model and answer once.
+
+    Args:
+        path: A run directory, checkpoint file or exported folder.
+        batch_size: Sessions that are scored at once.
+        seconds: How long that may take.
+
+    Raises:
+        ValueError: If the model cannot be loaded, or did not answer in time.
+    """
+    # With our own path in place of what -c and the environment would put there.
+    code = f"import sys; sys.path = {sys.path!r}; from {__name__} import main; main()"
+    given = [path, str(batch_size), str(math.ceil(seconds))]
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-I", "-c", code, *given),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        told, _ = await asyncio.wait_for(process.communicate(), seconds)
+    except asyncio.TimeoutError:
+        raise ValueError(f"{path}: the model has not answered within {seconds:g} s") from None
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    if process.returncode:
+        why = told.decode(errors="replace").strip()
+        ended = f"{path}: the process that tried the model ended with {process.returncode}"
+        raise ValueError(why or ended)
+
+
+def main() -> None:
+    """Try a model; standard output has one line that says what is wrong."""
+    path, batch_size, seconds = sys.argv[1:]
+    if hasattr(signal, "alarm"):
+        signal.alarm(int(seconds) + 1)  # where the service has been killed meanwhile
+    with suppress(OSError):
+        os.nice(10)
+    with suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
+        file.write("1000")  # where memory runs out, it is this process that ends
+    try:
+        answer_once(Recommender.load(path), path, int(batch_size))
+    except (OSError, ValueError) as error:
+        print(" ".join(str(error).split()))
+        raise SystemExit(1) from None
