@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf
 
 from pyg_srgnn.commands.application import application
 from pyg_srgnn.serving import serve
-from pyg_srgnn.serving.settings import TOKEN, Settings
+from pyg_srgnn.serving.settings import Settings, secrets
 
 
 @application("serve")
@@ -18,7 +17,7 @@ def main(config: DictConfig) -> None:
     if OmegaConf.is_missing(config, "checkpoint"):
         raise ValueError("checkpoint: must be given; --help shows examples")
     given = cast(dict[str, Any], OmegaConf.to_container(config))
-    serve(Settings(token=os.environ.get(TOKEN) or None, **given))
+    serve(Settings(**secrets(), **given))
 
 
 if __name__ == "__main__":

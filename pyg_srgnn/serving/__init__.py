@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import threading
+
 from pyg_srgnn.extras import pip_install
 from pyg_srgnn.serving.settings import Settings
 
@@ -13,6 +16,9 @@ def serve(settings: Settings) -> None:
         OSError: If the port is taken, or a file cannot be read.
         ValueError: If the artifact does not hold a model, or a package is not installed.
     """
+    if hasattr(signal, "SIGHUP") and threading.current_thread() is threading.main_thread():
+        # It would end the process until there is a handler, and the model is yet to be read.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         from pyg_srgnn.serving import server  # --help and wrong settings need none of it
     except ModuleNotFoundError as error:

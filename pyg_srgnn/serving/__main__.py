@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import MISSING, fields
 from typing import Any
 
 from pyg_srgnn.serving import serve
-from pyg_srgnn.serving.settings import TOKEN, Settings
+from pyg_srgnn.serving.settings import SECRETS, Settings, secrets
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Serve what the command line says; an error that a user can mend is told in one message."""
     given = vars(_parser().parse_args(arguments))
     try:
-        serve(Settings(token=os.environ.get(TOKEN) or None, **given))
+        serve(Settings(**secrets(), **given))
     except (OSError, ValueError) as error:
         print(f"{_PROGRAM}: {error}", file=sys.stderr)
         raise SystemExit(1) from error
@@ -40,13 +39,14 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=f"python -m {_PROGRAM}",
         description=(
-            f"Recommendations over HTTP. {TOKEN} in the environment is a token that every request "
-            f"must bear. What each setting means: pydoc {_PROGRAM}.settings.Settings"
+            f"Recommendations over HTTP. {SECRETS['token']} in the environment is a token that "
+            f"every request must bear, {SECRETS['redis_password']} the password of Redis. "
+            f"What each setting means: pydoc {_PROGRAM}.settings.Settings"
         ),
     )
     parser.add_argument("checkpoint", help="an exported folder, run directory or checkpoint file")
     for setting in fields(Settings):
-        if setting.name in ("checkpoint", "token"):
+        if setting.name in ("checkpoint", *SECRETS):
             continue
         name = "--" + setting.name.replace("_", "-")
         if setting.default is False:

@@ -57,9 +57,9 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to serve."""
-        await super().startup(sockets)
         if hasattr(signal, "SIGHUP") and threading.current_thread() is threading.main_thread():
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._hung_up)
+        await super().startup(sockets)
 
     async def on_tick(self, counter: int) -> bool:
         """Whether to stop; asked ten times a second."""

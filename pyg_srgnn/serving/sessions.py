@@ -19,6 +19,7 @@ _PATIENCE = 0.5  # seconds for Redis to answer
 _PAUSE = 1.0  # seconds that it is left alone after it has not
 _CONNECTIONS = 64  # to Redis, for which more clicks at once wait
 _CLICKS = 10  # of a session in memory, on average, at most
+_TEXT = 64  # characters of an id for which it counts as one more click
 
 
 class Unreachable(Exception):
@@ -55,16 +56,16 @@ class Memory:
     Args:
         ttl: Seconds that a session is kept after its last click.
         longest: Clicks of a session that are kept, the latest ones.
-        most: Sessions that are kept, and ten clicks of each on average; those that were silent for
-            longest go.
+        most: Sessions that are kept, and ten clicks of each on average, of which a long text counts
+            as several; those that were silent for longest go.
     """
 
     def __init__(self, ttl: float, longest: int, most: int) -> None:
         self.ttl = ttl
         self.longest = longest
         self.most = most
-        # The end of each, and its clicks; the first one ends first.
-        self._sessions: OrderedDict[str, tuple[float, Items]] = OrderedDict()
+        # The end of each, its clicks, and as how many they count; the first one ends first.
+        self._sessions: OrderedDict[str, tuple[float, Items, int]] = OrderedDict()
         self._clicks = 0
 
     def __len__(self) -> int:
@@ -77,8 +78,9 @@ class Memory:
         now = monotonic()
         self._forget(now)
         items = [*self._drop(session), item][-self.longest :]
-        self._sessions[session] = (now + self.ttl, items)
-        self._clicks += len(items)
+        clicks = sum(map(_counted, items))
+        self._sessions[session] = (now + self.ttl, items, clicks)
+        self._clicks += clicks
         while len(self._sessions) > self.most or self._clicks > max(
             _CLICKS * self.most, self.longest
         ):
@@ -95,16 +97,21 @@ class Memory:
 
     def _forget(self, now: float) -> None:
         while self._sessions:
-            session, (end, _) = next(iter(self._sessions.items()))
+            session, (end, *_) = next(iter(self._sessions.items()))
             if end > now:
                 return
             self._drop(session)
 
     def _drop(self, session: str) -> Items:
         """Forget a session; its clicks."""
-        _, items = self._sessions.pop(session, (0.0, []))
-        self._clicks -= len(items)
+        _, items, clicks = self._sessions.pop(session, (0.0, [], 0))
+        self._clicks -= clicks
         return items
+
+
+def _counted(item: int | str) -> int:
+    """As how many clicks one counts."""
+    return 1 + len(item) // _TEXT if isinstance(item, str) else 1
 
 
 class Redis:
@@ -117,12 +124,15 @@ class Redis:
         ttl: Seconds that a session is kept after its last click.
         longest: Clicks of a session that are kept, the latest ones.
         metrics: Where failures are counted.
+        password: Of the server, where the URL has none. (default: None)
 
     Raises:
         ValueError: If it is no such URL, or the client is not installed.
     """
 
-    def __init__(self, url: str, ttl: float, longest: int, metrics: Metrics) -> None:
+    def __init__(
+        self, url: str, ttl: float, longest: int, metrics: Metrics, password: str | None = None
+    ) -> None:
         try:
             from redis.asyncio import BlockingConnectionPool
             from redis.asyncio import Redis as Client
@@ -133,14 +143,21 @@ class Redis:
             raise ValueError(f"sessions: a Redis URL needs {pip_install('redis')}") from error
         self._errors = (RedisError, OSError, ValueError)
         self._lost = (ConnectionError, TimeoutError, OSError)  # of all sessions, not of one
-        pool = BlockingConnectionPool.from_url(
-            url,
-            socket_timeout=_PATIENCE,
-            socket_connect_timeout=_PATIENCE,
-            retry=Retry(NoBackoff(), 0),  # a click that is sent twice would be kept twice
-            max_connections=_CONNECTIONS,
-            timeout=_PATIENCE,
-        )
+        try:
+            pool = BlockingConnectionPool.from_url(
+                url,
+                password=password,
+                socket_timeout=_PATIENCE,
+                socket_connect_timeout=_PATIENCE,
+                retry=Retry(NoBackoff(), 0),  # a click that is sent twice would be kept twice
+                max_connections=_CONNECTIONS,
+                timeout=_PATIENCE,
+            )
+        except ValueError:  # which may name a part of the URL that is one of its password
+            raise ValueError(
+                "sessions: expected a URL with host, port and database, such as "
+                "redis://127.0.0.1:6379/0"
+            ) from None
         self._client = Client.from_pool(pool)
         self._milliseconds = round(1000 * ttl)
         self.longest = longest
@@ -160,8 +177,14 @@ class Redis:
             commands.pexpire(key, self._milliseconds)
             commands.lrange(key, 0, -1)
             *_, items = await self._ask(commands.execute)
-        # Others may write there, too.
-        return [one for one in map(json.loads, items) if type(one) in (int, str)]
+        clicks = [click for one in items if (click := _click(one)) is not None]
+        if len(clicks) < len(items):
+            log.warning(
+                "a session in Redis has %d entries that are no clicks; they are left out",
+                len(items) - len(clicks),
+                extra={"event": "redis_odd"},
+            )
+        return clicks
 
     async def delete(self, session: str) -> bool:
         """Forget a session; whether there was one.
@@ -201,7 +224,14 @@ class Redis:
         return answer
 
 
-def open_store(where: str, ttl: float, longest: int, most: int, metrics: Metrics) -> Store:
+def open_store(
+    where: str,
+    ttl: float,
+    longest: int,
+    most: int,
+    metrics: Metrics,
+    password: str | None = None,
+) -> Store:
     """The store that a setting names: ``memory``, or a Redis URL.
 
     Raises:
@@ -209,7 +239,16 @@ def open_store(where: str, ttl: float, longest: int, most: int, metrics: Metrics
     """
     if where == "memory":
         return Memory(ttl, longest, most)
-    return Redis(where, ttl, longest, metrics)
+    return Redis(where, ttl, longest, metrics, password)
+
+
+def _click(entry: bytes) -> int | str | None:
+    """An item of a list in Redis; None of what others have written there."""
+    try:
+        found = json.loads(entry)
+    except (ValueError, RecursionError):
+        return None
+    return found if type(found) in (int, str) else None
 
 
 def _key(session: str) -> str:

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import math
+import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 from pyg_srgnn.serving.hosts import is_loopback, is_name
 
-TOKEN = "SRGNN_TOKEN"  # the environment variable; a token on a command line is seen by everybody
+# Settings that stand in environment variables: on a command line they are seen by everybody.
+SECRETS = {"token": "SRGNN_TOKEN", "redis_password": "SRGNN_REDIS_PASSWORD"}
+
+
+def secrets() -> dict[str, Any]:
+    """The settings that the environment holds."""
+    return {name: os.environ.get(variable) or None for name, variable in SECRETS.items()}
 
 
 @dataclass(frozen=True)
@@ -44,6 +52,7 @@ class Settings:
             client must read what is sent. (default: 10)
         sessions: Where sessions are kept: null (nowhere), "memory", or a Redis URL.
             (default: null)
+        redis_password: Of a Redis whose URL has none. (default: none)
         session_ttl: Seconds after its last click that a session is kept. (default: 1800)
         max_kept: Sessions kept in memory; the one that was silent for longest goes.
             (default: 100000)
@@ -80,6 +89,7 @@ class Settings:
     max_per_address: int | None = 500
     request_timeout: float = 10.0
     sessions: str | None = None
+    redis_password: str | None = field(default=None, repr=False)
     session_ttl: float = 1800.0
     max_kept: int = 100_000
     reload_seconds: float = 0.0
@@ -92,7 +102,7 @@ class Settings:
     def __post_init__(self) -> None:
         """Check every value."""
         wrong = [
-            f"{one.name}={repr(getattr(self, one.name)) if one.repr else '…'}: expected {expected}"
+            f"{one.name}={_shown(one.name, getattr(self, one.name))}: expected {expected}"
             for one in fields(self)
             if (expected := _unmet(one.name, getattr(self, one.name))) is not None
         ]
@@ -101,9 +111,24 @@ class Settings:
         if not (self.open or self.token or is_loopback(self.host)):
             raise ValueError(
                 f"host={self.host}: others would reach the service. Set a token in the environment "
-                f"variable {TOKEN}, which every request must bear "
+                f"variable {SECRETS['token']}, which every request must bear "
                 f"(Authorization: Bearer …), or say open=true to let everybody ask"
             )
+
+    def __repr__(self) -> str:
+        """Every setting, but for what is secret."""
+        names = [one.name for one in fields(self) if one.repr]
+        return f"Settings({', '.join(f'{one}={_shown(one, getattr(self, one))}' for one in names)})"
+
+
+def _shown(name: str, value: Any) -> str:
+    if name in SECRETS:
+        return "…"
+    if name == "sessions" and isinstance(value, str):  # a URL may hold a password
+        before, at, host = value.rpartition("@")
+        value = f"{before.partition(':')[0]}://…@{host}" if at else value
+        value = re.sub(r"(?<=password=)[^&]*", "…", value)
+    return repr(value)
 
 
 _WHOLE = {

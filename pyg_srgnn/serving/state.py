@@ -55,6 +55,7 @@ class Service:
                 settings.max_clicks,
                 settings.max_kept,
                 self.metrics,
+                settings.redis_password,
             )
         self.stopping = False
         self.metrics.watch(lambda: self.batcher.queued, lambda: self.ready)

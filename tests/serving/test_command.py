@@ -19,7 +19,7 @@ from pyg_srgnn.checkpoint import Checkpoint
 from pyg_srgnn.commands import serve
 from pyg_srgnn.commands.application import CONF
 from pyg_srgnn.serving.export import export
-from pyg_srgnn.serving.settings import Settings
+from pyg_srgnn.serving.settings import SECRETS, Settings
 from tests.commands import run
 from tests.serving.shop import untrained
 from tests.test_imports import run_without_training
@@ -43,7 +43,8 @@ def test_it_is_configured_as_its_settings_default():
         del config[ours]
     assert config.pop("checkpoint") == "???"
     settings = {one.name: one.default for one in fields(Settings)}
-    assert settings.pop("token") is None  # from the environment alone
+    for secret in SECRETS:  # from the environment alone
+        assert settings.pop(secret) is None
     del settings["checkpoint"]
     assert config == settings
 
@@ -103,4 +104,4 @@ def test_the_command_line_without_hydra_has_every_setting():
     shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     options = set(re.findall(r"^  --([a-z-]+)", shown, re.MULTILINE))
     named = {one.name.replace("_", "-") for one in fields(Settings)}
-    assert options == named - {"checkpoint", "token"}
+    assert options == named - {"checkpoint"} - {one.replace("_", "-") for one in SECRETS}

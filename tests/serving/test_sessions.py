@@ -8,6 +8,7 @@ import logging
 import shutil
 import socket
 import subprocess
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -17,7 +18,8 @@ from pyg_srgnn import Recommender
 from pyg_srgnn.serving import sessions
 from pyg_srgnn.serving.metrics import Metrics
 from pyg_srgnn.serving.sessions import Memory, Redis, Unreachable
-from tests.serving.running import eventually, in_thread
+from pyg_srgnn.serving.settings import Settings
+from tests.serving.running import eventually, in_process, in_thread
 from tests.serving.shop import untrained
 
 pytestmark = pytest.mark.filterwarnings("ignore::pyg_srgnn.recommender.UnknownItemWarning")
@@ -78,6 +80,24 @@ def test_clicks_are_bounded_in_all(clock):
     appended(store, *((session, i) for session in "abc" for i in range(20)))
     assert len(store) == 2
     assert appended(store, ("b", 20), ("a", 1)) == [list(range(21)), [1]]
+
+
+@pytest.mark.parametrize(("clicks", "text", "most"), [(5, "", 120), (2, "🥾" * 500, 300)])
+def test_the_memory_of_sessions_is_bounded(clicks, text, most):
+    """MB of a hundred thousand sessions and some more: of numbers, and of the longest texts."""
+    store = Memory(ttl=60, longest=1000, most=100_000)
+
+    async def append():
+        for i in range(clicks * 110_000):
+            await store.append(f"session {i // clicks}", f"{text}{i}" if text else 10**12 + i)
+
+    tracemalloc.start()
+    try:
+        asyncio.run(append())
+        assert tracemalloc.get_traced_memory()[1] < most << 20
+    finally:
+        tracemalloc.stop()
+    assert len(store) == 100_000 or text
 
 
 def test_a_session_is_forgotten(clock):
@@ -232,6 +252,61 @@ def test_what_another_program_left_there_is_no_error_of_ours(redis):
         return await store.append("b", 4), await store.append("c", 5)  # which do not suffer
 
     assert with_redis(redis, script) == ([3, 4], [5])
+
+
+ODD = [b"text", b"", b"\xff", b"{", b"[" * 100_000, b"9" * 5000, b"NaN", b"null", b"1.5", b"false"]
+
+
+def test_a_list_that_holds_no_json(redis, caplog):
+    async def script(store, _):
+        await store._client.rpush("srgnn:session:a", *ODD)
+        await store._client.rpush("srgnn:session:b", "1", "nonsense", '"two"')
+        return await store.append("a", 5), await store.append("b", 6), await store.append("c", 7)
+
+    assert with_redis(redis, script, longest=20) == ([5], [1, "two", 6], [7])
+    told = [record for record in caplog.records if getattr(record, "event", "") == "redis_odd"]
+    assert [record.args[0] for record in told] == [len(ODD), 1]
+
+
+def test_a_list_that_holds_no_json_over_http(checkpoint, redis):
+    with in_thread(checkpoint, sessions=redis.url) as running:
+        running.wait(running.service.store._client.rpush("srgnn:session:a", *ODD))
+        told = click(running, "a", 103).json()
+        assert (told["clicks"], told["kept"], told["unknown"]) == (1, True, 0)
+
+
+@pytest.mark.parametrize("url", ["redis://:pa/ss@127.0.0.1/0", "redis://:x@127.0.0.1:pass/0"])
+def test_a_url_that_is_none_is_not_shown(url):
+    with pytest.raises(ValueError) as error:
+        Redis(url, 60, 10, Metrics())
+    assert "'pa" not in str(error.value) and error.value.__suppress_context__
+
+
+def test_a_password_of_redis_from_the_environment(checkpoint, redis, monkeypatch, tmp_path):
+    with socket.create_connection(("127.0.0.1", redis.port)) as client:
+        client.sendall(b"CONFIG SET requirepass hunter22\r\n")
+        assert client.recv(100) == b"+OK\r\n"
+    monkeypatch.chdir(tmp_path)
+    for password, kept in (("hunter22", True), ("hunter23", False)):
+        arguments = ("--sessions", redis.url, "--log-requests", "--log-sessions")
+        with in_process(checkpoint, *arguments, SRGNN_REDIS_PASSWORD=password) as process:
+            assert click(process, "a", 103).json()["kept"] is kept
+        assert "hunter" not in "".join(process.lines)
+    assert not list(tmp_path.rglob("*"))  # no config.yaml either
+
+
+def test_a_password_of_redis_is_not_shown():
+    secret = {"redis_password": "hunter22", "token": "hunter22-token"}
+    for url in (
+        "redis://:hunter22@127.0.0.1:6379/0",
+        "rediss://me:hunter22@h@example.org",
+        "redis://127.0.0.1/0?password=hunter22&db=1",
+    ):
+        assert "hunter22" not in repr(Settings("model", sessions=url, **secret))
+        with pytest.raises(ValueError, match=r"sessions=.*: expected") as error:
+            Settings("model", sessions="x" + url, **secret)
+        assert "hunter22" not in str(error.value)
+    assert "127.0.0.1:6379" in repr(Settings("model", sessions="redis://127.0.0.1:6379/0"))
 
 
 def test_a_url_that_is_none():
