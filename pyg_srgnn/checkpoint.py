@@ -31,6 +31,8 @@ class Checkpoint:
         split: The split that it was trained on.
         protocol: ``"honest"``, or ``"literature"``: chosen on the test set.
         path: The file.
+        data: The fingerprint of its data; None of a checkpoint of an earlier version.
+            (default: None)
     """
 
     model: SessionModel
@@ -41,6 +43,7 @@ class Checkpoint:
     split: str
     protocol: str
     path: Path
+    data: dict[str, Any] | None = None
 
     @property
     def key(self) -> str:
@@ -82,7 +85,17 @@ class Checkpoint:
                 )
             split, protocol = str(stored["split"]), str(stored["protocol"])
             settings = dict(stored["model"])
-            return cls(model.eval(), settings, vocabulary, clicks, dataset, split, protocol, file)
+            return cls(
+                model.eval(),
+                settings,
+                vocabulary,
+                clicks,
+                dataset,
+                split,
+                protocol,
+                file,
+                stored.get("data"),
+            )
 
 
 def read_checkpoint(path: str | Path, map_location: Any = "cpu") -> dict[str, Any]:
@@ -119,6 +132,7 @@ def describe_training(
     dataset: dict[str, Any],
     split: str,
     protocol: str,
+    data: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """What a checkpoint must hold beside the weights for :meth:`Checkpoint.load`."""
     return {
@@ -128,6 +142,7 @@ def describe_training(
         "dataset": dataset,
         "split": split,
         "protocol": protocol,
+        "data": data,
     }
 
 
@@ -136,21 +151,29 @@ def find_checkpoint(path: str | Path) -> Path:
 
     Raises:
         FileNotFoundError: If there is none; names where it was looked for.
+        ValueError: If the run names none, or one outside of its directory.
     """
     path = Path(path)
     if path.is_file():
         return path
     if not path.is_dir():
         raise FileNotFoundError(f"checkpoint={path}: there is no such run directory or file")
-    chosen = path / "checkpoints" / "best.ckpt"
+    named = Path("checkpoints/best.ckpt")
     if (path / "metrics.json").is_file():
         try:
-            chosen = path / json.loads((path / "metrics.json").read_text())["checkpoint"]
+            named = Path(json.loads((path / "metrics.json").read_text())["checkpoint"])
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(
                 f"{path / 'metrics.json'} is not the one of a run of srgnn-train: it names no "
                 f"checkpoint ({type(error).__name__}: {error})"
             ) from error
+    chosen = path / named
+    # Who passes a run on must not decide which other file is opened; neither may a link.
+    if named.is_absolute() or not chosen.resolve().is_relative_to(path.resolve()):
+        raise ValueError(
+            f"checkpoint={path}: its checkpoint must be a path within the run's directory (got "
+            f"{named}, which is {chosen.resolve()}); checkpoint=FILE opens a file anywhere"
+        )
     if not chosen.is_file():
         raise FileNotFoundError(
             f"checkpoint={path}: there is no {chosen.relative_to(path)} in it; is it the directory "

@@ -103,6 +103,15 @@ RULES: dict[str, Rule | Callable[[], Rule]] = {
     "trainer.max_epochs": _optional(_whole(1)),
     "trainer.limit_train_batches": _LIMIT,
     "trainer.limit_val_batches": _LIMIT,
+    "trainer.limit_test_batches": (
+        lambda v: v is None,
+        "null: the test set is read whole; test=false leaves it alone",
+    ),
+    "trainer.limit_predict_batches": (lambda v: v is None, "null: a run predicts nothing"),
+    "trainer.reload_dataloaders_every_n_epochs": (
+        lambda v: v == 0,
+        "0: every epoch draws its batches anew already",
+    ),
     "trainer.devices": (
         _are_devices,
         "a whole number >= 1, auto, or a list of devices' numbers such as [0,2]",
@@ -176,6 +185,7 @@ RULES: dict[str, Rule | Callable[[], Rule]] = {
     "halving": _optional(_whole(2)),
     "halving_from": _whole(1),
     "ties": lambda: _one_of(*_names("metrics.TIES")),
+    "resume": _FLAG,
     "checkpoint": _optional(_TEXT),
     "warm_start": _optional(_TEXT),
     "new_items": _one_of("neighbours", "init"),
@@ -241,6 +251,8 @@ def _unfit(config: DictConfig) -> list[str]:
             unfit.append("halving: must be null with protocol=literature; it asks validation")
         if config.get("refit") == "only":
             unfit.append("halving: must be null with refit=only, which has no validation")
+    if config.get("resume") is False and config.get("checkpoint") is not None:
+        unfit.append("resume=false: must be true with checkpoint=RUN, which is a run to resume")
     if of("trainer.gradient_clip_val") is not None and of("model.loss") == "sampled":
         unfit.append(
             "trainer.gradient_clip_val: must be null with model.loss=sampled; torch cannot clip "

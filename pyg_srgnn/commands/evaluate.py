@@ -25,6 +25,7 @@ def main(config: DictConfig) -> float:
         from pyg_srgnn.commands.checks import check
         from pyg_srgnn.data import SessionLoader
         from pyg_srgnn.data.files import written_aside
+        from pyg_srgnn.data.fingerprint import require_same_data
         from pyg_srgnn.datasets import open_dataset
         from pyg_srgnn.evaluation import evaluate_rows
         from pyg_srgnn.functional.topk import rows_at_once
@@ -37,6 +38,13 @@ def main(config: DictConfig) -> float:
     settings = dict(checkpoint.dataset)
     settings |= {key: value for key, value in config.dataset.items() if value is not None}
     part = open_dataset(settings, config.split)
+    require_same_data(
+        checkpoint.data,
+        part.fingerprint,
+        f"checkpoint={config.checkpoint}",
+        "Evaluate on the data as it was (dataset.root=DIR, if it lies elsewhere), or train anew on "
+        "the data as it is",
+    )
     if part.vocabulary != checkpoint.vocabulary:
         raise ValueError(
             f"checkpoint={config.checkpoint}: it knows {len(checkpoint.vocabulary)} items, but "
@@ -64,6 +72,7 @@ def main(config: DictConfig) -> float:
         "dataset": settings["name"],
         "split": config.split,
         "samples": len(part),
+        "data": part.fingerprint,
         "ties": config.ties,
         "protocol": checkpoint.protocol,
         "labels": labels,

@@ -6,6 +6,7 @@ import hashlib
 import json
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from torch import Tensor
 from torch_geometric.data import Batch, Data, Dataset
 
 from pyg_srgnn.data.files import folder_written_aside
+from pyg_srgnn.data.fingerprint import fingerprint
 from pyg_srgnn.data.graphs import session_graph, session_graphs
 from pyg_srgnn.data.sessions import Sessions
 from pyg_srgnn.data.vocabulary import Vocabulary
@@ -83,6 +85,7 @@ class SessionDataset(Dataset):
             with self._lock():
                 self.process()
             training, test = self._load()
+        self._parts = training, test
         if split == "test":
             self.sessions = test
         elif split == "trainval":
@@ -109,6 +112,11 @@ class SessionDataset(Dataset):
     def num_items(self) -> int:
         """Number of items in the catalogue."""
         return len(self.vocabulary)
+
+    @cached_property
+    def fingerprint(self) -> dict[str, Any]:
+        """What tells the sessions of all splits, and the catalogue, from any others."""
+        return fingerprint(*self._parts, self.vocabulary)
 
     @property
     def raw_dir(self) -> str:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from omegaconf import OmegaConf
 
+from pyg_srgnn.data.fingerprint import short_digest
 from pyg_srgnn.reports.samples import Samples
 from pyg_srgnn.reports.significance import bootstrap, holm, mcnemar
 from pyg_srgnn.reports.study import Run, require_seeds_of_one
@@ -29,7 +30,7 @@ class Side(NamedTuple):
     what: str
     """Such as ``"srgnn, seed 0"``."""
     test: dict[str, str]
-    """What is known of the evaluation: ``dataset``, ``split``, ``ties``."""
+    """What is known of the evaluation: ``dataset``, ``split``, ``ties``, ``data`` (a digest)."""
     seeds: int
     """Number of runs that were averaged."""
     samples: Samples
@@ -79,6 +80,9 @@ def read_side(path: str | Path, baseline: str | None = None) -> Side:
     known = ", ".join(map(str, sorted(seed for seed in seeds if seed is not None)))
     what = f"{model}, seed {known}" if known and baseline is None else str(model)
     test = {key: str(told[0][key]) for key in _TEST if told[0].get(key) is not None}
+    if "data" in told[0]:  # not in those of an earlier version
+        part = "test" if told[0]["split"] == "test" else "training"
+        test["data"] = short_digest(told[0]["data"], "items", part)
     return Side(name, what, test, len(folders), samples)
 
 
@@ -116,9 +120,9 @@ def compare(
             :func:`pyg_srgnn.reports.significance.bootstrap`. (default: ``"sessions"``)
 
     Returns:
-        ``test`` (dataset, split, ties), ``rows``, ``sessions``, ``unit``, ``resamples``, ``seed``,
-        ``runs`` (each with name, seeds and metrics) and ``pairs`` (each with the numbers of its two
-        runs and its tests); metrics and differences in percent.
+        ``test`` (dataset, split, ties, data), ``rows``, ``sessions``, ``unit``, ``resamples``,
+        ``seed``, ``runs`` (each with name, seeds and metrics) and ``pairs`` (each with the numbers
+        of its two runs and its tests); metrics and differences in percent.
 
     Raises:
         ValueError: If there are fewer than two, or their test sets are different ones.

@@ -4,12 +4,28 @@ from __future__ import annotations
 
 import csv
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 
 from pyg_srgnn.data.files import written_aside
 from pyg_srgnn.extras import pip_install
 
 log = logging.getLogger(__name__)
+
+
+TIE_BREAKER = "mrr@20"
+
+
+def merit(row: Mapping[str, float], key: str) -> tuple[float, float]:
+    """What an epoch is chosen by: the monitored metric, and MRR where epochs tie.
+
+    In a small catalogue a hit among 20 items is no feat, and every epoch has it.
+
+    Args:
+        row: The metrics of the epoch, such as ``{"valid/hr@20": 1.0, …}``.
+        key: The monitored one of them.
+    """
+    return row[key], row[f"{key.partition('/')[0]}/{TIE_BREAKER}"]
 
 
 def read_epochs(path: Path) -> list[dict[str, float]]:

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 from omegaconf import OmegaConf
 
 from pyg_srgnn.data.files import written_aside
-from pyg_srgnn.reports.epochs import read_epochs
+from pyg_srgnn.data.fingerprint import short_digest
+from pyg_srgnn.reports.epochs import TIE_BREAKER, read_epochs
 from pyg_srgnn.reports.leaderboard_page import leaderboard_page
 from pyg_srgnn.reports.study import FREE, Stat, flat
 from pyg_srgnn.terminal import Column, Styled, lines, table
@@ -36,7 +37,9 @@ class Job:
     epochs: list[dict[str, float]]
     """The rows of ``epochs.csv``: metrics of every epoch so far."""
     error: str
-    """What a failed run said."""
+    """What a failed run said, or one that was finished and could not be started again."""
+    data: str
+    """A digest of its data; empty where it is not known."""
 
     @classmethod
     def read(cls, folder: Path, root: Path) -> Job:
@@ -46,7 +49,8 @@ class Job:
             ValueError: If a file of it cannot be read; names it.
         """
         metrics = _json(folder / "metrics.json")
-        failure = {} if metrics else _json(folder / "error.json")
+        failure = _json(folder / "error.json")
+        data = metrics.get("data") or _json(folder / "data.json")
         if metrics:
             status = "finished" if metrics.get("pruned") is None else "pruned"
         else:
@@ -63,6 +67,7 @@ class Job:
             metrics,
             read_epochs(epochs) if epochs.is_file() else [],
             f"{failure['type']}: {failure['message']}" if failure else "",
+            short_digest(data) if data else "",
         )
 
     @property
@@ -124,7 +129,7 @@ class Leaderboard:
     """The runs below a directory, those of a configuration together, the best one first.
 
     Args:
-        groups: Ranked by the mean of ``metric`` on validation, within a dataset.
+        groups: Ranked by the mean of ``metric`` on validation, ties by MRR, within a dataset.
         metric: Such as ``"hr@20"``.
         differ: The keys in which the commands differ.
         root: The directory, to which the paths of the jobs are relative.
@@ -183,12 +188,26 @@ class Leaderboard:
         return ranked
 
     @property
+    def mixed(self) -> bool:
+        """Whether runs of one dataset were trained on different data."""
+        jobs = [(group.dataset, job.data) for group in self.groups for job in group.jobs]
+        data = {(name, digest) for name, digest in jobs if digest}
+        return len(data) > len({name for name, _ in data})
+
+    @property
+    def note(self) -> str:
+        """What must be said of the whole, if anything."""
+        if not self.mixed:
+            return ""
+        return "The data differs among these runs: compare only those with the same value of data."
+
+    @property
     def columns(self) -> list[str]:
         """Names of the columns of :meth:`rows`."""
         valid = f"valid/{self.metric}"
         ends = ["seed", "status", valid, "mean", "sd", "n", "test/hr@20", "test/mrr@20"]
         ends += ["epochs", "best_epoch", "seconds", "samples/s", "run", "error"]
-        return ["rank", *self.differ, *ends]
+        return ["rank", *self.differ, *["data"] * self.mixed, *ends]
 
     def rows(self) -> list[list[str]]:
         """A row a job, metrics in percent; rank, mean, deviation and n are its configuration's."""
@@ -196,6 +215,7 @@ class Leaderboard:
             [
                 str(rank),
                 *(job.overrides.get(key, "") for key in self.differ),
+                *[job.data] * self.mixed,
                 str("" if job.seed is None else job.seed),
                 job.status,
                 _two(job.valid(self.metric)),
@@ -216,7 +236,8 @@ class Leaderboard:
 
     def summary(self) -> tuple[list[str], list[list[str]]]:
         """Column names and a row a configuration, as people read them."""
-        columns = ["", *self.differ, f"valid {self.metric}", "test hr@20", "test mrr@20", "jobs"]
+        columns = ["", *self.differ, *["data"] * self.mixed, f"valid {self.metric}"]
+        columns += ["test hr@20", "test mrr@20", "jobs"]
         rows = []
         for rank, group in self.ranked:
             states = [job.status for job in group.jobs]
@@ -226,6 +247,7 @@ class Leaderboard:
                 [
                     str(rank),
                     *(first.overrides.get(key, "") for key in self.differ),
+                    *[first.data] * self.mixed,
                     _spread(group.valid(self.metric)),
                     _spread(group.test("hr@20")),
                     _spread(group.test("mrr@20")),
@@ -242,12 +264,14 @@ class Leaderboard:
         """The path of each dataset's best run: of the best configuration, its best seed."""
         best = {}
         for rank, group in self.ranked:
-            values = [(job.valid(self.metric), job) for job in group.finished]
-            known = [(value, job) for value, job in values if value is not None]
+            known = [job for job in group.finished if job.valid(self.metric) is not None]
             if rank == 1 and known:
-                _, job = max(known, key=lambda pair: pair[0])  # the first of several
+                job = max(known, key=self._merit)  # the first of several
                 best[group.dataset] = str(self.root / job.path)
         return best
+
+    def _merit(self, job: Job) -> tuple[float, float]:
+        return job.valid(self.metric) or 0.0, job.valid(TIE_BREAKER) or 0.0
 
     @property
     def failures(self) -> list[Job]:
@@ -281,6 +305,7 @@ def write_leaderboard(directory: str | Path, metric: str | None = None) -> Style
     with written_aside(root / "leaderboard.html") as aside:
         aside.write_text(leaderboard_page(root.resolve().name, board), encoding="utf-8")
     found: list[str] = [_summary_table(board)]
+    found += [board.note] * bool(board.note)
     found += [f"failed: {job.path}\n    {job.error}" for job in board.failures]
     for dataset, path in board.best.items():
         found.append(f"Best run{f' on {dataset}' if len(board.best) > 1 else ''}: {path}")
@@ -295,15 +320,25 @@ def _ranked(jobs: Sequence[Job], metric: str) -> list[Group]:
         alike = told or {key: v for key, v in job.overrides.items() if _tells(key)}
         groups.setdefault(repr(sorted(alike.items())), []).append(job)
     found = [
-        Group(sorted(group, key=lambda job: (job.seed or 0, job.path))) for group in groups.values()
+        Group(sorted(group, key=lambda job: (job.seed or 0, job.path)))
+        for alike in groups.values()
+        for group in _by_data(alike)
     ]
 
-    def key(group: Group) -> tuple[str, bool, float, str]:
-        stat = group.valid(metric)
-        value = 0.0 if stat is None else -stat.mean
-        return group.dataset, stat is None, value, group.jobs[0].path
+    def key(group: Group) -> tuple[str, bool, float, float, str]:
+        stats = group.valid(metric), group.valid(TIE_BREAKER)
+        value, tied = (0.0 if stat is None else -stat.mean for stat in stats)
+        return group.dataset, stats[0] is None, value, tied, group.jobs[0].path
 
     return sorted(found, key=key)
+
+
+def _by_data(jobs: Sequence[Job]) -> Iterable[list[Job]]:
+    """Jobs of one configuration, apart where they are known to have had different data."""
+    known = {job.data for job in jobs if job.data}
+    if len(known) < 2:
+        return [list(jobs)]
+    return [[job for job in jobs if job.data == data] for data in sorted({j.data for j in jobs})]
 
 
 def _tells(key: str) -> bool:

@@ -26,6 +26,9 @@ def leaderboard_page(title: str, board: Leaderboard) -> str:
     columns, rows = board.summary()
     failed = [[job.path, job.error] for job in board.failures]
     figures = _figures(board)
+    notes = [board.note] if board.note else []
+    if figures is None:
+        notes.append(f"No plots without matplotlib: {pip_install('plots')}")
     return page(
         f"Leaderboard: {title}",
         [
@@ -40,7 +43,7 @@ def leaderboard_page(title: str, board: Leaderboard) -> str:
         ],
         figures or {},
         [Table("Every job", board.columns, board.rows())],
-        f"No plots without matplotlib: {pip_install('plots')}" if figures is None else "",
+        " ".join(notes),
     )
 
 

@@ -57,7 +57,7 @@ def page(
         tables: In their order; those without rows are left out.
         figures: SVG elements by their captions, below the tables; the elements are trusted.
         more: Tables below the pictures. (default: none)
-        note: A line in place of pictures that could not be made. (default: none)
+        note: A line below the pictures, or in their place. (default: none)
     """
     body = [f"<h1>{escape(title)}</h1>"]
     body += [_table(table) for table in tables if table.rows]

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from omegaconf import OmegaConf
 
 from pyg_srgnn.data.files import folder_written_aside
+from pyg_srgnn.data.fingerprint import changes
 
 if TYPE_CHECKING:
     from pyg_srgnn.reports.samples import Samples
@@ -29,7 +30,7 @@ METRICS = (
 # never stopped.
 _HERE = {"dataset.root": "datasets", "dataset.mirror": None, "checkpoint": None}
 # What is no part of a configuration.
-FREE = {*_HERE, "seed", "deterministic", "trainer.enable_progress_bar", "threads"}
+FREE = {*_HERE, "seed", "deterministic", "trainer.enable_progress_bar", "threads", "resume"}
 _KEPT = ("metrics.json", "ranks.parquet", "epochs.csv", "refit.csv")  # as they are
 
 
@@ -85,7 +86,8 @@ def require_seeds_of_one(runs: Sequence[Run]) -> None:
     """Hold runs against the first of them.
 
     Raises:
-        ValueError: If two differ in more than the seed; names both files and every key.
+        ValueError: If two differ in more than the seed; names both files and every key, and how
+            their data differs.
     """
     first = runs[0]
     for run in runs:
@@ -94,6 +96,8 @@ def require_seeds_of_one(runs: Sequence[Run]) -> None:
             for key in sorted((first.config.keys() | run.config.keys()) - FREE)
             if first.config.get(key) != run.config.get(key)
         ]
+        if "data" in first.metrics and "data" in run.metrics:
+            differ += changes(first.metrics["data"], run.metrics["data"])
         if differ:
             raise ValueError(
                 f"{first.folder / 'config.yaml'} and {run.folder / 'config.yaml'} differ in "

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from pyg_srgnn.checkpoint import Checkpoint
+from pyg_srgnn.data.fingerprint import changes
 from pyg_srgnn.datasets import open_dataset
 from pyg_srgnn.datasets.download import DownloadError
 
@@ -30,7 +31,8 @@ def held_out_vectors(checkpoint: Checkpoint, most: int = 2000) -> Tensor | None:
         )
     except (ValueError, OSError, DownloadError):
         return None
-    if part.vocabulary != checkpoint.vocabulary or not len(part):
+    changed = checkpoint.data is not None and changes(checkpoint.data, part.fingerprint)
+    if changed or part.vocabulary != checkpoint.vocabulary or not len(part):
         return None
     numbers = torch.linspace(0, len(part) - 1, min(most, len(part))).long()
     with torch.inference_mode():

@@ -83,15 +83,25 @@ def start(directory: Path, config: DictConfig) -> None:
 
     Raises:
         DirectoryTaken: If another sweep is running there; names its process.
+        ValueError: If data has changed since the sweep's runs were trained on it.
     """
     from lightning.pytorch.utilities import rank_zero_only
 
     global _running
     if getattr(rank_zero_only, "rank", 0) != 0:  # of several processes that are one sweep together
         return
+    searches = str(config.hydra.sweeper._target_).startswith(study.SWEEPER)
+    if config.resume:
+        from pyg_srgnn.training.run import check_data
+
+        check_data(directory)
+    elif searches:
+        raise ValueError(
+            "resume=false: a search starts anew in a directory of its own (hydra.sweep.dir=DIR)"
+        )
     _running = Sweep(directory, config.hydra.output_subdir or ".hydra")
     print(f"Sweep: {directory}", flush=True)
-    if str(config.hydra.sweeper._target_).startswith(study.SWEEPER):
+    if searches:
         study.open_study(config.hydra)
 
 

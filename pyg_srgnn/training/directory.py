@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from pyg_srgnn.data.files import written_aside
+from pyg_srgnn.data.fingerprint import require_same_data
 from pyg_srgnn.reports.study import flat
 
 # Where a run is made, and what else cannot change a number.
@@ -31,9 +32,21 @@ CIRCUMSTANCES = {
     "trainer.strategy",
     "trainer.enable_progress_bar",
     "trainer.log_every_n_steps",
+    "resume",
 }
 # What may differ when a run goes on: how long, too.
 _MAY_DIFFER = CIRCUMSTANCES | {"checkpoint", "trainer.max_epochs"}
+# What a run writes, in the order in which it is removed: what says that it is finished comes first,
+# and the configuration, by which the directory is known as a run's, last.
+_FILES = (
+    *("metrics.json", "data.json", "vocabulary.json", "epochs.csv", "epochs.png", "refit.csv"),
+    *("ranks.parquet", "slices.csv", "slices.png", "checkpoints", "tensorboard", "wandb"),
+    *("mlflow_run_id", "config.yaml"),
+)
+_WAYS_OUT = (
+    "Train on the data as it was, or choose another directory (hydra.run.dir=DIR, of a sweep "
+    "hydra.sweep.dir=DIR), or start anew in this one, replacing what is there (resume=false)"
+)
 
 
 @contextmanager
@@ -54,6 +67,44 @@ def error_kept(run_dir: Path) -> Iterator[None]:
         raise
 
 
+def clear(run_dir: Path) -> None:
+    """Remove what an earlier run has written into a directory, and nothing else."""
+    if not (run_dir / "config.yaml").is_file():
+        return
+    for name in _FILES:
+        path = run_dir / name
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def keep_data(run_dir: Path, data: Mapping[str, Any]) -> None:
+    """Write the fingerprint of a run's data into its directory, or compare it with the one there.
+
+    Args:
+        run_dir: The run's directory.
+        data: What :attr:`pyg_srgnn.datasets.SessionDataset.fingerprint` says of the data now.
+
+    Raises:
+        ValueError: If the data has changed since the run began; names what has changed.
+    """
+    then = read_data(run_dir)
+    require_same_data(then, data, str(run_dir), _WAYS_OUT)
+    if then is None:
+        with written_aside(run_dir / "data.json") as aside:
+            aside.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
+
+
+def read_data(run_dir: Path) -> dict[str, Any] | None:
+    """The fingerprint of a run's data; None of a run of an earlier version."""
+    for name, key in (("metrics.json", "data"), ("data.json", None)):
+        if (run_dir / name).is_file():
+            held: dict[str, Any] = json.loads((run_dir / name).read_text(encoding="utf-8"))
+            return held.get(key) if key else held
+    return None
+
+
 def claim(run_dir: Path, config: DictConfig) -> dict[str, Any] | None:
     """Write the configuration into the directory, or hold it against the one that is there.
 
@@ -64,15 +115,17 @@ def claim(run_dir: Path, config: DictConfig) -> dict[str, Any] | None:
         ValueError: If the directory holds a run with another configuration.
     """
     path, metrics = run_dir / "config.yaml", run_dir / "metrics.json"
-    if path.is_file():
+    if config.resume and path.is_file():  # another process may still have to clear it
         _compare(
             path, config, _MAY_DIFFER - ({"trainer.max_epochs"} if metrics.is_file() else set())
         )
         if metrics.is_file():
             done: dict[str, Any] = json.loads(metrics.read_text(encoding="utf-8"))
             return done
+    # Whether to resume is the command's to say, and no part of what a run is.
+    stored = OmegaConf.masked_copy(config, [str(key) for key in config if key != "resume"])
     with written_aside(path) as aside:
-        aside.write_text(OmegaConf.to_yaml(config, resolve=True), encoding="utf-8")
+        aside.write_text(OmegaConf.to_yaml(stored, resolve=True), encoding="utf-8")
     return None
 
 
@@ -89,17 +142,21 @@ def kept(run_dir: Path) -> str:
     return " and ".join(found) or "the prepared data"
 
 
-def start_from(checkpoint: Path, run_dir: Path, config: DictConfig) -> None:
+def start_from(
+    checkpoint: Path, run_dir: Path, config: DictConfig, data: Mapping[str, Any]
+) -> None:
     """Take the checkpoints of another run over, to go on from its last epoch.
 
     Args:
         checkpoint: The other run's directory, or the checkpoint of an epoch in it.
         run_dir: The directory of the run that goes on.
         config: Its configuration.
+        data: The fingerprint of its data.
 
     Raises:
-        ValueError: If there is no such run, or its configuration is another one: a model would go
-            on with other settings than it was told, or on data that was to validate it.
+        ValueError: If there is no such run, or its configuration or its data is another one: a
+            model would go on with other settings than it was told, or on data that was to validate
+            it.
     """
     from pyg_srgnn.checkpoint import read_checkpoint
 
@@ -117,13 +174,21 @@ def start_from(checkpoint: Path, run_dir: Path, config: DictConfig) -> None:
             f"checkpoint={checkpoint}: there is no {folder.parent / 'config.yaml'}, so it "
             f"cannot be told whether this run goes on with the same settings"
         )
-    trained = read_checkpoint(last)["epoch"] + 1  # nor is a damaged file taken
+    stored = read_checkpoint(last)  # nor is a damaged file taken
+    trained = stored["epoch"] + 1
     if trained > (config.trainer.max_epochs or math.inf):
         raise ValueError(
             f"checkpoint={checkpoint}: it has trained {trained} epochs already; "
             f"trainer.max_epochs={config.trainer.max_epochs} must not be less"
         )
     _compare(folder.parent / "config.yaml", config, _MAY_DIFFER)
+    require_same_data(
+        stored.get("data"),
+        data,
+        f"checkpoint={checkpoint}",
+        "Resume on the data as it was, or start from its weights on the data as it is "
+        "(warm_start instead of checkpoint)",
+    )
     for source, name in ((folder / "best.ckpt", "best.ckpt"), (last, "last.ckpt")):
         target = run_dir / "checkpoints" / name
         if source.is_file() and not target.is_file():

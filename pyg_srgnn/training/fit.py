@@ -80,6 +80,7 @@ class Fitter:
         model = build_model(settings)
         model.set_training(training.sessions)
         resumed = checkpoints / ("refit.ckpt" if part == "refit" else "last.ckpt")
+        resumes = config.resume and resumed.is_file()
         module = SessionModule(
             model,
             **config.optimizer,
@@ -87,7 +88,13 @@ class Fitter:
             ties=config.ties,
             part=part,
             extra=describe_training(
-                settings, training.vocabulary, counts, dataset, training.split, config.protocol
+                settings,
+                training.vocabulary,
+                counts,
+                dataset,
+                training.split,
+                config.protocol,
+                training.fingerprint,
             ),
         )
         name = "refit.csv" if part == "refit" else "epochs.csv"
@@ -142,19 +149,19 @@ class Fitter:
             self._take_place(trainer)
             if self.rank == 0:
                 training.vocabulary.save(self.run_dir / "vocabulary.json")
-            if config.warm_start is not None and not resumed.is_file():
+            if config.warm_start is not None and not resumes:
                 warm_start(model, settings, training, config.warm_start, config.new_items)
             parameters = sum(parameter.numel() for parameter in model.parameters())
             named = f"{config.model.name}, {parameters:,} parameters"
             log.info(ingredients(training, watched, named, self.device, self.num_replicas))
-            if resumed.is_file():
+            if resumes:
                 log.info("resuming from %s", resumed)
             try:
                 trainer.fit(
                     module,
                     self.loader(training, training=True),
                     None if watched is None else self.loader(watched),
-                    ckpt_path=resumed if resumed.is_file() else None,
+                    ckpt_path=resumed if resumes else None,
                 )
             except MisconfigurationException as error:
                 raise ValueError(f"a value under trainer.* cannot be used: {error}") from error

@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from pyg_srgnn.reports.epochs import read_epochs
 from pyg_srgnn.training.callbacks import EpochLog
+from pyg_srgnn.training.directory import read_data
 
 log = logging.getLogger(__name__)
 
@@ -32,8 +33,9 @@ class Halving(Callback):
     Args:
         epoch_log: The run's own epochs; its callback must stand before this one.
         sweep_dir: Where the other runs are, at any depth.
-        config: The run's configuration. Runs are comparable where dataset, protocol, ``monitor``
-            and ``trainer.max_epochs`` are the same, for a schedule of the learning rate spans them.
+        config: The run's configuration. Runs are comparable where dataset, its data, protocol,
+            ``monitor`` and ``trainer.max_epochs`` are the same, for a schedule of the learning
+            rate spans them.
     """
 
     def __init__(self, epoch_log: EpochLog, sweep_dir: Path, config: DictConfig) -> None:
@@ -87,8 +89,10 @@ class Halving(Callback):
 
     def _is_comparable(self, run_dir: Path) -> bool:
         if run_dir not in self._comparable:
-            config = OmegaConf.load(run_dir / "config.yaml")
-            self._comparable[run_dir] = _compared(config) == self.like
+            config, data = OmegaConf.load(run_dir / "config.yaml"), read_data(run_dir)
+            mine = read_data(self.epoch_log.path.parent)
+            alike = data == mine or None in (data, mine)  # or from an earlier version
+            self._comparable[run_dir] = alike and _compared(config) == self.like
         return self._comparable[run_dir]
 
     def state_dict(self) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from pyg_srgnn.reports import plot_epochs, run_summary, write_slices
 from pyg_srgnn.rows import describe_rows, write_ranks
 from pyg_srgnn.runs import link_latest
 from pyg_srgnn.terminal import lines
-from pyg_srgnn.training.directory import claim, start_from
+from pyg_srgnn.training.directory import claim, clear, keep_data, start_from
 from pyg_srgnn.training.fit import Fitter
 from pyg_srgnn.training.header import device_name, ingredients, place
 from pyg_srgnn.training.lock import sole_process
@@ -51,7 +51,7 @@ def train(
     sweep_dir: str | Path | None = None,
     command: str | None = None,
 ) -> dict[str, Any]:
-    """Train, choose, evaluate; a run that was interrupted goes on where it stopped.
+    """Train, choose, evaluate; a run that was interrupted is resumed, unless ``resume`` is false.
 
     With several devices every process calls this: Lightning starts the program once more for each
     of them. All train on their share of every batch and evaluate their share of the rows; the
@@ -64,10 +64,10 @@ def train(
 
     Args:
         config: What ``conf/train.yaml`` composes.
-        run_dir: Where the files go: ``metrics.json``, ``config.yaml``, ``epochs.csv``,
-            ``checkpoints/``, ``ranks.parquet``, ``slices.csv``, and ``epochs.png`` and
-            ``slices.png`` where matplotlib is there. Another process that is at
-            work there is waited for.
+        run_dir: Where the files go: ``metrics.json``, ``config.yaml``, ``data.json``,
+            ``epochs.csv``, ``checkpoints/``, ``ranks.parquet``, ``slices.csv``, and ``epochs.png``
+            and ``slices.png`` where matplotlib is there. Another process that is at work there is
+            waited for.
         sweep_dir: Where the runs are with which ``halving`` compares this one; a run that it stops
             does not read the test set. (default: None, with none)
         command: What resumes this run, to be shown. (default: None)
@@ -76,26 +76,46 @@ def train(
         What ``metrics.json`` holds.
 
     Raises:
-        ValueError: If the directory holds a run with another configuration.
+        ValueError: If the directory holds a run with another configuration, or the data has changed
+            since it began.
     """
     run_dir = Path(run_dir)
     # The processes of one run share its directory; what a killed sweep has left may still be there.
-    first = getattr(rank_zero_only, "rank", 0) == 0
-    with sole_process(run_dir, waits=True) if first else nullcontext():
+    with sole_process(run_dir, waits=True) if _is_first() else nullcontext():
+        if _is_first() and not config.resume:
+            clear(run_dir)
         return _train(config, run_dir, None if sweep_dir is None else Path(sweep_dir), command)
+
+
+def check_data(sweep_dir: Path) -> None:
+    """Compare the data of a sweep's runs with the data now, before any of them is shown or resumed.
+
+    Raises:
+        ValueError: If the data has changed since a run began; names what has changed.
+    """
+    now: dict[str, Any] = {}
+    for path in sorted(sweep_dir.rglob("data.json")):
+        settings = OmegaConf.load(path.with_name("config.yaml")).dataset
+        key = OmegaConf.to_yaml(settings)
+        if key not in now:
+            now[key] = open_dataset(settings, "trainval").fingerprint
+        keep_data(path.parent, now[key])
 
 
 def _train(
     config: DictConfig, run_dir: Path, sweep_dir: Path | None, command: str | None
 ) -> dict[str, Any]:
     if done := claim(run_dir, config):
+        if "data" in done:  # not in those of an earlier version
+            keep_data(run_dir, open_dataset(config.dataset, "trainval").fingerprint)
         told = f"{run_dir} holds this run already, finished:"
         log.info(lines(told, run_summary(done, config.monitor)))
         return done
-    if getattr(rank_zero_only, "rank", 0) == 0:
+    if _is_first():
         log.info(place(run_dir, command))
     if config.checkpoint is not None:
-        start_from(Path(config.checkpoint), run_dir, config)
+        data = open_dataset(config.dataset, "trainval").fingerprint
+        start_from(Path(config.checkpoint), run_dir, config, data)
     for said in _NOTHING_TO_DO:
         warnings.filterwarnings("ignore", message=f".*{said}", module="lightning")
     # Cores and devices are Lightning's own report; one line an epoch is ours.
@@ -202,7 +222,11 @@ class _Run:
         return result
 
     def _open(self, split: str) -> SessionDataset:
-        return open_dataset(self.config.dataset, split)
+        """A split of the dataset, which must not change while the run is at work either."""
+        dataset = open_dataset(self.config.dataset, split)
+        if self.config.resume or _is_first():  # which may still have to clear the directory
+            keep_data(self.run_dir, dataset.fingerprint)
+        return dataset
 
     def _evaluate(
         self, scorer: Any, dataset: SessionDataset, what: str
@@ -249,6 +273,7 @@ class _Run:
             "test": None,
             "baselines": {},
             "checkpoint": checkpoint,
+            "data": training.fingerprint,
             "samples": {"train": len(training)},
         }
         if config.test and self.fitter.pruned is None:
@@ -277,6 +302,11 @@ class _Run:
         result["versions"] = {"python": platform.python_version()}
         result["versions"] |= {name: version(name) for name in packages}
         return result
+
+
+def _is_first() -> bool:
+    """Whether this is the first of the processes of a run, or the only one."""
+    return getattr(rank_zero_only, "rank", 0) == 0
 
 
 def _size(scorer: Any) -> int:

@@ -40,7 +40,17 @@ CONTRACT = {
     "versions",
 }
 BESIDES = {
-    *("refit", "pruned", "epochs", "optimum", "samples", "checkpoint", "parameters", "device"),
+    *(
+        "refit",
+        "pruned",
+        "epochs",
+        "optimum",
+        "samples",
+        "checkpoint",
+        "parameters",
+        "device",
+        "data",
+    ),
 }
 
 
@@ -89,6 +99,7 @@ def test_the_files_of_a_run(run_dir):
     files = {str(path.relative_to(run_dir)) for path in run_dir.rglob("*") if path.is_file()}
     files = {name for name in files if not name.startswith((".hydra", ".lock"))}
     expected = {"metrics.json", "config.yaml", "epochs.csv", "train.log", "vocabulary.json"}
+    expected |= {"data.json"}
     expected |= {"ranks.parquet", "slices.csv"}
     expected |= {"checkpoints/best.ckpt", "checkpoints/last.ckpt"}
     if importlib.util.find_spec("matplotlib"):
@@ -130,9 +141,9 @@ def test_the_values_of_metrics_json(metrics, root):
 def test_the_configuration_is_kept_resolved(run_dir, root):
     text = (run_dir / "config.yaml").read_text()
     assert "${" not in text and "???" not in text
-    assert OmegaConf.create(text) == OmegaConf.create(
-        OmegaConf.to_container(tiny_config(root), resolve=True)
-    )
+    resolved = OmegaConf.create(OmegaConf.to_container(tiny_config(root), resolve=True))
+    del resolved["resume"]  # which is no part of the run
+    assert OmegaConf.create(text) == resolved
 
 
 def test_a_row_for_every_epoch(run_dir, metrics):
@@ -463,6 +474,38 @@ def test_recommend_from_a_damaged_file(run_dir, tmp_path):
     result = run(recommend.main, "srgnn-recommend", *arguments)
     assert result.status == 1
     assert "not a checkpoint" in result.out + result.err and "Traceback" not in result.err
+
+
+@pytest.mark.parametrize("way", ["absolute", "within", "dots", "link", "best"])
+def test_a_run_opens_no_file_outside_of_its_directory(run_dir, tmp_path, way):
+    run_copy = tmp_path / "run"
+    shutil.copytree(run_dir, run_copy)
+    outside = shutil.copy(run_dir / "checkpoints" / "best.ckpt", tmp_path / "outside.ckpt")
+    named = {
+        "absolute": str(outside),
+        "within": str(run_copy / "checkpoints" / "best.ckpt"),
+        "dots": "checkpoints/../../outside.ckpt",
+        "link": "checkpoints/link.ckpt",
+        "best": None,
+    }[way]
+    if named is None:  # a run that is not finished
+        (run_copy / "metrics.json").unlink()
+        (run_copy / "checkpoints" / "best.ckpt").unlink()
+        (run_copy / "checkpoints" / "best.ckpt").symlink_to(outside)
+    else:
+        (run_copy / "checkpoints" / "link.ckpt").symlink_to(outside)
+        metrics = json.loads((run_copy / "metrics.json").read_text())
+        (run_copy / "metrics.json").write_text(json.dumps(metrics | {"checkpoint": named}))
+    result = run(recommend.main, "srgnn-recommend", f"checkpoint={run_copy}", "items=[1]")
+    assert result.status == 1 and "must be a path within the run's directory" in result.out
+    assert str(named or "checkpoints/best.ckpt") in result.out
+    (tmp_path / "moved").symlink_to(run_dir)  # the directory itself may be a link
+    assert (
+        run(
+            recommend.main, "srgnn-recommend", f"checkpoint={tmp_path / 'moved'}", "items=[1]"
+        ).status
+        == 0
+    )
 
 
 @pytest.mark.parametrize(

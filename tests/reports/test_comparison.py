@@ -25,11 +25,12 @@ def write_run(
     seed: int = 0,
     dataset: str = "diginetica",
     ties: str = "conservative",
+    metrics: dict[str, Any] | None = None,
     **keys: Any,
 ) -> Path:
     """What ``srgnn-train`` leaves of a run that a comparison reads."""
     (folder / ".hydra").mkdir(parents=True)
-    metrics = {"dataset": dataset, "model": "srgnn", "seed": seed}
+    metrics = {"dataset": dataset, "model": "srgnn", "seed": seed} | (metrics or {})
     (folder / "metrics.json").write_text(json.dumps(metrics))
     config = OmegaConf.create({"seed": seed, "ties": ties, "model": {"name": "srgnn"}})
     for key, value in keys.items():
@@ -144,6 +145,38 @@ def test_what_cannot_be_compared(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match=r"empty holds no ranks\.parquet; srgnn-train writes it"):
         read_side(tmp_path / "empty")
+
+
+def data(**hashes: str) -> dict[str, Any]:
+    """The fingerprint of data, as ``metrics.json`` has it."""
+    items = {"count": 9, "unordered": 1, "sha256": hashes.pop("items", "i")}
+    parts = {
+        part: {"sessions": 1, "clicks": 2, "sha256": hashes.get(part, "s")}
+        for part in ("training", "test")
+    }
+    return {"data": {"items": items, **parts}}
+
+
+def test_other_data_is_not_compared(tmp_path: Path) -> None:
+    """Rows of another test set, or of another catalogue; training sessions may differ."""
+
+    def side(name: str, metrics: dict[str, Any]) -> Any:
+        return read_side(write_run(tmp_path / name, random_table(0), metrics=metrics))
+
+    one, unknown = side("one", data()), side("old", {})
+    for name, hashes in (("test", {"test": "x"}), ("items", {"items": "x"})):
+        with pytest.raises(
+            ValueError, match=rf"one was .* data=\w{{12}}, .*{name} with data=\w+; "
+        ):
+            compare([one, side(name, data(**hashes))], 50)
+    assert compare([one, side("longer", data(training="x"))], 50)["test"]["data"]
+    assert "data" not in compare([unknown, one], 50)["test"]
+
+    for seed, training in enumerate("xy"):
+        folder = tmp_path / "seeds" / str(seed)
+        write_run(folder, random_table(seed), seed=seed, metrics=data(training=training))
+    with pytest.raises(ValueError, match="training sessions: as many, but other clicks or times"):
+        read_side(tmp_path / "seeds")
 
 
 def test_a_directory_holds_seeds_of_one_configuration(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ def run(
     epochs: tuple[float, ...] = (),
     pruned: int | None = None,
     monitor: str = "hr@20",
+    data: str | None = None,
 ) -> None:
     """Write a run's directory by hand."""
     folder = root / name
@@ -38,6 +39,9 @@ def run(
         (folder / "error.json").write_text(json.dumps({"type": "ValueError", "message": error}))
         return
     OmegaConf.save(OmegaConf.create(config), folder / "config.yaml")
+    if data is not None:
+        parts = {part: {"sha256": data} for part in ("items", "training", "test")}
+        (folder / "data.json").write_text(json.dumps(parts))
     rows = "".join(f"{n},{value},10\n" for n, value in enumerate(epochs, start=1))
     (folder / "epochs.csv").write_text("epoch,valid/hr@20,train_seconds\n" + rows)
     if valid is not None:
@@ -90,6 +94,39 @@ def test_the_test_set_ranks_nothing(sweep):
     tests = [stat.mean for group in board.groups if (stat := group.test("hr@20"))]
     assert means == sorted(means, reverse=True)
     assert tests == sorted(tests)
+
+
+def test_ties_are_ranked_by_mrr(tmp_path):
+    for name, lr, mrr in (("a", 0.1, 0.2), ("b", 0.2, 0.4), ("c", 0.3, 0.3)):
+        run(tmp_path, name, lr, 0, 1.0)
+        metrics = json.loads((tmp_path / name / "metrics.json").read_text())
+        metrics["valid"]["mrr@20"] = mrr
+        (tmp_path / name / "metrics.json").write_text(json.dumps(metrics))
+    assert [group.jobs[0].path for group in Leaderboard.read(tmp_path).groups] == ["b", "c", "a"]
+
+
+def test_runs_on_different_data_are_told_apart(tmp_path):
+    for seed in (0, 1):
+        run(tmp_path, f"old,{seed}", 0.1, seed, 0.5, data="one")
+    run(tmp_path, "unknown", 0.1, 2, 0.5)
+    text = write_leaderboard(tmp_path)
+    assert "3 finished" in text and "data differs" not in text
+    run(tmp_path, "new,3", 0.1, 3, 0.9, data="another")
+    text = write_leaderboard(tmp_path)
+    assert "data differs among these runs" in text and "2 finished" in text
+    assert "data differs among these runs" in (tmp_path / "leaderboard.html").read_text()
+    with (tmp_path / "leaderboard.csv").open(newline="") as file:
+        rows = {row["run"]: row for row in csv.DictReader(file)}
+    assert rows["new,3"]["mean"] == "90.00" and rows["old,0"]["mean"] == "50.00"
+    assert rows["old,0"]["data"] == rows["old,1"]["data"] != rows["new,3"]["data"] != ""
+    assert rows["unknown"]["data"] == ""
+
+
+def test_a_finished_run_that_was_refused_says_so(tmp_path):
+    run(tmp_path, "done", 0.1, 0, 0.5)
+    told = json.dumps({"type": "ValueError", "message": "the data has changed"})
+    (tmp_path / "done" / "error.json").write_text(told)
+    assert "failed: done\n    ValueError: the data has changed" in write_leaderboard(tmp_path)
 
 
 def test_another_metric_ranks(sweep):

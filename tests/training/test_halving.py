@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
+from pyg_srgnn.datasets import open_dataset
 from pyg_srgnn.training import run as run_module
 from pyg_srgnn.training import train
 from pyg_srgnn.training.halving import best_until, is_among_best, is_rung
@@ -78,6 +79,17 @@ def test_runs_of_another_kind_are_not_looked_at(root: Path, tmp_path: Path) -> N
     other_run(tmp_path, "monitor", configured(root, "monitor=mrr@20"), [1.0, 1.0, 1.0])
     result = train(config, tmp_path / "run", tmp_path)
     assert result["pruned"] is None and result["epochs"] == 3
+
+
+def test_runs_on_other_data_are_not_looked_at(root: Path, tmp_path: Path) -> None:
+    config = configured(root, "refit=false", "test=false")
+    other_run(tmp_path, "better", config, [1.0, 1.0])
+    data = open_dataset(config.dataset, "train").fingerprint
+    known = tmp_path / "deeper" / "better" / "data.json"
+    known.write_text(json.dumps(data | {"test": data["training"]}))
+    assert train(config, tmp_path / "one", tmp_path)["pruned"] is None
+    known.write_text(json.dumps(data))
+    assert train(config, tmp_path / "two", tmp_path)["pruned"] == 1
 
 
 def test_a_decision_stands_when_the_run_goes_on(

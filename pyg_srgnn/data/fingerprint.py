@@ -1,0 +1,102 @@
+"""The fingerprint of a dataset: whether it is the one that a model was trained on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+from zlib import crc32
+
+if TYPE_CHECKING:
+    from pyg_srgnn.data.sessions import Sessions
+    from pyg_srgnn.data.vocabulary import Vocabulary
+
+
+def fingerprint(training: Sessions, test: Sessions, vocabulary: Vocabulary) -> dict[str, Any]:
+    """Counts and hashes of the sessions and the catalogue, as plain values.
+
+    They are taken from what is trained on, not from the files that it was read from, so every kind
+    of dataset has one. Hashing memory-mapped sessions takes a second for a gigabyte.
+
+    Args:
+        training: All training sessions, those that validate among them.
+        test: The test sessions.
+        vocabulary: The catalogue.
+    """
+    ids = vocabulary.ids
+    return {
+        "items": {
+            "count": len(ids),
+            "sha256": hashlib.sha256(json.dumps(ids).encode()).hexdigest(),
+            "unordered": sum(map(crc32, map(str.encode, map(str, ids)))),
+        },
+        "training": _part(training),
+        "test": _part(test),
+    }
+
+
+def _part(sessions: Sessions) -> dict[str, Any]:
+    digest = hashlib.sha256()
+    for tensor in (sessions.offsets, sessions.items, sessions.times):
+        if tensor is not None:
+            digest.update(tensor.contiguous().numpy())  # type: ignore[arg-type]
+    return {
+        "sessions": len(sessions),
+        "clicks": sessions.num_clicks,
+        "sha256": digest.hexdigest(),
+    }
+
+
+def changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What differs between two fingerprints, for people; empty where they are the same."""
+    changed = []
+    for part in ("training", "test"):
+        there, here = then[part], now[part]
+        counts = [
+            f"{part} {what}: {there[what]:,} there, {here[what]:,} here"
+            for what in ("sessions", "clicks")
+            if there[what] != here[what]
+        ]
+        if there["sha256"] != here["sha256"] and not counts:
+            counts = [f"{part} sessions: as many, but other clicks or times"]
+        changed += counts
+    there, here = then["items"], now["items"]
+    if there["sha256"] != here["sha256"]:
+        told = f"items: {there['count']:,} there, {here['count']:,} here"
+        if there["count"] == here["count"]:
+            same = there["unordered"] == here["unordered"]
+            told = (
+                f"items: the same {here['count']:,}, in another order"
+                if same
+                else (f"items: {here['count']:,} there and here, but not the same ones")
+            )
+        changed.append(told)
+    return changed
+
+
+def require_same_data(
+    then: Mapping[str, Any] | None, now: Mapping[str, Any], what: str, way_out: str
+) -> None:
+    """Refuse data that has changed.
+
+    Args:
+        then: The fingerprint of the data before; None, with which there is nothing to compare, of
+            what an earlier version has written.
+        now: That of the data now.
+        what: What was made of it; the message begins with it.
+        way_out: What can be done; the message ends with it.
+
+    Raises:
+        ValueError: If they differ; names what has changed.
+    """
+    if then is not None and (changed := changes(then, now)):
+        raise ValueError(
+            f"{what}: the data has changed since\n  " + "\n  ".join(changed) + f"\n{way_out}"
+        )
+
+
+def short_digest(data: Mapping[str, Any], *parts: str) -> str:
+    """A short name of the data, or of ``"items"``, ``"training"`` or ``"test"`` alone."""
+    hashes = [data[part]["sha256"] for part in parts or data]
+    return hashlib.sha256(" ".join(hashes).encode()).hexdigest()[:12]
