@@ -91,7 +91,8 @@ class FrameConversions:
         """Sessions from a Parquet file, or from several in the order of their names.
 
         Args:
-            path: A file, a glob, or a folder with files called ``*.parquet``.
+            path: A file, a glob, or a folder, of which all Parquet files are read whose name does
+                not begin with ``.`` or ``_``.
             session: See :meth:`from_polars`, for this and for what follows.
             item: Column of the items.
             time: Column of the time.
@@ -210,11 +211,14 @@ def _from_frame(
 def _scan_parquet(path: str | Path) -> polars.LazyFrame:
     import polars
 
+    from pyg_srgnn.data.log_files import is_parquet
+
     path = Path(path)
     if path.is_file():
         files = [path]
     elif path.is_dir():
-        files = sorted(path.glob("*.parquet"))
+        seen = (file for file in path.iterdir() if file.is_file() and file.name[0] not in "._")
+        files = sorted(file for file in seen if is_parquet(file))
     else:
         files = sorted(map(Path, glob(str(path), recursive=True)))
     if not files:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import narwhals as nw
+import polars as pl
 
 from pyg_srgnn.data.assemble import assemble
 from pyg_srgnn.data.clicks import Layout, look_at
@@ -216,6 +217,7 @@ def prepare(
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     ended = time.perf_counter()
+    _warn_of_split_ids(prepared.vocabulary, layout)
     described = describe(prepared.training, prepared.test, prepared.vocabulary)
     log_part = dict(prepared.report)
     # What the test part lacks is dropped from it: it could not be counted there.
@@ -251,6 +253,22 @@ def in_terms_of(layout: Layout, vocabulary: Vocabulary) -> Layout:
             f"{layout.files[0]} holds text"
         )
     return replace(layout, whole=layout.whole - {"item"}) if kinds == {str} else layout
+
+
+def _warn_of_split_ids(vocabulary: Vocabulary, layout: Layout) -> None:
+    """Warn of text ids such as 7 and 7.0, as pandas writes numbers of which some are missing."""
+    if not isinstance(vocabulary.ids[0], str):
+        return
+    ids = pl.Series(vocabulary.ids)
+    floats = ids.filter(ids.str.contains(r"^-?\d+\.0$"))
+    twice = floats.filter(floats.str.strip_suffix(".0").is_in(ids.implode()))
+    if len(twice):
+        log.warning(
+            "%s: column %r holds both %s and %s, two items, and %s more such pairs; where they are "
+            "one, write whole numbers",
+            *(layout.files[0], layout.columns["item"], twice[0][:-2], twice[0]),
+            f"{len(twice) - 1:,}",
+        )
 
 
 def _duration(text: str) -> int:

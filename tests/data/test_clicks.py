@@ -498,6 +498,20 @@ def test_ids_of_parts_with_other_types_are_the_same(role: str, kinds: str, tmp_p
         assert list(map(len, sessions)) == [len(types)] * len(ids)  # x is one click
 
 
+def test_text_ids_that_look_split_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "a.csv").write_text(table(rows=ROWS[:60]))
+    (tmp_path / "b.csv").write_text(table(rows=ROWS[60:], item=lambda raw: f"{raw}.0"))
+    made = prepared(tmp_path)
+    pairs = sum(f"{raw}.0" in made.vocabulary.ids for raw in made.vocabulary.ids)
+    said = rf"holds both (\d) and \1\.0, two items, and {pairs - 1} more such pairs"
+    assert pairs and re.search(said, caplog.text)
+    caplog.clear()
+    prepared(tmp_path / "b.csv")
+    assert "two items" not in caplog.text
+
+
 def test_floats_that_do_not_tell_ids_apart_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     for kind, least in ((pl.Float64, BIG), (pl.Float32, 2**24)):

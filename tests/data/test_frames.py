@@ -186,6 +186,10 @@ def test_a_folder_or_a_glob_in_the_order_of_names(tmp_path, where):
     frame[:3].write_parquet(tmp_path / "part-00000.parquet")
     (tmp_path / "_SUCCESS").touch()
     (tmp_path / ".part-00000.parquet.crc").touch()
+    if not where:  # told by the content
+        frame[:3].write_parquet(tmp_path / ".part-00000.parquet")
+        (tmp_path / "part-00001.parquet").rename(tmp_path / "part-00001")
+        (tmp_path / "README.parquet").write_text("clicks")
     assert Sessions.from_parquet(tmp_path / where) == sessions
 
 
