@@ -19,6 +19,12 @@ def run(word: str) -> dict[str, Any]:
     return names
 
 
+def test_every_command_can_be_copied() -> None:
+    """A run is named as it is found, by no placeholder."""
+    text = README.read_text(encoding="utf-8")
+    assert "checkpoint=latest" in text and not re.findall(r"\b(?:OLD_)?RUN\b", text)
+
+
 def test_your_own_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     names = run("class Shop")
