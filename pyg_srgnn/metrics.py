@@ -57,6 +57,19 @@ def _count(holds: Callable[[Tensor, Tensor], Tensor], scores: Tensor, of_target:
     return torch.cat([holds(*block).sum(1, dtype=torch.int32) for block in blocks]).long()
 
 
+def saturated(num_items: int, ks: Sequence[int] = (5, 10, 20)) -> str | None:
+    """Which hit rates say nothing in a small catalogue, for people; None where all say something.
+
+    Args:
+        num_items: Number of items in the catalogue.
+        ks: Lengths of the lists. (default: 5, 10 and 20)
+    """
+    full = ", ".join(f"HR@{k}" for k in ks if k >= num_items)
+    if not full:
+        return None
+    return f"the catalogue has {num_items} items: {full} is 100 whatever is recommended"
+
+
 def hit_rate(ranks: Tensor, k: int) -> Tensor:
     """1 where the target is among the k best, else 0; float64 [B]. The papers' "P@k"."""
     return (ranks <= k).double()

@@ -29,6 +29,7 @@ def main(config: DictConfig) -> float:
         from pyg_srgnn.datasets import open_dataset
         from pyg_srgnn.evaluation import evaluate_rows
         from pyg_srgnn.functional.topk import rows_at_once
+        from pyg_srgnn.metrics import saturated
         from pyg_srgnn.reports import metrics_table, write_slices
         from pyg_srgnn.rows import describe_rows, write_ranks
 
@@ -50,7 +51,7 @@ def main(config: DictConfig) -> float:
             f"checkpoint={config.checkpoint}: it knows {len(checkpoint.vocabulary)} items, but "
             f"{part} holds others; it was trained on other data"
         )
-    labels = []
+    labels = list(filter(None, [saturated(part.num_items)]))
     if checkpoint.protocol == "literature":
         labels.append("protocol=literature: the epoch was chosen on the test set")
     seen = {"train": {"train"}, "trainval": {"train", "valid"}}

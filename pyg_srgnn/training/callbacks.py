@@ -6,6 +6,7 @@ import csv
 import logging
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,10 +14,12 @@ import torch
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
+from torch import Tensor
 
 from pyg_srgnn.checkpoint import read_checkpoint
 from pyg_srgnn.data.files import written_aside
 from pyg_srgnn.data.progress import Bar
+from pyg_srgnn.reports.epochs import merit
 
 log = logging.getLogger(__name__)
 
@@ -63,8 +66,41 @@ class MovableCheckpoint(ModelCheckpoint):
         super().load_state_dict(moved)
 
 
+class BestCheckpoint(MovableCheckpoint):
+    """Keeps the best epoch, as :class:`EpochLog` sees it, rather than by one metric alone.
+
+    Args:
+        epoch_log: The run's epochs; its callback must stand before this one.
+        **options: Those of ``ModelCheckpoint``.
+    """
+
+    def __init__(self, epoch_log: EpochLog, **options: Any) -> None:
+        super().__init__(**options)
+        self.epoch_log = epoch_log
+
+    def check_monitor_top_k(self, trainer: Trainer, current: Tensor | None = None) -> bool:
+        """Whether to keep the epoch that was just validated."""
+        return current is not None and self.epoch_log.improved
+
+
 class ResumableEarlyStopping(EarlyStopping):
-    """An EarlyStopping that does not train on when resumed after it had stopped."""
+    """An EarlyStopping that does not train on when resumed after it had stopped.
+
+    Args:
+        epoch_log: The run's epochs, which say what is better; its callback must stand before this
+            one.
+        monitor: The monitored metric.
+        **options: Those of ``EarlyStopping``.
+    """
+
+    def __init__(self, epoch_log: EpochLog, monitor: str, **options: Any) -> None:
+        super().__init__(monitor, **options)
+        self.epoch_log = epoch_log
+
+    @property
+    def monitor_op(self) -> Callable[..., Any]:
+        """Compare the epoch that was just validated with those before, not two values."""
+        return lambda current, best: self.epoch_log.improved
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Stop at once where the restored state says so."""
@@ -78,8 +114,12 @@ class EpochLog(Callback):
     Args:
         path: The CSV file, written anew, whole, after every epoch.
         part: What validates; the prefix of its metrics. (default: ``"valid"``)
-        monitor: The metric of which the line tells in any case. (default: ``"hr@20"``)
+        monitor: The metric that chooses the epoch, of which the line tells in any case.
+            (default: ``"hr@20"``)
     """
+
+    improved = False
+    """Whether the epoch that was validated last is better than all before; see :func:`merit`."""
 
     def __init__(self, path: Path, part: str = "valid", monitor: str = "hr@20") -> None:
         self.path, self.part, self.monitor = path, part, monitor
@@ -113,6 +153,9 @@ class EpochLog(Callback):
         """Take the metrics of the part that was ranked."""
         metrics = trainer.callback_metrics.items()
         self._validated = {key: float(value) for key, value in metrics if "/" in key}
+        key = f"{self.part}/{self.monitor}"
+        before = [merit(row, key) for row in self.rows if key in row]
+        self.improved = not before or merit(self._validated, key) > max(before)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write and print the row."""

@@ -18,8 +18,10 @@ from pyg_srgnn.checkpoint import describe_training
 from pyg_srgnn.data import SessionLoader
 from pyg_srgnn.datasets import SessionDataset
 from pyg_srgnn.functional.topk import rows_at_once
+from pyg_srgnn.metrics import saturated
 from pyg_srgnn.nn import build_model
 from pyg_srgnn.training.callbacks import (
+    BestCheckpoint,
     EpochLog,
     MovableCheckpoint,
     ResumableEarlyStopping,
@@ -112,7 +114,8 @@ class Fitter:
             callbacks.append(TrainingProgress(epoch_log))
         if watched is not None:
             monitor = f"{part}/{config.monitor}"
-            best = MovableCheckpoint(
+            best = BestCheckpoint(
+                epoch_log,
                 dirpath=checkpoints,
                 filename="best",
                 monitor=monitor,
@@ -120,7 +123,7 @@ class Fitter:
                 enable_version_counter=False,
             )
             stopping = ResumableEarlyStopping(
-                monitor, patience=config.patience, mode="max", strict=False
+                epoch_log, monitor, patience=config.patience, mode="max", strict=False
             )
             callbacks += [stopping, best]
         halving = None
@@ -154,6 +157,8 @@ class Fitter:
             parameters = sum(parameter.numel() for parameter in model.parameters())
             named = f"{config.model.name}, {parameters:,} parameters"
             log.info(ingredients(training, watched, named, self.device, self.num_replicas))
+            if watched is not None and (said := saturated(training.num_items)):
+                log.info("%s; monitor=mrr@20 says more of an epoch", said)
             if resumes:
                 log.info("resuming from %s", resumed)
             try:

@@ -23,6 +23,7 @@ from pyg_srgnn.data.files import written_aside
 from pyg_srgnn.datasets import SessionDataset, open_dataset
 from pyg_srgnn.evaluation import evaluate_rows
 from pyg_srgnn.reports import plot_epochs, run_summary, write_slices
+from pyg_srgnn.reports.epochs import merit
 from pyg_srgnn.rows import describe_rows, write_ranks
 from pyg_srgnn.runs import link_latest
 from pyg_srgnn.terminal import lines
@@ -319,14 +320,14 @@ def _size(scorer: Any) -> int:
 
 
 def _best(rows: list[dict[str, float]], key: str) -> dict[str, float]:
-    """The first of the epochs with the greatest value."""
+    """The first of the best epochs."""
     validated = [row for row in rows if key in row]
     if not validated:
         raise ValueError(
             f"no epoch ended with a validation, so none can be chosen by {key}; "
             f"give trainer.max_epochs, max_steps or max_time more room"
         )
-    return max(validated, key=lambda row: row[key])
+    return max(validated, key=lambda row: merit(row, key))
 
 
 def _part(row: dict[str, float], part: str) -> dict[str, float]:

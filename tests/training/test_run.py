@@ -384,3 +384,34 @@ def test_sr_gnn_learns_more_than_the_baselines_know(root: Path, tmp_path: Path) 
     assert result["test"]["hr@5"] < result["optimum"]["test"]["hr@5"] + 0.05
     assert json.loads((tmp_path / "metrics.json").read_text()) == result
     assert (tmp_path / "epochs.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("protocol", ["honest", "literature"])
+def test_epochs_that_tie_are_told_apart_by_mrr(
+    root: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    protocol: str,
+) -> None:
+    """With 15 items every epoch has an HR@20 of 1; best epoch, checkpoint, stop and refit agree."""
+    keys = ["dataset.num_items=15", "dataset.interest_size=10", "trainer.max_epochs=5"]
+    keys += [f"protocol={protocol}", "patience=1", "baselines=[]", "optimizer.lr=0.003"]
+    config = tiny_config(root, *keys)
+    with caplog.at_level("INFO"):
+        result = train(config, tmp_path / "whole")
+    assert "15 items: HR@20 is 100 whatever is recommended; monitor=mrr@20" in caplog.text
+    part = "valid" if protocol == "honest" else "test"
+    rows = rows_of(tmp_path / "whole" / "epochs.csv")
+    assert {row[f"{part}/hr@20"] for row in rows} == {"1.0"}
+    by_mrr = [float(row[f"{part}/mrr@20"]) for row in rows]
+    rising = next((i for i in range(1, 5) if by_mrr[i] <= by_mrr[i - 1]), 5)
+    assert len(rows) == min(rising + 1, 5) and rising > 1, "stopped when MRR no longer rose"
+    assert result["best_epoch"] == rising
+    best = torch.load(tmp_path / "whole" / "checkpoints" / "best.ckpt", weights_only=True)
+    assert best["epoch"] + 1 == rising
+    interrupted(config, tmp_path / "cut", monkeypatch)
+    assert untimed(train(config, tmp_path / "cut")) == untimed(result)
+    if protocol == "honest":
+        refit = train(tiny_config(root, *keys, "refit=true"), tmp_path / "refit")
+        assert len(rows_of(tmp_path / "refit" / "refit.csv")) == refit["best_epoch"] == rising
