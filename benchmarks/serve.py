@@ -25,12 +25,12 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from benchmarks.load import Load, arrivals, percentiles, request, send
 from benchmarks.measure import in_child, options, run, whole
 from benchmarks.served import Served, serving
 from benchmarks.shop import drawn_checkpoint, lengths, real_lengths, sessions_of, write_export
+from pyg_srgnn.data.progress import Bar
 
 PARTS = ("process", "http", "etude", "soak")
 MIXTURE, PLAIN = "srgnn", "srgnn_plain"
@@ -73,13 +73,13 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
         "etude": etude,
         "soak": soak,
     }
-    with TemporaryDirectory() as folder, tqdm(total=len(args.only), leave=False) as bar:
+    with TemporaryDirectory() as folder, Bar("serve", len(args.only), "parts") as bar:
         bench = _Bench(args, clicks or lengths(_REQUESTS), Path(folder), bar)
         for name in PARTS:
             if name in args.only:
-                bar.set_description(name)
+                bench.say(name)
                 result[name] = parts[name](bench)
-                bar.update()
+                bar.advance()
     return result
 
 
@@ -90,7 +90,7 @@ class _Bench:
     args: argparse.Namespace
     clicks: list[int]
     folder: Path
-    bar: Any
+    bar: Bar
     peaks: dict[str, float] = field(default_factory=dict)
 
     def sessions(self, items: int, count: int = _REQUESTS) -> list[list[int]]:
@@ -113,7 +113,7 @@ class _Bench:
 
     def say(self, what: str) -> None:
         """Show what is being done."""
-        self.bar.set_postfix_str(what)
+        self.bar.advance(0, lambda: what)
 
     def load(self, served: Served, items: int, rate: float, what: str) -> dict[str, Any]:
         """Load at a rate, behind a shorter one that is not counted."""

@@ -142,7 +142,8 @@ def table(
     while sum(needs[p] + _GAP for p in shown) - _GAP > room and going:
         shown.remove(going.pop())
     if sum(needs[p] + _GAP for p in shown) - _GAP > room:
-        return _stacked([columns[p] for p in shown], [[row[p] for p in shown] for row in rows])
+        kept = [[row[p] for p in shown] for row in rows]
+        return _stacked([_one_line(columns[p]) for p in shown], kept, " " * indent)
     high = max(columns[place].title.count("\n") for place in shown)
     titled = any(column.title for column in columns)
     grid = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), show_header=titled)
@@ -164,11 +165,10 @@ def table(
     return lines(*parts)
 
 
-def _stacked(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> Styled:
-    names = [_one_line(column) for column in columns]
+def _stacked(names: Sequence[str], rows: Sequence[Sequence[str]], indent: str) -> Styled:
     longest = max(map(len, names))
     blocks = [
-        "\n".join(f"{name:<{longest}}  {cell}" for name, cell in zip(names, row, strict=True))
+        "\n".join(f"{indent}{n:<{longest}}  {cell}" for n, cell in zip(names, row, strict=True))
         for row in rows
     ]
     text = "\n\n".join(blocks)

@@ -89,7 +89,7 @@ def main(config: DictConfig) -> float:
     with written_aside(path) as aside:
         aside.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     title = f"{settings['name']}, {config.split}, {len(part):,} samples, percent"
-    log.info(lines(metrics_table(title, rows), *labels, f"Files: {folder}"))
+    log.info(lines(metrics_table(title, rows, elsewhere=path.name), *labels, f"Files: {folder}"))
     return rows["model"]["hr@20"]
 
 

@@ -47,6 +47,8 @@ def end(kept: str | None, command: str, say: Callable[[str], None]) -> NoReturn:
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # who presses it twice means the same
     if kept is not None:
+        if sys.stdout.isatty():
+            print()  # below the terminal's own ^C
         say(f"{Path(sys.argv[0]).name}: stopped; kept: {kept}; to resume: {command}")
     raise SystemExit(STATUS)
 

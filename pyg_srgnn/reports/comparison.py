@@ -214,7 +214,8 @@ def comparison_table(result: dict[str, Any]) -> Styled:
         notes.append("Holm's correction is over the pairs, of each test on its own.")
     label = Column("", "label")
     return lines(
-        ", ".join([*test, f"{result['rows']:,} rows of {result['sessions']:,} sessions, percent"]),
+        ", ".join(test),
+        f"{result['rows']:,} rows of {result['sessions']:,} sessions, percent",
         table([label, label, label, Column("", "text")], runs),
         "",
         table([label, label, *map(Column, titles)], rows),

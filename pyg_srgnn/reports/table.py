@@ -17,7 +17,10 @@ LITERATURE = (
 
 
 def metrics_table(
-    title: str, rows: Mapping[str, Mapping[str, float]], monitor: str = "hr@20"
+    title: str,
+    rows: Mapping[str, Mapping[str, float]],
+    monitor: str = "hr@20",
+    elsewhere: str = "metrics.json",
 ) -> Styled:
     """A line of metrics for every scorer, in as many columns as the terminal has room for.
 
@@ -26,6 +29,7 @@ def metrics_table(
         rows: Metrics of each scorer as fractions; a missing one leaves its cell empty. The first
             scorer stands out.
         monitor: The metric that chose the epoch, which is shown in any case. (default: ``"hr@20"``)
+        elsewhere: The file that holds every metric. (default: ``"metrics.json"``)
     """
     names = dict.fromkeys((*COLUMNS, monitor))
     stay = {"hr@20", "mrr@20", monitor}
@@ -38,7 +42,7 @@ def metrics_table(
     ]
     parts: list[str] = [
         styled(title, "bold"),
-        table([Column("", "label"), *columns], cells, [0], "metrics.json"),
+        table([Column("", "label"), *columns], cells, [0], elsewhere),
     ]
     tied = [f"{name} {100 * row['tied']:.2f}" for name, row in rows.items() if row.get("tied")]
     if tied:

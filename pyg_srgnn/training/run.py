@@ -113,7 +113,7 @@ def _train(
         log.info(lines(told, run_summary(done, config.monitor)))
         return done
     if _is_first():
-        log.info(place(run_dir, command))
+        log.info(lines(*[""] * (sweep_dir is not None), place(run_dir, command)))
     if config.checkpoint is not None:
         data = open_dataset(config.dataset, "trainval").fingerprint
         start_from(Path(config.checkpoint), run_dir, config, data)

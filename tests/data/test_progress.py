@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import io
 import re
+import sys
 import time
 from pathlib import Path
 
@@ -57,3 +59,43 @@ def test_short_work_shows_nothing(
 )
 def test_the_clock(seconds: float, shown: str) -> None:
     assert progress._clock(seconds) == shown
+
+
+class Screen(io.StringIO):
+    """A terminal, as far as it is asked."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.usefixtures("often")
+def test_a_terminal_has_one_bar_that_goes(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    screen = Screen()
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(progress, "DELAY", 0.0)
+    monkeypatch.setattr("sys.stdout", screen)
+    with Bar("epoch 1/8", 10, "batches") as outer:
+        outer.advance()
+        print("a line above it")
+        with pytest.raises(KeyError), Bar("within", 2):
+            raise KeyError
+        time.sleep(0.02)
+        outer.advance()
+    shown = screen.getvalue()
+    assert "epoch 1/8" in shown and "2/10 batches" in shown
+    drawn = re.sub(r"\x1b\[\?25.|\r", "", shown)
+    assert "\x1b[2Ka line above it\n" in drawn and drawn.endswith("\x1b[2K")
+    assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l"), "the cursor is to be seen"
+    assert sys.stdout is screen and not caplog.messages
+
+
+def test_a_dumb_terminal_has_no_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = Screen()
+    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.setattr(progress, "DELAY", 0.0)
+    monkeypatch.setattr("sys.stdout", screen)
+    with Bar("epoch 1/8", 10) as bar:
+        bar.advance()
+    assert screen.getvalue() == ""
