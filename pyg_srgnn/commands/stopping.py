@@ -15,9 +15,6 @@ from typing import Any, NoReturn
 STATUS = 128 + signal.SIGINT
 """What a shell expects of a program that was stopped with Ctrl-C."""
 
-# A run that is resumed is named by its directory, and must not start anew.
-_REPLACED = ("hydra.run.dir=", "resume=")
-
 
 def stoppable(main: Callable[[], Any]) -> Callable[[], Any]:
     """Have a console script end on Ctrl-C with one line instead of a traceback.
@@ -54,24 +51,20 @@ def end(kept: str | None, command: str, say: Callable[[str], None]) -> NoReturn:
 
 
 def again(run_dir: str | Path | None = None) -> str:
-    """The command of this process, quoted for a shell.
+    """The command that resumes what this process does, quoted for a shell.
 
     Args:
         run_dir: Of the run that it is to resume. (default: None, the command says it)
     """
-    words = sys.argv[1:]
+    replaced = ("resume=",) if run_dir is None else ("resume=", "hydra.run.dir=")
+    words = [text for text in sys.argv[1:] if not text.lstrip("+").startswith(replaced)]
     if run_dir is not None:
         from hydra._internal.utils import get_args_parser  # not every script is one of Hydra's
 
-        overrides = get_args_parser().parse_args().overrides
+        overrides = get_args_parser().parse_args(words).overrides
         # argparse wants the overrides side by side.
         last = max((words.index(text) for text in overrides), default=len(words) - 1)
         words.insert(last + 1, f"hydra.run.dir={_quoted(run_dir)}")
-        words = [
-            text
-            for place, text in enumerate(words)
-            if place == last + 1 or not text.lstrip("+").startswith(_REPLACED)
-        ]
     return shlex.join([*_program(), *words])
 
 

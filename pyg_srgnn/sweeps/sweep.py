@@ -100,7 +100,8 @@ def start(directory: Path, config: DictConfig) -> None:
             "resume=false: a search starts anew in a directory of its own (hydra.sweep.dir=DIR)"
         )
     _running = Sweep(directory, config.hydra.output_subdir or ".hydra")
-    print(f"Sweep: {directory}; the same command resumes it", flush=True)
+    resumed = "; the same command resumes it" if config.resume else ""
+    print(f"Sweep: {directory}{resumed}", flush=True)
     if searches:
         study.open_study(config.hydra)
 

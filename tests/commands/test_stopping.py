@@ -189,7 +189,7 @@ def test_the_command_that_resumes(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
         return again(run_dir)
 
     assert command() == "srgnn-train hydra.run.dir=runs/x"
-    assert command("seed=1", run_dir=None) == "srgnn-train seed=1"
+    assert command("-m", "seed=1", "resume=false", run_dir=None) == "srgnn-train -m seed=1"
     assert command(run_dir=tmp_path / "y") == "srgnn-train hydra.run.dir=y"
     # Options and their values stay where they are, and the overrides side by side.
     assert (
