@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -18,6 +20,7 @@ from pyg_srgnn.data.files import sha256_of
 from pyg_srgnn.nn import SessionModel
 from pyg_srgnn.serving import export as exporting
 from pyg_srgnn.serving.export import export
+from tests.full_disk import limit, tmpfs
 from tests.serving.exports import IDS, MODELS, checkpoint, sessions
 from tests.test_imports import run_without_training
 
@@ -203,6 +206,38 @@ def test_an_export_is_replaced_and_anything_else_left_alone(tmp_path: Path) -> N
         with pytest.raises(ValueError, match=f"{other} is no folder of srgnn-export"):
             export(checkpoint("plain"), other)
     assert [file.name for file in mine.iterdir()] == ["manifest.json"]
+
+
+def held(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("size", [0, 2_000, 20_000])
+def test_a_full_disk_leaves_the_export_that_is_there(tmp_path: Path, kind: str, size: int) -> None:
+    """Wherever the space ends: in the encoder, between the files, in the weights."""
+    folder = export(checkpoint("plain"), tmp_path / "model", kind)
+    before = held(folder)
+    with limit(size), pytest.raises(OSError) as error:
+        export(checkpoint(), folder, kind)
+    assert error.value.errno in (errno.EFBIG, errno.ENOSPC) and str(tmp_path) in str(error.value)
+    assert held(folder) == before and [path.name for path in tmp_path.iterdir()] == ["model"]
+    export(checkpoint(), folder, kind)
+    assert held(folder) != before
+
+
+def test_a_disk_that_fills_up(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    with tmpfs(tmp_path / "disk", 2 << 20):
+        folder = export(checkpoint("plain"), tmp_path / "disk" / "model")
+        before = held(folder)
+        free = shutil.disk_usage(tmp_path / "disk").free
+        (tmp_path / "disk" / "filling").write_bytes(bytes(free - 8192))
+        with pytest.raises(OSError, match="No space left on device"):
+            export(checkpoint(), folder)
+        assert held(folder) == before
+        assert {path.name for path in (tmp_path / "disk").iterdir()} == {"model", "filling"}
+        Artifact.load(folder)
 
 
 def test_an_export_that_scores_otherwise_is_not_kept(

@@ -11,11 +11,13 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy
 import onnx
 import pytest
+import requests
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
@@ -483,6 +485,74 @@ def not_listening(process):
     except ConnectionResetError:  # it closes in this very moment
         return False
     return False
+
+
+@contextmanager
+def asking(process):
+    """Clients that ask one question after another until the service has gone; their answers."""
+    answers, gone = [], []
+
+    def ask():
+        client = requests.Session()
+        try:
+            while True:
+                answers.append(client.post(process.url + "/recommend", json=BODY).status_code)
+        except requests.ConnectionError as error:
+            gone.append(error)
+
+    clients = [threading.Thread(target=ask) for _ in range(4)]
+    for client in clients:
+        client.start()
+    eventually(lambda: len(answers) > 20, "answers")
+    yield answers
+    for client in clients:
+        client.join(60)
+    assert len(gone) == 4
+
+
+def test_sigterm_during_requests_and_a_reload(exports, served):
+    """Every answer is whole: what is no longer taken is refused by the socket."""
+    with in_process(served) as process, asking(process) as answers:
+        relink(served, exports / "new")
+        process.signal(signal.SIGHUP)
+        (child,) = eventually(lambda: children(process), "it is tried out")
+        process.signal(signal.SIGTERM)
+        assert process.end() == 0 and process.events("stopped")
+        assert set(answers) == {200}
+        assert not exists(child)
+
+
+def test_sigkill_during_requests_and_a_reload(exports, served):
+    with in_process(served) as process, asking(process) as answers:
+        port = process.address[1]
+        process.signal(signal.SIGHUP)
+        eventually(lambda: children(process), "it is tried out")
+        process.signal(signal.SIGKILL)
+        assert process.end() == -signal.SIGKILL
+    assert set(answers) == {200}
+    with in_process(served, f"--port={port}") as again:  # the port is free at once
+        assert recommended(again) == best(exports / "old")
+
+
+def test_sighup_before_there_is_a_handler(exports, served):
+    code = (
+        "import os, signal, uvicorn\n"
+        "from pyg_srgnn.serving import server\n"
+        "from pyg_srgnn.serving.__main__ import main\n"
+        "listen = server.listen\n"
+        "def hung_up(*given):\n"
+        "    os.kill(os.getpid(), signal.SIGHUP)\n"
+        "    return listen(*given)\n"
+        "server.listen = hung_up\n"
+        f"main([{str(served)!r}, '--port=0'])"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stderr=subprocess.PIPE, text=True
+    ) as process:
+        events = (json.loads(line).get("event") for line in process.stderr)
+        assert "ready" in events
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
 
 
 def test_the_end_is_announced(served):

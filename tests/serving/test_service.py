@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import random
+import signal
 import socket
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +16,7 @@ import pytest
 from pyg_srgnn import Recommender
 from pyg_srgnn.recommender import UnknownItemWarning
 from pyg_srgnn.serving.settings import Settings
-from tests.serving.running import eventually, in_thread
+from tests.serving.running import eventually, in_process, in_thread
 from tests.serving.shop import untrained
 
 pytestmark = pytest.mark.filterwarnings("ignore::pyg_srgnn.recommender.UnknownItemWarning")
@@ -318,6 +319,28 @@ def test_logs_hold_no_clicks_unless_that_is_wished(checkpoint, caplog, sessions)
     assert ("424242" in json.dumps(lines, default=str)) is sessions
     if sessions:
         assert told[0]["items"] == [424242, IDS[5]]
+
+
+def test_ids_cannot_forge_lines_of_the_log(tmp_path):
+    ids = ["shoe\n{}", 'hat", "level": "error', "sock\r\x1b[31m\u2028\x00"]
+    arguments = ("--log-sessions", "--sessions=memory")
+    with in_process(untrained(tmp_path, ids), *arguments) as process:
+        for item in (*ids, "unknown\n{}"):
+            assert process.post("/sessions/a/click", {"item": item}).status_code == 200
+        assert process.post("/explain", {"items": ids}).status_code == 200
+        process.signal(signal.SIGTERM)
+        assert process.end() == 0
+        told = process.events("request")
+    assert [line["items"] for line in told if "items" in line] == [
+        [i] for i in (*ids, "unknown\n{}")
+    ]
+    assert all(
+        json.loads(line) == one for line, one in zip(process.lines, process.log, strict=True)
+    )
+    assert all(line["level"] == "info" for line in process.log)
+    text = "".join(process.lines)
+    assert len(text.splitlines()) == len(process.log)
+    assert not set(text) & {"\r", "\x1b", "\u2028", "\x00"}
 
 
 def test_no_request_is_logged_by_default(checkpoint, caplog):
