@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import functools
+import gc
 import logging
 import os
 import sys
@@ -22,6 +23,7 @@ from pyg_srgnn.commands.pipes import ending_with_pipe
 from pyg_srgnn.commands.rerun import rerunnable
 from pyg_srgnn.commands.stopping import again, end, stoppable
 from pyg_srgnn.commands.suggestions import check_options, refusing
+from pyg_srgnn.imports import gc_paused
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +63,7 @@ def application(
     def decorate(function: Callable[[DictConfig], Any]) -> Callable[[], Any]:
         @functools.wraps(function)
         def told(config: DictConfig) -> Any:
+            gc.enable()
             output_dir = Path(HydraConfig.get().runtime.output_dir)
             try:
                 kept_error = nullcontext() if around is None else _error_kept(output_dir)
@@ -92,9 +95,10 @@ def application(
         @functools.wraps(function)
         @ending_with_pipe()
         def script() -> Any:
-            with refusing():
-                check_options()
-            return main()
+            with gc_paused():  # told() ends the pause
+                with refusing():
+                    check_options()
+                return main()
 
         return stoppable(script)
 

@@ -52,8 +52,7 @@ def rerunnable(
                 if stored is not None:
                     ConfigStore.instance().store(_AGAIN, stored)
                     folder, name = conf, _AGAIN
-            if args.overrides or folder != conf or name != config_name:
-                check_command(args, folder, name, conf, config_name)
+            check_command(args, folder, name, conf, config_name)
         if args.config_path is None:
             return main()
         args.config_path, args.config_name = str(folder), name

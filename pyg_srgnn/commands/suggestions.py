@@ -75,6 +75,9 @@ def check_command(
     extra = []
     if args.config_dir is not None:
         extra.append(f"hydra.searchpath=['file://{Path(args.config_dir).absolute()}']")
+    own = (folder, name) == (conf, config_name)
+    if own and not args.overrides:
+        return
     multirun = args.multirun or "hydra.mode=MULTIRUN" in args.overrides
     jobs = _jobs(args.overrides, multirun, conf)
     for overrides in jobs:
@@ -86,7 +89,9 @@ def check_command(
             said = _mistyped(error, folder, name, [*extra, *groups])
             where = f"{' '.join(groups)}: " if len(jobs) > 1 else ""
             raise ValueError(where + said) from error
-        if not (args.help or args.cfg or args.info):
+        # Of other keys than these Hydra itself takes those alone that there are.
+        added = any(text.startswith(("+", "~")) for text in overrides)
+        if (added or not own) and not (args.help or args.cfg or args.info):
             check_keys(config, conf, config_name)
 
 
