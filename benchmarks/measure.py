@@ -140,20 +140,30 @@ def peak_mb() -> float:
 
 
 def peak_mb_of(command: Sequence[str], log: Path) -> float:
-    """The most memory that a command held as a process of its own; what it says goes to ``log``.
+    """The most memory that a command held as a process of its own; see :func:`usage_of`."""
+    return usage_of(command, log).ru_maxrss * _UNIT
+
+
+def usage_of(command: Sequence[str], log: Path, status: int = 0) -> resource.struct_rusage:
+    """Memory and time of a command as a process of its own; what it says goes to ``log``.
+
+    Args:
+        command: The program's path, and its arguments.
+        log: The file.
+        status: How it is expected to exit. (default: 0)
 
     Raises:
-        ValueError: If it failed.
+        ValueError: If it exits in another way.
     """
     with log.open("wb") as output:
         # posix_spawn and wait4 tell of this one child, not of all that this process ever had.
         actions = [(os.POSIX_SPAWN_DUP2, output.fileno(), of) for of in (1, 2)]
         child = os.posix_spawn(command[0], command, os.environ, file_actions=actions)
-        _, status, usage = os.wait4(child, 0)
-    if status:
+        _, found, usage = os.wait4(child, 0)
+    if os.waitstatus_to_exitcode(found) != status:
         said = log.read_text(encoding="utf-8", errors="replace")
         raise ValueError(f"{' '.join(command)} failed:\n{said[-2000:]}")
-    return usage.ru_maxrss * _UNIT
+    return usage
 
 
 _UNIT = 1e-6 if sys.platform == "darwin" else 1024e-6  # of ru_maxrss, in MB

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from itertools import groupby, pairwise
 from operator import itemgetter
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -28,6 +29,7 @@ from benchmarks import (
     prepare,
     profile,
     scale,
+    startup,
     train_step,
 )
 from benchmarks.dense import DenseSRGNN, dense_batch, twins
@@ -190,6 +192,25 @@ def test_memory_measures_processes_of_their_own(
     before = sorted((keep / "3000" / "store").rglob("*"))
     assert len(open_dataset(config.dataset, "train")) > 0
     assert sorted((keep / "3000" / "store").rglob("*")) == before
+
+
+def test_startup_counts_in_imports_of_torch(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    commands: list[tuple[list[str], int]] = []
+
+    def usage(command: list[str], log: Path, status: int = 0) -> SimpleNamespace:
+        commands.append((command, status))
+        return SimpleNamespace(ru_utime=0.0 + len(command), ru_stime=1.0)
+
+    monkeypatch.setattr(startup, "usage_of", usage)
+    result = startup.main(["--rounds=2"])
+    assert result["ratio"]["srgnn-train --help"] == (4 + 1) / (3 + 1)
+    (typo,) = {tuple(command[1:]) for command, status in commands if status}
+    assert typo == ("-m", "pyg_srgnn.commands.train", "model.chanels=3")
+    made = [key for command, _ in commands for key in command if key.startswith("hydra.run.dir=")]
+    assert len(set(made)) == len(made) == 2 + 2 * 2, "no run is one that is finished already"
+    assert "srgnn-compare " in capsys.readouterr().out
 
 
 def test_the_peak_of_a_process() -> None:
