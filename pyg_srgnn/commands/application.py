@@ -18,6 +18,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from pyg_srgnn.commands.fresh import leaving_no_trace
 from pyg_srgnn.commands.paths import quoting_paths
 from pyg_srgnn.commands.pipes import ending_with_pipe
 from pyg_srgnn.commands.rerun import rerunnable
@@ -65,6 +66,10 @@ def application(
         def told(config: DictConfig) -> Any:
             gc.enable()
             output_dir = Path(HydraConfig.get().runtime.output_dir)
+            with leaving_no_trace(output_dir):
+                return telling(config, output_dir)
+
+        def telling(config: DictConfig, output_dir: Path) -> Any:
             try:
                 kept_error = nullcontext() if around is None else _error_kept(output_dir)
                 with kept_error, ending_with_pipe():

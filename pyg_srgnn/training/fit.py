@@ -11,7 +11,7 @@ from typing import Any
 import lightning
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import Callback, EMAWeightAveraging
+from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, LambdaCallback
 from omegaconf import DictConfig, OmegaConf
 
 from pyg_srgnn.checkpoint import describe_training
@@ -107,7 +107,13 @@ class Fitter:
             save_on_train_epoch_end=True,
             enable_version_counter=False,
         )
-        callbacks: list[Callback] = [epoch_log]
+        vocabulary = self.run_dir / "vocabulary.json"  # by which it is known that training began
+
+        def begin(trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+            if trainer.is_global_zero:
+                training.vocabulary.save(vocabulary)
+
+        callbacks: list[Callback] = [LambdaCallback(on_train_start=begin), epoch_log]
         if config.average:
             callbacks.append(EMAWeightAveraging(decay=config.average, use_buffers=False))
         if config.trainer.enable_progress_bar:
@@ -150,8 +156,6 @@ class Fitter:
             except (TypeError, MisconfigurationException) as error:
                 raise ValueError(f"a value under trainer.* cannot be used: {error}") from error
             self._take_place(trainer)
-            if self.rank == 0:
-                training.vocabulary.save(self.run_dir / "vocabulary.json")
             if config.warm_start is not None and not resumes:
                 warm_start(model, settings, training, config.warm_start, config.new_items)
             parameters = sum(parameter.numel() for parameter in model.parameters())
@@ -176,6 +180,7 @@ class Fitter:
             self.pruned = halving.stopped
         if self.rank == 0:
             epoch_log.write()  # also where there was nothing left to train
+            training.vocabulary.save(vocabulary)
         return epoch_log.rows, sum(row["train_seconds"] for row in epoch_log.rows)
 
     def _take_place(self, trainer: lightning.Trainer) -> None:

@@ -175,6 +175,7 @@ class _Run:
     def _count(self, training: SessionDataset) -> tuple[Any, float]:
         """What was counted, and the seconds that it took."""
         settings = dict(OmegaConf.to_container(self.config.model, resolve=True))  # type: ignore[arg-type]
+        training.vocabulary.save(self.run_dir / "vocabulary.json")
         started = time.perf_counter()
         scorer = BASELINES[settings.pop("name")].fit(
             training.sessions, training.num_items, **settings
