@@ -16,7 +16,7 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Glob, Override
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 
@@ -220,8 +220,12 @@ def _values(override: Override, conf: Path) -> list[str]:
     key = override.get_key_element()
     if not override.is_discrete_sweep():  # an interval
         return [f"{key}=0"]
+    group, found = conf / override.key_or_group, override.value()
+    if isinstance(found, Glob):  # Hydra's own iterator wants its loader of configurations
+        options = sorted(file.stem for file in group.glob("*.yaml"))
+        return [f"{key}={name}" for name in found.filter(options)]
     values = [f"{key}={value}" for value in override.sweep_string_iterator()]
-    return values if (conf / override.key_or_group).is_dir() else values[:1]
+    return values if group.is_dir() else values[:1]
 
 
 def _is_choice(override: str, conf: Path) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Glob, Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 
@@ -194,7 +194,9 @@ def _size_of_grid(overrides: list[Override]) -> int | None:
     if any(o.key_or_group in ("search", "hydra/sweeper") for o in overrides):
         return None
     swept = [override for override in overrides if override.is_sweep_override()]
-    if not all(o.is_choice_sweep() or o.is_range_sweep() for o in swept):
+    if any(isinstance(o.value(), Glob) for o in swept) or not all(
+        o.is_choice_sweep() or o.is_range_sweep() for o in swept
+    ):
         return None
     return math.prod(sum(1 for _ in override.sweep_iterator()) for override in swept)
 

@@ -130,7 +130,6 @@ def test_jobs_at_once_have_the_numbers_of_jobs_one_after_another(
         f"dataset.root={tmp_path / 'fresh'}",
         "hydra.sweep.dir=together",
         "hydra/launcher=joblib",
-        "hydra.launcher.n_jobs=2",
     )
     assert together.status == 0, together.out + together.err
     alone = sweep(*settings, f"dataset.root={tmp_path / 'fresh'}", "hydra.sweep.dir=alone")
