@@ -1,5 +1,7 @@
 # make train: set everything up and train on the embedded dataset.
 # make test:  set everything up and run the tests; ARGS="-k graph" runs some of them.
+# make docs:  remake the outputs and tables of README and docs; ARGS=--check compares them alone.
+# make test-lowest, make test-newest: tests at both ends of the versions that pyproject.toml admits.
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
@@ -8,7 +10,7 @@ READY  := $(VENV)/.ready
 SPARK  := $(if $(shell command -v java),$(VENV)/.spark)
 ARGS   ?=
 
-.PHONY: train test lint bench clean
+.PHONY: train test test-lowest test-newest lint docs bench clean
 
 train: $(READY)
 	$(BIN)/srgnn-train $(ARGS)
@@ -16,10 +18,17 @@ train: $(READY)
 test: $(READY) $(SPARK)
 	$(BIN)/python -m pytest $(or $(ARGS),--cov --cov-report=term --cov-fail-under=95)
 
+test-lowest test-newest: test-%: $(READY)
+	ARGS="$(ARGS)" .ci/bounds $*
+
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: $(READY)
+	$(BIN)/python docs/outputs.py $(ARGS)
+	$(BIN)/python docs/results.py $(filter --check,$(ARGS))
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks $(ARGS)

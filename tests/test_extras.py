@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 import sys
+import tomllib
 from importlib.metadata import Distribution, PackageNotFoundError
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,6 @@ import pytest
 import pyg_srgnn
 from pyg_srgnn import extras
 from pyg_srgnn.extras import pip_install
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:  # pytest brings it where Python has none
-    import tomli as tomllib
 
 PACKAGE = Path(pyg_srgnn.__file__).parent
 GIT = {"vcs": "git", "commit_id": "0a1b"}

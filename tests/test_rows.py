@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
@@ -53,7 +53,7 @@ def expected() -> list[dict[str, object]]:
                     "repeat": target in session[:cut],
                     "seen": seen,
                     "decile": 1 + popular.index(target) * 10 // len(popular) if seen else None,
-                    "day": datetime.fromtimestamp(TIMES[number], timezone.utc).date(),
+                    "day": datetime.fromtimestamp(TIMES[number], UTC).date(),
                 }
             )
     return rows

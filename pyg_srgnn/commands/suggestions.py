@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
-from hydra._internal.utils import get_args_parser
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.utils import create_config_search_path, get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override
 from hydra.errors import HydraException, MissingConfigException
@@ -196,7 +197,8 @@ def _jobs(overrides: Sequence[str], multirun: bool, conf: Path) -> list[list[str
         ValueError: If one is no override.
     """
     jobs: list[list[str]] = []
-    parser = OverridesParser.create()
+    # It looks up what glob(*) stands for.
+    parser = OverridesParser.create(ConfigLoaderImpl(create_config_search_path(f"file://{conf}")))
     for place, text in enumerate(overrides):
         try:
             override = parser.parse_override(text)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, timezone
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -156,7 +156,7 @@ def _split(
             f"dataset.test={preparation.test}: the log has no times; give a fraction such as 0.1"
         )
     elif isinstance(rule, date):
-        midnight = datetime(rule.year, rule.month, rule.day, tzinfo=timezone.utc)
+        midnight = datetime(rule.year, rule.month, rule.day, tzinfo=UTC)
         limit = int(midnight.timestamp())
         cut = end = int(np.searchsorted(seconds, limit, side="left"))
         found["limit"] = _iso(limit)
@@ -176,7 +176,7 @@ def _split(
 
 
 def _iso(seconds: int) -> str:
-    return datetime.fromtimestamp(int(seconds), timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 class _Pieces:

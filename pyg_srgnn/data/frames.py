@@ -16,9 +16,10 @@ from pyg_srgnn.data.files import written_aside
 from pyg_srgnn.data.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
+    from typing import Self
+
     import polars
     from narwhals.typing import IntoDataFrame
-    from typing_extensions import Self
 
 TIME = "time"  # a frame may lack the column of this name, but not one that was asked for
 _MICROSECONDS = 1_000_000

@@ -51,7 +51,7 @@ async def try_out(path: str, batch_size: int, seconds: float) -> None:
     )
     try:
         told, _ = await asyncio.wait_for(process.communicate(), seconds)
-    except asyncio.TimeoutError:
+    except TimeoutError:
         raise ValueError(f"{path}: the model has not answered within {seconds:g} s") from None
     finally:
         if process.returncode is None:

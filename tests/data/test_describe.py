@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from itertools import pairwise
 from unittest import mock
 
@@ -34,7 +34,7 @@ def parts(draw, least: int = 0) -> Sessions:
 
 
 def day(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, timezone.utc).date().isoformat()
+    return datetime.fromtimestamp(seconds, UTC).date().isoformat()
 
 
 def naive(training: Sessions, test: Sessions) -> dict:
@@ -45,9 +45,7 @@ def naive(training: Sessions, test: Sessions) -> dict:
         lists = sessions.to_lists()
         clicks = [item for session in lists for item in session]
         times = [] if sessions.times is None else sessions.times.tolist()
-        instants = [
-            datetime.fromtimestamp(t, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ") for t in times
-        ]
+        instants = [datetime.fromtimestamp(t, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") for t in times]
         counted[name] = {
             "sessions": len(lists),
             "clicks": len(clicks),

@@ -1,7 +1,7 @@
 """Sessions from frames and back: nothing is lost, and what is wrong is named."""
 
 import importlib.util
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 
 import polars as pl
 import pytest
@@ -134,7 +134,7 @@ def test_session_ids_of_any_type(backend, ids):
     assert read(frame) == Sessions.from_lists([[0, 2], [1]], [7, 8])
 
 
-UTC = timezone.utc
+UTC = UTC
 
 
 @backends

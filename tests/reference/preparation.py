@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
@@ -18,7 +18,7 @@ from tests.reference.authors import DAY, Prepared, authors, last, samples
 
 __all__ = ["Prepared", "authors", "last", "reference", "samples"]
 
-EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass
@@ -177,7 +177,7 @@ def nanoseconds(value: Any, time_format: str | None) -> int:
     else:
         instant = datetime.strptime(value, time_format)
     if instant.tzinfo is None:
-        instant = instant.replace(tzinfo=timezone.utc)
+        instant = instant.replace(tzinfo=UTC)
     return (instant - EPOCH) // timedelta(microseconds=1) * 1000
 
 
@@ -194,7 +194,7 @@ def of_zone(value: str, zone: str, earlier: list[tuple[datetime, int]]) -> int:
         if earlier and abs(clock - earlier[-1][0]) <= timedelta(days=1):
             fold = max(earlier[-1][1], int(clock < earlier[-1][0]))
         earlier.append((clock, fold))
-    return (both[fold].astimezone(timezone.utc) - EPOCH) // timedelta(microseconds=1) * 1000
+    return (both[fold].astimezone(UTC) - EPOCH) // timedelta(microseconds=1) * 1000
 
 
 def at_silences(clicks: list[Any], gap: str) -> list[Any]:

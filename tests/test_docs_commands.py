@@ -1,0 +1,84 @@
+"""Every command of README and docs can be composed; what they show is written by a script."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from hydra._internal.utils import get_args_parser
+
+from pyg_srgnn.commands.application import CONF
+from pyg_srgnn.commands.suggestions import check_command
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+FENCED = re.compile(r"^ *```\w*\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
+COMMAND = re.compile(r"^(?:\$ |srun |[A-Z_]+=\S+ )*srgnn-(\w+) (.*)")
+
+
+def commands() -> list[tuple[str, str]]:
+    """Application and arguments of every command in a fenced block, but for those of argparse."""
+    found = {}
+    for page in PAGES:
+        for block in FENCED.findall(page.read_text(encoding="utf-8")):
+            for line in block.replace("\\\n", " ").splitlines():
+                match = COMMAND.match(line.strip())
+                if match and (CONF / f"{match[1]}.yaml").is_file():
+                    found[match[1], match[2]] = None
+    return list(found)
+
+
+COMMANDS = commands()
+
+
+def test_there_are_commands() -> None:
+    assert len(COMMANDS) > 60
+    assert {name for name, _ in COMMANDS} == {file.stem for file in CONF.glob("*.yaml")}
+
+
+@pytest.mark.parametrize(("name", "arguments"), COMMANDS, ids=" ".join)
+def test_a_command_is_composed(name: str, arguments: str) -> None:
+    args = get_args_parser().parse_args(shlex.split(arguments, comments=True))
+    check_command(args, CONF, name, CONF, name)
+
+
+def outputs():
+    spec = importlib.util.spec_from_file_location("outputs", ROOT / "docs" / "outputs.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize(
+    ("shown", "printed", "holds"),
+    [
+        ("srgnn  46.78  65.80", "srgnn    46.90  65.10", True),  # another machine
+        ("srgnn  46.78  65.80", "srgnn  46.78  67.00", False),
+        ("srgnn  46.78  65.80", "srgnn  46.78", False),
+        ("hr@20 46.78", "recall@20 46.78", False),
+        ("54,000 sessions", "53,000 sessions", False),
+        ("5,647 samples/s, 236 s", "900 samples/s, 1,200 s", True),
+        ("1  4  -2.2887", "1  227  -2.30", True),
+        ("one line", "one line\nand another", False),
+    ],
+)
+def test_what_no_longer_holds_is_found(shown: str, printed: str, holds: bool) -> None:
+    assert (outputs().differing(shown, printed) == []) is holds
+
+
+def test_commands_are_run_and_their_outputs_written(tmp_path: Path) -> None:
+    block = "$ echo 17 4\nold\n$ echo one; echo 2/3 batches, loss 3.7; pwd\n"
+    wanted = f"$ echo 17 4\n17 4\n$ echo one; echo 2/3 batches, loss 3.7; pwd\none\n{tmp_path}\n"
+    assert outputs().remade(block, tmp_path) == wanted
+    with pytest.raises(SystemExit, match="no such thing"):
+        outputs().remade("$ echo no such thing >&2; false\n", tmp_path)
+
+
+def test_every_shown_command_line_stands_in_a_marked_block() -> None:
+    """A line after ``$`` has an output below it, which somebody has to remake."""
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        assert "\n$ " not in outputs().BLOCK.sub("", text), page
