@@ -76,7 +76,7 @@ def test_a_run_stops_with_its_last_checkpoint_and_goes_on(
     assert not [path.name for path in folder.rglob("*.part")]
 
     resumed = command(folder / "run")
-    assert resumed.status == 0 and "going on from" in resumed.out
+    assert resumed.status == 0 and "resuming from" in resumed.out
     assert command(tmp_path / "never").status == 0
     ours, theirs = (
         json.loads((name / "metrics.json").read_text())
