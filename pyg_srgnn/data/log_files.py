@@ -15,6 +15,7 @@ from pyg_srgnn.data.text import first_bytes, is_binary, lines_of
 _TEXT_SUFFIXES = (".csv", ".tsv", ".txt", ".dat", ".log")
 _TABLES = {"_delta_log": "Delta", ".hoodie": "Hudi", "metadata/*.metadata.json": "Iceberg"}
 _NAMED = 3
+_PARQUET = b"PAR1\x15"  # the mark, and the first field of what follows; PAR1 may begin a text
 
 
 def find_files(path: str | Path | Sequence[str | Path]) -> tuple[Path, ...]:
@@ -46,7 +47,7 @@ def find_files(path: str | Path | Sequence[str | Path]) -> tuple[Path, ...]:
 
 def is_parquet(file: Path) -> bool:
     """Whether a file is Parquet, whatever its name."""
-    return first_bytes(file).startswith(b"PAR1")
+    return first_bytes(file).startswith(_PARQUET)
 
 
 def _below(place: Path) -> list[Path]:
@@ -88,9 +89,10 @@ def _is_log(file: Path) -> bool:
     suffixes = [s for s in map(str.lower, file.suffixes) if s not in (".gz", ".zst")][-1:]
     if suffixes:
         return suffixes[0] in _TEXT_SUFFIXES
-    # A README has no suffix either, but hardly columns.
+    # A README has no suffix either, but hardly columns: after its commas there are blanks.
     line = next(filter(str.strip, lines_of(file)), "")
-    return not is_binary(line) and len(fields(line, best_delimiter(line))) > 1
+    cells = fields(line, best_delimiter(line))[1:]
+    return not is_binary(line) and bool(cells) and not any(cell[:1] == " " for cell in cells)
 
 
 def _refuse_table(folder: Path) -> None:

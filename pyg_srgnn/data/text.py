@@ -7,7 +7,7 @@ import gzip
 import re
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import BytesIO
 from itertools import islice
@@ -58,7 +58,7 @@ def dialect(file: Path, delimiter: str = "") -> Dialect:
     if "\n" not in start and "\r" in start[:-1]:
         newline = "\r"
     lines = start.split(newline)
-    told = re.fullmatch(r'"?sep=(.)"?\r?', lines[0])
+    told = re.fullmatch(r'"?(?i:sep)=(.)"?\r?', lines[0])
     if told:
         del lines[0]
     if not delimiter:
@@ -71,7 +71,7 @@ def dialect(file: Path, delimiter: str = "") -> Dialect:
 
 
 def _is_escaped(lines: list[str], delimiter: str) -> bool:
-    """Whether a line is a record with backslashes before quotes, and none without."""
+    """Whether a line is a record only with backslashes before quotes, and none only without."""
 
     def width(line: str, escape: str | None) -> int:
         reader = csv.reader([line], delimiter=delimiter, strict=True, escapechar=escape)
@@ -81,8 +81,15 @@ def _is_escaped(lines: list[str], delimiter: str) -> bool:
             return 0
 
     columns = width(next(filter(str.strip, lines)), None)
-    odd = (line for line in lines if '\\"' in line and width(line, None) != columns)
-    return any(width(line, "\\") == columns for line in odd)
+    reader = csv.reader([f"{line}\n" for line in lines], delimiter=delimiter, strict=True)
+    with suppress(csv.Error):  # records over several lines, too
+        if all(len(cells) in (0, columns) for cells in reader):
+            return False
+    odd = [line for line in lines if '\\"' in line]
+    plain, escaped = ([width(line, escape) == columns for line in odd] for escape in (None, "\\"))
+    only_escaped = [one > other for one, other in zip(escaped, plain, strict=True)]
+    only_plain = [one < other for one, other in zip(escaped, plain, strict=True)]
+    return any(only_escaped) and not any(only_plain)
 
 
 def _has_blanks(lines: list[str], delimiter: str) -> bool:
@@ -186,9 +193,8 @@ def records(
     Yields:
         The number of the line on which the record begins, its cells (none where nothing stands in
         them, None where a quote is out of place or not closed), and that line. Of a record over
-        several
-        lines that has not the expected number of columns only the first line counts, so that a
-        quote that nobody closed costs one line, not all that follow.
+        several lines that has not the expected number of columns only the first line counts, so
+        that a quote that nobody closed costs one line, not all that follow.
     """
     form = dialect(file, delimiter)
     options = {"delimiter": delimiter, "skipinitialspace": form.blanks}

@@ -93,7 +93,7 @@ FORMS: dict[str, tuple[str, bytes, dict[str, Any]]] = {
     "Windows newlines twice": ("a.csv", table(end="\r\r\n").encode(), {}),
     "old Mac newlines": ("a.csv", table(end="\r").encode(), {}),
     "old Mac newlines, gzip": ("a.csv.gz", gzip.compress(table(end="\r").encode()), {}),
-    "Excel's first line": ("a.csv", ("sep=^\r\n" + table(delimiter="^", end="\r\n")).encode(), {}),
+    "Excel's first line": ("a.csv", ("SEP=^\r\n" + table(delimiter="^", end="\r\n")).encode(), {}),
     "Excel's first line, no header": (
         "a.csv",
         b"\xef\xbb\xbfsep=;\n" + table(delimiter=";", header=None).encode(),
@@ -203,6 +203,24 @@ def test_backslashes_before_quotes(text: str, tmp_path: Path, clean: Prepared) -
         return
     (tmp_path / "a.csv").write_text(rows)
     same(prepared(tmp_path / "a.csv"), clean, text.format)
+
+
+def test_backslashes_that_are_data(tmp_path: Path, clean: Prepared) -> None:
+    """A bad row, or a record over several lines, does not make an escape of them."""
+    path = tmp_path / "a.csv"
+    path.write_text(table(item=lambda raw: f'"C:\\{raw}\\"') + f'5,"C:\\"1\\2",{START}\n')
+    made = prepared(path, on_bad_rows="skip")
+    same(made, clean, lambda raw: f"C:\\{raw}\\")
+    assert [bad["rows"] for bad in made.report["bad_rows"]] == [1]
+    lines = [f'{session},{time},"5""\\""\n{item}"\n' for session, item, time in ROWS]
+    path.write_text("session,time,item\n" + "".join(lines))
+    same(prepared(path), clean, lambda raw: f'5"\\"\n{raw}')
+
+
+def test_text_may_begin_as_parquet_does(tmp_path: Path, clean: Prepared) -> None:
+    lines = [f"PAR1-{session},{item},{time}\n" for session, item, time in ROWS]
+    (tmp_path / "a.csv").write_text("".join(lines))
+    same(prepared(tmp_path / "a.csv", columns=NAMES), clean)
 
 
 def test_quotes_within_values_that_are_not_quoted(tmp_path: Path, clean: Prepared) -> None:
@@ -577,7 +595,7 @@ def test_files_of_a_folder_are_told_by_their_content(
             (tmp_path / name).write_bytes(gzip.compress(content) if "GZ" in name else content)
         else:
             pl.DataFrame(rows, NAMES, orient="row").write_parquet(tmp_path / name)
-    (tmp_path / "README").write_text("Clicks of a shop.\n")
+    (tmp_path / "README").write_text("Clicks of a shop, since 2014.\n")
     (tmp_path / "empty").write_text("")
     with pytest.warns(UserWarning, match=r"left out: 2, .*/README, .*/empty$"):
         assert len(find_files(tmp_path)) == 3
