@@ -234,8 +234,7 @@ class PolarsEngine:
             row -= source.records
         file = source.file
         if layout.parquet:
-            values = pl.scan_parquet(file, glob=False).slice(row, 1).collect().row(0, named=True)
-            return f"{file}, row {row + 1:,}", values
+            return parquet_row(file, row)
         names = list(_scan(source, layout).collect_schema())
         number = row + layout.header + 1
         if source.read == file:
@@ -301,6 +300,12 @@ def _row(layout: Layout) -> str:
     while name in layout.names:
         name += "_"
     return name
+
+
+def parquet_row(file: Path, number: int) -> tuple[str, dict[str, Any]]:
+    """Where a row of a Parquet file is, in words, and its values as they are stored."""
+    values = pl.scan_parquet(file, glob=False).slice(number, 1).collect().row(0, named=True)
+    return f"{file}, row {number + 1:,}", values
 
 
 def piece_folders(path: Path) -> list[Path]:

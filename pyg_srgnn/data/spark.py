@@ -17,8 +17,7 @@ import polars as pl
 
 from pyg_srgnn.data.bad_rows import BadRows, judge
 from pyg_srgnn.data.clicks import Layout
-from pyg_srgnn.data.engines import piece_folders
-from pyg_srgnn.data.log_files import is_parquet
+from pyg_srgnn.data.engines import parquet_row, piece_folders
 from pyg_srgnn.data.reading import Found, Staged, read_clicks
 from pyg_srgnn.data.spark_lines import BLANK, PROBLEMS, clicks_of, url, used_columns
 from pyg_srgnn.data.spark_values import no_id
@@ -150,15 +149,19 @@ class SparkEngine:
         return rows, bad_rows
 
     def _shown(self, row: int) -> tuple[str, str]:
-        """Where a bad row is, and what stands there."""
+        """Where a bad row of a text file is, and what stands there."""
         from pyspark.sql import functions as F
 
-        start, file = self._starts[bisect_right(self._starts, row, key=itemgetter(0)) - 1]
+        file, number = self._place(row)
         shown = F.col("_shown").cast("binary")
         (found,) = self._numbered.filter(F.col("row") == row).select(shown).collect()
-        kind = "row" if is_parquet(file) else "line"
         text = bytes(found[0]).decode("utf-8", "surrogateescape")
-        return f"{file}, {kind} {row - start + 1:,}", text
+        return f"{file}, line {number + 1:,}", text
+
+    def _place(self, row: int) -> tuple[Path, int]:
+        """The file of a row, and its number there from 0."""
+        start, file = self._starts[bisect_right(self._starts, row, key=itemgetter(0)) - 1]
+        return file, row - start
 
     def nulls(self, layout: Layout, preparation: Any, column: str) -> int:
         """How many rows have nothing in a column."""
@@ -172,6 +175,8 @@ class SparkEngine:
 
     def locate(self, layout: Layout, preparation: Any, row: int) -> tuple[str, dict[str, Any]]:
         """Where a row is, in words, and what stands in it."""
+        if layout.parquet:
+            return parquet_row(*self._place(row))
         where, text = self._shown(row)
         cells = json.loads(text)
         return where, {name: cells.get(role) for role, name in used_columns(layout).items()}

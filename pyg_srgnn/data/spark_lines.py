@@ -44,8 +44,8 @@ def clicks_of(spark: Any, layout: Layout, preparation: Any) -> Any:
             cells = {name: raw[_quoted(name)] for name in layout.names}
             kinds = dict(raw.dtypes)
             for name, kind in types:
-                if kind == pl.Datetime("ns"):
-                    kinds[name] = "nanoseconds"
+                if isinstance(kind, pl.Datetime) and kind.time_unit == "ns":
+                    kinds[name] = "nanoseconds" if kind.time_zone is None else "nanoseconds, UTC"
                 elif kind == pl.Binary:
                     kinds[name] = "string"
                     cells[name] = F.try_validate_utf8(cells[name].cast("string"))

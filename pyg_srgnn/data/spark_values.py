@@ -76,14 +76,15 @@ def micros(cell: Any, kind: str, form: str) -> Any:
 
     Args:
         cell: The column.
-        kind: Its type, as Spark calls it, or ``"nanoseconds"`` of a time that is none for Spark.
+        kind: Its type, as Spark calls it, or ``"nanoseconds"`` of a time that is none for Spark,
+            ``"nanoseconds, UTC"`` where it has a zone.
         form: How times are written, as in ``Preparation``.
     """
     from pyspark.sql import functions as F
 
     if kind in ("timestamp", "timestamp_ntz", "date"):
         return F.unix_micros(cell.cast("timestamp"))
-    if kind == "nanoseconds":
+    if kind.startswith("nanoseconds"):
         return _of_nanoseconds(cell)
     if form == "iso":
         return _of_iso(cell.cast("string"))
@@ -102,8 +103,10 @@ def is_local(cell: Any, kind: str, form: str) -> Any:
     """Whether times have no zone of their own; the arguments are those of :func:`micros`."""
     from pyspark.sql import functions as F
 
-    if kind in ("timestamp", "timestamp_ntz", "date", "nanoseconds"):
-        return F.lit(kind != "timestamp")
+    if kind in ("timestamp", "nanoseconds, UTC"):
+        return F.lit(False)
+    if kind in ("timestamp_ntz", "date", "nanoseconds"):
+        return F.lit(True)
     if form == "iso":
         return ~cell.cast("string").rlike(ZONED)
     return F.lit(has_clock(form))

@@ -308,6 +308,23 @@ def test_ids_that_are_none(spark: Any, tmp_path: Path) -> None:
     for made in (ours, theirs):
         found = {bad["reason"]: bad["rows"] for bad in made.report["bad_rows"]}
         assert found == {"no session": 1, "no item": 2}
+        assert made.report["bad_rows"][1]["first"].endswith(
+            r"a.parquet, row 62: item=b'\xff', expected an id in UTF-8; write raw bytes as text, "
+            r"such as hexadecimal"
+        )
+
+
+@pytest.mark.spark
+@pytest.mark.parametrize("zone", [None, "UTC", "Asia/Tokyo"])
+def test_nanoseconds(spark: Any, tmp_path: Path, zone: str | None) -> None:
+    """A zone that a column has is its own, whatever dataset.time_zone says of the others."""
+    times = pl.Series([stamp(row * 37 % 50) for row in range(60)]).cast(pl.Datetime("ns", zone))
+    frame = pl.DataFrame(
+        {"session": [row // 3 for row in range(60)], "item": [row % 7 for row in range(60)]}
+    )
+    frame.with_columns(time=times).write_parquet(tmp_path / "a.parquet")
+    same(tmp_path / "a.parquet", tmp_path, test=0.2)
+    same(tmp_path / "a.parquet", tmp_path, test=0.2, time_zone="Europe/Berlin")
 
 
 GOOD = "".join(f"{n // 3},{n % 4},{stamp(n * 40).isoformat()}Z,{n % 5}\n" for n in range(90))
