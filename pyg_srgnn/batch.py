@@ -25,6 +25,7 @@ from pyg_srgnn.recommender import Recommender, UnknownItemWarning
 
 _CLICKS_AT_ONCE = 1 << 22  # made sessions of in memory at once, about 0.8 GB
 _OUTPUTS = (".parquet", ".jsonl")
+_MADE = {"scores": pl.List(pl.Float32), "unknown": pl.Int64, "popular": pl.Boolean}
 
 
 def recommend_file(
@@ -46,7 +47,8 @@ def recommend_file(
 
     The output has the columns of the input (of a log: ``session``) and for each session ``items``
     (raw ids, best first), ``scores``, ``unknown`` (clicks on items that the model does not know)
-    and ``popular`` (whether no item was known, so that these are the most popular ones).
+    and ``popular`` (whether no item was known, so that these are the most popular ones). An input
+    column with one of these names is left out, with a warning.
 
     Args:
         recommender: What recommends.
@@ -132,6 +134,13 @@ def _sessions(
         for file in files[1:]:
             if _list_column(file) != column:
                 raise ValueError(f"{file}: expected a column {column!r} of lists, as in {files[0]}")
+        replaced = {"items", *_MADE}.intersection(scan_parquet(files[0]).collect_schema()) - {column}
+        if replaced:
+            warnings.warn(
+                f"{files[0]}: columns of which the output has its own, which take their place: "
+                f"{', '.join(sorted(replaced))}; rename them to keep them",
+                stacklevel=3,
+            )
         scans = [_with_ids(scan_parquet(file), column, whole) for file in files]
         return pl.concat(scans, how="vertical_relaxed"), column
     staged = sorted(work.glob("sessions/*.parquet"))
@@ -231,12 +240,7 @@ def _recommended(
             "unknown": [session.count(-1) for session in known],
             "popular": [session.count(-1) == len(session) for session in known],
         },
-        {
-            "items": rows.schema[column],
-            "scores": pl.List(pl.Float32),
-            "unknown": pl.Int64,
-            "popular": pl.Boolean,
-        },
+        {"items": rows.schema[column], **_MADE},
     )
     rest = rows.drop(column, *(name for name in made.columns if name in rows.columns), strict=False)
     return pl.concat([rest, made], how="horizontal")

@@ -76,6 +76,18 @@ def test_a_file_of_sessions(recommender, tmp_path, at_once, kind):
     assert list(output.parent.iterdir()) == [output], "the parts are removed"
 
 
+def test_columns_that_the_output_replaces_are_named(recommender, tmp_path):
+    """The clicks' own column may have any name: it is never taken over."""
+    sessions = sessions_of(recommender)
+    rows = pl.DataFrame({"items": sessions, "user": range(25), "scores": 1.5, "popular": "yes"})
+    rows.write_parquet(tmp_path / "in.parquet")
+    with pytest.warns(UserWarning, match=r"in\.parquet: .* popular, scores; rename them"):
+        recommend_file(recommender, tmp_path / "in.parquet", tmp_path / "top.parquet", 4)
+    made = pl.read_parquet(tmp_path / "top.parquet")
+    assert made.columns == ["user", "items", "scores", "unknown", "popular"]
+    holds(made, recommender, sessions, 4)
+
+
 @pytest.mark.parametrize("name", ["in.pq", "IN.PARQUET", "part-0"])
 def test_a_file_is_told_by_its_content(recommender, tmp_path, name):
     sessions = sessions_of(recommender)
