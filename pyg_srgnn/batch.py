@@ -25,7 +25,7 @@ from pyg_srgnn.recommender import Recommender, UnknownItemWarning
 
 _CLICKS_AT_ONCE = 1 << 22  # made sessions of in memory at once, about 0.8 GB
 _OUTPUTS = (".parquet", ".jsonl")
-_MADE = {"scores": pl.List(pl.Float32), "unknown": pl.Int64, "popular": pl.Boolean}
+_MADE: dict[str, Any] = {"scores": pl.List(pl.Float32), "unknown": pl.Int64, "popular": pl.Boolean}
 
 
 def recommend_file(
@@ -134,8 +134,8 @@ def _sessions(
         for file in files[1:]:
             if _list_column(file) != column:
                 raise ValueError(f"{file}: expected a column {column!r} of lists, as in {files[0]}")
-        replaced = {"items", *_MADE}.intersection(scan_parquet(files[0]).collect_schema()) - {column}
-        if replaced:
+        others = set(scan_parquet(files[0]).collect_schema()) - {column}
+        if replaced := others & {"items", *_MADE}:
             warnings.warn(
                 f"{files[0]}: columns of which the output has its own, which take their place: "
                 f"{', '.join(sorted(replaced))}; rename them to keep them",
