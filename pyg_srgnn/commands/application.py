@@ -8,8 +8,9 @@ import gc
 import logging
 import os
 import sys
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from pyg_srgnn.commands.paths import quoting_paths
 from pyg_srgnn.commands.pipes import ending_with_pipe
 from pyg_srgnn.commands.rerun import rerunnable
 from pyg_srgnn.commands.stopping import again, end, stoppable
-from pyg_srgnn.commands.suggestions import check_options, refusing
+from pyg_srgnn.commands.suggestions import order_options, refusing
 from pyg_srgnn.imports import gc_paused
 
 log = logging.getLogger(__name__)
@@ -72,7 +73,7 @@ def application(
         def telling(config: DictConfig, output_dir: Path) -> Any:
             try:
                 kept_error = nullcontext() if around is None else _error_kept(output_dir)
-                with kept_error, ending_with_pipe():
+                with kept_error, ending_with_pipe(), _plain_warnings():
                     return function(config)
             except KeyboardInterrupt:
                 if HydraConfig.get().mode == RunMode.MULTIRUN:
@@ -100,14 +101,29 @@ def application(
         @functools.wraps(function)
         @ending_with_pipe()
         def script() -> Any:
-            with gc_paused():  # told() ends the pause
+            with gc_paused(), _plain_warnings():  # told() ends the pause
                 with refusing():
-                    check_options()
+                    order_options()
                 return main()
 
         return stoppable(script)
 
     return decorate
+
+
+@contextmanager
+def _plain_warnings() -> Iterator[None]:
+    """Log a warning as one line, once, without the source line that it comes from."""
+    logged: set[str] = set()
+
+    def show(message: Warning | str, *_: Any, **__: Any) -> None:
+        if (text := str(message)) not in logged:
+            logged.add(text)
+            log.warning("warning: %s", text)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        yield
 
 
 def _error_kept(run_dir: Path) -> AbstractContextManager[None]:

@@ -82,6 +82,8 @@ def quoted(override: str, multirun: bool) -> str:
 def name_runs(config: DictConfig, *keys: str, unfinished: bool = False) -> None:
     """Put the directory of a run in place of what stands for it, and say so on stderr.
 
+    It is put into ``sys.argv``, too: the command that resumes must mean the same run later.
+
     Args:
         config: What Hydra composed; changed in place.
         keys: Those that may hold ``latest`` or a folder of runs; one that is null is left alone.
@@ -99,3 +101,6 @@ def name_runs(config: DictConfig, *keys: str, unfinished: bool = False) -> None:
         if found != Path(given):
             print(f"{Path(sys.argv[0]).name}: {key}={found}", file=sys.stderr)
             OmegaConf.update(config, key, str(found))
+            named = quoted(f"{key}={found}", multirun=False)
+            of_key = (key, f"+{key}", f"++{key}")
+            sys.argv = [named if w.partition("=")[0] in of_key else w for w in sys.argv]

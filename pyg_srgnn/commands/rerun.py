@@ -53,10 +53,10 @@ def rerunnable(
                     ConfigStore.instance().store(_AGAIN, stored)
                     folder, name = conf, _AGAIN
             check_command(args, folder, name, conf, config_name)
-        if args.config_path is None:
-            return main()
-        args.config_path, args.config_name = str(folder), name
-        _run_hydra(args, parser, task, args.config_path, name)
+            if args.config_path is None:
+                return main()
+            args.config_path, args.config_name = str(folder), name
+            return _run_hydra(args, parser, task, args.config_path, name)
 
     return reruns
 

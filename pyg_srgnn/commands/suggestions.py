@@ -39,23 +39,23 @@ def refusing() -> Iterator[None]:
         raise SystemExit(1) from error
 
 
-def check_options() -> None:
-    """Refuse words of the command line that are neither options of Hydra's nor keys.
+def order_options() -> None:
+    """Put the options of ``sys.argv`` behind all keys: a user may write them anywhere.
 
     Raises:
-        ValueError: If there are any; names the first.
+        ValueError: If there are options that Hydra does not have; names the first.
     """
-    unknown = get_args_parser().parse_known_args()[1]
-    if unknown and unknown[0].startswith("-"):
+    known, unknown = get_args_parser().parse_known_intermixed_args()
+    if unknown:
         key = unknown[0].lstrip("-")
         raise ValueError(
             f"there is no option {unknown[0]}; a key is set without dashes: "
             f"{key if '=' in key else f'{key}=VALUE'}"
         )
-    if unknown:
-        raise ValueError(
-            f"{unknown[0]}: options such as -m stand before all keys, or behind all of them"
-        )
+    options = sys.argv[:0:-1]
+    for text in reversed(known.overrides):
+        options.remove(text)
+    sys.argv = [sys.argv[0], *known.overrides, *reversed(options)]
 
 
 def check_command(

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import indent
 from typing import Any, NamedTuple
 
 from omegaconf import OmegaConf
@@ -306,7 +307,7 @@ def write_leaderboard(directory: str | Path, metric: str | None = None) -> Style
         aside.write_text(leaderboard_page(root.resolve().name, board), encoding="utf-8")
     found: list[str] = [_summary_table(board)]
     found += [board.note] * bool(board.note)
-    found += [f"failed: {job.path}\n    {job.error}" for job in board.failures]
+    found += [f"failed: {job.path}\n{indent(job.error, 4 * ' ')}" for job in board.failures]
     for dataset, path in board.best.items():
         found.append(f"Best run{f' on {dataset}' if len(board.best) > 1 else ''}: {path}")
     return lines(*found, f"Files: {root / 'leaderboard.csv'}, {root / 'leaderboard.html'}")

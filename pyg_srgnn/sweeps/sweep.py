@@ -224,7 +224,7 @@ def _is_there(module: str) -> bool:
 def _added(overrides: list[str]) -> Iterator[None]:
     """The command line with more overrides, for as long as Hydra reads it."""
     before = sys.argv
-    sys.argv = [*before, *overrides]
+    sys.argv = [before[0], *overrides, *before[1:]]
     try:
         yield
     finally:

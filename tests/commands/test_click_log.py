@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from pathlib import Path
 
 import polars as pl
@@ -143,6 +144,22 @@ def test_new_clicks_keep_the_numbers_and_start_warm(trained: Path, folder: Path)
     old = json.loads((trained / "vocabulary.json").read_text())
     new = json.loads((folder / "warm" / "vocabulary.json").read_text())
     assert new[:25] == old and {item.split()[1] for item in new[25:]} == {"scarf"}
+
+
+def test_a_warning_is_one_line_and_in_the_log_of_every_run(tmp_path: Path) -> None:
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    write(logs / "clicks.csv", 100, THINGS, 1_704_067_200, seed=3)
+    (logs / "notes.txt.bak").write_text("no clicks\n", encoding="utf-8")
+    settings = ["dataset=click_log", f"dataset.path={logs}", "dataset.gap=30m"]
+    settings += [f"dataset.root={tmp_path}", f"hydra.sweep.dir={tmp_path / 'sweep'}"]
+    counts = ["model=popularity", "seed=0,1", "-m", "baselines=[]", "test=false"]
+    for _ in range(2):  # resumed, the sweep looks at the data before its runs do
+        result = run(train.main, "srgnn-train", *settings, *counts)
+        assert result.status == 0 and "UserWarning" not in result.out + result.err, result.err
+    for job in ("seed-0", "seed-1"):
+        told = (tmp_path / "sweep" / job / "train.log").read_text(encoding="utf-8")
+        assert len(re.findall(rf"^warning: {logs}: files left out: 1, ", told, re.MULTILINE)) == 2
 
 
 def test_a_bad_row_is_told_in_one_message(folder: Path) -> None:

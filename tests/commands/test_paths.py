@@ -141,6 +141,7 @@ def test_a_run_keeps_the_directory_that_it_began_with(
     result = run(train.main, "srgnn-train", *TINY, *told)
     assert result.status == 0, result.out + result.err
     assert OmegaConf.load("warm/config.yaml").warm_start == "runs/synthetic/b"
+    assert "warm_start=runs/synthetic/b hydra.run.dir=warm\n" in result.out, "to resume"
 
 
 def test_a_run_that_is_not_there(tmp_path: Path) -> None:

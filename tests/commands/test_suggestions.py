@@ -52,7 +52,7 @@ TYPOS = {
     "seed=[1,2]",
     "--seed=3": "there is no option --seed=3; a key is set without dashes: seed=3",
     "--seed 3": "there is no option --seed; a key is set without dashes: seed=VALUE",
-    "seed=1 -m test=false": "test=false: options such as -m stand before all keys, or behind",
+    "-m --cfg job": "Only one of --run, --multirun, --cfg, --info and --shell_completion can be",
     "--cfg job lr=3": "there is no key lr; did you mean optimizer.lr?",
 }
 
@@ -65,6 +65,15 @@ def test_a_typo(typo: str, tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     (line,) = result.err.splitlines()
     assert line.startswith(f"srgnn-train: {TYPOS[typo]}")
     assert not list(tmp_path.iterdir()), "a refused command leaves nothing behind"
+
+
+@pytest.mark.parametrize(
+    "typed",
+    ["seed=1 --cfg job test=false", "--cfg job seed=1 test=false", "seed=1 test=false --cfg job"],
+)
+def test_options_may_stand_anywhere(typed: str) -> None:
+    result = run(train.main, "srgnn-train", *typed.split())
+    assert result.status == 0 and "seed: 1\n" in result.out and "test: false\n" in result.out
 
 
 def test_several_typos_that_hydra_would_take() -> None:
