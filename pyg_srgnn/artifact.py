@@ -58,7 +58,7 @@ class Artifact:
         scorer: Scores sessions of indices.
         vocabulary: The catalogue's raw ids.
         clicks: Clicks of each item in training, int64 [V].
-        dataset: Name of the dataset that it was trained on, and how a click log was read.
+        dataset: Name of the dataset that it was trained on, and what made its sessions of a log.
         split: The split that it was trained on.
         protocol: ``"honest"``, or ``"literature"``: chosen on the test set.
         path: The folder.
@@ -73,6 +73,11 @@ class Artifact:
     protocol: str
     path: Path
     key: str
+
+    @property
+    def preparation(self) -> dict[str, Any] | None:
+        """As of :class:`~pyg_srgnn.checkpoint.Checkpoint`."""
+        return {key: value for key, value in self.dataset.items() if key != "name"} or None
 
     @classmethod
     def load(cls, folder: str | Path, threads: int = 1) -> Artifact:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,14 @@ from pyg_srgnn.data.clicks import look_at, scan_parquet
 from pyg_srgnn.data.engines import open_engine
 from pyg_srgnn.data.files import os_errors, written_aside
 from pyg_srgnn.data.log_files import find_files, is_parquet
+from pyg_srgnn.data.new_log import for_new_log
 from pyg_srgnn.data.preparation import Preparation
 from pyg_srgnn.data.progress import Bar
 from pyg_srgnn.data.rules import last_sessions
 from pyg_srgnn.data.vocabulary import Vocabulary
 from pyg_srgnn.recommender import Recommender, UnknownItemWarning
+
+log = logging.getLogger(__name__)
 
 _CLICKS_AT_ONCE = 1 << 22  # made sessions of in memory at once, about 0.8 GB
 _OUTPUTS = (".parquet", ".jsonl")
@@ -37,6 +41,7 @@ def recommend_file(
     preparation: Preparation | None = None,
     key: str = "",
     sessions_at_once: int = 20_000,
+    new_log: Mapping[str, Any] | None = None,
 ) -> int:
     """Recommend for every session of a file, or of a click log, in bounded memory.
 
@@ -59,6 +64,9 @@ def recommend_file(
         preparation: The columns and rules of a click log. (default: ``Preparation()``)
         key: Names the model: parts of another one are not taken over. (default: ``""``)
         sessions_at_once: Sessions of a part. (default: 20,000)
+        new_log: Fields of the preparation that are otherwise of this log than of the one that
+            ``preparation`` was made for; columns that it lacks are guessed. (default: None, the
+            log has the columns of ``preparation``)
 
     Returns:
         The number of sessions.
@@ -77,11 +85,11 @@ def recommend_file(
         work,
         {
             "files": [[str(f), f.stat().st_size, f.stat().st_mtime_ns] for f in files],
-            "settings": [key, k, exclude_seen, sessions_at_once, repr(preparation)],
+            "settings": [key, k, exclude_seen, sessions_at_once, repr(preparation), new_log],
         },
     )
     vocabulary = recommender.vocabulary
-    sessions, column = _sessions(files, preparation, vocabulary, work)
+    sessions, column = _sessions(files, preparation, new_log, vocabulary, work)
     total = sessions.select(pl.len()).collect().item()
     parts = []
     # One part at least: an input without rows gives an output with the same columns.
@@ -125,12 +133,22 @@ def _take_over(work: Path, made_of: dict[str, Any]) -> None:
 
 
 def _sessions(
-    files: Sequence[Path], preparation: Preparation, vocabulary: Vocabulary, work: Path
+    files: Sequence[Path],
+    preparation: Preparation,
+    new_log: Mapping[str, Any] | None,
+    vocabulary: Vocabulary,
+    work: Path,
 ) -> tuple[pl.LazyFrame, str]:
     """The sessions, a row each, and the column that holds their clicks as the catalogue's ids."""
     whole = isinstance(vocabulary.ids[0], int)
     column = _list_column(files[0]) if is_parquet(files[0]) else None
     if column is not None:
+        if new_log:
+            raise ValueError(
+                f"{files[0]}: column {column!r} holds a session a row, and "
+                f"{', '.join(f'dataset.{name}' for name in new_log)} is for click logs; leave it "
+                f"out"
+            )
         for file in files[1:]:
             if _list_column(file) != column:
                 raise ValueError(f"{file}: expected a column {column!r} of lists, as in {files[0]}")
@@ -146,6 +164,8 @@ def _sessions(
     staged = sorted(work.glob("sessions/*.parquet"))
     if not (work / "sessions" / "whole").is_file():
         shutil.rmtree(work / "sessions", ignore_errors=True)
+        if new_log is not None:
+            preparation = for_new_log(preparation, files, new_log)
         staged = list(_grouped(files, preparation, whole, work))
         (work / "sessions" / "whole").touch()
     return _with_ids(pl.scan_parquet(staged, glob=False), "clicks", whole), "clicks"
@@ -193,6 +213,7 @@ def _grouped(
     (work / "sessions").mkdir()
     engine = open_engine("polars")
     layout = look_at(tuple(files), preparation)
+    log.info("%s", layout.describe())
     if not whole:
         layout = replace(layout, whole=layout.whole - {"item"})
     clicks, found = engine.read(layout, preparation, folder)

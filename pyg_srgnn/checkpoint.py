@@ -6,9 +6,9 @@ import json
 import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -16,6 +16,9 @@ from torch import Tensor
 from pyg_srgnn.data.sessions import Vocabulary
 from pyg_srgnn.nn import SessionModel, build_model
 from pyg_srgnn.nn.scorer import ModelScorer
+
+if TYPE_CHECKING:
+    from pyg_srgnn.data.preparation import Preparation
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,9 @@ class Checkpoint:
         path: The file.
         data: The fingerprint of its data; None of a checkpoint of an earlier version.
             (default: None)
+        preparation: What made its sessions of a click log, as
+            :meth:`~pyg_srgnn.data.preparation.Preparation.to_dict` gives it; None where they were
+            not made of one, or an earlier version did not say. (default: None)
     """
 
     model: SessionModel
@@ -44,6 +50,7 @@ class Checkpoint:
     protocol: str
     path: Path
     data: dict[str, Any] | None = None
+    preparation: dict[str, Any] | None = None
 
     @property
     def key(self) -> str:
@@ -95,7 +102,18 @@ class Checkpoint:
                 protocol,
                 file,
                 stored.get("data"),
+                stored["preparation"] if "preparation" in stored else _preparation_in(dataset),
             )
+
+
+def _preparation_in(dataset: dict[str, Any]) -> dict[str, Any] | None:
+    """The preparation of a checkpoint of an earlier version, if its dataset's arguments say it."""
+    if dataset["name"] != "click_log":
+        return None
+    from pyg_srgnn.data.preparation import Preparation  # which few need
+
+    known = {one.name for one in fields(Preparation)}
+    return {key: value for key, value in dataset.items() if key in known}
 
 
 def read_checkpoint(path: str | Path, map_location: Any = "cpu") -> dict[str, Any]:
@@ -133,6 +151,7 @@ def describe_training(
     split: str,
     protocol: str,
     data: dict[str, Any] | None = None,
+    preparation: Preparation | None = None,
 ) -> dict[str, Any]:
     """What a checkpoint must hold beside the weights for :meth:`Checkpoint.load`."""
     return {
@@ -143,6 +162,7 @@ def describe_training(
         "split": split,
         "protocol": protocol,
         "data": data,
+        "preparation": None if preparation is None else preparation.to_dict(),
     }
 
 

@@ -16,6 +16,7 @@ from pyg_srgnn import Recommender, batch
 from pyg_srgnn.batch import recommend_file
 from pyg_srgnn.data import Vocabulary
 from pyg_srgnn.data.preparation import Preparation, prepare
+from pyg_srgnn.datasets import RetailRocket
 from pyg_srgnn.nn import SRGNN
 from pyg_srgnn.nn.scorer import ModelScorer
 from tests.data.test_rules import few, logs, rules, steady, write
@@ -350,3 +351,70 @@ def test_fixed_size_lists_are_lists(recommender, tmp_path):
     files = [tmp_path / "0.parquet", tmp_path / "1.parquet"]
     assert recommend_file(recommender, files, tmp_path / "top.parquet", 4) == 6
     holds(pl.read_parquet(tmp_path / "top.parquet"), recommender, 2 * sessions, 4)
+
+
+def write_views(path: Any, header: str = "timestamp,visitorid,event,itemid", scale: int = 1) -> Any:
+    """A visitor's views: two of one visit, a purchase, and two after 30 minutes of silence."""
+    rows = [(0, "view", 1), (60, "view", 2), (4000, "view", 3), (4060, "buy", 9), (4070, "view", 4)]
+    separator = ";" if ";" in header else ","
+    lines = [
+        separator.join(map(str, (scale * (1_400_000_000 + time), 7, event, item)))
+        for time, event, item in rows
+    ]
+    path.write_text("\n".join([*filter(None, [header]), *lines, ""]), encoding="utf-8")
+    return path
+
+
+def served_from(file: Any, trained: Preparation, **new_log: Any) -> list[Any]:
+    echo = Echo(None, Vocabulary(range(1, 10)), torch.ones(9))  # type: ignore[arg-type]
+    output = file.with_name("o.parquet")
+    recommend_file(echo, file, output, preparation=trained, new_log=new_log)
+    return pl.read_parquet(output)["items"].to_list()
+
+
+@pytest.mark.parametrize(
+    ("header", "scale", "new_log", "sessions"),
+    [
+        ("timestamp,visitorid,event,itemid", 1000, {}, [[3, 4]]),
+        ("ts,user,event,product", 1, {}, [[3, 4]]),  # in seconds, guessed with its column
+        ("timestamp;visitorid;event;itemid", 1000, {}, [[3, 4]]),
+        ("when,who,event,what", 1, {"time": "when", "user": "who", "item": "what"}, [[3, 4]]),
+        ("timestamp,visitorid,event,itemid", 1000, {"where": {}}, [[3, 9, 4]]),
+        ("timestamp,visitorid,event,itemid", 1000, {"gap": "2h"}, [[1, 2, 3, 4]]),
+        ("", 1000, {"columns": ["timestamp", "visitorid", "event", "itemid"]}, [[3, 4]]),
+    ],
+)
+def test_a_new_log_has_the_rules_of_training(tmp_path, header, scale, new_log, sessions):
+    file = write_views(tmp_path / "log.csv", header, scale)
+    assert served_from(file, RetailRocket.preparation, **new_log) == sessions
+
+
+def test_a_condition_on_a_column_that_is_not_there(tmp_path, caplog):
+    file = write_views(tmp_path / "log.csv", "timestamp,visitorid,kind,itemid", 1000)
+    assert served_from(file, RetailRocket.preparation) == [[3, 9, 4]]
+    assert f"{file} has no column 'event': event=view, as in training" in caplog.text
+    with pytest.raises(ValueError, match=r"no column 'event' \(dataset.where\)"):
+        served_from(file, RetailRocket.preparation, where={"event": "view"})
+
+
+def test_a_log_with_a_header_where_training_had_none(tmp_path):
+    names = ("timestamp", "visitorid", "event", "itemid")
+    trained = Preparation(columns=names, gap="30m")
+    for header in (",".join(names), ""):
+        file = write_views(tmp_path / "log.csv", header)
+        assert served_from(file, trained) == [[3, 9, 4]]
+
+
+def test_the_time_zone_of_training_is_for_times_that_have_none(tmp_path):
+    trained = Preparation(gap="30m", time_zone="Europe/Berlin")
+    file = write_views(tmp_path / "log.csv")
+    assert served_from(file, trained) == [[3, 9, 4]]
+    with pytest.raises(ValueError, match=r"dataset\.time_zone is for times without a zone"):
+        served_from(file, trained, time_zone="Europe/Berlin")
+
+
+def test_a_new_log_is_described_only_where_there_is_one(tmp_path):
+    file = tmp_path / "in.parquet"
+    pl.DataFrame({"a": [[1]]}).write_parquet(file)
+    with pytest.raises(ValueError, match=r"dataset\.item is for click logs"):
+        served_from(file, Preparation(), item="a")

@@ -263,6 +263,9 @@ def _unfit(config: DictConfig) -> list[str]:
             unfit.append("give either items=[…], a session, or input=FILE, sessions of a file")
         if (config.input is None) != (config.output is None):
             unfit.append("input and output: a file of sessions in, a file of recommendations out")
+        log = [f"log.{name}" for name, value in config.log.items() if value is not None]
+        if log and config.input is None:
+            unfit.append(f"{', '.join(log)}: must be null without input=FILE, a click log")
     if config.get("half_life") is not None and config.get("order") == "time":
         unfit.append("half_life: must be null with order=time; a draw has no order in time")
     if of("optimizer.decoupled") and of("model.loss") == "sampled":

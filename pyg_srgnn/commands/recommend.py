@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import warnings
-from dataclasses import fields
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from pyg_srgnn.commands.application import application
 from pyg_srgnn.commands.items import given_ids, quoting_items
@@ -18,6 +20,18 @@ def _kept(config: DictConfig) -> str:
     from pyg_srgnn.batch import kept
 
     return "nothing" if config.output is None else kept(config.output)
+
+
+@contextmanager
+def _naming_keys(config: DictConfig) -> Iterator[None]:
+    """Name the keys of this command in errors, where those of a dataset have the same meaning."""
+    try:
+        yield
+    except ValueError as error:
+        here = {f"dataset.{name}": f"log.{name}" for name in config.log}
+        here["dataset.path"] = "input"
+        told = rf"(?<![\w/.-])({'|'.join(map(re.escape, here))})\b"  # and no part of a path
+        raise ValueError(re.sub(told, lambda key: here[key[0]], str(error))) from error
 
 
 @quoting_items
@@ -37,18 +51,19 @@ def main(config: DictConfig) -> None:
             from pyg_srgnn.batch import recommend_file
             from pyg_srgnn.data.preparation import Preparation
 
-        known = {field.name for field in fields(Preparation)}
-        of_log = trained.dataset if trained.dataset["name"] == "click_log" else {}
-        rules = {key: value for key, value in of_log.items() if key in known}
-        count = recommend_file(
-            recommender,
-            config.input,
-            config.output,
-            config.k,
-            config.exclude_seen,
-            Preparation(**rules),
-            trained.key,
-        )
+        log = OmegaConf.to_container(config.log, resolve=True)
+        assert isinstance(log, dict)
+        with _naming_keys(config):
+            count = recommend_file(
+                recommender,
+                config.input,
+                config.output,
+                config.k,
+                config.exclude_seen,
+                Preparation.from_dict(trained.preparation or {}, f"checkpoint={trained.path}"),
+                trained.key,
+                new_log={str(key): value for key, value in log.items() if value is not None},
+            )
         print(f"{count:,} sessions: {config.output}")
         return
     items = given_ids(config["items"], whole=isinstance(recommender.vocabulary.ids[0], int))

@@ -125,6 +125,15 @@ def look_at(files: tuple[Path, ...], preparation: Preparation) -> Layout:
     return Layout(files, *form, columns, frozenset(whole), written, sample, guessed)
 
 
+def column_names(file: Path, preparation: Preparation) -> tuple[str, ...]:
+    """The names of a file's columns.
+
+    Raises:
+        ValueError: If it is empty, or has no such columns as were declared.
+    """
+    return _form(file, preparation).names
+
+
 def _refuse_other_kinds(file: Path, first: Path, columns: dict[str, str]) -> None:
     """Refuse ids of which some files hold another type, unless all are numbers or text."""
     kinds, expected = (scan_parquet(one).collect_schema() for one in (file, first))

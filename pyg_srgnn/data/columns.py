@@ -91,6 +91,8 @@ def _no_column(
 ) -> str:
     what = f"no column {name!r} (dataset.{role})" if name else f"no column known to be the {role}"
     text = f"{file}: there is {what}; its columns are {', '.join(map(repr, names))}"
+    if role == "order":
+        text += ". Give dataset.order=COLUMN, or dataset.order=time"
     if len(names) == 1:
         other = best_delimiter(names[0])
         count = len(fields(names[0], other))

@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -129,6 +129,29 @@ class Preparation:
             check_zone(self.time_zone)
         _ = self.gap_seconds, self.split  # they raise if they cannot be read
 
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any], where: str) -> Preparation:
+        """The preparation that :meth:`to_dict` gave; rules that it lacks have their defaults.
+
+        Args:
+            stored: What was stored.
+            where: What it was stored in, for the error.
+
+        Raises:
+            ValueError: If there is a rule that this version does not know.
+        """
+        unknown = stored.keys() - {one.name for one in fields(cls)}
+        if unknown:
+            raise ValueError(
+                f"{where}: its sessions were made with {', '.join(sorted(unknown))}, which this "
+                f"version of pyg_srgnn does not know; use the version that made them"
+            )
+        return cls(**stored)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The preparation in values that JSON has."""
+        return {str(key): _plain(value) for key, value in asdict(self).items()}
+
     @property
     def asked(self) -> dict[str, list[str]]:
         """The texts of the values that ``where`` asks for, of each of its columns."""
@@ -227,7 +250,7 @@ def prepare(
         "engine": engine,
         "columns": layout.columns,
         "time_format": layout.time_format,
-        "preparation": _plain(asdict(preparation)),
+        "preparation": preparation.to_dict(),
         "rows": found.rows,
         "bad_rows": found.bad_rows,
         "repeated_times": found.repeated_times,

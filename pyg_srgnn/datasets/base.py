@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from filelock import FileLock
@@ -23,6 +23,9 @@ from pyg_srgnn.data.graphs import session_graph, session_graphs
 from pyg_srgnn.data.sessions import Sessions
 from pyg_srgnn.data.vocabulary import Vocabulary
 from pyg_srgnn.datasets.download import Source, fetch
+
+if TYPE_CHECKING:
+    from pyg_srgnn.data.preparation import Preparation
 
 SPLITS = ("train", "valid", "trainval", "test")
 _FORMAT = 1  # of the processed files; another number makes every cache anew
@@ -54,6 +57,9 @@ class SessionDataset(Dataset):
 
     name: str = ""
     sources: tuple[Source, ...] = ()
+
+    preparation: Preparation | None = None
+    """The columns and rules that made the sessions; None where they were not made of a log."""
 
     report: Mapping[str, Any] = {}
     """What :meth:`read` has to say of the preparation; kept beside the sessions as JSON."""

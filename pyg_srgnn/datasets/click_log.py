@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields
@@ -12,7 +13,7 @@ from torch_geometric.data import Data
 
 from pyg_srgnn.data.log_files import find_files
 from pyg_srgnn.data.preparation import Preparation, prepare
-from pyg_srgnn.data.prepared import FILES, Prepared, is_prepared
+from pyg_srgnn.data.prepared import FILES, REPORT, Prepared, is_prepared
 from pyg_srgnn.data.sessions import Sessions
 from pyg_srgnn.data.vocabulary import Vocabulary
 from pyg_srgnn.datasets.base import SessionDataset
@@ -146,6 +147,7 @@ class ClickLog(RawDataset):
         if isinstance(path, str | Path) and is_prepared(Path(path).expanduser()):
             self.prepared = Path(path).expanduser()
             _refuse_rules(self.prepared, self.preparation, vocabulary)
+            self.preparation = _preparation_of(self.prepared / REPORT)
             self.files = tuple(self.prepared / name for name in FILES)
         else:
             self.files = find_files(path)
@@ -175,6 +177,14 @@ class ClickLog(RawDataset):
         found = Prepared.load(self.prepared)
         self.report = found.report
         return found.training, found.test, found.vocabulary
+
+
+def _preparation_of(report: Path) -> Preparation:
+    try:
+        stored = json.loads(report.read_text(encoding="utf-8")).get("preparation", {})
+    except (ValueError, AttributeError) as error:
+        raise ValueError(f"{report} is no report of a preparation: {error}") from error
+    return Preparation.from_dict(stored, str(report))
 
 
 def _refuse_rules(folder: Path, preparation: Preparation, vocabulary: str | Path | None) -> None:

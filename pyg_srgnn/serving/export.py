@@ -8,7 +8,6 @@ import random
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,6 @@ from pyg_srgnn.artifact import (
 )
 from pyg_srgnn.checkpoint import Checkpoint
 from pyg_srgnn.data.files import folder_written_aside, sha256_of
-from pyg_srgnn.data.preparation import Preparation
 from pyg_srgnn.exported import mixes
 from pyg_srgnn.formats import FILES
 from pyg_srgnn.formats.onnx import write_onnx
@@ -105,7 +103,7 @@ def export(
             "export": kind,
             "model": checkpoint.settings,
             "precision": precision,
-            "dataset": _reading(checkpoint.dataset),
+            "dataset": {"name": checkpoint.dataset["name"], **(checkpoint.preparation or {})},
             "split": checkpoint.split,
             "protocol": checkpoint.protocol,
             "files": {name: sha256_of(aside / name) for name in names},
@@ -183,14 +181,6 @@ def _without_items(checkpoint: Checkpoint) -> GraphEncoder | StepEncoder:
     }
     small.load_state_dict(fitting)
     return encoder_of(small)
-
-
-def _reading(dataset: dict[str, Any]) -> dict[str, Any]:
-    """The dataset's name and how a click log of it is read, without where it lies."""
-    rules = (
-        {field.name for field in fields(Preparation)} if dataset["name"] == "click_log" else set()
-    )
-    return {key: value for key, value in dataset.items() if key in {"name"} | rules}
 
 
 def _may_be_replaced(folder: Path) -> bool:

@@ -97,6 +97,7 @@ class Fitter:
                 training.split,
                 config.protocol,
                 training.fingerprint,
+                training.preparation,
             ),
         )
         name = "refit.csv" if part == "refit" else "epochs.csv"

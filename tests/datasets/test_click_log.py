@@ -15,6 +15,7 @@ import pytest
 from safetensors import SafetensorError
 
 from pyg_srgnn.commands import prepare as command
+from pyg_srgnn.data.preparation import Preparation, prepare
 from pyg_srgnn.data.vocabulary import Vocabulary
 from pyg_srgnn.datasets import ClickLog, base, click_log, open_dataset
 from tests.commands import run
@@ -318,3 +319,26 @@ def test_the_report_is_json(tmp_path: Path) -> None:
     data = opened(tmp_path, log(tmp_path / "a.csv"), where=where, test=0.3, split="test")
     stored = json.loads((Path(data.processed_dir) / "report.json").read_text())
     assert stored == data.report and stored["preparation"]["where"] == where
+
+
+def test_the_rules_of_what_was_prepared_before(tmp_path: Path) -> None:
+    rules = Preparation(min_support=1, collapse=True, dedupe=True, where={"item": [1, 2, 3]})
+    report = tmp_path / "sessions" / "report.json"
+    prepare(log(tmp_path / "log.csv"), rules).save(report.parent)
+    for _ in range(2):  # prepared, and from the cache
+        assert opened_again(tmp_path).preparation == rules
+    older = json.loads(report.read_text())
+    older["preparation"].pop("time_zone")  # a rule that there was not yet
+    report.write_text(json.dumps(older))
+    assert opened_again(tmp_path).preparation == rules
+    older["preparation"]["smooth"] = 3
+    report.write_text(json.dumps(older))
+    with pytest.raises(ValueError, match=r"report\.json: its sessions were made with smooth, whic"):
+        opened_again(tmp_path)
+    report.write_text("[]")
+    with pytest.raises(ValueError, match=r"report\.json is no report of a preparation"):
+        opened_again(tmp_path)
+
+
+def opened_again(folder: Path) -> ClickLog:
+    return ClickLog(folder, path=folder / "sessions")

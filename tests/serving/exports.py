@@ -51,6 +51,7 @@ def checkpoint(
         "train",
         "honest",
         path,
+        preparation={"gap": "30m"},
     )
 
 
