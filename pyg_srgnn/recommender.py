@@ -125,7 +125,7 @@ class Recommender:
         k: int = 20,
         exclude_seen: bool = False,
         allow: Iterable[int | str] | None = None,
-        deny: Iterable[int | str] = (),
+        deny: Iterable[int | str] | None = (),
     ) -> list[list[tuple[int | str, float]]]:
         """The k best next items of every session, best first.
 
@@ -222,10 +222,10 @@ class Recommender:
         )
 
     def _barred(
-        self, allow: Iterable[int | str] | None, deny: Iterable[int | str]
+        self, allow: Iterable[int | str] | None, deny: Iterable[int | str] | None
     ) -> Tensor | None:
         """Which items must not be recommended [V], or None where all may be."""
-        denied = _ids(deny, "recommend: 'deny'")
+        denied = [] if deny is None else _ids(deny, "recommend: 'deny'")
         if allow is None and not denied:
             return None
         allowed = [] if allow is None else _ids(allow, "recommend: 'allow'")

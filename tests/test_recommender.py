@@ -212,6 +212,7 @@ def test_fewer_than_k_may_be_left(recommender, ids):
     (best,) = quietly(recommender, [ids[:2]], 5, exclude_seen=True, allow=ids[:4])
     assert {raw for raw, _ in best} == set(ids[2:4])
     assert quietly(recommender, [ids[:2]], allow=[]) == [[]]
+    assert quietly(recommender, [ids[:2]], allow=None, deny=None) == quietly(recommender, [ids[:2]])
 
 
 def test_the_most_popular_obey_the_filters(recommender, ids):
