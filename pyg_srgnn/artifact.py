@@ -46,7 +46,7 @@ _HEADER = 64 << 10  # of a file of safetensors
 _ID = 512 * 12 + 4  # of an id in JSON: as many characters as a request may have, all escaped
 _GRAPH = 16 << 20  # of an encoder without its matrices
 _MATRICES = 64  # [d, d], of a layer of an encoder
-# What a model's settings say of sizes, and where they say nothing.
+# The settings of a model that are sizes, and their defaults.
 _SIZES = {"num_items": None, "channels": 100, "num_layers": 1, "transitions": 1}
 
 
@@ -216,7 +216,7 @@ def _size(folder: Path, name: str, most: int, exported: int | None = None) -> in
 
 
 def _read(folder: Path, name: str, size: int) -> bytes:
-    """What a file of the folder holds, and one byte more of one that has grown.
+    """Read a file of the folder, and one byte more of one that has grown.
 
     Raises:
         ValueError: If it cannot be read.

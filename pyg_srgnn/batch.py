@@ -112,7 +112,7 @@ def recommend_file(
 
 
 def kept(output: str | Path) -> str:
-    """What a recommendation of a file that was stopped has made, in words."""
+    """Describe what an interrupted recommendation of a file has finished."""
     parts = len(list(_work(Path(output)).glob("part-*.parquet")))
     return f"{parts:,} part{'' if parts == 1 else 's'}" if parts else "nothing"
 

@@ -120,8 +120,10 @@ def look_at(files: tuple[Path, ...], preparation: Preparation) -> Layout:
         where = f"{first}: column {values.name!r}"
         written, sample = time_format(values, preparation.time_format, where)
     if preparation.time_zone and not (written and has_clock(written)):
-        held = f"those of {first} are written as {written}" if written else f"{first} has none"
-        raise ValueError(f"dataset.time_zone is for times without a zone, and {held}: leave it out")
+        found = f"those of {first} are written as {written}" if written else f"{first} has none"
+        raise ValueError(
+            f"dataset.time_zone is for times without a zone, and {found}: leave it out"
+        )
     return Layout(files, *form, columns, frozenset(whole), written, sample, guessed)
 
 

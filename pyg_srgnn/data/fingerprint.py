@@ -49,7 +49,7 @@ def _part(sessions: Sessions) -> dict[str, Any]:
 
 
 def changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What differs between two fingerprints, for people; empty where they are the same."""
+    """Describe the differences between two fingerprints; empty if there are none."""
     changed = []
     for part in ("training", "test"):
         there, here = then[part], now[part]
@@ -63,15 +63,15 @@ def changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
         changed += counts
     there, here = then["items"], now["items"]
     if there["sha256"] != here["sha256"]:
-        told = f"items: {there['count']:,} there, {here['count']:,} here"
+        change = f"items: {there['count']:,} there, {here['count']:,} here"
         if there["count"] == here["count"]:
             same = there["unordered"] == here["unordered"]
-            told = (
+            change = (
                 f"items: the same {here['count']:,}, in another order"
                 if same
-                else (f"items: {here['count']:,} there and here, but not the same ones")
+                else f"items: {here['count']:,} there and here, but not the same ones"
             )
-        changed.append(told)
+        changed.append(change)
     return changed
 
 
@@ -81,11 +81,11 @@ def require_same_data(
     """Refuse data that has changed.
 
     Args:
-        then: The fingerprint of the data before; None, with which there is nothing to compare, of
-            what an earlier version has written.
-        now: That of the data now.
-        what: What was made of it; the message begins with it.
-        way_out: What can be done; the message ends with it.
+        then: The fingerprint at training time; None, which compares with nothing, if an earlier
+            version wrote the run.
+        now: The fingerprint of the present data.
+        what: Begins the message: the run or checkpoint.
+        way_out: Ends the message: how to proceed.
 
     Raises:
         ValueError: If they differ; names what has changed.

@@ -1,4 +1,4 @@
-"""The files of a click log: found in folders and by globs, told apart by what they hold."""
+"""The files of a click log: found in folders and by globs, their format by their content."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _PARQUET = b"PAR1\x15"  # the mark, and the first field of what follows; PAR1 ma
 def find_files(path: str | Path | Sequence[str | Path]) -> tuple[Path, ...]:
     """The files that a path, a folder, a glob or several of them stand for, each in name order.
 
-    Whether a file is Parquet or text is told by its content. A file that is reached twice counts
+    The content of a file decides whether it is Parquet or text. A file that is reached twice counts
     once. Below a folder or a glob, names that begin with ``.`` or ``_`` are left out, as are files
-    of a folder that are no log; a warning says which.
+    of a folder that are no log; a warning names them.
 
     Raises:
         FileNotFoundError: If one of them stands for no file.

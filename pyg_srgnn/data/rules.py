@@ -84,11 +84,11 @@ def last_sessions(
     item too rare. Each session can be computed without the others.
 
     Args:
-        clicks: What :func:`pyg_srgnn.data.reading.read_clicks` gives, not empty.
+        clicks: The result of :func:`pyg_srgnn.data.reading.read_clicks`, not empty.
         preparation: The rules.
-        engine: What runs them.
-        found: What the log holds.
-        folder: Where intermediate files go.
+        engine: The engine that runs them.
+        found: The log's counts and times.
+        folder: The folder for intermediate files.
 
     Returns:
         ``session`` and ``item`` of each click, sorted by session and then in its order.

@@ -25,9 +25,9 @@ class Dialect:
     r"""How a text file departs from what every engine reads as it is.
 
     Args:
-        newline: What ends a line; ``"\r"`` in files of old Macs, ``"\r\r\n"`` where a program took
-            ``"\r\n"`` for text. (default: ``"\n"``, perhaps after one ``"\r"``)
-        delimiter: What a first line such as ``sep=;``, as Excel writes it, says of the delimiter.
+        newline: The end of a line: ``"\r"`` in files of old Macs, ``"\r\r\n"`` where a program
+            converted newlines twice. (default: ``"\n"``, perhaps after one ``"\r"``)
+        delimiter: The delimiter that a first line such as ``sep=;``, as Excel writes it, names.
             (default: ``""``, there is no such line)
         escaped: Whether a quote within quotes is written ``\\"`` instead of ``""``.
             (default: False)
@@ -41,7 +41,7 @@ class Dialect:
 
     @property
     def plain(self) -> bool:
-        """Whether there is nothing of that."""
+        """Whether every engine can read the file as it is."""
         return self == Dialect()
 
 
@@ -50,24 +50,24 @@ def dialect(file: Path, delimiter: str = "") -> Dialect:
 
     Args:
         file: The file.
-        delimiter: What stands between its columns. (default: not known; then only the ends of
-            lines and the first line are looked at)
+        delimiter: The delimiter of its columns. (default: unknown; then only the newlines and
+            the first line are examined)
     """
     start = _start(file)
     newline = "\r\r\n" if "\r\r\n" in start else "\n"
     if "\n" not in start and "\r" in start[:-1]:
         newline = "\r"
     lines = start.split(newline)
-    told = re.fullmatch(r'"?(?i:sep)=(.)"?\r?', lines[0])
-    if told:
+    named = re.fullmatch(r'"?(?i:sep)=(.)"?\r?', lines[0])
+    if named:
         del lines[0]
     if not delimiter:
-        return Dialect(newline, told[1] if told else "")
+        return Dialect(newline, named[1] if named else "")
     whole = lines[:-1] or lines  # the last one may be cut
     escaped = '\\"' in start and _is_escaped(whole, delimiter)
     beside = f"{delimiter} " in start or f" {delimiter}" in start
     blanks = beside and _has_blanks(whole, delimiter)
-    return Dialect(newline, told[1] if told else "", escaped, blanks)
+    return Dialect(newline, named[1] if named else "", escaped, blanks)
 
 
 def _is_escaped(lines: list[str], delimiter: str) -> bool:

@@ -14,10 +14,10 @@ _ZERO = nw.lit(0, nw.Int64)
 
 
 def check_zone(zone: str) -> None:
-    """Refuse a zone that is not known.
+    """Refuse an unknown zone.
 
     Raises:
-        ValueError: If it is none; names the key.
+        ValueError: If it is unknown; names the key.
     """
     try:
         _offsets(pl.Series([0]), zone)
@@ -56,7 +56,7 @@ def localised(clicks: Frame, zone: str, first: int, last: int) -> Frame:
 
 
 def in_file_order(clicks: Frame) -> Frame:
-    """Tell which of two times each is that the clock shows twice; drops ``later``.
+    """Choose between the two instants of a time that the clock shows twice; drops ``later``.
 
     A session's clicks stand in the file in their order: once its clock goes back, they are the
     second ones.
@@ -96,6 +96,6 @@ def _changes(zone: str, first: int, last: int) -> tuple[int, list[tuple[int, int
 
 
 def _offsets(instants: pl.Series, zone: str) -> pl.Series:
-    """What the clock shows at instants in UTC, less these; in microseconds."""
+    """Offsets of the clock from UTC at instants in UTC, in microseconds."""
     clock = instants.cast(pl.Datetime("us", "UTC")).dt.convert_time_zone(zone)
     return clock.dt.replace_time_zone(None).dt.epoch("us") - instants

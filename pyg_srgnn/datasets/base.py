@@ -121,7 +121,7 @@ class SessionDataset(Dataset):
 
     @cached_property
     def fingerprint(self) -> dict[str, Any]:
-        """What tells the sessions of all splits, and the catalogue, from any others."""
+        """Fingerprint of the sessions of all splits and of the catalogue."""
         return fingerprint(*self._parts, self.vocabulary)
 
     @property

@@ -1,4 +1,4 @@
-"""What stands before every request: host, token, readiness, size of the body; and counts it."""
+"""Checks of every request: host, token, readiness, size of the body; and counts it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Guard:
         app: The application behind it.
         metrics: Where requests are counted.
         ready: Whether there is a model.
-        hosts: The names by which a request may ask, or None for any.
+        hosts: The names that a Host may have, or None for any.
         token: What a request must bear, or None.
         max_body: Bytes of a body, at most.
         log_requests: Whether every request is logged.
@@ -140,8 +140,8 @@ class Guard:
 
 def _foreign(header: str, value: str) -> str:
     return (
-        f"{header}: {value[:100]} is not this service; the setting hosts takes the names by which "
-        f"it may be asked beside localhost"
+        f"{header}: {value[:100]} is not this service; the setting hosts lists its names other "
+        f"than localhost"
     )
 
 

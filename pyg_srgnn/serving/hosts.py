@@ -1,4 +1,4 @@
-"""Who may ask by which name.
+"""Checks of the Host and Origin of a request.
 
 A page of any site can have its own name resolve to this machine, and is then, to a browser, the
 same site as the service. Its name still stands in the requests, as their Host.
@@ -42,9 +42,9 @@ class Hosts:
         return self.addresses or address.is_loopback
 
     def same_origin(self, origin: str, host: str) -> bool:
-        """Whether a page of this origin is one of the service's own, which was asked by ``host``.
+        """Whether a page of this origin is one of the service's own, requested as ``host``.
 
-        A proxy in front may ask by another name than the browser: one of those given.
+        A proxy in front may use another Host than the browser; its origin is one of the names.
         """
         asked = origin.lower().partition("://")[2]
         return asked == host.lower() or _PORT.sub("", asked) in self.names

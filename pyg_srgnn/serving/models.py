@@ -75,7 +75,7 @@ class Models:
             await self._take()
 
     async def reload(self) -> None:
-        """Load the model anew once it has been tried out; if that fails, the old one goes on."""
+        """Load the model anew once it has been tried out; if that fails, the old one stays."""
         try:
             async with self._loading:
                 self._seen = _state(self.path)

@@ -91,7 +91,7 @@ def create_app(settings: Settings, failed: Callable[[Exception], None] | None = 
 
 
 def _hosts(settings: Settings) -> Hosts | None:
-    """The names by which requests may ask; None for any, where they bear a token."""
+    """The names that a Host may have; None for any, where requests bear a token."""
     if settings.token is not None and settings.hosts is None:
         return None
     return Hosts(settings.hosts or (), addresses=not is_loopback(settings.host))

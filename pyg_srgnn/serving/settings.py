@@ -30,9 +30,9 @@ class Settings:
         host: The address to listen on. (default: this machine alone)
         port: The port; 0 takes a free one. (default: 8000)
         open: Whether others may ask without a token. (default: False)
-        hosts: Names by which it is asked beside those of this machine, such as that of a proxy;
-            without a token a request with another one in its Host or Origin is refused, and with
-            a token where names are given. (default: none)
+        hosts: Further names of the service, such as that of a proxy in front. Without a token, or
+            where names are given, a request with any other name than these and localhost in its
+            Host or Origin is refused. (default: none)
         token: What every request must bear, but for /health and /ready. (default: none)
         threads: Threads of the model; null lets torch choose. (default: 1, which leaves the others
             to what surrounds it: more are slower but of the largest catalogues)
@@ -59,7 +59,7 @@ class Settings:
         reload_seconds: How often to look for a new artifact; 0 never does, and SIGHUP always.
             (default: 0)
         reload_timeout: Seconds that a new model has to be loaded and to answer; else the old one
-            goes on. (default: 120)
+            stays. (default: 120)
         drain_seconds: How long after SIGTERM requests are still taken while /ready says no.
             (default: 1)
         stop_seconds: How long requests in flight have to be finished then. (default: 30)
