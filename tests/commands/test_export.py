@@ -13,6 +13,7 @@ import torch
 from pyg_srgnn.checkpoint import describe_training
 from pyg_srgnn.commands import export, recommend
 from pyg_srgnn.data.files import sha256_of
+from pyg_srgnn.data.preparation import Preparation
 from tests.commands import Result, run
 from tests.serving.exports import IDS, checkpoint
 
@@ -24,7 +25,9 @@ def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "checkpoints").mkdir(parents=True)
     trained = checkpoint("transitions")
     training = describe_training(
-        trained.settings, trained.vocabulary, trained.clicks, trained.dataset, "train", "honest"
+        *(trained.settings, trained.vocabulary, trained.clicks, trained.dataset, "train"),
+        protocol="honest",
+        preparation=Preparation(gap="30m"),
     )
     weights = {f"model.{name}": tensor for name, tensor in trained.model.state_dict().items()}
     torch.save(

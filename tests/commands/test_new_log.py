@@ -47,8 +47,7 @@ def retailrocket(tmp_path_factory: pytest.TempPathFactory) -> Path:
     raw = folder / "retailrocket" / "raw"
     raw.mkdir(parents=True)
     write(raw / "events.csv")
-    with pytest.warns(UserWarning, match="is used unchecked"):
-        return trained(folder, "dataset=retailrocket")
+    return trained(folder, "dataset=retailrocket")
 
 
 @pytest.fixture(scope="module")
