@@ -1,4 +1,4 @@
-"""What every console script shares: where the configurations are, and how errors are told."""
+"""What every console script shares: where the configurations are, and how errors are reported."""
 
 from __future__ import annotations
 
@@ -51,26 +51,26 @@ def application(
 ) -> Callable[[Callable[[DictConfig], Any]], Callable[[], Any]]:
     """Make a Hydra application of a function of the configuration.
 
-    What a user can mend (a bad value, a missing file, a full disk, a dead link) is told in one
+    An error that a user can fix (a bad value, a missing file, a full disk, a dead link) is one
     message without a traceback, which ``HYDRA_FULL_ERROR=1`` brings back; the exit status is 1.
 
     Args:
         config_name: The configuration in ``conf/``, without ``.yaml``.
-        around: Of an application that makes runs: what is put around it all and tells a sweep's
-            failed jobs in the end. (default: None, nothing; a failed job ends the sweep)
+        around: Of an application that makes runs: wraps all of it and reports a sweep's failed
+            jobs at the end. (default: None; a failed job ends the sweep)
         kept: Says what Ctrl-C leaves behind; None where another process says it.
             (default: nothing)
     """
 
     def decorate(function: Callable[[DictConfig], Any]) -> Callable[[], Any]:
         @functools.wraps(function)
-        def told(config: DictConfig) -> Any:
+        def task(config: DictConfig) -> Any:
             gc.enable()
             output_dir = Path(HydraConfig.get().runtime.output_dir)
             with leaving_no_trace(output_dir):
-                return telling(config, output_dir)
+                return reporting(config, output_dir)
 
-        def telling(config: DictConfig, output_dir: Path) -> Any:
+        def reporting(config: DictConfig, output_dir: Path) -> Any:
             try:
                 kept_error = nullcontext() if around is None else _error_kept(output_dir)
                 with kept_error, ending_with_pipe(), _plain_warnings():
@@ -94,14 +94,14 @@ def application(
 
         main: Callable[[], Any] = hydra.main(
             config_path=str(CONF), config_name=config_name, version_base="1.3"
-        )(told)
-        main = rerunnable(main, told, CONF, config_name)
+        )(task)
+        main = rerunnable(main, task, CONF, config_name)
         main = quoting_paths(main if around is None else around(main))
 
         @functools.wraps(function)
         @ending_with_pipe()
         def script() -> Any:
-            with gc_paused(), _plain_warnings():  # told() ends the pause
+            with gc_paused(), _plain_warnings():  # task() ends the pause
                 with refusing():
                     order_options()
                 return main()
@@ -133,7 +133,7 @@ def _error_kept(run_dir: Path) -> AbstractContextManager[None]:
 
 
 def _job_failed(error: Exception, mendable: bool) -> None:
-    """Tell of a sweep's job that has failed, so that the sweep goes on.
+    """Report a failed job of a sweep without ending the sweep.
 
     Raises:
         RuntimeError: For a sweeper that counts failures. Hydra's own would stop at the first one;

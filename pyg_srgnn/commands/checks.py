@@ -213,7 +213,7 @@ RULES: dict[str, Rule | Callable[[], Rule]] = {
 
 
 def check(config: DictConfig, may_be_null: Sequence[str] = ()) -> None:
-    """Hold a configuration against :data:`RULES`.
+    """Check a configuration against :data:`RULES`.
 
     Args:
         config: What Hydra composed.
@@ -238,7 +238,7 @@ def check(config: DictConfig, may_be_null: Sequence[str] = ()) -> None:
 
 
 def _unfit(config: DictConfig) -> list[str]:
-    """Keys that do not go with one another."""
+    """Keys that cannot be combined."""
 
     def of(key: str) -> Any:
         return OmegaConf.select(config, key)

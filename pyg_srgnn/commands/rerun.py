@@ -87,6 +87,6 @@ def _stored(file: Path, conf: Path, config_name: str) -> dict[str, Any] | None:
         if isinstance(entry, dict) and any("hydra/" in group for group in entry)
     ]
     keys: dict[Any, Any] = OmegaConf.to_container(run)  # type: ignore[assignment]
-    # A run's file does not say whether to resume; it is the command that does.
+    # Whether to resume is not in a run's file: the command says it.
     command = OmegaConf.masked_copy(own, "resume")  # type: ignore[arg-type]
     return {"defaults": ["_self_", *hydras], "hydra": own.hydra, **command, **keys}

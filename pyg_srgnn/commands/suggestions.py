@@ -97,7 +97,7 @@ def check_command(
 
 
 def check_keys(config: DictConfig, conf: Path, config_name: str) -> None:
-    """Hold the keys of a configuration against those of the application.
+    """Compare the keys of a configuration with those of the application.
 
     Hydra takes any key from a run's ``config.yaml``, and any that is added with ``+``.
 

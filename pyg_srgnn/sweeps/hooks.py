@@ -22,7 +22,7 @@ class SweepHooks(Callback):
     """Opens the sweep's directory when the configuration is known and no sweeper is made yet."""
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Take the directory, and go on with what is there."""
+        """Take the directory, and resume what is there."""
         try:
             sweep.start(Path(config.hydra.sweep.dir), config)
         except Exception as error:  # of which Hydra would only warn

@@ -1,4 +1,4 @@
-"""Optuna's study goes on where a sweep was killed: no trial is lost, none is run twice."""
+"""Resume Optuna's study where a sweep was killed: no trial is lost, none is run twice."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _DEFAULTS: dict[str, tuple[Any, Any]] = {
 
 
 def open_study(hydra: DictConfig) -> None:
-    """Keep Optuna's study in the sweep's directory, and go on with what is there.
+    """Keep Optuna's study in the sweep's directory, and resume the one that is there.
 
     A trial that was running when the sweep was killed waits to be asked for again, with what was
-    drawn for it: its job finds its directory, which is made of just that, and goes on from its
+    drawn for it: its job finds its directory, whose name is made of just that, and resumes from its
     checkpoint. What failed is tried again, like a failed job of any sweep.
 
     Args:
@@ -48,10 +48,10 @@ def open_study(hydra: DictConfig) -> None:
             found = sweeper[key]
             if getattr(found, "name", found) == theirs and f"hydra.sweeper.{key}" not in told:
                 sweeper[key] = ours
-        _go_on(sweeper)
+        _resume(sweeper)
 
 
-def _go_on(sweeper: DictConfig) -> None:
+def _resume(sweeper: DictConfig) -> None:
     import optuna
     from optuna.trial import TrialState
 
@@ -73,7 +73,7 @@ def _go_on(sweeper: DictConfig) -> None:
             study.enqueue_trial(trial.params)
             tried.append(trial.params)
     complete = sum(trial.state == TrialState.COMPLETE for trial in trials)
-    log.info("going on after %d of %d trials", complete, sweeper.n_trials)
+    log.info("resuming after %d of %d trials", complete, sweeper.n_trials)
     sweeper.n_trials = max(0, sweeper.n_trials - complete)
     if OmegaConf.select(sweeper, "sampler.seed") is not None:
         sweeper.sampler.seed += len(trials)

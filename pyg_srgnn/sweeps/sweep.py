@@ -75,7 +75,7 @@ _running: Sweep | None = None
 
 
 def start(directory: Path, config: DictConfig) -> None:
-    """Take a sweep's directory, and make an earlier start's study ready to go on.
+    """Take a sweep's directory, and make an earlier start's study ready to be resumed.
 
     Args:
         directory: Of the sweep.
@@ -97,7 +97,7 @@ def start(directory: Path, config: DictConfig) -> None:
         check_data(directory)
     elif searches:
         raise ValueError(
-            "resume=false: a search starts anew in a directory of its own (hydra.sweep.dir=DIR)"
+            "resume=false: a search starts over in a directory of its own (hydra.sweep.dir=DIR)"
         )
     _running = Sweep(directory, config.hydra.output_subdir or ".hydra")
     resumed = "; the same command resumes it" if config.resume else ""
@@ -107,7 +107,7 @@ def start(directory: Path, config: DictConfig) -> None:
 
 
 def sweeping(main: Callable[[], Any]) -> Callable[[], None]:
-    """Let a Hydra application's sweeps find their directory again, and tell in the end what failed.
+    """Let a Hydra application's sweeps find their directory again and report what failed.
 
     Args:
         main: What Hydra made of the application; without ``-m`` it is called as it is.

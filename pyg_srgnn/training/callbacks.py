@@ -202,7 +202,7 @@ class EpochLog(Callback):
         return {"rows": self.rows}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on after the rows of the checkpoint."""
+        """Restore the rows of the checkpoint."""
         self.rows = list(state_dict["rows"])
 
 

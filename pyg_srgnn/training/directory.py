@@ -1,4 +1,4 @@
-"""A run's directory: whose it is, and which run it goes on from.
+"""A run's directory: which run and which data it belongs to, and which run it resumes.
 
 Only what reads checkpoints imports torch, which naming a sweep should not wait for.
 """
@@ -34,7 +34,7 @@ CIRCUMSTANCES = {
     "trainer.log_every_n_steps",
     "resume",
 }
-# What may differ when a run goes on: how long, too.
+# What may differ when a run is resumed: how long, too.
 _MAY_DIFFER = CIRCUMSTANCES | {"checkpoint", "trainer.max_epochs"}
 # What a run writes, in the order in which it is removed: what says that it is finished comes first,
 # and the configuration, by which the directory is known as a run's, last.
@@ -45,7 +45,7 @@ _FILES = (
 )
 _WAYS_OUT = (
     "Train on the data as it was, or choose another directory (hydra.run.dir=DIR, of a sweep "
-    "hydra.sweep.dir=DIR), or start anew in this one, replacing what is there (resume=false)"
+    "hydra.sweep.dir=DIR), or start over in this one, replacing what is there (resume=false)"
 )
 
 
@@ -53,7 +53,7 @@ _WAYS_OUT = (
 def error_kept(run_dir: Path) -> Iterator[None]:
     """Keep what stops a run in ``error.json``, until it is started again.
 
-    The file holds the ``type`` and the ``message`` of the error, which is raised on.
+    The file holds the ``type`` and the ``message`` of the error, which is raised again.
     """
     path = run_dir / "error.json"
     path.unlink(missing_ok=True)
@@ -61,7 +61,7 @@ def error_kept(run_dir: Path) -> Iterator[None]:
         yield
     except Exception as error:
         told = {"type": type(error).__name__, "message": str(error)}
-        # The disk may be full, and what stopped the run is the error to tell.
+        # The disk may be full, and what stopped the run is the error to report.
         with suppress(OSError), written_aside(path) as aside:
             aside.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
         raise
@@ -106,7 +106,7 @@ def read_data(run_dir: Path) -> dict[str, Any] | None:
 
 
 def claim(run_dir: Path, config: DictConfig) -> dict[str, Any] | None:
-    """Write the configuration into the directory, or hold it against the one that is there.
+    """Write the configuration into the directory, or compare it with the one that is there.
 
     Returns:
         The metrics where the run is finished.
@@ -145,18 +145,17 @@ def kept(run_dir: Path) -> str:
 def start_from(
     checkpoint: Path, run_dir: Path, config: DictConfig, data: Mapping[str, Any]
 ) -> None:
-    """Take the checkpoints of another run over, to go on from its last epoch.
+    """Copy the checkpoints of another run, to resume from its last epoch.
 
     Args:
         checkpoint: The other run's directory, or the checkpoint of an epoch in it.
-        run_dir: The directory of the run that goes on.
+        run_dir: The directory of the run that resumes it.
         config: Its configuration.
         data: The fingerprint of its data.
 
     Raises:
-        ValueError: If there is no such run, or its configuration or its data is another one: a
-            model would go on with other settings than it was told, or on data that was to validate
-            it.
+        ValueError: If there is no such run, or if its configuration or its data differs: the model
+            would be trained with other settings, or on sessions that were to validate it.
     """
     from pyg_srgnn.checkpoint import read_checkpoint
 
@@ -167,12 +166,12 @@ def start_from(
     if last.name == "refit.ckpt":
         raise ValueError(
             f"checkpoint={checkpoint}: a refitted model has seen the validation sessions; "
-            f"go on from last.ckpt"
+            f"resume from last.ckpt"
         )
     if not (folder.parent / "config.yaml").is_file():
         raise ValueError(
             f"checkpoint={checkpoint}: there is no {folder.parent / 'config.yaml'}, so it "
-            f"cannot be told whether this run goes on with the same settings"
+            f"is unknown whether this run has the same settings"
         )
     stored = read_checkpoint(last)  # nor is a damaged file taken
     trained = stored["epoch"] + 1

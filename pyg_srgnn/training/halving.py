@@ -2,7 +2,7 @@
 
 Li, Jamieson, Rostamizadeh, Gonina, Hardt, Recht, Talwalkar: A System for Massively Parallel
 Hyperparameter Tuning, MLSys 2020. Nothing but the files of the runs is looked at, so that it works
-with every sweeper and launcher, and goes on when a sweep is killed and started again.
+with every sweeper and launcher, also when a sweep is killed and started again.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Halving(Callback):
     """Stops a run that is not among the best ``1 / eta`` of those that have come as far.
 
     After the epochs ``first``, ``first * eta``, ``first * eta ** 2``, … the run's best value so far
-    is held against those of all comparable runs of the sweep that have reached the same epoch; of n
+    is compared with those of all comparable runs of the sweep that have reached this epoch; of n
     runs the best ``max(1, n // eta)`` go on, ties included. What was decided is in the checkpoint.
 
     Args:
