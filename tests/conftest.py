@@ -6,6 +6,7 @@ import importlib.util
 import os
 import re
 import shutil
+import signal
 import subprocess
 from functools import cache
 from importlib.metadata import version
@@ -16,6 +17,8 @@ import pytest
 import torch
 
 torch.set_num_threads(1)  # the tests' tensors are small, and results do not depend on the machine
+# A process in the background ignores Ctrl-C, and so would all that it starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -260,7 +260,8 @@ def _mistyped(error: HydraException, folder: Path, name: str, choices: Sequence[
     if isinstance(error, MissingConfigException) and error.options:
         group, _, option = (error.missing_cfg_file or "").rpartition("/")
         near = [f"{group}={known}" for known in get_close_matches(option, error.options, 3)]
-        return f"there is no {group}={option}; {did_you_mean(near)}"
+        hint = did_you_mean(near) if near else f"expected one of {', '.join(error.options)}"
+        return f"there is no {group}={option}; {hint}"
     if found := _THERE_ALREADY.search(str(error)):
         key = found[1] or found[2]
         return f"{key} is there already; it is set without +, by {key}=VALUE"

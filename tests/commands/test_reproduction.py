@@ -52,7 +52,7 @@ def epochs(run_dir: Path) -> list[dict[str, str]]:
 
 def the_run_of(folder: Path) -> Path:
     """The one run below the default directory."""
-    (found,) = (folder / "runs" / "synthetic").iterdir()
+    (found,) = (run for run in (folder / "runs" / "synthetic").iterdir() if not run.is_symlink())
     return found
 
 
