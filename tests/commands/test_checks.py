@@ -275,14 +275,14 @@ def leaves(config: Any, prefix: str = "") -> set[str]:
 
 
 def test_every_key_has_a_rule(config):
-    """But for Lightning's arguments, which it checks itself, and a dataset's own ones."""
+    """But for Lightning's arguments, which it checks itself, a dataset's own ones and a log's."""
     keys = leaves(OmegaConf.to_container(config))
     for name in ("evaluate", "recommend", "prepare"):
         stored = OmegaConf.to_container(OmegaConf.load(CONF / f"{name}.yaml"))
         keys |= leaves({k: v for k, v in stored.items() if k not in ("defaults", "hydra")})
     own = {f"dataset.{name}" for name in leaves(OmegaConf.to_container(config.dataset))}
     own -= {"dataset.name", "dataset.root", "dataset.mirror", "dataset.valid"}
-    assert {key for key in keys - own if not key.startswith("trainer.")} <= RULES.keys()
+    assert {key for key in keys - own if not key.startswith(("trainer.", "log."))} <= RULES.keys()
     assert {key for key in RULES if key.startswith("trainer.")} <= keys
 
 

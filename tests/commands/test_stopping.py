@@ -165,8 +165,8 @@ def test_recommend_for_a_file(run_dir: Path, stopped: Any, monkeypatch: pytest.M
     rows.write_parquet("sessions.parquet")
     whole = pyg_srgnn.batch.recommend_file
 
-    def small_parts(*args: Any) -> int:
-        return whole(*args, sessions_at_once=7)
+    def small_parts(*args: Any, **options: Any) -> int:
+        return whole(*args, **options, sessions_at_once=7)
 
     monkeypatch.setattr(pyg_srgnn.batch, "recommend_file", small_parts)
     settings = [f"checkpoint={run_dir}", "input=sessions.parquet", "output=top.jsonl", "k=3"]
