@@ -63,6 +63,17 @@ def test_it_is_prepared_and_reported(options: list[str], tmp_path: Path) -> None
     assert report["rows"] == sum(part["clicks"] for part in parts.values())
 
 
+def test_rows_are_chosen_on_the_command_line(options: list[str], tmp_path: Path) -> None:
+    chosen = ["dataset.where={sku: [red shoe, red hat]}", "dataset.min_support=1"]
+    result = run(prepare.main, "srgnn-prepare", *options, *chosen, f"dataset.root={tmp_path}")
+    assert result.status == 0, result.err
+    (page,) = tmp_path.rglob("report.json")
+    report = json.loads(page.read_text(encoding="utf-8"))
+    assert report["items"] == 2 and report["preparation"]["where"] == {
+        "sku": ["red shoe", "red hat"]
+    }
+
+
 def test_it_recommends_text_ids(trained: Path) -> None:
     recommender = Recommender.load(trained)
     assert set(recommender.vocabulary.ids) == {f"{c} {t}" for c in COLOURS for t in THINGS}
