@@ -113,11 +113,15 @@ def application(
 
 @contextmanager
 def _plain_warnings() -> Iterator[None]:
-    """Log a warning as one line, once, without the source line that it comes from."""
+    """Log a warning of ours as one line, once, without the source line that it comes from."""
     logged: set[str] = set()
+    usual = warnings.showwarning
 
-    def show(message: Warning | str, *_: Any, **__: Any) -> None:
-        if (text := str(message)) not in logged:
+    def show(message: Warning | str, category: type[Warning], filename: str, *rest: Any) -> None:
+        text = str(message)
+        if not Path(filename).is_relative_to(_PACKAGE):
+            usual(message, category, filename, *rest)
+        elif text not in logged:
             logged.add(text)
             log.warning("warning: %s", text)
 
