@@ -117,10 +117,12 @@ def _plain_warnings() -> Iterator[None]:
     logged: set[str] = set()
     usual = warnings.showwarning
 
-    def show(message: Warning | str, category: type[Warning], filename: str, *rest: Any) -> None:
+    def show(
+        message: Warning | str, category: type[Warning], filename: str, *rest: Any, **kwargs: Any
+    ) -> None:
         text = str(message)
         if not Path(filename).is_relative_to(_PACKAGE):
-            usual(message, category, filename, *rest)
+            usual(message, category, filename, *rest, **kwargs)
         elif text not in logged:
             logged.add(text)
             log.warning("warning: %s", text)
