@@ -45,8 +45,8 @@ def test_a_command_is_composed(name: str, arguments: str) -> None:
     check_command(args, CONF, name, CONF, name)
 
 
-def outputs():
-    spec = importlib.util.spec_from_file_location("outputs", ROOT / "docs" / "outputs.py")
+def script(name: str):
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -66,19 +66,23 @@ def outputs():
     ],
 )
 def test_what_no_longer_holds_is_found(shown: str, printed: str, holds: bool) -> None:
-    assert (outputs().differing(shown, printed) == []) is holds
+    assert (script("outputs").differing(shown, printed) == []) is holds
 
 
 def test_commands_are_run_and_their_outputs_written(tmp_path: Path) -> None:
     block = "$ echo 17 4\nold\n$ echo one; echo 2/3 batches, loss 3.7; pwd\n"
     wanted = f"$ echo 17 4\n17 4\n$ echo one; echo 2/3 batches, loss 3.7; pwd\none\n{tmp_path}\n"
-    assert outputs().remade(block, tmp_path) == wanted
+    assert script("outputs").remade(block, tmp_path) == wanted
     with pytest.raises(SystemExit, match="no such thing"):
-        outputs().remade("$ echo no such thing >&2; false\n", tmp_path)
+        script("outputs").remade("$ echo no such thing >&2; false\n", tmp_path)
+
+
+def test_the_tables_are_those_of_the_kept_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert script("results").main(["--check"]) == 0, capsys.readouterr().out
 
 
 def test_every_shown_command_line_stands_in_a_marked_block() -> None:
     """A line after ``$`` has an output below it, which somebody has to remake."""
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
-        assert "\n$ " not in outputs().BLOCK.sub("", text), page
+        assert "\n$ " not in script("outputs").BLOCK.sub("", text), page

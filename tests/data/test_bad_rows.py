@@ -364,7 +364,10 @@ def test_a_missing_column(path: Path) -> None:
     for role in ("session", "item", "time"):
         said = f"FILE: there is no column 'x' (dataset.{role}); {columns}"
         assert refused(path, **{role: "x"}) == said
-    assert refused(path, order="x") == f"FILE: there is no column 'x' (dataset.order); {columns}"
+    assert refused(path, order="x") == (
+        f"FILE: there is no column 'x' (dataset.order); {columns}. "
+        "Give dataset.order=COLUMN, or dataset.order=time"
+    )
     assert (
         refused(path, where={"x": 1}) == f"FILE: there is no column 'x' (dataset.where); {columns}"
     )
