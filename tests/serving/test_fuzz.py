@@ -23,12 +23,14 @@ SECONDS = os.environ.get("SRGNN_FUZZ_SECONDS", "15")
 # To JSON Schema 17.0 is a whole number and to us it is none; and a session without a known item
 # cannot be explained. Of a path with two methods Starlette's 405 names but one.
 LEFT_OUT = "positive_data_acceptance,allow_header_conformance"
-# It makes of our prefixItems, a pair's, what OpenAPI 3.1 does not allow, and then refuses it.
+# It makes of our prefixItems, a pair's, what OpenAPI 3.1 does not allow, and then refuses it:
+# with this check always, with others now and then.
 EXPLAIN = """
 [[operations]]
 include-path = "/explain"
 checks.response_schema_conformance.enabled = false
 """
+OWN_ERROR = ("Invalid Schema Object in response definition", "edges -> items -> items")
 
 
 @pytest.mark.parametrize(
@@ -42,7 +44,9 @@ def test_no_request_is_answered_with_an_error_of_ours(tmp_path, ids, caplog):
         command += ["--continue-on-failure", f"--max-time={int(SECONDS) // 2 or 1}", "--no-color"]
         done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
         print(done.stdout)
-        assert done.returncode == 0, done.stdout + done.stderr
+        own = "= FAILURES =" not in done.stdout and "Schema Error: 1\n" in done.stdout
+        own &= all(part in done.stdout for part in OWN_ERROR)
+        assert done.returncode == 0 or own, done.stdout + done.stderr
         assert int(re.search(r"(\d+) generated", done.stdout)[1]) > 100
         counted = running.get("/metrics").text
         answered = re.findall(r'srgnn_requests_total\{endpoint="(.+)",status="(\d+)"\}', counted)
