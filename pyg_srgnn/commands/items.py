@@ -10,7 +10,8 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from hydra.core.override_parser.types import Quote, QuotedString
+from pyg_srgnn.commands.paths import in_quotes
+from pyg_srgnn.commands.suggestions import refusing
 
 _ID = re.compile(
     r"""\s*("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|(?:\\.|[^,\\])*?)\s*(?:,|$)""", re.DOTALL
@@ -26,11 +27,8 @@ def quoting_items(main: Callable[[], Any]) -> Callable[[], Any]:
 
     @functools.wraps(main)
     def quotes() -> Any:
-        try:
+        with refusing():
             sys.argv = [quoted(text) for text in sys.argv]
-        except ValueError as error:
-            print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr)
-            raise SystemExit(1) from error
         return main()
 
     return quotes
@@ -49,7 +47,7 @@ def quoted(override: str) -> str:
     if key != "items":
         return override
     if value.startswith("@"):
-        return f"items={_in_quotes(value)}"
+        return f"items={in_quotes(value)}"
     if not value.startswith("["):
         return override
     if not value.endswith("]"):
@@ -61,15 +59,11 @@ def quoted(override: str) -> str:
     ids = [found[1] for found in _ID.finditer(value[1:-1].strip()) if found[0]]
     if not all(ids) or any(raw[0] in "[{" for raw in ids):
         return override  # Hydra's own lists, and what is none
-    return f"items=[{','.join(raw if _is_quoted(raw) else _in_quotes(raw) for raw in ids)}]"
+    return f"items=[{','.join(raw if _is_quoted(raw) else in_quotes(raw) for raw in ids)}]"
 
 
 def _is_quoted(raw: str) -> bool:
     return (len(raw) > 1 and raw[0] in "'\"" and raw[-1] == raw[0]) or "\\" in raw
-
-
-def _in_quotes(text: str) -> str:
-    return QuotedString(text, Quote.single).with_quotes()
 
 
 def given_ids(items: str | Sequence[int | str], whole: bool) -> list[int | str]:

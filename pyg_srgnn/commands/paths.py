@@ -76,7 +76,12 @@ def quoted(override: str, multirun: bool) -> str:
                 return override
         elif not exists or parsed.value() == value:
             return override
-    return f"{key}={QuotedString(value, Quote.single).with_quotes()}"
+    return f"{key}={in_quotes(value)}"
+
+
+def in_quotes(text: str) -> str:
+    """A text as Hydra's grammar takes it, whatever it holds."""
+    return str(QuotedString(text, Quote.single).with_quotes())
 
 
 def name_runs(config: DictConfig, *keys: str, unfinished: bool = False) -> None:

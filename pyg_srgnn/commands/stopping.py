@@ -70,12 +70,12 @@ def again(run_dir: str | Path | None = None) -> str:
 
 def _quoted(directory: str | Path) -> str:
     """A directory as Hydra reads it, below the working directory where it lies there."""
-    from hydra.core.override_parser.types import Quote, QuotedString
+    from pyg_srgnn.commands.paths import in_quotes  # not every script is one of Hydra's
 
     path = os.path.relpath(directory)
     path = str(directory) if path.startswith("..") else path
     plain = all(c.isalnum() or c in "/_-." for c in path)
-    return path if plain else str(QuotedString(path, Quote.single).with_quotes())
+    return path if plain else in_quotes(path)
 
 
 def _program() -> list[str]:
