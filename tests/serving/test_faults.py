@@ -403,13 +403,13 @@ def started(*arguments, **environment):
 
 
 def refused(*arguments, **environment):
-    """The one line with which a service does not start, below those of its log."""
+    """The error with which a service does not start, below the lines of its log."""
     done = started(*arguments, **environment)
     assert done.returncode == 1 and done.stdout == ""
-    *log, last = done.stderr.splitlines()
-    assert all(json.loads(line)["level"] == "info" for line in log), done.stderr
-    assert last.startswith("pyg_srgnn.serving: ")
-    return last
+    log, prefix, error = done.stderr.partition("pyg_srgnn.serving: ")
+    assert prefix and "Traceback" not in error, done.stderr
+    assert all(json.loads(line)["level"] == "info" for line in log.splitlines()), done.stderr
+    return error
 
 
 def test_a_corrupt_artifact_at_the_start(exports, tmp_path):
