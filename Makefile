@@ -28,7 +28,7 @@ lint: $(READY)
 
 docs: $(READY)
 	$(BIN)/python docs/outputs.py $(ARGS)
-	$(BIN)/python docs/results.py $(filter --check,$(ARGS))
+	$(BIN)/python -m study.results $(filter --check,$(ARGS))
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks $(ARGS)

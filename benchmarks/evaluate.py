@@ -26,7 +26,7 @@ from torch import Tensor
 from benchmarks.dense import PADS, DenseLoader, DenseSRGNN, twins
 from benchmarks.measure import dataset_options, open_dataset, options, run, take_turns, whole
 from pyg_srgnn.data import SessionLoader
-from pyg_srgnn.evaluation import evaluate
+from pyg_srgnn.evaluation.loop import evaluate
 from pyg_srgnn.training.optimizer import adam
 
 _K = 20

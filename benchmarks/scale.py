@@ -145,8 +145,8 @@ def rank(items: int, args: argparse.Namespace) -> dict[str, float]:
     """Job: evaluated rows, and the best items of one session and of a hundred."""
     import torch
 
+    from pyg_srgnn.evaluation.metrics import RankingMetrics
     from pyg_srgnn.functional.topk import rows_at_once
-    from pyg_srgnn.metrics import RankingMetrics
     from pyg_srgnn.nn import SRGNN
 
     torch.manual_seed(0)

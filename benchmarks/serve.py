@@ -30,7 +30,7 @@ from benchmarks.load import Load, arrivals, percentiles, request, send
 from benchmarks.measure import in_child, options, run, whole
 from benchmarks.served import Served, serving
 from benchmarks.shop import drawn_checkpoint, lengths, real_lengths, sessions_of, write_export
-from pyg_srgnn.data.progress import Bar
+from pyg_srgnn.utils.progress import Bar
 
 PARTS = ("process", "http", "etude", "soak")
 MIXTURE, PLAIN = "srgnn", "srgnn_plain"
@@ -254,13 +254,13 @@ def _share(served: Served, before: float | None, seconds: float) -> float | None
 
 
 def _of_checkpoint(name: str, items: int, channels: int) -> Any:
-    from pyg_srgnn.recommender import Recommender
+    from pyg_srgnn.inference.recommender import Recommender
 
     return Recommender.of(drawn_checkpoint(name, items, channels))
 
 
 def _of_export(folder: str) -> Any:
-    from pyg_srgnn.recommender import Recommender
+    from pyg_srgnn.inference.recommender import Recommender
 
     return Recommender.load(folder)
 

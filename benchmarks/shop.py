@@ -52,7 +52,7 @@ def drawn_checkpoint(name: str, items: int, channels: int) -> Any:
 
 def write_export(name: str, items: int, channels: int, precision: str, folder: str) -> None:
     """Export such a model."""
-    from pyg_srgnn.serving.export import export
+    from pyg_srgnn.export.write import export
 
     export(drawn_checkpoint(name, items, channels), folder, precision=precision)
 

@@ -22,7 +22,7 @@ from tempfile import TemporaryDirectory
 from time import monotonic, sleep
 from urllib.request import urlopen
 
-from pyg_srgnn.data.files import written_aside
+from pyg_srgnn.utils.files import written_aside
 
 ROOT = Path(__file__).parents[1]
 PAGES = ("README.md", "docs/serving.md")

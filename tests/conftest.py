@@ -24,7 +24,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 @pytest.fixture(autouse=True)
 def room(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tables are as wide as in a file, whatever terminal the tests run on."""
-    monkeypatch.setattr("pyg_srgnn.terminal.width", lambda: 200)
+    monkeypatch.setattr("pyg_srgnn.utils.terminal.width", lambda: 200)
 
 
 @pytest.fixture(scope="session")

@@ -7,8 +7,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from pyg_srgnn.baselines import BASELINES
+from pyg_srgnn.clicklog.prepare import Preparation
 from pyg_srgnn.commands.application import CONF
-from pyg_srgnn.data.preparation import Preparation
 from pyg_srgnn.datasets import DATASETS
 from pyg_srgnn.nn import MODELS, SRGNN, SessionModel, build_model
 from pyg_srgnn.training import SessionModule

@@ -11,9 +11,9 @@ import pytest
 
 import pyg_srgnn
 from pyg_srgnn import data, reports, training
-from pyg_srgnn.reports.significance import UNITS
-from pyg_srgnn.serving.export import export
-from tests.serving.exports import checkpoint
+from pyg_srgnn.evaluation.significance import UNITS
+from pyg_srgnn.export.write import export
+from tests.export.exports import checkpoint
 
 TRAINING = ("torch_geometric", "lightning", "hydra", "omegaconf", "polars", "narwhals", "rich")
 BLOCKED = f"""
@@ -37,10 +37,11 @@ def run_without_training(code: str) -> str:
 
 def test_the_recommender_and_its_parts():
     run_without_training(
-        "import pyg_srgnn, pyg_srgnn.recommender, pyg_srgnn.scorer\n"
+        "import pyg_srgnn, pyg_srgnn.inference.recommender, pyg_srgnn.inference.scorer\n"
         "import pyg_srgnn.functional.graphs, pyg_srgnn.functional.mixture\n"
-        "import pyg_srgnn.functional.topk, pyg_srgnn.functional.catalogue\n"
-        "import pyg_srgnn.artifact, pyg_srgnn.exported, pyg_srgnn.formats\n"
+        "import pyg_srgnn.functional.topk, pyg_srgnn.inference.catalogue\n"
+        "import pyg_srgnn.inference.artifact, pyg_srgnn.inference.exported\n"
+        "import pyg_srgnn.inference.formats\n"
         "from pyg_srgnn.data import Vocabulary\n"
     )
 
@@ -100,7 +101,7 @@ def test_a_typo_needs_nothing_large(typo: tuple[str, ...], tmp_path: Path) -> No
 
 def test_reports_need_no_torch(tmp_path: Path) -> None:
     runs = tmp_path / "runs"
-    shutil.copytree(Path(__file__).parents[1] / "docs/runs/diginetica/srgnn", runs)
+    shutil.copytree(Path(__file__).parents[1] / "study/runs/diginetica/srgnn", runs)
     status, modules = loaded(tmp_path, "leaderboard", "runs")
     assert (status, modules & LARGE - {"matplotlib"}) == (0, set())
     status, modules = loaded(tmp_path, "compare", "runs/0", "runs/1", "--draws=10")

@@ -3,7 +3,7 @@
 from pyg_srgnn.baselines.item_knn import ItemKNN
 from pyg_srgnn.baselines.markov import Markov
 from pyg_srgnn.baselines.popularity import Popularity, SessionPopularity
-from pyg_srgnn.baselines.rules import SequentialRules
+from pyg_srgnn.baselines.sequential_rules import SequentialRules
 from pyg_srgnn.baselines.session_knn import VSKNN
 from pyg_srgnn.baselines.stan import STAN
 

@@ -25,7 +25,7 @@ from pyg_srgnn.commands.pipes import ending_with_pipe
 from pyg_srgnn.commands.rerun import rerunnable
 from pyg_srgnn.commands.stopping import again, end, stoppable
 from pyg_srgnn.commands.suggestions import order_options, refusing
-from pyg_srgnn.imports import gc_paused
+from pyg_srgnn.utils.imports import gc_paused
 
 log = logging.getLogger(__name__)
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from pyg_srgnn.commands.pipes import ending_with_pipe
 from pyg_srgnn.commands.stopping import stoppable
-from pyg_srgnn.imports import gc_paused
-from pyg_srgnn.runs import LATEST, find_run
-from pyg_srgnn.terminal import show
+from pyg_srgnn.runs.find import LATEST, find_run
+from pyg_srgnn.utils.imports import gc_paused
+from pyg_srgnn.utils.terminal import show
 
 _DESCRIPTION = """\
 srgnn-compare: whether runs differ by more than chance, on the same test rows.
@@ -79,8 +79,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if len(args.run) + len(args.baseline) < 2:
         parser.error("there must be two runs to compare, or a run and a --baseline of it")
     with gc_paused():
-        from pyg_srgnn.data.files import written_aside
         from pyg_srgnn.reports.comparison import compare, comparison_table, read_side
+        from pyg_srgnn.utils.files import written_aside
     try:
         paths = [find_run(run, "RUN") if Path(run).name == LATEST else run for run in args.run]
         sides = [read_side(path) for path in paths]

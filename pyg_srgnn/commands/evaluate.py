@@ -10,8 +10,8 @@ from omegaconf import DictConfig
 
 from pyg_srgnn.commands.application import application, log
 from pyg_srgnn.commands.paths import name_runs
-from pyg_srgnn.imports import gc_paused
-from pyg_srgnn.terminal import lines
+from pyg_srgnn.utils.imports import gc_paused
+from pyg_srgnn.utils.terminal import lines
 
 
 @application("evaluate")
@@ -24,14 +24,14 @@ def main(config: DictConfig) -> float:
         from pyg_srgnn.checkpoint import Checkpoint
         from pyg_srgnn.commands.checks import check
         from pyg_srgnn.data import SessionLoader
-        from pyg_srgnn.data.files import written_aside
         from pyg_srgnn.data.fingerprint import require_same_data
         from pyg_srgnn.datasets import open_dataset
-        from pyg_srgnn.evaluation import evaluate_rows
+        from pyg_srgnn.evaluation.loop import evaluate_rows
+        from pyg_srgnn.evaluation.metrics import saturated
+        from pyg_srgnn.evaluation.rank_table import describe_rows, write_ranks
         from pyg_srgnn.functional.topk import rows_at_once
-        from pyg_srgnn.metrics import saturated
         from pyg_srgnn.reports import metrics_table, write_slices
-        from pyg_srgnn.rows import describe_rows, write_ranks
+        from pyg_srgnn.utils.files import written_aside
 
     check(config, may_be_null=("dataset.root", "dataset.mirror"))
     name_runs(config, "checkpoint")

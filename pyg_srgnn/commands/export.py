@@ -6,7 +6,7 @@ from omegaconf import DictConfig
 
 from pyg_srgnn.commands.application import application
 from pyg_srgnn.commands.paths import name_runs
-from pyg_srgnn.imports import gc_paused
+from pyg_srgnn.utils.imports import gc_paused
 
 
 @application("export")
@@ -15,7 +15,7 @@ def main(config: DictConfig) -> None:
     with gc_paused():
         from pyg_srgnn.checkpoint import Checkpoint
         from pyg_srgnn.commands.checks import check
-        from pyg_srgnn.serving.export import export
+        from pyg_srgnn.export.write import export
 
     check(config)
     name_runs(config, "checkpoint")

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from pyg_srgnn.commands.pipes import ending_with_pipe
 from pyg_srgnn.commands.stopping import stoppable
-from pyg_srgnn.imports import gc_paused
-from pyg_srgnn.terminal import show
+from pyg_srgnn.utils.imports import gc_paused
+from pyg_srgnn.utils.terminal import show
 
 
 @stoppable

@@ -14,7 +14,7 @@ from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
-from pyg_srgnn.runs import find_run
+from pyg_srgnn.runs.find import find_run
 
 # The keys whose values are paths.
 PATHS = {
@@ -92,7 +92,7 @@ def name_runs(config: DictConfig, *keys: str, unfinished: bool = False) -> None:
     Args:
         config: What Hydra composed; changed in place.
         keys: Those that may hold ``latest`` or a folder of runs; one that is null is left alone.
-        unfinished: As of :func:`~pyg_srgnn.runs.find_run`. (default: ``False``)
+        unfinished: As of :func:`~pyg_srgnn.runs.find.find_run`. (default: ``False``)
 
     Raises:
         FileNotFoundError: If there is no such run.

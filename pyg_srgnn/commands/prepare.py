@@ -9,8 +9,8 @@ from omegaconf import DictConfig
 
 from pyg_srgnn.commands.application import application, log
 from pyg_srgnn.commands.paths import name_runs
-from pyg_srgnn.imports import gc_paused
-from pyg_srgnn.terminal import lines
+from pyg_srgnn.utils.imports import gc_paused
+from pyg_srgnn.utils.terminal import lines
 
 if TYPE_CHECKING:
     from pyg_srgnn.datasets import SessionDataset
@@ -22,7 +22,7 @@ def main(config: DictConfig) -> None:
     """Prepare a dataset, print its report and write it."""
     with gc_paused():
         from pyg_srgnn.commands.checks import check
-        from pyg_srgnn.data.describe import describe
+        from pyg_srgnn.data.statistics import describe
         from pyg_srgnn.datasets import open_dataset
         from pyg_srgnn.reports import preparation_table, write_report
 

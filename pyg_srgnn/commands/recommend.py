@@ -13,11 +13,11 @@ from omegaconf import DictConfig, OmegaConf
 from pyg_srgnn.commands.application import application
 from pyg_srgnn.commands.items import given_ids, quoting_items
 from pyg_srgnn.commands.paths import name_runs
-from pyg_srgnn.imports import gc_paused
+from pyg_srgnn.utils.imports import gc_paused
 
 
 def _kept(config: DictConfig) -> str:
-    from pyg_srgnn.batch import kept
+    from pyg_srgnn.commands.recommend_file import kept
 
     return "nothing" if config.output is None else kept(config.output)
 
@@ -40,7 +40,7 @@ def main(config: DictConfig) -> None:
     """Print the best items with their scores, or write those of a file of sessions."""
     with gc_paused():
         from pyg_srgnn.commands.checks import check
-        from pyg_srgnn.recommender import Recommender, UnknownItemWarning, load_trained
+        from pyg_srgnn.inference.recommender import Recommender, UnknownItemWarning, load_trained
 
     check(config)
     name_runs(config, "checkpoint")
@@ -48,8 +48,8 @@ def main(config: DictConfig) -> None:
     recommender = Recommender.of(trained)
     if config.input is not None:
         with gc_paused():
-            from pyg_srgnn.batch import recommend_file
-            from pyg_srgnn.data.preparation import Preparation
+            from pyg_srgnn.clicklog.prepare import Preparation
+            from pyg_srgnn.commands.recommend_file import recommend_file
 
         log = OmegaConf.to_container(config.log, resolve=True)
         assert isinstance(log, dict)

@@ -12,9 +12,9 @@ from omegaconf import DictConfig
 from pyg_srgnn.commands.application import application
 from pyg_srgnn.commands.paths import name_runs
 from pyg_srgnn.commands.stopping import again
-from pyg_srgnn.imports import gc_paused
 from pyg_srgnn.sweeps.sweep import sweeping
 from pyg_srgnn.training.directory import kept
+from pyg_srgnn.utils.imports import gc_paused
 
 
 def _kept(config: DictConfig) -> str | None:

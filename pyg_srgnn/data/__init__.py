@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pyg_srgnn.imports import lazy
+from pyg_srgnn.utils.imports import lazy
 
 if TYPE_CHECKING:
     from pyg_srgnn.data.graphs import live_graph, session_graph, session_graphs
-    from pyg_srgnn.data.loader import SessionLoader
     from pyg_srgnn.data.sessions import Sessions
     from pyg_srgnn.data.vocabulary import Vocabulary
+    from pyg_srgnn.datasets.loader import SessionLoader
 
 __all__ = [
     "SessionLoader",
@@ -25,7 +25,7 @@ __all__ = [
 __getattr__, __dir__ = lazy(
     __name__,
     {
-        "SessionLoader": "loader",
+        "SessionLoader": ".datasets.loader",
         "Sessions": "sessions",
         "Vocabulary": "vocabulary",
         "live_graph": "graphs",

@@ -8,7 +8,7 @@ from functools import cached_property
 from itertools import chain
 from pathlib import Path
 
-from pyg_srgnn.data.files import written_aside
+from pyg_srgnn.utils.files import written_aside
 
 
 class Vocabulary:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO, cast
 
-from pyg_srgnn.data.files import flush
-from pyg_srgnn.data.progress import Bar
 from pyg_srgnn.datasets.download import DownloadError, locked
-from pyg_srgnn.extras import pip_install
+from pyg_srgnn.utils.extras import pip_install
+from pyg_srgnn.utils.files import flush
+from pyg_srgnn.utils.progress import Bar
 
 if TYPE_CHECKING:
     from py7zr.io import WriterFactory

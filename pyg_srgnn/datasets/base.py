@@ -17,15 +17,15 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch_geometric.data import Batch, Data, Dataset
 
-from pyg_srgnn.data.files import folder_written_aside
 from pyg_srgnn.data.fingerprint import fingerprint
 from pyg_srgnn.data.graphs import session_graph, session_graphs
 from pyg_srgnn.data.sessions import Sessions
 from pyg_srgnn.data.vocabulary import Vocabulary
 from pyg_srgnn.datasets.download import Source, fetch
+from pyg_srgnn.utils.files import folder_written_aside
 
 if TYPE_CHECKING:
-    from pyg_srgnn.data.preparation import Preparation
+    from pyg_srgnn.clicklog.prepare import Preparation
 
 SPLITS = ("train", "valid", "trainval", "test")
 _FORMAT = 1  # of the processed files; another number makes every cache anew

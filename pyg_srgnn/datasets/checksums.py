@@ -6,8 +6,8 @@ import json
 import time
 from pathlib import Path
 
-from pyg_srgnn.data.files import sha256_of, written_aside
-from pyg_srgnn.data.progress import working
+from pyg_srgnn.utils.files import sha256_of, written_aside
+from pyg_srgnn.utils.progress import working
 
 _SETTLED = 2.0  # seconds after which a file's time of change would tell of another change
 

@@ -11,9 +11,9 @@ from typing import Any
 
 from torch_geometric.data import Data
 
-from pyg_srgnn.data.log_files import find_files
-from pyg_srgnn.data.preparation import Preparation, prepare
-from pyg_srgnn.data.prepared import FILES, REPORT, Prepared, is_prepared
+from pyg_srgnn.clicklog.log_files import find_files
+from pyg_srgnn.clicklog.prepare import Preparation, prepare
+from pyg_srgnn.clicklog.prepared import FILES, REPORT, Prepared, is_prepared
 from pyg_srgnn.data.sessions import Sessions
 from pyg_srgnn.data.vocabulary import Vocabulary
 from pyg_srgnn.datasets.base import SessionDataset
@@ -114,12 +114,12 @@ class ClickLog(RawDataset):
         mirror: Taken for the sake of the other datasets' signature; not used. (default: None)
         transform: Applied to every ``Data`` on access. (default: None)
         path: A file, a glob, a folder, or a list of them; or a folder that
-            :meth:`~pyg_srgnn.data.prepared.Prepared.save` wrote, perhaps on a cluster, whose
+            :meth:`~pyg_srgnn.clicklog.prepared.Prepared.save` wrote, perhaps on a cluster, whose
             sessions are taken as they are.
         engine: What runs the preparation: ``"polars"`` or ``"spark"``. (default: ``"polars"``)
         vocabulary: A ``vocabulary.json``, or a folder with one, as a run's directory is: its items
             keep their index, new ones are numbered after them. (default: None)
-        **rules: The columns and rules of :class:`~pyg_srgnn.data.preparation.Preparation`.
+        **rules: The columns and rules of :class:`~pyg_srgnn.clicklog.prepare.Preparation`.
 
     Raises:
         ValueError: If the log cannot be read as it is declared, or a row is bad; names file and

@@ -18,8 +18,8 @@ from urllib.parse import quote
 
 from filelock import FileLock, Timeout
 
-from pyg_srgnn.data.files import sha256_of
-from pyg_srgnn.data.progress import Bar
+from pyg_srgnn.utils.files import sha256_of
+from pyg_srgnn.utils.progress import Bar
 
 log = logging.getLogger(__name__)
 

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch_geometric.data import Data
 
-from pyg_srgnn.data.generator import SessionGenerator, check_whole
 from pyg_srgnn.data.sessions import SECONDS_PER_DAY, Sessions, Vocabulary
 from pyg_srgnn.datasets.base import SessionDataset
+from pyg_srgnn.datasets.generator import SessionGenerator, check_whole
 
 _LAW = 1  # of the generator; another number makes every cache anew
 _TRAINING, _TEST = 0, 1  # streams of the generator
@@ -22,7 +22,7 @@ _DAYS = {_TRAINING: 70, _TEST: 7}
 class Synthetic(SessionDataset):
     r"""Generated sessions, with the exact optimum that no model can be expected to exceed.
 
-    The law of the clicks is that of :class:`~pyg_srgnn.data.generator.SessionGenerator`: hidden
+    The law of the clicks is that of :class:`~pyg_srgnn.datasets.generator.SessionGenerator`: hidden
     interests, transitions from the last item and from the one before it, repeats, popularity.
     ``dataset.generator`` is the best possible scorer, :meth:`optimum` what it is expected to reach.
     Raw item ids are 1 … ``num_items``. The training sessions are spread evenly over 70 days, the

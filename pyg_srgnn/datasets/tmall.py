@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 from itertools import takewhile
 from pathlib import Path
 
-from pyg_srgnn.data.files import written_aside
-from pyg_srgnn.data.preparation import Preparation
+from pyg_srgnn.clicklog.prepare import Preparation
 from pyg_srgnn.datasets.click_log import RawDataset
 from pyg_srgnn.datasets.download import Source
 from pyg_srgnn.datasets.two_file import Counts, TwoFileBenchmark
+from pyg_srgnn.utils.files import written_aside
 
 _URL = (
     "https://raw.githubusercontent.com/CCIIPLab/GCE-GNN/"

@@ -10,12 +10,12 @@ from torch_geometric.data import Batch
 
 from pyg_srgnn.data.graphs import session_graphs
 from pyg_srgnn.functional.topk import best_of_scores
+from pyg_srgnn.inference.scorer import Session, bar, flat_clicks
 from pyg_srgnn.nn.session_model import SessionModel
-from pyg_srgnn.scorer import Session, bar, flat_clicks
 
 
 class ModelScorer:
-    """Scores sessions of indices with a model; see :class:`pyg_srgnn.scorer.Scorer`.
+    """Scores sessions of indices with a model; see :class:`pyg_srgnn.inference.scorer.Scorer`.
 
     Args:
         model: A trained model; it is set to evaluation mode.

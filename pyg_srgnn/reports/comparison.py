@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 from omegaconf import OmegaConf
 
 from pyg_srgnn.data.fingerprint import short_digest
-from pyg_srgnn.reports.samples import Samples
-from pyg_srgnn.reports.significance import bootstrap, holm, mcnemar
-from pyg_srgnn.reports.study import Run, require_seeds_of_one
-from pyg_srgnn.rows import read_ranks
-from pyg_srgnn.terminal import Column, Styled, lines, table
+from pyg_srgnn.evaluation.rank_table import read_ranks
+from pyg_srgnn.evaluation.samples import Samples
+from pyg_srgnn.evaluation.significance import bootstrap, holm, mcnemar
+from pyg_srgnn.runs.configurations import Run, require_seeds_of_one
+from pyg_srgnn.utils.terminal import Column, Styled, lines, table
 
 RANKS = "ranks.parquet"
 _METRICS = ("hr@20", "mrr@20")
@@ -117,7 +117,7 @@ def compare(
         resamples: Draws of the bootstrap. (default: 10,000)
         seed: Seed of the draws. (default: 0)
         unit: What is drawn, ``"sessions"`` or ``"rows"``; see
-            :func:`pyg_srgnn.reports.significance.bootstrap`. (default: ``"sessions"``)
+            :func:`pyg_srgnn.evaluation.significance.bootstrap`. (default: ``"sessions"``)
 
     Returns:
         ``test`` (dataset, split, ties, data), ``rows``, ``sessions``, ``unit``, ``resamples``,

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pyg_srgnn.data.files import written_aside
+from pyg_srgnn.utils.files import written_aside
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from pyg_srgnn.recommender import Explanation
+    from pyg_srgnn.inference.recommender import Explanation
 
 _BLUE, _INK, _FAINT = "#3f76c4", "#24292f", "#8a94a0"
 

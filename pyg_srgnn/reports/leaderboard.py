@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 
 from omegaconf import OmegaConf
 
-from pyg_srgnn.data.files import written_aside
 from pyg_srgnn.data.fingerprint import short_digest
-from pyg_srgnn.reports.epochs import TIE_BREAKER, read_epochs
 from pyg_srgnn.reports.leaderboard_page import leaderboard_page
-from pyg_srgnn.reports.study import FREE, Stat, flat
-from pyg_srgnn.terminal import Column, Styled, lines, table
+from pyg_srgnn.runs.configurations import FREE, Stat, flat
+from pyg_srgnn.runs.epochs import TIE_BREAKER, read_epochs
+from pyg_srgnn.utils.files import written_aside
+from pyg_srgnn.utils.terminal import Column, Styled, lines, table
 
 
 @dataclass(frozen=True)

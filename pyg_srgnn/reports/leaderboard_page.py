@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pyg_srgnn.extras import pip_install
-from pyg_srgnn.reports.page import Table, page
+from pyg_srgnn.reports.html import Table, page
 from pyg_srgnn.reports.svg import TEST, TRAINING, draw_svg, whole_numbers
+from pyg_srgnn.utils.extras import pip_install
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pyg_srgnn import terminal
-from pyg_srgnn.data.files import written_aside
-from pyg_srgnn.extras import pip_install
-from pyg_srgnn.reports.page import Table, page
+from pyg_srgnn.reports.html import Table, page
 from pyg_srgnn.reports.preparation_plots import plots
-from pyg_srgnn.terminal import Column, Styled, lines, styled
+from pyg_srgnn.utils import terminal
+from pyg_srgnn.utils.extras import pip_install
+from pyg_srgnn.utils.files import written_aside
+from pyg_srgnn.utils.terminal import Column, Styled, lines, styled
 
 _FILES_NAMED = 3
 
@@ -21,7 +21,7 @@ def preparation_table(report: Mapping[str, Any]) -> Styled:
     """Set a preparation report as text.
 
     Args:
-        report: What ``pyg_srgnn.data.describe`` gives, and what a click log's preparation adds;
+        report: What ``pyg_srgnn.data.statistics`` gives, and what a click log's preparation adds;
             a part that is not there is left out.
     """
     tables = [_fitted(table) for table in _tables(report) if table.rows]

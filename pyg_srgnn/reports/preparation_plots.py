@@ -21,7 +21,7 @@ def plots(report: Mapping[str, Any]) -> dict[str, str] | None:
     """Draw a preparation report's distributions.
 
     Args:
-        report: Holds what ``pyg_srgnn.data.describe`` gives.
+        report: Holds what ``pyg_srgnn.data.statistics`` gives.
 
     Returns:
         SVG elements by their captions, those left out for which there is no data; None where

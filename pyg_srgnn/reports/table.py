@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pyg_srgnn.terminal import Column, Styled, lines, styled, table
+from pyg_srgnn.utils.terminal import Column, Styled, lines, styled, table
 
 # The metrics shown, those first that go first where there is no room.
 _GOING = ("coverage@20", "ndcg@20", "mrr@5", "hr@5", "mrr@10", "hr@10", "mrr@20", "hr@20")

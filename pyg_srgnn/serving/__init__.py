@@ -5,8 +5,8 @@ from __future__ import annotations
 import signal
 import threading
 
-from pyg_srgnn.extras import pip_install
 from pyg_srgnn.serving.settings import Settings
+from pyg_srgnn.utils.extras import pip_install
 
 
 def serve(settings: Settings) -> None:

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
-from pyg_srgnn.recommender import Recommender
-from pyg_srgnn.serving.metrics import Metrics
+from pyg_srgnn.inference.recommender import Recommender
+from pyg_srgnn.serving.prometheus import Metrics
 
 RawSession = Sequence[int | str]
 _USUAL = 100  # items asked for; who asks for more is scored apart

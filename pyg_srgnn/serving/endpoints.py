@@ -10,10 +10,10 @@ from starlette.responses import PlainTextResponse
 
 from pyg_srgnn.serving import messages
 from pyg_srgnn.serving.batching import Answer
+from pyg_srgnn.serving.bodies import described, read
 from pyg_srgnn.serving.guard import problem
-from pyg_srgnn.serving.metrics import CONTENT_TYPE
-from pyg_srgnn.serving.reading import described, read
-from pyg_srgnn.serving.sessions import Store, Unreachable
+from pyg_srgnn.serving.prometheus import CONTENT_TYPE
+from pyg_srgnn.serving.session_store import Store, Unreachable
 from pyg_srgnn.serving.state import Service
 
 _MOST = 50_000  # items of an answer, which others wait for while it is written

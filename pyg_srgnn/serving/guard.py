@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pyg_srgnn.serving.hosts import Hosts
-from pyg_srgnn.serving.metrics import Metrics
+from pyg_srgnn.serving.prometheus import Metrics
 
 log = logging.getLogger("pyg_srgnn.serving.requests")
 

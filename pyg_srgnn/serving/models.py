@@ -10,10 +10,10 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 
-from pyg_srgnn.recommender import Recommender
-from pyg_srgnn.runs import find_run
-from pyg_srgnn.serving.metrics import Metrics
-from pyg_srgnn.serving.names import load_names
+from pyg_srgnn.inference.recommender import Recommender
+from pyg_srgnn.runs.find import find_run
+from pyg_srgnn.serving.item_names import load_names
+from pyg_srgnn.serving.prometheus import Metrics
 from pyg_srgnn.serving.trial import answer_once, try_out
 
 log = logging.getLogger(__name__)

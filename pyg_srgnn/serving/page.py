@@ -14,11 +14,11 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import RedirectResponse
 from pydantic import BaseModel, FailFast, Field, RootModel
 
-from pyg_srgnn.recommender import Explanation, Recommender
+from pyg_srgnn.inference.recommender import Explanation, Recommender
+from pyg_srgnn.serving.bodies import described, read
 from pyg_srgnn.serving.guard import problem
-from pyg_srgnn.serving.items import ItemSearch
+from pyg_srgnn.serving.item_search import ItemSearch
 from pyg_srgnn.serving.messages import ItemId, Message
-from pyg_srgnn.serving.reading import described, read
 
 router = APIRouter()
 
@@ -33,7 +33,7 @@ _TYPES = {
 # All there is to fetch, read once: no path of a request ever reaches the disk.
 _FILES = {
     file.name: (file.read_bytes(), f"{_TYPES[file.suffix]}; charset=utf-8")
-    for file in sorted(Path(__file__).with_suffix("").iterdir())
+    for file in sorted(Path(__file__).with_name("static").iterdir())
     if file.suffix in _TYPES
 }
 _HEADERS = {

@@ -13,13 +13,13 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 
 import pyg_srgnn
-from pyg_srgnn.recommender import Recommender, UnknownItemWarning
+from pyg_srgnn.inference.recommender import Recommender, UnknownItemWarning
 from pyg_srgnn.serving import endpoints, page
+from pyg_srgnn.serving.bodies import REFUSALS, invalid
 from pyg_srgnn.serving.guard import Guard
 from pyg_srgnn.serving.hosts import Hosts, is_loopback
 from pyg_srgnn.serving.messages import Problem
 from pyg_srgnn.serving.models import Names
-from pyg_srgnn.serving.reading import REFUSALS, invalid
 from pyg_srgnn.serving.settings import Settings
 from pyg_srgnn.serving.state import Service
 

@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 
 from fastapi import HTTPException
 
-from pyg_srgnn.recommender import Recommender
+from pyg_srgnn.inference.recommender import Recommender
 from pyg_srgnn.serving.batching import Answer, Batcher, QueueFull, RawSession
-from pyg_srgnn.serving.metrics import Metrics
 from pyg_srgnn.serving.models import Models, Names
-from pyg_srgnn.serving.sessions import Store, open_store
+from pyg_srgnn.serving.prometheus import Metrics
+from pyg_srgnn.serving.session_store import Store, open_store
 from pyg_srgnn.serving.settings import Settings
 
 

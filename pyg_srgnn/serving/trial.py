@@ -13,7 +13,7 @@ import signal
 import sys
 from contextlib import suppress
 
-from pyg_srgnn.recommender import Recommender
+from pyg_srgnn.inference.recommender import Recommender
 
 
 def answer_once(recommender: Recommender, path: str, batch_size: int) -> None:

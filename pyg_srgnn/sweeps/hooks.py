@@ -13,7 +13,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from pyg_srgnn.sweeps import sweep
-from pyg_srgnn.sweeps.names import job_name
+from pyg_srgnn.sweeps.directories import job_name
 
 OmegaConf.register_new_resolver("job_name", job_name, replace=True)
 

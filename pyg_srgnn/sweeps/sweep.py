@@ -18,12 +18,12 @@ from hydra.core.override_parser.types import Glob, Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 
-from pyg_srgnn.extras import pip_install
-from pyg_srgnn.sweeps import study
-from pyg_srgnn.sweeps.names import SWEEPS, fixed_keys, sweep_name
+from pyg_srgnn.sweeps import optuna_study as study
+from pyg_srgnn.sweeps.directories import SWEEPS, fixed_keys, sweep_name
 from pyg_srgnn.sweeps.parallel import sensible_jobs
-from pyg_srgnn.terminal import lines, show
 from pyg_srgnn.training.lock import sole_process
+from pyg_srgnn.utils.extras import pip_install
+from pyg_srgnn.utils.terminal import lines, show
 
 # The plugins that the extra 'sweep' brings: how an override begins that chooses them.
 PLUGINS = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pyg_srgnn.imports import lazy
+from pyg_srgnn.utils.imports import lazy
 
 if TYPE_CHECKING:
     from pyg_srgnn.training.module import SessionModule

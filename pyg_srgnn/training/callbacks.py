@@ -17,9 +17,9 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor
 
 from pyg_srgnn.checkpoint import read_checkpoint
-from pyg_srgnn.data.files import written_aside
-from pyg_srgnn.data.progress import Bar
-from pyg_srgnn.reports.epochs import merit
+from pyg_srgnn.runs.epochs import merit
+from pyg_srgnn.utils.files import written_aside
+from pyg_srgnn.utils.progress import Bar
 
 log = logging.getLogger(__name__)
 

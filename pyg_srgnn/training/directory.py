@@ -15,9 +15,9 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from pyg_srgnn.data.files import written_aside
 from pyg_srgnn.data.fingerprint import require_same_data
-from pyg_srgnn.reports.study import flat
+from pyg_srgnn.runs.configurations import flat
+from pyg_srgnn.utils.files import written_aside
 
 # Where a run is made, and what else cannot change a number.
 CIRCUMSTANCES = {

@@ -17,8 +17,8 @@ from omegaconf import DictConfig, OmegaConf
 from pyg_srgnn.checkpoint import describe_training
 from pyg_srgnn.data import SessionLoader
 from pyg_srgnn.datasets import SessionDataset
+from pyg_srgnn.evaluation.metrics import saturated
 from pyg_srgnn.functional.topk import rows_at_once
-from pyg_srgnn.metrics import saturated
 from pyg_srgnn.nn import build_model
 from pyg_srgnn.training.callbacks import (
     BestCheckpoint,

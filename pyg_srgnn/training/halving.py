@@ -16,7 +16,7 @@ from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from omegaconf import DictConfig, OmegaConf
 
-from pyg_srgnn.reports.epochs import read_epochs
+from pyg_srgnn.runs.epochs import read_epochs
 from pyg_srgnn.training.callbacks import EpochLog
 from pyg_srgnn.training.directory import read_data
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from pyg_srgnn.datasets import SessionDataset
-from pyg_srgnn.terminal import Styled, facts
+from pyg_srgnn.utils.terminal import Styled, facts
 
 
 def place(run_dir: Path, command: str | None) -> Styled:

@@ -13,7 +13,7 @@ from filelock import FileLock
 from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
 from omegaconf import DictConfig, OmegaConf
 
-from pyg_srgnn.extras import pip_install
+from pyg_srgnn.utils.extras import pip_install
 
 _SQLITE = "sqlite:///"
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Batch
 
-from pyg_srgnn.metrics import RankingMetrics
+from pyg_srgnn.evaluation.metrics import RankingMetrics
 from pyg_srgnn.nn import SessionModel
 from pyg_srgnn.training.optimizer import adam
 
@@ -31,7 +31,7 @@ class SessionModule(lightning.LightningModule):
         lr_step: With ``"step"``, epochs after which the rate is multiplied by ``lr_gamma``.
             (default: 2)
         lr_gamma: See ``lr_step``. (default: 0.1)
-        ties: See :func:`pyg_srgnn.metrics.ranks`. (default: ``"conservative"``)
+        ties: See :func:`pyg_srgnn.evaluation.metrics.ranks`. (default: ``"conservative"``)
         part: What the validation loader holds; the prefix of its metrics. (default: ``"valid"``)
         extra: Further entries of every checkpoint: what is needed to recommend from the file
             alone. (default: none)

@@ -19,18 +19,18 @@ from torch import Tensor
 
 from pyg_srgnn.baselines import BASELINES
 from pyg_srgnn.checkpoint import Checkpoint
-from pyg_srgnn.data.files import written_aside
 from pyg_srgnn.datasets import SessionDataset, open_dataset
-from pyg_srgnn.evaluation import evaluate_rows
+from pyg_srgnn.evaluation.loop import evaluate_rows
+from pyg_srgnn.evaluation.rank_table import describe_rows, write_ranks
 from pyg_srgnn.reports import plot_epochs, run_summary, write_slices
-from pyg_srgnn.reports.epochs import merit
-from pyg_srgnn.rows import describe_rows, write_ranks
-from pyg_srgnn.runs import link_latest
-from pyg_srgnn.terminal import lines
+from pyg_srgnn.runs.epochs import merit
+from pyg_srgnn.runs.find import link_latest
 from pyg_srgnn.training.directory import claim, clear, keep_data, start_from
 from pyg_srgnn.training.fit import Fitter
 from pyg_srgnn.training.header import device_name, ingredients, place
 from pyg_srgnn.training.lock import sole_process
+from pyg_srgnn.utils.files import written_aside
+from pyg_srgnn.utils.terminal import lines
 
 log = logging.getLogger(__name__)
 

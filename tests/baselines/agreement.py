@@ -14,7 +14,7 @@ from pyg_srgnn.baselines import Popularity
 from pyg_srgnn.data import SessionLoader
 from pyg_srgnn.data.graphs import session_graph
 from pyg_srgnn.datasets.base import SessionDataset
-from pyg_srgnn.evaluation import evaluate
+from pyg_srgnn.evaluation.loop import evaluate
 from tests.reference.names import random_sessions
 
 ITEMS = 14  # the last two are never clicked in training

@@ -20,7 +20,7 @@ from pyg_srgnn import Recommender
 from pyg_srgnn.baselines import BASELINES
 from pyg_srgnn.commands import compare, evaluate, prepare, recommend, train
 from pyg_srgnn.datasets import open_dataset
-from pyg_srgnn.rows import baselines_of, read_ranks
+from pyg_srgnn.evaluation.rank_table import baselines_of, read_ranks
 from tests.commands import Returned, run
 from tests.tiny import TINY, tiny_config
 

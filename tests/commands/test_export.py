@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from pyg_srgnn.checkpoint import describe_training
+from pyg_srgnn.clicklog.prepare import Preparation
 from pyg_srgnn.commands import export, recommend
-from pyg_srgnn.data.files import sha256_of
-from pyg_srgnn.data.preparation import Preparation
+from pyg_srgnn.utils.files import sha256_of
 from tests.commands import Result, run
-from tests.serving.exports import IDS, checkpoint
+from tests.export.exports import IDS, checkpoint
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from pyg_srgnn import Recommender
 from pyg_srgnn.commands import recommend
 from pyg_srgnn.commands.items import given_ids, quoted
 from tests.commands import Result, run
-from tests.test_recommender import entries
+from tests.inference.test_recommender import entries
 
 # What a user types between the brackets, and the ids that it stands for.
 TYPED = {

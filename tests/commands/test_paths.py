@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 
 from pyg_srgnn.commands import evaluate, export, prepare, recommend, serve, train
 from pyg_srgnn.commands.paths import PATHS, quoted
-from pyg_srgnn.recommender import Recommender
+from pyg_srgnn.inference.recommender import Recommender
 from tests.commands import run
 from tests.tiny import TINY
 

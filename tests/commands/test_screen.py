@@ -9,10 +9,10 @@ from types import SimpleNamespace
 import pytest
 
 from pyg_srgnn.commands import train
-from pyg_srgnn.data import progress
+from pyg_srgnn.utils import progress
 from tests.commands import run
-from tests.data.test_progress import Screen
 from tests.tiny import TINY
+from tests.utils.test_progress import Screen
 
 
 @pytest.fixture

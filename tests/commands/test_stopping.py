@@ -17,9 +17,9 @@ from typing import Any
 import polars as pl
 import pytest
 
-import pyg_srgnn.batch
+import pyg_srgnn.commands.recommend_file
 import pyg_srgnn.datasets
-import pyg_srgnn.evaluation
+import pyg_srgnn.evaluation.loop
 import pyg_srgnn.reports.comparison
 import pyg_srgnn.training.run
 from pyg_srgnn.commands import compare, evaluate, prepare, recommend, train
@@ -155,7 +155,7 @@ def test_prepare(stopped: Any) -> None:
 def test_evaluate(run_dir: Path, stopped: Any) -> None:
     settings = [f"checkpoint={run_dir}", "baselines=[markov]"]
     _, said, words = stopped(
-        pyg_srgnn.evaluation, "evaluate_rows", 2, evaluate.main, "srgnn-evaluate", *settings
+        pyg_srgnn.evaluation.loop, "evaluate_rows", 2, evaluate.main, "srgnn-evaluate", *settings
     )
     assert said == "nothing" and words == settings
 
@@ -163,15 +163,20 @@ def test_evaluate(run_dir: Path, stopped: Any) -> None:
 def test_recommend_for_a_file(run_dir: Path, stopped: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = pl.DataFrame({"clicks": [[1, 2], [3], [4, 5, 6]] * 10})
     rows.write_parquet("sessions.parquet")
-    whole = pyg_srgnn.batch.recommend_file
+    whole = pyg_srgnn.commands.recommend_file.recommend_file
 
     def small_parts(*args: Any, **options: Any) -> int:
         return whole(*args, **options, sessions_at_once=7)
 
-    monkeypatch.setattr(pyg_srgnn.batch, "recommend_file", small_parts)
+    monkeypatch.setattr(pyg_srgnn.commands.recommend_file, "recommend_file", small_parts)
     settings = [f"checkpoint={run_dir}", "input=sessions.parquet", "output=top.jsonl", "k=3"]
     _, said, words = stopped(
-        pyg_srgnn.batch, "_recommended", 3, recommend.main, "srgnn-recommend", *settings
+        pyg_srgnn.commands.recommend_file,
+        "_recommended",
+        3,
+        recommend.main,
+        "srgnn-recommend",
+        *settings,
     )
     assert said == "2 parts" and words == settings
     done = run(recommend.main, "srgnn-recommend", *words)

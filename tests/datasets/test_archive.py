@@ -9,10 +9,10 @@ import sys
 
 import pytest
 
-from pyg_srgnn.data import progress
 from pyg_srgnn.datasets import archive as module
 from pyg_srgnn.datasets.archive import unpack
 from pyg_srgnn.datasets.download import DownloadError
+from pyg_srgnn.utils import progress
 
 py7zr = pytest.importorskip("py7zr", reason="py7zr, the extra 7z, is not installed")
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from pyg_srgnn.data import progress
-from pyg_srgnn.data.files import sha256_of
 from pyg_srgnn.datasets import download
 from pyg_srgnn.datasets.download import DownloadError, Source, fetch
+from pyg_srgnn.utils import progress
+from pyg_srgnn.utils.files import sha256_of
 
 from .file_server import FileServer
 

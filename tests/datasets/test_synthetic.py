@@ -11,7 +11,7 @@ from torch_geometric.data import Batch
 from pyg_srgnn.baselines import BASELINES
 from pyg_srgnn.data import SessionLoader
 from pyg_srgnn.datasets import Synthetic
-from pyg_srgnn.evaluation import evaluate
+from pyg_srgnn.evaluation.loop import evaluate
 
 TINY = {
     "num_sessions": 60,

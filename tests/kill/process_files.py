@@ -17,9 +17,9 @@ import time
 from pathlib import Path
 
 from pyg_srgnn.data import Sessions, Vocabulary
-from pyg_srgnn.data.files import sha256_of
 from pyg_srgnn.datasets.download import Source
 from pyg_srgnn.datasets.two_file import TwoFileBenchmark
+from pyg_srgnn.utils.files import sha256_of
 
 try:
     from tests.kill.harness import kill_function, moments

@@ -7,7 +7,7 @@ from pyg_srgnn.checkpoint import Checkpoint
 from pyg_srgnn.data import SessionLoader
 from pyg_srgnn.data.graphs import session_graphs
 from pyg_srgnn.datasets import open_dataset
-from pyg_srgnn.evaluation import evaluate
+from pyg_srgnn.evaluation.loop import evaluate
 from pyg_srgnn.nn import SRGNN
 from pyg_srgnn.training import train
 from pyg_srgnn.training.optimizer import adam

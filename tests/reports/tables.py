@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import torch
 
-from pyg_srgnn.rows import write_ranks
+from pyg_srgnn.evaluation.rank_table import write_ranks
 
 SESSIONS = (3, 1, 12, 1, 2, 6, 1, 4, 15, 2)  # samples of each
 

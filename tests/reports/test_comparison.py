@@ -13,9 +13,9 @@ import pytest
 from omegaconf import OmegaConf
 
 from pyg_srgnn.commands.compare import main
+from pyg_srgnn.evaluation.samples import Samples
+from pyg_srgnn.evaluation.significance import holm, mcnemar, paired_bootstrap
 from pyg_srgnn.reports.comparison import compare, read_side
-from pyg_srgnn.reports.samples import Samples
-from pyg_srgnn.reports.significance import holm, mcnemar, paired_bootstrap
 from tests.reports.tables import random_table, save
 
 

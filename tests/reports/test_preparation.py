@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 import pytest
 
 from pyg_srgnn.data import Sessions, Vocabulary
-from pyg_srgnn.data.describe import describe
+from pyg_srgnn.data.statistics import describe
 from pyg_srgnn.reports import preparation_table, write_report
 
 EVIL = "<script>alert('x')</script>&\"quoted\""

@@ -2,36 +2,23 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from pathlib import Path
-from types import ModuleType
 
-import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from pyg_srgnn.baselines import BASELINES
 from pyg_srgnn.commands.application import CONF
 from pyg_srgnn.commands.checks import check
-from pyg_srgnn.reports.study import flat, read_configurations
+from pyg_srgnn.runs.configurations import flat, read_configurations
+from study import study
 
-DOCS = Path(__file__).parents[2] / "docs"
+STUDY = Path(__file__).parents[2] / "study"
 HERE = ("dataset.root", "dataset.mirror", "trainer.enable_progress_bar", "threads")
 COUNTED = ("dataset.", "model.", "protocol", "refit", "test", "ties")  # what counting depends on
 
 
-@pytest.fixture(scope="module")
-def study() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("docs_study", DOCS / "study.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # where its named tuple looks for its annotations
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_every_run_of_the_study_is_a_configuration(study: ModuleType) -> None:
+def test_every_run_of_the_study_is_a_configuration() -> None:
     paths = [job.path for job in study.jobs()]
     assert len(set(paths)) == len(paths)
     seen = set()
@@ -50,7 +37,7 @@ def test_a_kept_runs_command_makes_its_configuration() -> None:
 
     A key that came later is not held against them, nor what a model that only counts never reads.
     """
-    folders = [*(DOCS / "runs").glob("*"), *(DOCS / "runs").glob("*/ablation")]
+    folders = [*(STUDY / "runs").glob("*"), *(STUDY / "runs").glob("*/ablation")]
     compared = 0
     with initialize_config_dir(str(CONF), version_base="1.3"):
         for folder in folders:

@@ -10,10 +10,12 @@ import torch
 
 from pyg_srgnn import Recommender
 from pyg_srgnn.serving.batching import Answer, Batcher, QueueFull
-from pyg_srgnn.serving.metrics import Metrics
+from pyg_srgnn.serving.prometheus import Metrics
 from tests.serving.shop import untrained
 
-pytestmark = pytest.mark.filterwarnings("ignore::pyg_srgnn.recommender.UnknownItemWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::pyg_srgnn.inference.recommender.UnknownItemWarning"
+)
 
 IDS = list(range(100, 130))
 

@@ -18,7 +18,7 @@ from pyg_srgnn import Recommender
 from pyg_srgnn.checkpoint import Checkpoint
 from pyg_srgnn.commands import serve
 from pyg_srgnn.commands.application import CONF
-from pyg_srgnn.serving.export import export
+from pyg_srgnn.export.write import export
 from pyg_srgnn.serving.settings import SECRETS, Settings
 from tests.commands import run
 from tests.serving.shop import untrained

@@ -23,10 +23,10 @@ from onnx import TensorProto, helper, numpy_helper
 
 from pyg_srgnn import Recommender
 from pyg_srgnn.checkpoint import Checkpoint
-from pyg_srgnn.serving.export import export
+from pyg_srgnn.export.write import export
+from tests.inference.test_artifact import sign
 from tests.serving.running import eventually, in_process, in_thread
 from tests.serving.shop import untrained
-from tests.test_artifact import sign
 
 IDS = list(range(100, 140))
 BODY = {"items": [103, 111], "k": 5}

@@ -33,7 +33,9 @@ EVIL = "<img src=x onerror=alert(1)>"
 LARGE = 2**62 + 1  # not a number that JavaScript has
 
 
-pytestmark = pytest.mark.filterwarnings("ignore::pyg_srgnn.recommender.UnknownItemWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::pyg_srgnn.inference.recommender.UnknownItemWarning"
+)
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ from pyg_srgnn.serving.settings import Settings
 from tests.serving import shop
 from tests.serving.live import serving
 
-FOLDER = Path(page.__file__).with_suffix("")
+FOLDER = Path(page.__file__).with_name("static")
 
 
 @pytest.fixture(scope="module")
@@ -253,5 +253,5 @@ def test_the_wheel_holds_the_page(tmp_path):
     )
     assert made.returncode == 0, made.stderr
     with zipfile.ZipFile(made.stdout.strip()) as wheel:
-        packed = {name for name in wheel.namelist() if name.startswith("pyg_srgnn/serving/page/")}
-    assert packed == {f"pyg_srgnn/serving/page/{file.name}" for file in FOLDER.iterdir()}
+        packed = {name for name in wheel.namelist() if name.startswith("pyg_srgnn/serving/static/")}
+    assert packed == {f"pyg_srgnn/serving/static/{file.name}" for file in FOLDER.iterdir()}

@@ -14,12 +14,14 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from pyg_srgnn import Recommender
-from pyg_srgnn.recommender import UnknownItemWarning
+from pyg_srgnn.inference.recommender import UnknownItemWarning
 from pyg_srgnn.serving.settings import Settings
 from tests.serving.running import eventually, in_process, in_thread
 from tests.serving.shop import untrained
 
-pytestmark = pytest.mark.filterwarnings("ignore::pyg_srgnn.recommender.UnknownItemWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::pyg_srgnn.inference.recommender.UnknownItemWarning"
+)
 
 IDS = [100 + 7 * i for i in range(60)]
 TEXTS = [f"Artikel {i} – Größe ½ 🥾" for i in range(30)]

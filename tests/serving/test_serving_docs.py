@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pyg_srgnn import Recommender
-from pyg_srgnn.serving.metrics import Metrics
+from pyg_srgnn.serving.prometheus import Metrics
 from pyg_srgnn.serving.service import create_app
 from pyg_srgnn.serving.settings import Settings
 from tests.serving import shop

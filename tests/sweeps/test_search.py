@@ -13,7 +13,7 @@ from pyg_srgnn.baselines import BASELINES
 from pyg_srgnn.commands.application import CONF
 from pyg_srgnn.commands.checks import check
 from pyg_srgnn.nn import MODELS
-from pyg_srgnn.sweeps.study import SWEEPER
+from pyg_srgnn.sweeps.optuna_study import SWEEPER
 from pyg_srgnn.sweeps.sweep import PLUGINS
 
 SEARCHES = sorted(path.stem for path in (CONF / "search").glob("*.yaml"))

@@ -16,8 +16,8 @@ from pyg_srgnn.baselines import BASELINES
 from pyg_srgnn.checkpoint import Checkpoint
 from pyg_srgnn.data import SessionLoader
 from pyg_srgnn.datasets import open_dataset
-from pyg_srgnn.evaluation import evaluate, evaluate_rows
-from pyg_srgnn.rows import baselines_of, read_ranks
+from pyg_srgnn.evaluation.loop import evaluate, evaluate_rows
+from pyg_srgnn.evaluation.rank_table import baselines_of, read_ranks
 from pyg_srgnn.training import run as run_module
 from pyg_srgnn.training import train
 from tests.tiny import tiny_config

@@ -1,0 +1,1 @@
+"""Click logs: from files to sessions."""

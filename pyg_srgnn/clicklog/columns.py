@@ -1,0 +1,105 @@
+"""Which column of a click log is which: declared, or guessed from common names."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pyg_srgnn.clicklog.prepare import Preparation
+
+COMMON_NAMES = {
+    "session": (
+        "sessionid", "session", "sid", "visitid", "sessid", "sessionkey", "visit", "usersession",
+    ),
+    "user": ("userid", "user", "uid", "visitorid", "visitor", "customerid", "clientid"),
+    "item": ("itemid", "item", "iid", "productid", "product", "sku", "articleid", "songid"),
+    "time": ("timestamp", "time", "ts", "datetime", "eventtime", "eventdate", "date", "createdat"),
+}  # fmt: skip
+"""Column names that are understood without being told, compared without case, - and _."""
+
+DELIMITERS = (",", ";", "\t", "|")
+
+
+def best_delimiter(line: str) -> str:
+    """What parts a line into most columns."""
+    return max(DELIMITERS, key=lambda d: len(fields(line, d)))
+
+
+def fields(line: str, delimiter: str) -> list[str]:
+    """The columns of a line."""
+    try:
+        return next(csv.reader([line], delimiter=delimiter), [])
+    except csv.Error:  # such as a line end within it
+        return line.split(delimiter)
+
+
+def roles(
+    file: Path, names: tuple[str, ...], preparation: Preparation, delimiter: str
+) -> tuple[dict[str, str], tuple[str, ...]]:
+    """The column of every role, and which of them were guessed.
+
+    Args:
+        file: The file, for errors.
+        names: The names of its columns.
+        preparation: What was declared.
+        delimiter: What stands between the columns, for errors.
+
+    Raises:
+        ValueError: If a role has no column; says which columns there are, and what to do. If a name
+            would be taken for a pattern.
+    """
+    for pattern in (name for name in names if name == "*" or name[:1] + name[-1:] == "^$"):
+        raise ValueError(f"{file}: no column can be called {pattern!r}, a pattern; rename it")
+    plain = {re.sub(r"[\W_]", "", name.lower()): name for name in reversed(names)}
+    guesses = {
+        role: next((plain[n] for n in common if n in plain), None)
+        for role, common in COMMON_NAMES.items()
+    }
+    told = {role: getattr(preparation, role) for role in COMMON_NAMES}
+    base = "user" if preparation.gap and not told["session"] else "session"
+    if base == "session" and not told["session"] and not guesses["session"] and guesses["user"]:
+        raise ValueError(
+            f"{file}: there is a column {guesses['user']!r} of users and none of sessions; give "
+            f"dataset.gap=30m (how long a silence ends a session), or dataset.session=COLUMN"
+        )
+    columns: dict[str, str] = {}
+    guessed = []
+    for role in (base, "item", "time"):
+        name = told[role] or guesses[role]
+        if name is None and role == "time" and preparation.order == "file":
+            continue
+        if name is None or name not in names:
+            raise ValueError(_no_column(file, role, name, names, delimiter))
+        columns[role] = name
+        guessed += [] if told[role] else [role]
+    if preparation.order not in ("time", "file"):
+        if preparation.order not in names:
+            raise ValueError(_no_column(file, "order", preparation.order, names, delimiter))
+        columns["order"] = preparation.order
+    for name in preparation.where:
+        if name not in names:
+            raise ValueError(_no_column(file, "where", name, names, delimiter))
+    return columns, tuple(guessed)
+
+
+def _no_column(
+    file: Path, role: str, name: str | None, names: Sequence[str], delimiter: str
+) -> str:
+    what = f"no column {name!r} (dataset.{role})" if name else f"no column known to be the {role}"
+    text = f"{file}: there is {what}; its columns are {', '.join(map(repr, names))}"
+    if role == "order":
+        text += ". Give dataset.order=COLUMN, or dataset.order=time"
+    if len(names) == 1:
+        other = best_delimiter(names[0])
+        count = len(fields(names[0], other))
+        if count > 1:
+            return text + f". With {other!r} there are {count}: give dataset.delimiter={other!r}"
+    if not name and role == "time":
+        return text + ". Give dataset.time=COLUMN, or dataset.order=file if there is none"
+    if not name and all(re.fullmatch(r"[\d\s.,:TZ+-]*", n) for n in names):
+        return text + ". That looks like a row: give dataset.columns=[…] if there is no header line"
+    return text + ("" if name else f". Give dataset.{role}=COLUMN")

@@ -1,0 +1,315 @@
+"""How a click log becomes sessions: one declaration, one pipeline."""
+
+from __future__ import annotations
+
+import logging
+import re
+import resource
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import narwhals as nw
+import polars as pl
+
+from pyg_srgnn.clicklog.assemble import assemble
+from pyg_srgnn.clicklog.engine import open_engine
+from pyg_srgnn.clicklog.layout import Layout, look_at
+from pyg_srgnn.clicklog.log_files import find_files
+from pyg_srgnn.clicklog.prepared import Prepared
+from pyg_srgnn.clicklog.rules import filtered
+from pyg_srgnn.clicklog.zones import check_zone
+from pyg_srgnn.data.sessions import SECONDS_PER_DAY
+from pyg_srgnn.data.statistics import describe
+from pyg_srgnn.data.vocabulary import Vocabulary
+
+__all__ = ["Preparation", "Prepared", "prepare"]
+
+log = logging.getLogger(__name__)
+
+_UNITS = {"s": 1, "m": 60, "h": 3_600, "d": SECONDS_PER_DAY}
+ON_BAD_ROWS = ("error", "skip")
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What makes sessions of a click log; the rules are applied in the order they stand here.
+
+    The order, the one pass of filters and the strict split are those of SR-GNN's own script.
+
+    Args:
+        session: Column of the session's id. (default: guessed from common names)
+        user: Column of the user's id, for logs without sessions; takes ``gap``. (default: guessed)
+        item: Column of the item's id, whole numbers or text. (default: guessed)
+        time: Column of the click's time. (default: guessed)
+        order: What a session's clicks are sorted by: ``"time"``, ``"file"`` or a column of whole
+            numbers; ties stay in the file's order. (default: ``"time"``)
+        time_format: ``"s"``, ``"ms"``, ``"us"`` or ``"ns"`` since 1970 UTC, ``"iso"``, a strptime
+            pattern such as ``"%d.%m.%Y %H:%M"``, or ``"number"``: seconds since some instant that
+            is not known. (default: guessed)
+        delimiter: What stands between the columns of a text file. (default: guessed)
+        columns: Names of the columns of a text file without a header line. (default: None)
+        where: Only rows with these values, such as ``{"event": "view"}``. (default: all rows)
+        on_bad_rows: ``"error"``, or ``"skip"``: leave them out, counted. (default: ``"error"``)
+        dedupe: Drop a row whose session, item and time stand in an earlier one. (default: False)
+        gap: A user's clicks after so long a silence are a new session, such as ``"30m"``.
+            (default: None)
+        collapse: An item clicked several times at a stretch counts once. (default: False)
+        max_length: A longer session keeps its most recent clicks; None: all. (default: 200)
+        min_length: A shorter session is dropped. (default: 2)
+        min_support: An item with fewer clicks is dropped. (default: 5)
+        drop_longer: A session that still has more clicks after that is dropped. (default: None)
+        until_stable: Repeat the two rules above until nothing changes. (default: False)
+        test: The test sessions: the last fraction of all, ``"7d"`` before the last session, or
+            those from a day on, as ``"2014-09-30"`` (UTC). (default: 0.1)
+        strict: Where the split is so many days: drop the sessions on its very instant, as the
+            benchmarks do. (default: False)
+        recent: Keep the last 1/recent of the training samples. (default: 1)
+
+    Raises:
+        ValueError: If a value is out of its range; names it.
+    """
+
+    session: str | None = None
+    user: str | None = None
+    item: str | None = None
+    time: str | None = None
+    order: str = "time"
+    time_format: str | None = None
+    time_zone: str | None = None
+    delimiter: str | None = None
+    columns: Sequence[str] | None = None
+    where: Mapping[str, Any] = field(default_factory=dict)
+    on_bad_rows: str = "error"
+    dedupe: bool = False
+    gap: str | None = None
+    collapse: bool = False
+    max_length: int | None = 200
+    min_length: int = 2
+    min_support: int = 5
+    drop_longer: int | None = None
+    until_stable: bool = False
+    test: float | str = 0.1
+    strict: bool = False
+    recent: int = 1
+
+    def __post_init__(self) -> None:
+        """Check every value."""
+        # Lists and dicts of a configuration become plain ones.
+        if self.columns is not None:
+            object.__setattr__(self, "columns", tuple(map(str, self.columns)))
+        object.__setattr__(self, "where", _plain(self.where or {}))
+        object.__setattr__(self, "test", _plain(self.test))
+        for name in ("dedupe", "collapse", "until_stable", "strict"):
+            if type(getattr(self, name)) is not bool:
+                raise ValueError(f"'{name}' must be true or false (got {getattr(self, name)!r})")
+        whole = [("min_length", 2), ("min_support", 1), ("recent", 1)]
+        for name in ("max_length", "drop_longer"):
+            if getattr(self, name) is not None:
+                whole.append((name, self.min_length))
+        for name, least in whole:
+            value = getattr(self, name)
+            if type(value) is not int or value < least:
+                raise ValueError(f"'{name}' must be a whole number >= {least} (got {value!r})")
+        if self.on_bad_rows not in ON_BAD_ROWS:
+            raise ValueError(f"'on_bad_rows' must be error or skip (got {self.on_bad_rows!r})")
+        if self.delimiter is not None and len(self.delimiter.encode()) != 1:
+            raise ValueError(f"'delimiter' must be one character (got {self.delimiter!r})")
+        if self.user is not None and self.gap is None:
+            raise ValueError("'user' needs 'gap', such as 30m: how long a silence ends a session")
+        if self.user is not None and self.session is not None:
+            raise ValueError("'session' and 'user' cannot both be given")
+        if self.time_zone is not None:
+            check_zone(self.time_zone)
+        _ = self.gap_seconds, self.split  # they raise if they cannot be read
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any], where: str) -> Preparation:
+        """The preparation that :meth:`to_dict` gave; rules that it lacks have their defaults.
+
+        Args:
+            stored: What was stored.
+            where: What it was stored in, for the error.
+
+        Raises:
+            ValueError: If there is a rule that this version does not know.
+        """
+        unknown = stored.keys() - {one.name for one in fields(cls)}
+        if unknown:
+            raise ValueError(
+                f"{where}: its sessions were made with {', '.join(sorted(unknown))}, which this "
+                f"version of pyg_srgnn does not know; use the version that made them"
+            )
+        return cls(**stored)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The preparation in values that JSON has."""
+        return {str(key): _plain(value) for key, value in asdict(self).items()}
+
+    @property
+    def asked(self) -> dict[str, list[str]]:
+        """The texts of the values that ``where`` asks for, of each of its columns."""
+        texts = {}
+        for name, value in self.where.items():
+            values = value if isinstance(value, list) else [value]
+            texts[name] = [str(v) for v in values]
+            # A column of truth values says true where Python says True; a text may say either.
+            texts[name] += [str(v).lower() for v in values if isinstance(v, bool)]
+        return texts
+
+    @property
+    def gap_seconds(self) -> int | None:
+        """The silence that ends a session, in seconds."""
+        if self.gap is None:
+            return None
+        if not (seconds := _duration(str(self.gap))):
+            raise ValueError(f"'gap' is a number and s, m, h or d, such as 30m (got {self.gap!r})")
+        return seconds
+
+    @property
+    def split(self) -> float | int | date:
+        """The test part: a fraction of the sessions, seconds before the last one, or a date."""
+        value = self.test
+        if isinstance(value, str):
+            if seconds := _duration(value):
+                return seconds
+            try:
+                return date.fromisoformat(value)
+            except ValueError:
+                pass
+        elif type(value) is float and 0 < value < 1:
+            return value
+        raise ValueError(
+            f"'test' is a fraction between 0 and 1, days as '7d', or a date as '2014-09-30' "
+            f"(got {value!r})"
+        )
+
+
+def prepare(
+    path: str | Path | Sequence[str | Path],
+    preparation: Preparation | None = None,
+    engine: str = "polars",
+    vocabulary: Vocabulary | None = None,
+    scratch: str | Path | None = None,
+) -> Prepared:
+    """Read a click log and make sessions of it.
+
+    Memory grows with the number of sessions and of the clicks that stay, not with the file: the
+    clicks are read once into Parquet files below ``scratch`` and from there in pieces.
+
+    Args:
+        path: A file, a glob, a folder, or several of them: CSV (any delimiter, quoted, gzip or
+            zstd) or Parquet, all alike.
+        preparation: The columns and the rules. (default: ``Preparation()``)
+        engine: ``"polars"``, or ``"spark"`` where the log outgrows one machine.
+            (default: ``"polars"``)
+        vocabulary: Items that keep their index and are never dropped; new ones are numbered
+            after them. (default: None)
+        scratch: Folder for temporary files, on a disk with room for 28 bytes a click.
+            (default: the system's)
+
+    Raises:
+        ValueError: If the log cannot be read as it is declared, a row is bad, or a rule leaves
+            nothing; names file, line, what was found and what is expected.
+        FileNotFoundError: If there is no such file.
+    """
+    preparation = preparation or Preparation()
+    started = time.perf_counter()
+    runner = open_engine(engine)
+    layout = look_at(find_files(path), preparation)
+    if vocabulary is not None:
+        layout = in_terms_of(layout, vocabulary)
+    log.info("%s", layout.describe())
+    if scratch is not None:
+        Path(scratch).mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="clicks-", dir=scratch))
+    try:
+        clicks, found = runner.read(layout, preparation, folder)
+        if clicks.collect_schema()["item"] == nw.String and vocabulary is not None:
+            in_terms_of(replace(layout, whole=layout.whole - {"item"}), vocabulary)
+        read = time.perf_counter()
+        chosen = filtered(clicks, preparation, runner, found, folder, vocabulary)
+        ruled = time.perf_counter()
+        prepared = assemble(chosen, preparation, vocabulary)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    ended = time.perf_counter()
+    _warn_of_split_ids(prepared.vocabulary, layout)
+    described = describe(prepared.training, prepared.test, prepared.vocabulary)
+    log_part = dict(prepared.report)
+    # What the test part lacks is dropped from it: it could not be counted there.
+    described["distributions"]["unseen_test_items"] = log_part.pop("unseen_test_items")
+    report = {
+        "files": [str(file) for file in layout.files],
+        "engine": engine,
+        "columns": layout.columns,
+        "time_format": layout.time_format,
+        "preparation": preparation.to_dict(),
+        "rows": found.rows,
+        "bad_rows": found.bad_rows,
+        "repeated_times": found.repeated_times,
+        **log_part,
+        **described,
+        "seconds": {
+            "read": round(read - started, 3),
+            "sessions": round(ruled - read, 3),
+            "number": round(ended - ruled, 3),
+            "total": round(ended - started, 3),
+        },
+        "peak_memory_mb": round(_peak_memory() / 1e6),
+    }
+    return replace(prepared, report=report)
+
+
+def in_terms_of(layout: Layout, vocabulary: Vocabulary) -> Layout:
+    """Read items as text where those of the vocabulary are text."""
+    kinds = {type(raw) for raw in vocabulary.ids}
+    if kinds == {int} and "item" not in layout.whole:
+        raise ValueError(
+            f"dataset.vocabulary holds whole numbers; column {layout.columns['item']!r} of "
+            f"{layout.files[0]} holds text"
+        )
+    return replace(layout, whole=layout.whole - {"item"}) if kinds == {str} else layout
+
+
+def _warn_of_split_ids(vocabulary: Vocabulary, layout: Layout) -> None:
+    """Warn of text ids such as 7 and 7.0, as pandas writes numbers of which some are missing."""
+    if not isinstance(vocabulary.ids[0], str):
+        return
+    ids = pl.Series(vocabulary.ids)
+    floats = ids.filter(ids.str.contains(r"^-?\d+\.0$"))
+    twice = floats.filter(floats.str.strip_suffix(".0").is_in(ids.implode()))
+    if len(twice):
+        log.warning(
+            "%s: column %r holds both %s and %s, two items, and %s more such pairs; where they are "
+            "one, write whole numbers",
+            *(layout.files[0], layout.columns["item"], twice[0][:-2], twice[0]),
+            f"{len(twice) - 1:,}",
+        )
+
+
+def _duration(text: str) -> int:
+    """Seconds of a time such as 30m or 7d; 0 where it is none."""
+    found = re.fullmatch(r"(\d+)([smhd])", text)
+    return int(found[1]) * _UNITS[found[2]] if found else 0
+
+
+def _plain(value: Any) -> Any:
+    """The same with nothing in it that JSON does not have."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(v) for key, v in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_plain(v) for v in value]
+    return value.isoformat() if isinstance(value, date) else value
+
+
+def _peak_memory() -> int:
+    """The most bytes that this process has held."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

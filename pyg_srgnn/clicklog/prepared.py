@@ -1,0 +1,91 @@
+"""What a click log became, and the folder of Parquet files that it can be kept in."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from pyg_srgnn.data.sessions import Sessions
+from pyg_srgnn.data.vocabulary import Vocabulary
+from pyg_srgnn.utils.files import folder_written_aside
+
+TRAINING, TEST, ITEMS, REPORT = FILES = (
+    "training.parquet",
+    "test.parquet",
+    "items.parquet",
+    "report.json",
+)
+"""The files of such a folder."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a click log became.
+
+    Args:
+        training: Training sessions in time order.
+        test: Test sessions in time order, of items of the vocabulary.
+        vocabulary: The raw ids of all items of the training sessions.
+        report: What was read, dropped and why; JSON-able.
+    """
+
+    training: Sessions
+    test: Sessions
+    vocabulary: Vocabulary
+    report: dict[str, Any]
+
+    def save(self, folder: str | Path) -> None:
+        """Write a folder that any tool can read and any machine can train on.
+
+        ``training.parquet`` and ``test.parquet`` hold a row a click (``session`` and ``item`` as
+        numbers from 0, ``time`` of the session in seconds since 1970 UTC, if there are times),
+        ``items.parquet`` the raw id of item 0, 1, …, ``report.json`` the report. The folder is
+        there whole or not at all; an older one of that name is replaced.
+
+        Raises:
+            ValueError: If there is something else under that name.
+        """
+        folder = Path(folder)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        if folder.exists() and not is_prepared(folder) and not _is_empty(folder):
+            raise ValueError(f"{folder} is there and holds something else; name another folder")
+        aside = folder.with_name(f".{folder.name}.{os.getpid()}.part")
+        with folder_written_aside(folder, aside):
+            self.training.to_parquet(aside / TRAINING)
+            self.test.to_parquet(aside / TEST)
+            pl.DataFrame({"item": self.vocabulary.ids}).write_parquet(aside / ITEMS)
+            (aside / REPORT).write_text(json.dumps(self.report, indent=1), encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Prepared:
+        """Read what :meth:`save` wrote.
+
+        Raises:
+            FileNotFoundError: If a file is missing.
+            ValueError: If the files do not belong together; names the folder.
+        """
+        folder = Path(folder)
+        items = pl.read_parquet(folder / ITEMS, columns=["item"])["item"].to_list()
+        training, test = (Sessions.from_parquet(folder / name) for name in (TRAINING, TEST))
+        for name, part in ((TRAINING, training), (TEST, test)):
+            if part.num_clicks and int(part.items.max()) >= len(items):
+                raise ValueError(
+                    f"{folder / name}: there is an item {int(part.items.max()):,}, {ITEMS} ends "
+                    f"with {len(items) - 1:,}; the files are of different preparations"
+                )
+        report = json.loads((folder / REPORT).read_text(encoding="utf-8"))
+        return cls(training, test, Vocabulary(items), report)
+
+
+def _is_empty(folder: Path) -> bool:
+    return folder.is_dir() and not any(folder.iterdir())
+
+
+def is_prepared(path: str | Path) -> bool:
+    """Whether a path is a folder that :meth:`Prepared.save` wrote."""
+    return all(Path(path, name).is_file() for name in FILES)

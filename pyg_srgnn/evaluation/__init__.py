@@ -1,0 +1,25 @@
+"""Ranking metrics, the evaluation of whatever scores items, and what is read off its ranks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pyg_srgnn.utils.imports import lazy
+
+if TYPE_CHECKING:
+    from pyg_srgnn.evaluation.loop import assert_row_independent, evaluate, evaluate_rows
+    from pyg_srgnn.evaluation.metrics import RankingMetrics, ranks
+
+__all__ = ["RankingMetrics", "assert_row_independent", "evaluate", "evaluate_rows", "ranks"]
+
+# Slices and significance need no torch.
+__getattr__, __dir__ = lazy(
+    __name__,
+    {
+        "RankingMetrics": "metrics",
+        "assert_row_independent": "loop",
+        "evaluate": "loop",
+        "evaluate_rows": "loop",
+        "ranks": "metrics",
+    },
+)

@@ -1,0 +1,166 @@
+"""One evaluation for everything that scores items: models, baselines, the true distribution."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+import torch
+from torch import Tensor
+from torch_geometric.data import Data
+
+from pyg_srgnn.datasets.loader import SessionLoader
+from pyg_srgnn.evaluation.metrics import RankingMetrics, ranks
+from pyg_srgnn.utils.progress import Bar
+
+if TYPE_CHECKING:
+    from pyg_srgnn.datasets.base import SessionDataset
+
+_ROUNDING = 64  # units in the last place that a score may be off when its batch is another one
+
+
+class Scorer(Protocol):
+    """Whatever scores all items for a batch of sessions."""
+
+    def scores(self, data: Data) -> Tensor:
+        """Scores [B, V]."""
+        ...
+
+
+def evaluate(
+    scorer: Scorer,
+    loader: SessionLoader,
+    num_items: int,
+    ties: str = "conservative",
+    device: torch.device | str = "cpu",
+    description: str | None = None,
+) -> dict[str, float]:
+    """Rank every sample's target among all items.
+
+    Args:
+        scorer: What scores the items, on ``device`` and in evaluation mode.
+        loader: The samples; each is counted once.
+        num_items: Number of items in the catalogue.
+        ties: See :func:`pyg_srgnn.evaluation.metrics.ranks`. (default: ``"conservative"``)
+        device: Where to score. (default: ``"cpu"``)
+        description: Shown beside the progress bar. (default: no bar)
+
+    Returns:
+        The metrics of :class:`~pyg_srgnn.evaluation.metrics.RankingMetrics`, as fractions.
+
+    Raises:
+        ValueError: If there is no sample.
+    """
+    return evaluate_rows(scorer, loader, num_items, ties, device, description)[0]
+
+
+@torch.inference_mode()
+def evaluate_rows(
+    scorer: Scorer,
+    loader: SessionLoader,
+    num_items: int,
+    ties: str = "conservative",
+    device: torch.device | str = "cpu",
+    description: str | None = None,
+) -> tuple[dict[str, float], Tensor]:
+    """The metrics of :func:`evaluate`, and the rank of every sample's target.
+
+    Args:
+        scorer: As in :func:`evaluate`.
+        loader: As in :func:`evaluate`.
+        num_items: As in :func:`evaluate`.
+        ties: As in :func:`evaluate`. (default: ``"conservative"``)
+        device: As in :func:`evaluate`. (default: ``"cpu"``)
+        description: As in :func:`evaluate`. (default: no bar)
+
+    Returns:
+        The metrics, and the ranks in the order of the loader's dataset, whatever the loader's [n];
+        0 of a sample that the loader has left out, such as another process's.
+
+    Raises:
+        ValueError: If there is no sample.
+    """
+    if len(loader) == 0:
+        raise ValueError("there is no sample to evaluate")
+    metrics = RankingMetrics(num_items, ties=ties).to(device)
+    kind = torch.float64 if ties == "median" else torch.int64  # as ranks() gives them
+    every = torch.zeros(loader.num_samples, dtype=kind)
+    with Bar(description, len(loader), "batches") as bar:
+        for batch, numbers in zip(loader, loader.numbers(), strict=True):
+            batch = batch.to(device)
+            scores = scorer.scores(batch)
+            rank = ranks(scores, batch.y, ties)
+            metrics.update(scores, batch.y, rank)
+            every[numbers] = rank.cpu()
+            bar.advance()
+    return metrics.compute(), every
+
+
+@torch.inference_mode()
+def assert_row_independent(
+    scorer: Scorer,
+    dataset: SessionDataset,
+    batch_size: int = 100,
+    max_rows: int = 2000,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+) -> None:
+    """Make sure that no sample's rank depends on which samples are scored beside it.
+
+    A test set in its file's order holds a session's prefixes one after another, the longest first:
+    the row before a row ends with its target. A model that mixes the rows of a batch can read the
+    answer there. So the samples are ranked in their order, in batches of another size, one by one,
+    shuffled, and beside copies of themselves; all must give the same ranks, but for items whose
+    scores differ from the target's by no more than rounding.
+
+    Args:
+        scorer: What scores the items, on ``device`` and in evaluation mode.
+        dataset: The samples, such as a test set.
+        batch_size: Samples a batch. (default: 100)
+        max_rows: Samples looked at, the first ones, so that neighbours stay neighbours.
+            (default: 2000)
+        seed: Seed of the shuffled order. (default: 0)
+        device: Where to score. (default: ``"cpu"``)
+
+    Raises:
+        AssertionError: If ranks differ; names the first samples, and their ranks.
+    """
+    numbers = torch.arange(min(len(dataset), max_rows))
+    order = torch.randperm(len(numbers), generator=torch.Generator().manual_seed(seed))
+    ways = {
+        "in batches of another size": torch.split(numbers, max(2, batch_size // 3)),
+        "one by one": torch.split(numbers, 1),
+        "shuffled": torch.split(order, batch_size),
+        "beside copies of themselves": torch.split(numbers.repeat_interleave(2), batch_size),
+    }
+    least, most = _rank_bounds(scorer, dataset, torch.split(numbers, batch_size), device)
+    for way, batches in ways.items():
+        low, high = _rank_bounds(scorer, dataset, batches, device)
+        apart = ((high < least) | (low > most)).nonzero().flatten().tolist()
+        if apart:
+            shown = ", ".join(f"{i}: {int(most[i])} and {int(high[i])}" for i in apart[:5])
+            raise AssertionError(
+                f"{len(apart)} of {len(numbers)} samples of {dataset} rank otherwise {way} than in "
+                f"their order in batches of {batch_size}, so their scores depend on the rows "
+                f"beside them (sample: rank and rank: {shown})"
+            )
+
+
+def _rank_bounds(
+    scorer: Scorer, dataset: SessionDataset, batches: Sequence[Tensor], device: torch.device | str
+) -> tuple[Tensor, Tensor]:
+    """Least and greatest rank of each sample's target, were scores off by rounding [n] both."""
+    count = 1 + max(int(numbers.max()) for numbers in batches)
+    least = torch.full((count,), torch.iinfo(torch.int64).max)
+    most = torch.zeros(count, dtype=torch.int64)
+    for numbers in batches:
+        batch = dataset.batch(numbers).to(device)
+        scores = scorer.scores(batch)
+        of_target = scores.gather(1, batch.y.unsqueeze(1))
+        finite = scores.masked_fill(scores.isinf(), 0)
+        width = _ROUNDING * torch.finfo(scores.dtype).eps * finite.abs().amax(dim=1, keepdim=True)
+        low = 1 + (scores > of_target + width).sum(dim=1)
+        high = (scores >= of_target - width).sum(dim=1)
+        least.scatter_reduce_(0, numbers, low.cpu(), "amin")
+        most.scatter_reduce_(0, numbers, high.cpu(), "amax")
+    return least, most

@@ -1,0 +1,184 @@
+"""What people must know of an exported model, as a page of Markdown in its folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from pyg_srgnn import __version__
+from pyg_srgnn.checkpoint import Checkpoint
+from pyg_srgnn.inference.exported import mixes
+from pyg_srgnn.reports.table import LITERATURE, metrics_table
+
+_LIMITS = """\
+- It knows the items that it was trained on, and no others: unknown ids are left out of a session.
+  New items want a new training (`warm_start=OLD_RUN` goes on from the old weights).
+- A session without a known item gets the most popular items of the training sessions, and says so.
+- It sees the clicks of one session, in their order: nothing of who clicks, of earlier sessions, of
+  prices, texts or times. Nothing beyond the session is personal.
+- It learned from what was shown and clicked then. What was never shown was never clicked, and
+  tastes change: the metrics hold for the days right after the training sessions.
+- {scores}"""
+_MIXTURE = (
+    "Scores are logarithms of probabilities over the whole catalogue, to rank items within a\n"
+    "  session. They were not calibrated."
+)
+_PRODUCT = "Scores rank items within a session. They are no probabilities."
+
+
+def model_card(checkpoint: Checkpoint, manifest: Mapping[str, Any], off: float) -> str:
+    """Write the card of an export.
+
+    Args:
+        checkpoint: What was exported; the metrics are read from its run's directory.
+        manifest: What ``manifest.json`` holds.
+        off: Largest difference of a score from the checkpoint's.
+    """
+    settings, run = manifest["model"], _run_of(checkpoint.path)
+    name, dataset = settings["name"], manifest["dataset"]["name"]
+    changed = ", ".join(f"{key}={value}" for key, value in settings.items() if key != "name")
+    sums = "\n".join(f"| `{file}` | `{digest}` |" for file, digest in manifest["files"].items())
+    limits = _LIMITS.format(scores=_MIXTURE if mixes(settings) else _PRODUCT)
+    return f"""# {name} on {dataset}
+
+The next items of a session of clicks, by pyg_srgnn {__version__}.
+
+## Data
+
+{_data(checkpoint, manifest["dataset"], run)}
+
+## Metrics
+
+{_metrics(name, dataset, checkpoint.protocol, run)}
+
+## What it cannot do
+
+{limits}
+
+## How to load it
+
+```python
+from pyg_srgnn import Recommender
+
+Recommender.load("THIS_FOLDER").recommend([["raw id", "raw id"]], k=20)
+```
+
+It needs torch, safetensors{" and onnxruntime" if manifest["export"] == "onnx" else ""}, and neither
+PyTorch Geometric, Lightning nor Hydra. Nothing in the folder is executed when it is loaded.
+Scores differ from the checkpoint's by {off:.1g} at most (random sessions, at export).
+{_exactness(manifest)}
+
+## What it is made of
+
+{changed}
+
+| file | SHA-256 |
+|---|---|
+{sums}
+"""
+
+
+def _exactness(manifest: Mapping[str, Any]) -> str:
+    """How the best items are looked for."""
+    index, precision = manifest.get("index"), manifest["precision"]
+    if index is not None:
+        return (
+            f"The best items are looked for in {index['probes']} of {index['lists']} lists: recall@"
+            f"{index['k']} is {index['recall']:.4f} beside exact search ({index['queries']:,} "
+            f"{index['queried_with']}). Their scores are exact."
+        )
+    if mixes(manifest["model"]) or precision == "float32":
+        return "Items are scored in float32."
+    return (
+        f"Items are looked for in {precision} and scored in float32; the best are the same as in "
+        f"float32 (recall 1 by construction)."
+    )
+
+
+def _run_of(checkpoint: Path) -> tuple[Path, dict[str, Any]] | None:
+    """The directory and the metrics of the run whose final checkpoint this is."""
+    folder = checkpoint.parent.parent
+    try:
+        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        return (folder, metrics) if folder / metrics["checkpoint"] == checkpoint else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _data(
+    checkpoint: Checkpoint, dataset: Mapping[str, Any], run: tuple[Path, dict[str, Any]] | None
+) -> str:
+    """What it was trained on."""
+    lines = [
+        f"- Dataset `{dataset['name']}`, split `{checkpoint.split}`: "
+        f"{len(checkpoint.vocabulary):,} items, {int(checkpoint.clicks.sum()):,} clicks in training"
+    ]
+    rules = {key: value for key, value in dataset.items() if key != "name" and value is not None}
+    if rules:
+        told = ", ".join(f"{key}={value}" for key, value in rules.items())
+        lines.append(f"- Prepared with {told}")
+    if run is not None:
+        folder, metrics = run
+        samples = ", ".join(f"{count:,} of {part}" for part, count in metrics["samples"].items())
+        lines.append(f"- Samples: {samples}")
+        days = _days(folder / "ranks.parquet")
+        lines.append(
+            f"- Test sessions from {days[0]} to {days[1]} (UTC); those of training are earlier"
+            if days
+            else "- Dates: the dataset has none"
+        )
+    return "\n".join(lines)
+
+
+def _days(ranks: Path) -> tuple[date, date] | None:
+    """First and last day of the test sessions, where they are known."""
+    if not ranks.is_file():
+        return None
+    day = (
+        pl.scan_parquet(ranks).select(first=pl.col("day").min(), last=pl.col("day").max()).collect()
+    )
+    first, last = day.row(0)
+    return None if first is None else (first, last)
+
+
+def _metrics(
+    name: str, dataset: str, protocol: str, run: tuple[Path, dict[str, Any]] | None
+) -> str:
+    """How well it ranks, beside what only counts."""
+    if run is None:
+        told = f"protocol={protocol}. Not known: this is not the final checkpoint of a run."
+        return f"{told}\n{LITERATURE}" if protocol == "literature" else told
+    metrics = run[1]
+    parts = []
+    for part in ("valid", "test"):
+        if not metrics.get(part):
+            parts.append(f"{part}: not measured")
+            continue
+        rows = {name: metrics[part]}
+        for other, measured in metrics["baselines"].items():
+            if part in measured:
+                rows[other] = measured[part]
+        optimum = metrics.get("optimum", {}).get(part)
+        rows |= {"optimum (exact)": optimum} if optimum else {}
+        parts.append(f"```\n{metrics_table(f'{dataset}, {part}, percent', rows)}\n```")
+    seed = (
+        f"Protocol {protocol}, seed {metrics['seed']}, epoch {metrics['best_epoch']} of "
+        f"{metrics['epochs']}"
+    )
+    chosen = (
+        LITERATURE
+        if protocol == "literature"
+        else ("Everything was chosen on validation; the test set was read once.")
+    )
+    refit = (
+        " The model was trained once more on training and validation sessions; the metrics of "
+        "validation are those of the model before."
+        if metrics.get("refit")
+        else ""
+    )
+    return "\n\n".join([f"{seed}. {chosen}{refit}", *parts])

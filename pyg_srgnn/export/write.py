@@ -1,0 +1,211 @@
+"""A trained model as a folder that needs nothing of what trained it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import random
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from pyg_srgnn.checkpoint import Checkpoint
+from pyg_srgnn.export.encoders import GraphEncoder, StepEncoder, encoder_of
+from pyg_srgnn.export.held_out import held_out_vectors
+from pyg_srgnn.export.model_card import model_card
+from pyg_srgnn.inference.artifact import (
+    CARD,
+    FORMAT,
+    INDEX,
+    MANIFEST,
+    VERSION,
+    VOCABULARY,
+    WEIGHTS,
+    Artifact,
+)
+from pyg_srgnn.inference.catalogue import PRECISIONS
+from pyg_srgnn.inference.exported import mixes
+from pyg_srgnn.inference.formats import FILES
+from pyg_srgnn.inference.index import Index
+from pyg_srgnn.inference.onnx import write_onnx
+from pyg_srgnn.inference.pt2 import write_pt2
+from pyg_srgnn.nn import SRGNN, SessionModel, build_model
+from pyg_srgnn.utils.files import folder_written_aside, sha256_of
+
+_ROWS = 1 << 16  # of the item table, at once
+_TOLERANCE = 1e-4  # of a score; more than rounding is a defect of the export
+_CHECKED = 32  # random sessions that both models score
+
+
+def export(
+    checkpoint: Checkpoint,
+    output: str | Path,
+    kind: str = "onnx",
+    precision: str = "int8",
+    index_above: int | None = None,
+) -> Path:
+    """Write a model as a folder that :meth:`pyg_srgnn.inference.artifact.Artifact.load` opens.
+
+    The folder is whole or not there. It is opened once, and its scores are held against those of
+    the checkpoint, before it takes its name.
+
+    Args:
+        checkpoint: The trained model.
+        output: The folder; an export that is there is replaced.
+        kind: ``"onnx"``, run by onnxruntime, or ``"torch_export"``, run by torch. (default:
+            ``"onnx"``)
+        precision: See :class:`pyg_srgnn.inference.catalogue.Catalogue`; a mixture does not use
+            it. (default: ``"int8"``, which finds what ``"float32"`` finds)
+        index_above: Items of a catalogue from which on an :class:`Index` is made, which finds 98
+            percent of the best; not of a mixture. (default: None, no index)
+
+    Returns:
+        The folder.
+
+    Raises:
+        ValueError: If a setting is unknown, the folder holds something else, there is no export of
+            such a model, or none with an index.
+        RuntimeError: If the export scores otherwise than the checkpoint.
+    """
+    output = Path(output)
+    for name, value, allowed in (("kind", kind, FILES), ("precision", precision, PRECISIONS)):
+        if value not in allowed:
+            raise ValueError(
+                f"export: '{name}' must be one of {', '.join(allowed)} (got {value!r})"
+            )
+    if index_above is not None and mixes(checkpoint.settings):
+        raise ValueError(
+            f"index_above={index_above}: this model mixes probabilities, which asks for the scores "
+            f"of all items; an index is for plain products (model=srgnn_plain, gru4rec)"
+        )
+    if output.exists() and not _may_be_replaced(output):
+        raise ValueError(
+            f"{output} is no folder of srgnn-export, so it is left alone; give another name"
+        )
+    checkpoint.model.to("cpu", torch.float32).eval()
+    aside = output.with_name(f".{output.name}.part")
+    with folder_written_aside(output, aside):
+        _write_encoder(checkpoint, kind, aside / FILES[kind])
+        checkpoint.vocabulary.save(aside / VOCABULARY)
+        save_file(weights_of(checkpoint.model, checkpoint.clicks), aside / WEIGHTS)
+        # safetensors lets its owner alone read a file; who serves may be somebody else.
+        (aside / WEIGHTS).chmod((aside / VOCABULARY).stat().st_mode)
+        names = (FILES[kind], WEIGHTS, VOCABULARY)
+        manifest: dict[str, Any] = {
+            "format": FORMAT,
+            "version": VERSION,
+            "export": kind,
+            "model": checkpoint.settings,
+            "precision": precision,
+            "dataset": {"name": checkpoint.dataset["name"], **(checkpoint.preparation or {})},
+            "split": checkpoint.split,
+            "protocol": checkpoint.protocol,
+            "files": {name: sha256_of(aside / name) for name in names},
+        }
+        if index_above is not None and len(checkpoint.vocabulary) > index_above:
+            vectors = checkpoint.model.item_vectors().detach()
+            index, manifest["index"] = Index.build(vectors, held_out_vectors(checkpoint))
+            index.save(aside / INDEX)
+            (aside / INDEX).chmod((aside / VOCABULARY).stat().st_mode)
+            manifest["files"][INDEX] = sha256_of(aside / INDEX)
+        manifest["sizes"] = {name: (aside / name).stat().st_size for name in manifest["files"]}
+        _write_json(aside / MANIFEST, manifest)
+        off = largest_difference(checkpoint, Artifact.load(aside))
+        if off > _TOLERANCE:
+            raise RuntimeError(f"the export's scores differ by {off:.2g} from the checkpoint's")
+        card = model_card(checkpoint, manifest, off)
+        (aside / CARD).write_text(card, encoding="utf-8")
+        manifest["files"][CARD] = sha256_of(aside / CARD)
+        manifest["sizes"][CARD] = (aside / CARD).stat().st_size
+        _write_json(aside / MANIFEST, manifest)
+    return output
+
+
+def weights_of(model: SessionModel, clicks: Tensor) -> dict[str, Tensor]:
+    """Everything of a model that has a row an item; see :mod:`pyg_srgnn.inference.exported`.
+
+    Args:
+        model: The model.
+        clicks: Clicks of each item in training, int64 [V].
+    """
+    with torch.no_grad():
+        weights = {"item_vectors": model.item_vectors().clone(), "clicks": clicks.contiguous()}
+        if isinstance(model, SRGNN):
+            if model.global_graph is not None:
+                parts = torch.split(torch.arange(model.num_items), _ROWS)
+                weights["clicked_vectors"] = torch.cat([model.clicked(part) for part in parts])
+            if model.transitions is not None:
+                weights["followers"] = model.transitions.followers.clone()
+                weights["count"] = model.transitions.count.clone()
+                weights["place_weight"] = model.transitions.weight()
+    return weights
+
+
+def largest_difference(checkpoint: Checkpoint, artifact: Artifact) -> float:
+    """The largest difference of a score between a checkpoint and its export, of random sessions."""
+    draw, num_items = random.Random(0), len(checkpoint.vocabulary)
+    sessions = [
+        [draw.randrange(num_items) for _ in range(draw.randint(1, 12))] for _ in range(_CHECKED)
+    ]
+    wanted, found = checkpoint.scorer.scores(sessions), artifact.scorer.scores(sessions)
+    apart = (found - wanted).abs().masked_fill_(found == wanted, 0)  # minus infinity, too
+    return float(apart.nan_to_num_(torch.inf).max())
+
+
+def _write_encoder(checkpoint: Checkpoint, kind: str, path: Path) -> None:
+    """Export the encoder, which takes batches of any size."""
+    encoder = _without_items(checkpoint)
+    with torch.no_grad(), _quietly():
+        program = torch.export.export(
+            encoder, encoder.example(), dynamic_shapes=encoder.dynamic(), strict=False
+        )
+        if kind == "torch_export":
+            write_pt2(program, path)
+        else:
+            write_onnx(program, path, list(encoder(*encoder.example())))
+
+
+def _without_items(checkpoint: Checkpoint) -> GraphEncoder | StepEncoder:
+    """The encoder, as it would be of a catalogue of one item: it depends on none."""
+    small = build_model({**checkpoint.settings, "num_items": 1}).eval()
+    weights = checkpoint.model.state_dict()
+    fitting = {
+        name: weights[name] if weights[name].shape == tensor.shape else tensor
+        for name, tensor in small.state_dict().items()
+    }
+    small.load_state_dict(fitting)
+    return encoder_of(small)
+
+
+def _may_be_replaced(folder: Path) -> bool:
+    """Whether a folder is an export, or empty."""
+    if not folder.is_dir():
+        return False
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return not any(folder.iterdir())
+    return isinstance(manifest, dict) and manifest.get("format") == FORMAT
+
+
+def _write_json(path: Path, value: dict[str, Any]) -> None:
+    path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Keep back what torch's exporters tell of themselves; errors are raised as ever."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)

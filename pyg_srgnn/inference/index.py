@@ -1,0 +1,217 @@
+"""An approximate index for catalogues too large to go over whole: inverted lists, by faiss.
+
+Items are put into lists by the nearest of some centroids, and only the lists whose centroids have
+the greatest products with a session are looked into. How many those must be for a recall is
+measured when the index is made; products are exact, in float32.
+
+Graphs (HNSW) would not do: they lead from neighbour to neighbour, which inner products
+of vectors of unequal lengths do not support.
+
+An index is saved as centroids and list numbers in a safetensors file, and made again from these and
+the item vectors. faiss's own files would hold the vectors once more, and are parsed by code that
+trusts them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save_file
+from torch import Tensor
+
+from pyg_srgnn.functional.topk import best_of_products
+from pyg_srgnn.utils.extras import pip_install
+
+_LISTS = 4  # times the square root of V
+_POINTS = 64  # items that centroids are trained on, for each
+_QUERIES = 2_000  # with which recall is measured, at most
+_MOST = 4  # an index that looks at more than one list in so many is of no use
+
+
+class Index:
+    """Item vectors in inverted lists; :meth:`best` as :class:`Catalogue` has it, but approximate.
+
+    Args:
+        vectors: Item vectors, float32 [V, d].
+        centroids: A vector a list, float32 [C, d].
+        lists: The list of each item, int64 [V].
+        probes: Lists that are looked into.
+
+    Raises:
+        ImportError: If faiss is not installed.
+        ValueError: If the parts do not belong together.
+    """
+
+    def __init__(self, vectors: Tensor, centroids: Tensor, lists: Tensor, probes: int) -> None:
+        faiss = _faiss()
+        wanted = {
+            "centroids": (centroids, torch.float32, [len(centroids), vectors.size(1)]),
+            "lists": (lists, torch.int64, [len(vectors)]),
+        }
+        for name, (found, kind, shape) in wanted.items():
+            if found.dtype != kind or list(found.shape) != shape:
+                raise ValueError(
+                    f"Index: '{name}' must be {kind} {shape} (got {found.dtype} "
+                    f"{list(found.shape)})"
+                )
+        if not 0 <= int(lists.min()) <= int(lists.max()) < len(centroids):
+            raise ValueError(f"Index: 'lists' must be numbers from 0 to {len(centroids) - 1}")
+        if not 1 <= probes <= len(centroids):
+            raise ValueError(
+                f"Index: 'probes' must be from 1 to {len(centroids)}, the lists (got {probes})"
+            )
+        self.vectors, self.centroids, self.lists, self.probes = vectors, centroids, lists, probes
+        coarse = faiss.IndexFlatIP(vectors.size(1))
+        coarse.add(centroids.numpy())
+        self._index = faiss.IndexIVFFlat(
+            coarse, vectors.size(1), len(centroids), faiss.METRIC_INNER_PRODUCT
+        )
+        self._index.is_trained = True
+        ids = torch.arange(len(vectors))
+        held = vectors.contiguous()
+        self._index.add_core(
+            len(vectors), *map(faiss.swig_ptr, (held.numpy(), ids.numpy(), lists.numpy()))
+        )
+        self._parameters = faiss.SearchParametersIVF(nprobe=probes)
+
+    def __len__(self) -> int:
+        """Number of items V."""
+        return len(self.vectors)
+
+    @classmethod
+    def build(
+        cls, vectors: Tensor, queries: Tensor | None = None, k: int = 20, recall: float = 0.98
+    ) -> tuple[Index, dict[str, Any]]:
+        """Make an index whose recall is at least what is asked for.
+
+        Args:
+            vectors: Item vectors, float32 [V, d].
+            queries: Session vectors that recall is measured with, float32 [Q, d]; held out from
+                training, for it is theirs that will come. (default: item vectors, drawn)
+            k: Of how many best items recall is the share that is found. (default: 20)
+            recall: What it must be on average. (default: 0.98)
+
+        Returns:
+            The index, and for a manifest: ``lists``, ``probes``, ``k``, ``recall``, ``queries``
+            (how many) and ``queried_with`` (``"sessions"`` or ``"items"``).
+
+        Raises:
+            ImportError: If faiss is not installed.
+            ValueError: If no less than a quarter of the lists has this recall: such vectors are
+                not in clusters, and exact search is as fast.
+        """
+        generator = torch.Generator().manual_seed(0)
+        given = vectors if queries is None else queries
+        asked = given[torch.randperm(len(given), generator=generator)[:_QUERIES]]
+        centroids, lists = _cluster(vectors)
+        exact = best_of_products(asked, vectors, k)[1]
+        probes, found = 1, 0.0
+        while probes <= len(centroids) // _MOST:
+            index = cls(vectors, centroids, lists, probes)
+            found = _recall(index._search(asked, k)[1], exact)
+            if found >= recall:
+                break
+            probes *= 2
+        else:
+            raise ValueError(
+                f"an index of these {len(vectors)} items has no recall@{k} of {recall} with a "
+                f"quarter of its {len(centroids)} lists (got {found:.3f}): search them exactly"
+            )
+        return index, {
+            "lists": len(centroids),
+            "probes": probes,
+            "k": k,
+            "recall": found,
+            "queries": len(asked),
+            "queried_with": "items" if queries is None else "sessions",
+        }
+
+    @torch.no_grad()
+    def best(self, sessions: Tensor, k: int) -> tuple[Tensor, Tensor]:
+        """The k items with the greatest inner products, of the lists looked into.
+
+        Args:
+            sessions: Session vectors, float32 [B, d].
+            k: How many, from 1 to V.
+
+        Returns:
+            Products, float32, and items, int64, best first, [B, k] both. A session whose lists
+            hold fewer than k items is searched exactly.
+
+        Raises:
+            ValueError: If k is out of its range.
+        """
+        if not 1 <= k <= len(self):
+            raise ValueError(f"Index: k must be from 1 to {len(self)} (got {k})")
+        values, items = self._search(sessions, k)
+        short = (items < 0).any(dim=1)
+        if short.any():
+            values[short], items[short] = best_of_products(sessions[short], self.vectors, k)
+        return values, items
+
+    def _search(self, sessions: Tensor, k: int) -> tuple[Tensor, Tensor]:
+        """What the lists looked into hold, and -1 for an item where that is too little."""
+        asked = sessions.detach().contiguous().numpy()
+        values, items = self._index.search(asked, k, params=self._parameters)
+        return torch.from_numpy(values), torch.from_numpy(items)
+
+    def save(self, path: str | Path) -> None:
+        """Write what the item vectors do not tell: centroids, lists and probes."""
+        probes = torch.tensor(self.probes)
+        save_file({"centroids": self.centroids, "lists": self.lists, "probes": probes}, path)
+
+    @classmethod
+    def load(cls, path: str | Path, vectors: Tensor, data: bytes | None = None) -> Index:
+        """Open an index.
+
+        Args:
+            path: The file.
+            vectors: The item vectors that it was made of, float32 [V, d].
+            data: What the file holds, where that has been read. (default: None, it is read)
+
+        Raises:
+            ImportError: If faiss is not installed.
+            ValueError: If the file is damaged, or an index of other items.
+        """
+        try:
+            # Not mapped into memory: the file may be replaced meanwhile.
+            held = load(Path(path).read_bytes() if data is None else data)
+            return cls(vectors, held["centroids"], held["lists"], int(held["probes"]))
+        except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
+            raise ValueError(
+                f"{path} is no index of these {len(vectors)} items: {error}"
+            ) from error
+
+
+def _cluster(vectors: Tensor) -> tuple[Tensor, Tensor]:
+    """Centroids [C, d] by k-means, and the nearest one of each item [V]."""
+    faiss = _faiss()
+    count = max(1, min(len(vectors), round(_LISTS * len(vectors) ** 0.5)))
+    kmeans = faiss.Kmeans(
+        vectors.size(1),
+        count,
+        niter=10,
+        seed=1,
+        min_points_per_centroid=1,
+        max_points_per_centroid=_POINTS,
+    )
+    kmeans.train(vectors.contiguous().numpy())
+    _, lists = kmeans.index.search(vectors.contiguous().numpy(), 1)
+    return torch.from_numpy(kmeans.centroids), torch.from_numpy(lists).squeeze(1)
+
+
+def _recall(found: Tensor, exact: Tensor) -> float:
+    """Share of the exact items [B, k] that were found [B, k]."""
+    hits = (found.unsqueeze(2) == exact.unsqueeze(1)).any(dim=2)
+    return float(hits.double().mean())
+
+
+def _faiss() -> Any:
+    try:
+        import faiss
+    except ImportError as error:
+        raise ImportError(f"an index needs faiss: {pip_install('index')}") from error
+    return faiss

@@ -1,0 +1,301 @@
+"""From raw item ids to recommended raw item ids."""
+
+from __future__ import annotations
+
+import logging
+import math
+import warnings
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from pyg_srgnn.data.vocabulary import Vocabulary
+from pyg_srgnn.functional.graphs import graph_tensors
+from pyg_srgnn.functional.topk import rows_at_once
+from pyg_srgnn.inference.artifact import Artifact, is_artifact
+from pyg_srgnn.inference.scorer import Scorer, flat_clicks
+from pyg_srgnn.runs.find import find_run
+
+if TYPE_CHECKING:
+    from pyg_srgnn.checkpoint import Checkpoint
+
+log = logging.getLogger(__name__)
+
+_ROWS_AT_ONCE = 256  # at most; fewer where the catalogue is large
+
+
+def load_trained(path: str | Path) -> Checkpoint | Artifact:
+    """Open a run directory, a checkpoint file or an exported folder, or a run by its name.
+
+    Args:
+        path: The path, or a name that :func:`~pyg_srgnn.runs.find.find_run` takes: ``"latest"``, or
+            a folder of runs.
+
+    Raises:
+        FileNotFoundError: If there is none.
+        ValueError: If a file is not one of this package, or damaged, or it is a sweep.
+    """
+    found = find_run(path)
+    if found != Path(path):
+        log.info("%s: %s", path, found)
+    if is_artifact(found):
+        return Artifact.load(found)
+    # An exported model is served without what training needs: PyG, Lightning, Hydra, polars.
+    from pyg_srgnn.checkpoint import Checkpoint
+
+    return Checkpoint.load(found)
+
+
+class UnknownItemWarning(UserWarning):
+    """Items were clicked that the model has not been trained on."""
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What a model made of a session; see :meth:`Recommender.explain`.
+
+    Args:
+        item: The item explained, a raw id.
+        score: Its score.
+        clicks: The session's known clicks, raw ids [L].
+        attention: Weight of each click in the readout [L]; None of a model without attention. It is
+            no share: weights need not add up to one, and a negative one subtracts the click's
+            vector, which says nothing yet of whether the click helps or harms ``item``.
+        added: What each click adds to the score [L]; None of a single click, which cannot be left
+            out. Of log-probabilities, ``exp(added)`` is the factor on the probability.
+        nodes: The items of the session graph, raw ids [N].
+        edges: Pairs of nodes, from and to [E].
+        weights: Weight of each edge, normalised by the out-degree of its first node [E].
+        weights_in: The same on the graph turned round, by the in-degree of its second node [E].
+        log_probabilities: Whether the score is the logarithm of a probability.
+    """
+
+    item: int | str
+    score: float
+    clicks: list[int | str]
+    attention: list[float] | None
+    added: list[float] | None
+    nodes: list[int | str]
+    edges: list[tuple[int, int]]
+    weights: list[float]
+    weights_in: list[float]
+    log_probabilities: bool
+
+
+class Recommender:
+    """Recommends the next items of sessions given as raw ids.
+
+    Args:
+        scorer: What scores the items: a trained model, or an exported one.
+        vocabulary: Its catalogue's raw ids.
+        clicks: Clicks of each item in training, the fallback's order, int64 [V].
+    """
+
+    def __init__(self, scorer: Scorer, vocabulary: Vocabulary, clicks: Tensor) -> None:
+        self.scorer = scorer
+        self.vocabulary = vocabulary
+        self.popularity = clicks.double() / clicks.sum()
+
+    @classmethod
+    def load(cls, path: str | Path) -> Recommender:
+        """Open a run directory, a checkpoint file or an exported folder; nothing is executed.
+
+        Args:
+            path: The path; ``"latest"`` is the newest finished run below ``runs/``, a folder of
+                runs its newest finished one.
+
+        Raises:
+            FileNotFoundError: If there is none.
+            ValueError: If a file is not one of this package, or damaged, or it is a sweep.
+        """
+        return cls.of(load_trained(path))
+
+    @classmethod
+    def of(cls, trained: Checkpoint | Artifact) -> Recommender:
+        """Recommend with a checkpoint or an export that is loaded."""
+        return cls(trained.scorer, trained.vocabulary, trained.clicks)
+
+    def recommend(
+        self,
+        sessions: Iterable[Iterable[int | str]],
+        k: int = 20,
+        exclude_seen: bool = False,
+        allow: Iterable[int | str] | None = None,
+        deny: Iterable[int | str] | None = (),
+    ) -> list[list[tuple[int | str, float]]]:
+        """The k best next items of every session, best first.
+
+        Unknown ids are left out, with a warning that names them. A session without a known id
+        gets the most popular items, their share of all clicks for a score, and a warning. May be
+        called by several threads at once.
+
+        Args:
+            sessions: Each session's clicks as raw ids, in order of time. A session, and ``allow``
+                and ``deny``, may be any collection: a list, an array, a tensor, a series.
+            k: Number of items; capped at what may be recommended. (default: 20)
+            exclude_seen: Whether a session's own items are left out. (default: False)
+            allow: The only items that may be recommended. (default: the whole catalogue)
+            deny: Items that must not be. (default: none)
+
+        Returns:
+            For each session, pairs (raw id, score).
+
+        Raises:
+            ValueError: If k is less than 1.
+            TypeError: If a session, ``allow`` or ``deny`` is no collection of ids.
+        """
+        if k < 1:
+            raise ValueError(f"k must be a whole number >= 1 (got {k})")
+        clicks = [
+            _ids(session, "recommend: a session", ", as in [[17, 4, 17]]")
+            for session in _values(sessions, "recommend: 'sessions'", "a list of sessions")
+        ]
+        indices = [self.vocabulary.encode(session) for session in clicks]
+        known = [[i for i in session if i >= 0] for session in indices]
+        self._warn(clicks, indices, known)
+        barred = self._barred(allow, deny)
+        rows = [row for row, session in enumerate(known) if session]
+        fallback = self._popular(k, barred) if len(rows) < len(known) else []
+        found = [fallback] * len(known)
+        at_once = rows_at_once(self.scorer.num_items, _ROWS_AT_ONCE)
+        for start in range(0, len(rows), at_once):
+            chunk = rows[start : start + at_once]
+            values, items = self.scorer.topk(
+                [known[row] for row in chunk],
+                min(k, self.scorer.num_items),
+                barred,
+                exclude_seen,
+            )
+            for row, best, scores_of in zip(chunk, items.tolist(), values.tolist(), strict=True):
+                pairs = zip(self.vocabulary.decode(best), scores_of, strict=True)
+                found[row] = [pair for pair in pairs if pair[1] != -math.inf]
+        return [list(row) for row in found]
+
+    def explain(self, session: Iterable[int | str], item: int | str | None = None) -> Explanation:
+        """Why an item is recommended: graph, attention, and what each click adds to its score.
+
+        What a click adds is the score with all clicks minus that of the session without this one.
+        The attention is the readout's weight of each click and may be negative; see
+        :class:`Explanation`.
+
+        Args:
+            session: Clicks as raw ids, in order of time; unknown ones are left out.
+            item: The item to explain. (default: the best one)
+
+        Raises:
+            ValueError: If the session has no known item, or the item is unknown.
+            TypeError: If the session is no collection of ids.
+        """
+        session = _ids(session, "explain: the session", ", as in [17, 4, 17]")
+        clicks = [i for i in self.vocabulary.encode(session) if i >= 0]
+        if not clicks:
+            raise ValueError("explain: the session has no item that the model knows")
+        (target,) = [None] if item is None else self.vocabulary.encode([item])
+        if target == -1:
+            raise ValueError(f"explain: the model does not know the item {item!r}")
+        scores = self.scorer.scores([clicks])[0]
+        target = int(scores.argmax()) if target is None else target
+        score = float(scores[target])
+        attention = self.scorer.attention([clicks])
+        without = [clicks[:t] + clicks[t + 1 :] for t in range(len(clicks)) if len(clicks) > 1]
+        added: list[float] = []
+        at_once = rows_at_once(self.scorer.num_items, _ROWS_AT_ONCE)
+        for start in range(0, len(without), at_once):
+            scores = self.scorer.scores(without[start : start + at_once])
+            added += (score - scores[:, target]).tolist()
+        graph = graph_tensors(*flat_clicks([clicks]))
+        return Explanation(
+            item=self.vocabulary.ids[target],
+            score=score,
+            clicks=self.vocabulary.decode(clicks),
+            attention=None if attention is None else attention.tolist(),
+            added=added or None,
+            nodes=self.vocabulary.decode(graph["x"].tolist()),
+            edges=[(i, j) for i, j in graph["edge_index"].T.tolist()],
+            weights=graph["edge_weight"].tolist(),
+            weights_in=graph["edge_weight_in"].tolist(),
+            log_probabilities=self.scorer.log_probabilities,
+        )
+
+    def _barred(
+        self, allow: Iterable[int | str] | None, deny: Iterable[int | str] | None
+    ) -> Tensor | None:
+        """Which items must not be recommended [V], or None where all may be."""
+        denied = [] if deny is None else _ids(deny, "recommend: 'deny'")
+        if allow is None and not denied:
+            return None
+        allowed = [] if allow is None else _ids(allow, "recommend: 'allow'")
+        barred = torch.full((len(self.vocabulary),), allow is not None)
+        for ids, value in ((allowed, False), (denied, True)):
+            known = [i for i in self.vocabulary.encode(ids) if i >= 0]
+            barred[torch.tensor(known, dtype=torch.long)] = value
+        return barred
+
+    def _popular(self, k: int, barred: Tensor | None) -> list[tuple[int | str, float]]:
+        order = self.popularity.argsort(descending=True, stable=True)
+        if barred is not None:
+            order = order[~barred[order]]
+        raw = self.vocabulary.decode(order[:k].tolist())
+        return list(zip(raw, self.popularity[order[:k]].tolist(), strict=True))
+
+    def _warn(
+        self,
+        sessions: Sequence[Sequence[int | str]],
+        indices: Sequence[Sequence[int]],
+        known: Sequence[Sequence[int]],
+    ) -> None:
+        unknown = {
+            raw: None
+            for session, row in zip(sessions, indices, strict=True)
+            for raw, index in zip(session, row, strict=True)
+            if index < 0
+        }
+        if unknown:
+            shown = ", ".join(repr(raw) for raw in list(unknown)[:10])
+            more = f" and {len(unknown) - 10} more" if len(unknown) > 10 else ""
+            warnings.warn(
+                f"left out items that the model does not know: {shown}{more}",
+                UnknownItemWarning,
+                stacklevel=3,
+            )
+        empty = [row for row, session in enumerate(known) if not session]
+        if empty:
+            shown = ", ".join(map(str, empty[:10])) + (" …" if len(empty) > 10 else "")
+            warnings.warn(
+                f"no known item in {len(empty)} of {len(sessions)} sessions (number {shown}): "
+                f"the most popular items are recommended there instead",
+                UnknownItemWarning,
+                stacklevel=3,
+            )
+
+
+def _values(given: Any, name: str, expected: str) -> list[Any]:
+    """The values of any collection, of an array or a tensor as Python's own.
+
+    Raises:
+        TypeError: If it is none; a text is one value.
+    """
+    values = given.tolist() if hasattr(given, "tolist") else given
+    if isinstance(values, str | bytes) or not hasattr(values, "__iter__"):
+        raise TypeError(f"{name} must be {expected} (got {given!r})")
+    return list(values)
+
+
+def _ids(given: Any, name: str, example: str = "") -> list[int | str]:
+    """Raw ids of any collection.
+
+    Raises:
+        TypeError: If it is none, or holds something else.
+    """
+    expected = f"a list of raw ids{example}"
+    ids = _values(given, name, expected)
+    ids = [raw.item() if getattr(raw, "ndim", None) == 0 else raw for raw in ids]
+    for raw in ids:
+        # A truth value would count as the id 0 or 1, and a mask is no list of ids.
+        if isinstance(raw, bool) or (hasattr(raw, "__iter__") and not isinstance(raw, str)):
+            raise TypeError(f"{name} must be {expected} (got {raw!r} in it)")
+    return ids

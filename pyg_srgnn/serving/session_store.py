@@ -1,0 +1,255 @@
+"""Sessions that the service keeps: in memory, or in Redis."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from time import monotonic
+from typing import Any, Protocol
+
+from pyg_srgnn.serving.prometheus import Metrics
+from pyg_srgnn.utils.extras import pip_install
+
+log = logging.getLogger(__name__)
+
+Items = list[int | str]
+_PATIENCE = 0.5  # seconds for Redis to answer
+_PAUSE = 1.0  # seconds that it is left alone after it has not
+_CONNECTIONS = 64  # to Redis, for which more clicks at once wait
+_CLICKS = 10  # of a session in memory, on average, at most
+_TEXT = 64  # characters of an id for which it counts as one more click
+
+
+class Unreachable(Exception):
+    """The store of sessions does not answer."""
+
+
+class Store(Protocol):
+    """Keeps the latest clicks of sessions, each for some time after its last one."""
+
+    async def append(self, session: str, item: int | str) -> Items:
+        """The clicks of a session, of which this is now the last one.
+
+        Raises:
+            Unreachable: If the click could not be kept.
+        """
+        ...
+
+    async def delete(self, session: str) -> bool:
+        """Forget a session; whether there was one.
+
+        Raises:
+            Unreachable: If nobody knows.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Give back what it holds."""
+        ...
+
+
+class Memory:
+    """Sessions in this process, which end with it.
+
+    Args:
+        ttl: Seconds that a session is kept after its last click.
+        longest: Clicks of a session that are kept, the latest ones.
+        most: Sessions that are kept, and ten clicks of each on average, of which a long text counts
+            as several; those that were silent for longest go.
+    """
+
+    def __init__(self, ttl: float, longest: int, most: int) -> None:
+        self.ttl = ttl
+        self.longest = longest
+        self.most = most
+        # The end of each, its clicks, and as how many they count; the first one ends first.
+        self._sessions: OrderedDict[str, tuple[float, Items, int]] = OrderedDict()
+        self._clicks = 0
+
+    def __len__(self) -> int:
+        """Number of sessions kept."""
+        self._forget(monotonic())
+        return len(self._sessions)
+
+    async def append(self, session: str, item: int | str) -> Items:
+        """The clicks of a session, of which this is now the last one."""
+        now = monotonic()
+        self._forget(now)
+        items = [*self._drop(session), item][-self.longest :]
+        clicks = sum(map(_counted, items))
+        self._sessions[session] = (now + self.ttl, items, clicks)
+        self._clicks += clicks
+        while len(self._sessions) > self.most or self._clicks > max(
+            _CLICKS * self.most, self.longest
+        ):
+            self._drop(next(iter(self._sessions)))
+        return items
+
+    async def delete(self, session: str) -> bool:
+        """Forget a session; whether there was one."""
+        self._forget(monotonic())
+        return bool(self._drop(session))
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+    def _forget(self, now: float) -> None:
+        while self._sessions:
+            session, (end, *_) = next(iter(self._sessions.items()))
+            if end > now:
+                return
+            self._drop(session)
+
+    def _drop(self, session: str) -> Items:
+        """Forget a session; its clicks."""
+        _, items, clicks = self._sessions.pop(session, (0.0, [], 0))
+        self._clicks -= clicks
+        return items
+
+
+def _counted(item: int | str) -> int:
+    """As how many clicks one counts."""
+    return 1 + len(item) // _TEXT if isinstance(item, str) else 1
+
+
+class Redis:
+    """Sessions in a Redis server, which several services may share.
+
+    After it has not answered it is left alone for a second: requests then wait for nothing.
+
+    Args:
+        url: Such as ``redis://127.0.0.1:6379/0``.
+        ttl: Seconds that a session is kept after its last click.
+        longest: Clicks of a session that are kept, the latest ones.
+        metrics: Where failures are counted.
+        password: Of the server, where the URL has none. (default: None)
+
+    Raises:
+        ValueError: If it is no such URL, or the client is not installed.
+    """
+
+    def __init__(
+        self, url: str, ttl: float, longest: int, metrics: Metrics, password: str | None = None
+    ) -> None:
+        try:
+            from redis.asyncio import BlockingConnectionPool
+            from redis.asyncio import Redis as Client
+            from redis.asyncio.retry import Retry
+            from redis.backoff import NoBackoff
+            from redis.exceptions import ConnectionError, RedisError, TimeoutError
+        except ImportError as error:
+            raise ValueError(f"sessions: a Redis URL needs {pip_install('redis')}") from error
+        self._errors = (RedisError, OSError, ValueError)
+        self._lost = (ConnectionError, TimeoutError, OSError)  # of all sessions, not of one
+        try:
+            pool = BlockingConnectionPool.from_url(
+                url,
+                password=password,
+                socket_timeout=_PATIENCE,
+                socket_connect_timeout=_PATIENCE,
+                retry=Retry(NoBackoff(), 0),  # a click that is sent twice would be kept twice
+                max_connections=_CONNECTIONS,
+                timeout=_PATIENCE,
+            )
+        except ValueError:  # which may name a part of the URL that is one of its password
+            raise ValueError(
+                "sessions: expected a URL with host, port and database, such as "
+                "redis://127.0.0.1:6379/0"
+            ) from None
+        self._client = Client.from_pool(pool)
+        self._milliseconds = round(1000 * ttl)
+        self.longest = longest
+        self.metrics = metrics
+        self._silent_until: float | None = None
+
+    async def append(self, session: str, item: int | str) -> Items:
+        """The clicks of a session, of which this is now the last one.
+
+        Raises:
+            Unreachable: If the click could not be kept.
+        """
+        key = _key(session)
+        async with self._client.pipeline(transaction=True) as commands:
+            commands.rpush(key, json.dumps(item))
+            commands.ltrim(key, -self.longest, -1)
+            commands.pexpire(key, self._milliseconds)
+            commands.lrange(key, 0, -1)
+            *_, items = await self._ask(commands.execute)
+        clicks = [click for one in items if (click := _click(one)) is not None]
+        if len(clicks) < len(items):
+            log.warning(
+                "a session in Redis has %d entries that are no clicks; they are left out",
+                len(items) - len(clicks),
+                extra={"event": "redis_odd"},
+            )
+        return clicks
+
+    async def delete(self, session: str) -> bool:
+        """Forget a session; whether there was one.
+
+        Raises:
+            Unreachable: If nobody knows.
+        """
+        return bool(await self._ask(self._client.delete, _key(session)))
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    async def _ask(self, command: Callable[..., Awaitable[Any]], *arguments: str) -> Any:
+        """What Redis answers.
+
+        Raises:
+            Unreachable: If it does not.
+        """
+        if self._silent_until is not None and monotonic() < self._silent_until:
+            self.metrics.store_errors.inc()
+            raise Unreachable
+        try:
+            answer = await command(*arguments)
+        except self._errors as error:
+            self.metrics.store_errors.inc()
+            if not isinstance(error, self._lost):
+                log.error("Redis refuses: %s", error, extra={"event": "redis_refuses"})
+                raise Unreachable from error
+            if self._silent_until is None:
+                log.error("Redis is lost: %s", error, extra={"event": "redis_lost"})
+            self._silent_until = monotonic() + _PAUSE
+            raise Unreachable from error
+        if self._silent_until is not None:
+            log.info("Redis is back", extra={"event": "redis_back"})
+            self._silent_until = None
+        return answer
+
+
+def open_store(
+    where: str,
+    ttl: float,
+    longest: int,
+    most: int,
+    metrics: Metrics,
+    password: str | None = None,
+) -> Store:
+    """The store that a setting names: ``memory``, or a Redis URL.
+
+    Raises:
+        ValueError: If it names none.
+    """
+    if where == "memory":
+        return Memory(ttl, longest, most)
+    return Redis(where, ttl, longest, metrics, password)
+
+
+def _click(entry: bytes) -> int | str | None:
+    """An item of a list in Redis; None of what others have written there."""
+    try:
+        found = json.loads(entry)
+    except (ValueError, RecursionError):
+        return None
+    return found if type(found) in (int, str) else None
+
+
+def _key(session: str) -> str:
+    return f"srgnn:session:{session}"

@@ -1,0 +1,1 @@
+"""Helpers of every package: files, terminal, progress, imports that wait."""

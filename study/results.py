@@ -1,0 +1,398 @@
+"""Makes every table of the study anew from the runs that study/runs keeps.
+
+    python -m study.results            tables, pictures, and the marked blocks
+    python -m study.results --check    exit status 1 if that would change a text
+
+A block of README.md, docs/results.md or docs/ablation.md stands between the comments NAME and
+/NAME; the functions of ``BLOCKS`` write what is between them.
+``pyg_srgnn.runs.configurations.keep`` puts a run into study/runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import math
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+
+from pyg_srgnn.baselines import BASELINES
+from pyg_srgnn.evaluation.samples import Samples
+from pyg_srgnn.evaluation.significance import Difference, paired_bootstrap
+from pyg_srgnn.evaluation.slices import Slice, draw_slices, slices
+from pyg_srgnn.runs.configurations import (
+    METRICS,
+    Configuration,
+    Stat,
+    read_configurations,
+    read_study,
+)
+from pyg_srgnn.utils.files import written_aside
+from study.ablation import Ablation, draw_ablations
+
+ROOT = Path(__file__).parents[1]
+PAGES = ("README.md", "docs/results.md", "docs/ablation.md")
+NONE = "*No runs of this kind in study/runs.*"
+RESAMPLES = 10_000
+MAIN = ("hr@20", "mrr@20")
+DATASETS = {"diginetica": "Diginetica", "yoochoose1_64": "Yoochoose 1/64", "synthetic": "synthetic"}
+MODELS = {
+    "srgnn": "SR-GNN",
+    "srgnn_plain": "SR-GNN, plain",
+    "srgnn_literature": "SR-GNN, best test epoch",
+    "gru4rec": "GRU4Rec",
+    "vsknn": "VSKNN",
+    "stan": "STAN",
+    "item_knn": "item-KNN",
+    "sequential_rules": "sequential rules",
+    "markov": "Markov, first order",
+    "session_popularity": "session popularity",
+    "popularity": "popularity",
+}
+# HR@20 and MRR@20 as their papers have them: the best test epoch of each.
+PUBLISHED = {
+    "diginetica": {
+        "SR-GNN, paper": (50.73, 17.59),
+        "NISER+": (53.39, 18.72),
+        "GCE-GNN": (54.22, 19.04),
+        "SGNN-HN": (55.67, 19.45),
+    },
+    "yoochoose1_64": {
+        "SR-GNN, paper": (70.57, 30.94),
+        "NISER+": (71.27, 31.61),
+        "GCE-GNN": (72.18, 30.84),
+        "SGNN-HN": (72.06, 32.61),
+    },
+}
+_MARKER = re.compile(r"<!-- *(/?(?!shell)[\w-]+) *-->")  # docs/outputs.py has the blocks of a shell
+
+
+class Study:
+    """What study/runs holds.
+
+    Args:
+        folder: That folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        tested = [found for found in read_study(folder) if found.has("test")]
+        self.tested = sorted(tested, key=_order)
+        folders = sorted(folder.glob("*/ablation"), key=lambda path: _place(path.parent.name))
+        self.ablations = [Ablation(path) for path in folders if read_configurations(path)]
+        self._samples: dict[tuple[str, str], Samples | None] = {}
+
+    def datasets(self) -> list[tuple[str, list[Configuration]]]:
+        """The tested configurations of every dataset, as :func:`_order` has them."""
+        return [(name, list(found)) for name, found in groupby(self.tested, lambda f: f.dataset)]
+
+    def ranked(self) -> list[tuple[str, list[tuple[Configuration, Samples]]]]:
+        """Those of them whose runs have kept their ranks, with the samples."""
+        every = []
+        for name, found in self.datasets():
+            known = [(one, samples) for one in found if (samples := self._of(one)) is not None]
+            if known:
+                every.append((name, known))
+        return every
+
+    def slices(self) -> dict[str, dict[str, list[Slice]]]:
+        """The slices of each of these, by the names of datasets and models."""
+        return {
+            dataset: {_model(one): slices(samples) for one, samples in found}
+            for dataset, found in self.ranked()
+        }
+
+    def _of(self, one: Configuration) -> Samples | None:
+        key = (one.dataset, one.label)
+        if key not in self._samples:
+            self._samples[key] = one.samples()
+        return self._samples[key]
+
+
+def headline(study: Study) -> list[str]:
+    """HR@20 and MRR@20 of every configuration, and of the papers; the best that is ours bold."""
+    rows = []
+    for dataset, found in study.datasets():
+        honest = [one for one in found if one.protocol == "honest"]
+        best = [max((one.percent(metric).mean for one in honest), default=0) for metric in MAIN]
+        lines = []
+        for one in found:
+            stats = [one.percent(metric) for metric in MAIN]
+            cells = [
+                f"**{_stat(stat)}**"
+                if one.protocol == "honest" and stat.mean == most
+                else _stat(stat)
+                for stat, most in zip(stats, best, strict=True)
+            ]
+            lines.append([_model(one), _protocol(one), str(len(one.seeds)), *cells])
+        for name, (hr, mrr) in PUBLISHED.get(dataset, {}).items():
+            lines.append([f"*{name}*", "*best test epoch*", "", f"*{hr:.2f}*", f"*{mrr:.2f}*"])
+        rows += _under(dataset, lines)
+    return _table(("test set", "model", "protocol", "seeds", "HR@20", "MRR@20"), rows)
+
+
+def metrics(study: Study) -> list[str]:
+    """All metrics, and the commands."""
+    rows = []
+    for dataset, found in study.datasets():
+        lines = [
+            [
+                *(_model(one), *(f"{one.percent(metric).mean:.2f}" for metric in METRICS)),
+                *(_seconds(one), one.device, _count(one)),
+            ]
+            for one in found
+        ]
+        rows += _under(dataset, lines)
+    names = (name if name in ("coverage@20", "tied") else name.upper() for name in METRICS)
+    columns = ("test set", "model", *names, "seconds of training", "on", "parameters")
+    return _table(columns, rows) + _commands(study.tested)
+
+
+def slice_table(study: Study) -> list[str]:
+    """HR@20 / MRR@20 by prefix length and repeated or new targets, and by popularity."""
+    every = study.slices()
+    tables = [_slice_table(every, kinds) for kinds in (("prefix", "target"), ("decile",))]
+    if not every:
+        return tables[0]
+    said = ["", "By the target's popularity decile, 1 for the most popular tenth of the items:", ""]
+    pictures = [line for name in every for line in ("", f"![{_dataset(name)}]({_picture(name)})")]
+    return tables[0] + said + tables[1] + pictures
+
+
+def _slice_table(every: Mapping[str, Mapping[str, list[Slice]]], kinds: Sequence[str]) -> list[str]:
+    """The slices of some kinds, of every dataset and model."""
+    rows, names = [], []
+    for dataset, found in every.items():
+        chosen = {model: [s for s in of if s.kind in kinds] for model, of in found.items()}
+        first = next(iter(chosen.values()))
+        names = [part.name for part in first]
+        lines = [["*share of the samples*", *(f"{part.share:.1f} %" for part in first)]]
+        for model, of in chosen.items():
+            cells = ("" if math.isnan(p.hr) else f"{p.hr:.2f} / {p.mrr:.2f}" for p in of)
+            lines.append([model, *cells])
+        rows += _under(dataset, lines)
+    return _table(("test set", "model", *names), rows)
+
+
+def bootstrap(study: Study) -> list[str]:
+    """The best model against the best other one, the best baseline and plain SR-GNN."""
+    rows = []
+    for dataset, found in study.ranked():
+        (best, of_best), *others = found
+        other = next((pair for pair in others if pair[0].model != best.model), None)
+        baseline = next((pair for pair in others if pair[0].model in BASELINES), None)
+        plain = next((pair for pair in others if pair[0].label == "srgnn_plain"), None)
+        rivals = {pair[0].label: pair for pair in (other, baseline, plain) if pair is not None}
+        lines = []
+        for rival, of_rival in rivals.values():
+            apart = paired_bootstrap(of_best, of_rival, RESAMPLES)
+            cells = (_interval(apart[metric]) for metric in MAIN)
+            sessions = f"{len(of_best.starts()):,}"
+            lines.append([_model(best), _model(rival), sessions, *cells])
+        rows += _under(dataset, lines)
+    columns = (
+        "test set",
+        "model",
+        "against",
+        "sessions",
+        "HR@20, difference",
+        "MRR@20, difference",
+    )
+    return _table(columns, rows)
+
+
+def ablation(study: Study) -> list[str]:
+    """What every ingredient changes on validation, the greatest gain first."""
+    rows, every = [], []
+    for part in study.ablations:
+        lines = []
+        for one in (part.default, *part.others):
+            cells = []
+            for metric in MAIN:
+                apart = "" if one is part.default else _signed(part.change(one, metric))
+                cells += [_stat(one.percent(metric, "valid")), apart]
+            lines.append([_plain(one.label), str(len(one.seeds)), *cells, _seconds(one)])
+        rows += _under(part.dataset, lines)
+        every += [part.default, *part.others]
+    columns = ("validation", "configuration", "seeds", "HR@20", "", "MRR@20", "", "seconds")
+    picture = ["![What each ingredient changes](ablation.png)", ""] if rows else []
+    return picture + _table(columns, rows) + _commands(every)
+
+
+BLOCKS: dict[str, Callable[[Study], list[str]]] = {
+    "headline": headline,
+    "metrics": metrics,
+    "slices": slice_table,
+    "bootstrap": bootstrap,
+    "ablation": ablation,
+}
+
+
+def table_file(study: Study) -> str:
+    """study/results.csv: a line a configuration, figures in percent."""
+    order = (*MAIN, *(metric for metric in METRICS if metric not in MAIN))
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(
+        ["dataset", "model", "protocol", "seeds"]
+        + [name for metric in order for name in (metric, f"{metric}_sd")]
+        + ["train_seconds", "device", "parameters", "command"]
+    )
+    for one in study.tested:
+        cells: list[object] = [one.dataset, one.label, one.protocol, len(one.seeds)]
+        for mean, sd in map(one.percent, order):
+            cells += [f"{mean:.2f}", "" if sd is None else f"{sd:.2f}"]
+        cells += [f"{one.seconds.mean:.1f}", one.device, one.parameters]
+        writer.writerow([*cells, one.command])
+    return file.getvalue()
+
+
+def fill(text: str, page: str, blocks: Callable[[str], list[str]]) -> str:
+    """Replace what stands between the markers of a page.
+
+    Args:
+        text: The page.
+        page: Its name.
+        blocks: The lines of a block by its name.
+
+    Raises:
+        ValueError: If a marker is unknown, or not in a pair.
+    """
+    parts = _MARKER.split(text)  # text, marker, text, marker, …
+    result, opened = [parts[0]], ""
+    for marker, after in zip(parts[1::2], parts[2::2], strict=True):
+        name = marker.removeprefix("/")
+        if name not in BLOCKS:
+            raise ValueError(f"{page}: unknown marker {name!r}; there are {', '.join(BLOCKS)}")
+        if opened != (name if marker.startswith("/") else ""):
+            raise ValueError(f"{page}: marker {marker!r} where {opened or 'none'!r} is open")
+        if not opened:
+            after = "\n" + "\n".join(blocks(name)) + "\n"
+        result += [f"<!-- {marker} -->", after]
+        opened = "" if opened else name
+    if opened:
+        raise ValueError(f"{page}: marker {opened!r} is not closed")
+    return "".join(result)
+
+
+def texts(root: Path, study: Study) -> dict[Path, str]:
+    """All texts as they should be."""
+    made: dict[str, list[str]] = {}
+
+    def block(name: str) -> list[str]:
+        if name not in made:
+            made[name] = BLOCKS[name](study)
+        return made[name]
+
+    result = {root / "docs" / "results.csv": table_file(study)}
+    for page in PAGES:
+        path = root / page
+        text = fill(path.read_text(encoding="utf-8"), page, block)
+        # A picture lies in docs, and its link is relative to the page.
+        result[path] = (
+            text if "/" in page else text.replace("](ablation.png)", "](docs/ablation.png)")
+        )
+    return result
+
+
+def main(arguments: Sequence[str] | None = None, root: Path = ROOT) -> int:
+    """Write what has changed, or with ``--check`` say what would."""
+    parser = argparse.ArgumentParser(description="tables of the study from study/runs")
+    parser.add_argument("--check", action="store_true", help="write nothing; 1 if a text is old")
+    check = parser.parse_args(arguments).check
+    study = Study(root / "docs" / "runs")
+    old = []
+    for path, text in texts(root, study).items():
+        if not path.is_file() or path.read_bytes() != text.encode():
+            old.append(path.relative_to(root).as_posix())
+            if not check:
+                with written_aside(path) as aside:
+                    aside.write_bytes(text.encode())
+    if old:
+        print(f"{'old, run python -m study.results' if check else 'written'}: {', '.join(old)}")
+    if not check:
+        for dataset, found in study.slices().items():
+            draw_slices(found, root / "docs" / _picture(dataset))
+    if study.ablations and not check:
+        names = [_dataset(part.dataset) for part in study.ablations]
+        draw_ablations(study.ablations, names, root / "docs" / "ablation.png")
+    return int(check and bool(old))
+
+
+def _order(one: Configuration) -> tuple[tuple[int, str], bool, float]:
+    """The best HR@20 of a dataset first, what was chosen on the test set behind what was not."""
+    return _place(one.dataset), one.protocol != "honest", -one.percent("hr@20").mean
+
+
+def _place(dataset: str) -> tuple[int, str]:
+    """Known datasets in their order, others behind them."""
+    known = list(DATASETS)
+    return (known.index(dataset) if dataset in known else len(known), dataset)
+
+
+def _dataset(name: str) -> str:
+    return DATASETS.get(name, name)
+
+
+def _picture(dataset: str) -> str:
+    return f"slices_{dataset}.png"
+
+
+def _model(one: Configuration) -> str:
+    return MODELS.get(one.label, _plain(one.label))
+
+
+def _plain(label: str) -> str:
+    return label.replace("_", " ")
+
+
+def _protocol(one: Configuration) -> str:
+    if one.protocol == "literature":
+        return "literature: best test epoch"
+    return f"{one.protocol}, refit" if one.refit else one.protocol
+
+
+def _stat(stat: Stat) -> str:
+    return f"{stat.mean:.2f}" if stat.sd is None else f"{stat.mean:.2f} ± {stat.sd:.2f}"
+
+
+def _signed(value: float) -> str:
+    return f"{round(value, 2) + 0.0:+.2f}".replace("-", "−")  # never −0.00
+
+
+def _interval(apart: Difference) -> str:
+    mean, low, high = map(_signed, apart[:3])
+    return f"{mean} ({low} to {high})"
+
+
+def _seconds(one: Configuration) -> str:
+    mean = one.seconds.mean
+    return f"{mean:,.0f}" if mean >= 10 else f"{mean:.1f}"
+
+
+def _count(one: Configuration) -> str:
+    return "" if one.parameters is None else f"{one.parameters:,}"
+
+
+def _under(dataset: str, rows: Iterable[Sequence[str]]) -> list[list[str]]:
+    """The rows of a dataset, its name in the first one."""
+    return [["" if i else _dataset(dataset), *row] for i, row in enumerate(rows)]
+
+
+def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    lines = [f"| {' | '.join(row)} |" for row in rows]
+    return [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|", *lines] if lines else [NONE]
+
+
+def _commands(configurations: Sequence[Configuration]) -> list[str]:
+    """The commands, one a line, in a block of their own."""
+    if not configurations:
+        return []
+    return ["", "```", *(one.command for one in configurations), "```"]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,148 @@
+"""Runs the study behind docs/results.md and docs/ablation.md, and keeps its records in study/runs.
+
+    python -m study.study                               what is missing, one run after another
+    python -m study.study --jobs 2 --root DIR           two at a time; the datasets lie in DIR
+    python -m study.study --only diginetica/srgnn       runs whose path begins so
+    python -m study.study --list                        the commands
+
+A run that is kept already is not run again, and one that was stopped goes on after its last epoch:
+``runs/study`` holds them. Everything was chosen on validation; a configuration's last step is the
+one look at the test set. ``python -m study.results`` makes the tables.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+from pyg_srgnn.baselines import BASELINES
+from pyg_srgnn.runs.configurations import keep
+
+ROOT = Path(__file__).parents[1]
+DATASETS = ("diginetica", "yoochoose1_64")
+SEEDS = (0, 1, 2)
+# Epochs are those that validation chose; all training sessions are trained on.
+FINAL = ("refit=only", "baselines=[]")
+MODELS = {
+    "srgnn": ("model=srgnn",),
+    "gru4rec": ("model=gru4rec",),
+    "srgnn_plain": ("experiment=fast",),
+}
+# One key at a time is changed, on validation, in a shorter training that sees mostly late samples.
+SHORT = ("test=false", "half_life=0.2", "trainer.max_epochs=4", "patience=4")
+ABLATION = {
+    "default": (),
+    "without normalised vectors": ("model.scale=null",),
+    "scale 16": ("model.scale=16",),
+    "without dropout": ("model.dropout=0",),
+    "without positions": ("model.positions=0",),
+    "without highway": ("model.residual=none",),
+    "without the repeat head": ("model.repeat=false",),
+    "without neighbours": ("model.neighbours=0",),
+    "without transitions": ("model.transitions=0",),
+    "click frequency": ("model.frequency=true",),
+    "mean of the last two clicks": ("model.last_k=2",),
+    "two steps": ("model.num_steps=2",),
+    "reset after": ("model.reset_after=true",),
+    "label smoothing 0.1": ("model.label_smoothing=0.1",),
+    "decoupled decay 0.01": ("optimizer.decoupled=true", "optimizer.weight_decay=0.01"),
+    "one cycle": ("optimizer.schedule=one_cycle",),
+    "average of the weights": ("average=0.998",),
+    "time order": ("order=time", "half_life=null", "trainer.max_epochs=1"),
+    "all samples alike": ("half_life=null", "trainer.max_epochs=1"),
+    "plain": ("model=srgnn_plain",),
+}
+
+
+class Job(NamedTuple):
+    """A run of the study."""
+
+    dataset: str
+    label: str
+    seed: int
+    keys: tuple[str, ...]
+
+    @property
+    def path(self) -> str:
+        """Where its record lies below study/runs."""
+        return f"{self.dataset}/{self.label}/{self.seed}"
+
+    def command(self, *more: str) -> list[str]:
+        """What srgnn-train is told."""
+        return [f"dataset={self.dataset}", *self.keys, f"seed={self.seed}", *more]
+
+
+def jobs() -> Iterator[Job]:
+    """All runs, those that say most first."""
+    for dataset in DATASETS:
+        for name in BASELINES:
+            keys = (f"model={name}", "refit=true", "baselines=[]")
+            yield Job(dataset, name, 0, keys)
+    for label, keys in MODELS.items():
+        for seed in SEEDS:
+            for dataset in DATASETS:
+                yield Job(dataset, label, seed, (*keys, *FINAL))
+    for dataset in DATASETS:
+        keys = ("model=srgnn", "protocol=literature", "baselines=[]")
+        yield Job(dataset, "srgnn_literature", 0, keys)
+    for label, keys in ABLATION.items():
+        for dataset in DATASETS:
+            changed = {key.split("=")[0] for key in keys}
+            rest = tuple(key for key in SHORT if key.split("=")[0] not in changed)
+            name = label.replace(" ", "_")
+            yield Job(dataset, f"ablation/{name}", 0, (*rest, *keys))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run what is missing; the number of runs that failed."""
+    parser = argparse.ArgumentParser(description="the study behind docs/results.md")
+    parser.add_argument("--root", default="datasets", help="where the datasets lie")
+    parser.add_argument("--mirror", help="a folder or URL to take their files from")
+    parser.add_argument("--only", default="", help="runs whose path begins so")
+    parser.add_argument("--jobs", type=int, default=1, help="runs at a time, which share the cores")
+    parser.add_argument("--list", action="store_true", help="print the commands")
+    args = parser.parse_args(arguments)
+    wanted = [job for job in jobs() if job.path.startswith(args.only)]
+    if args.list:
+        for job in wanted:
+            print(shlex.join(["srgnn-train", *job.command()]))
+        return 0
+    missing = [job for job in wanted if not (ROOT / "docs" / "runs" / job.path).is_dir()]
+    print(f"{len(wanted) - len(missing)} of {len(wanted)} runs are kept already")
+    threads = max(1, len(os.sched_getaffinity(0)) // args.jobs)
+    here = [f"dataset.root={args.root}"] + (
+        [f"dataset.mirror={args.mirror}"] if args.mirror else []
+    )
+
+    def run(job: Job) -> bool:
+        folder = ROOT / "runs" / "study" / job.path
+        folder.mkdir(parents=True, exist_ok=True)
+        keys = job.command(*here, f"hydra.run.dir={folder}", "trainer.enable_progress_bar=false")
+        with (folder / "study.log").open("a") as log:
+            code = subprocess.run(
+                [sys.executable, "-m", "pyg_srgnn.commands.train", *keys],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=os.environ | {"OMP_NUM_THREADS": str(threads)},
+                check=False,
+            ).returncode
+        if code == 0:
+            keep(folder, ROOT / "docs" / "runs", job.label)
+        print(
+            f"{job.path}: {'kept' if code == 0 else f'failed, see {folder}/study.log'}", flush=True
+        )
+        return code == 0
+
+    with ThreadPoolExecutor(args.jobs) as pool:
+        return sum(not done for done in pool.map(run, missing))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

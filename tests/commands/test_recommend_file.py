@@ -1,0 +1,421 @@
+"""Recommendations for whole files: the same as one session at a time, and kept when interrupted."""
+
+from __future__ import annotations
+
+import random
+import warnings
+from typing import Any
+
+import polars as pl
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pyg_srgnn import Recommender
+from pyg_srgnn.clicklog.prepare import Preparation, prepare
+from pyg_srgnn.commands import recommend_file as batch
+from pyg_srgnn.commands.recommend_file import recommend_file
+from pyg_srgnn.data import Vocabulary
+from pyg_srgnn.datasets import RetailRocket
+from pyg_srgnn.nn import SRGNN
+from pyg_srgnn.nn.scorer import ModelScorer
+from tests.clicklog.test_rules import few, logs, rules, steady, write
+from tests.reference.names import randomise
+from tests.reference.preparation import whole_sessions
+
+IDS = {"int": [3 * i for i in range(1, 20)], "str": [f"shoe {i}" for i in range(1, 20)]}
+
+
+@pytest.fixture(params=IDS)
+def recommender(request: pytest.FixtureRequest) -> Recommender:
+    model = randomise(SRGNN(19, 5), 0, 0.3)
+    return Recommender(ModelScorer(model), Vocabulary(IDS[request.param]), torch.arange(19))
+
+
+def sessions_of(recommender: Recommender, count: int = 23) -> list[list[int | str]]:
+    """Ragged sessions; one is empty, one unknown, and some hold an unknown item."""
+    draw = random.Random(5)
+    ids = [*recommender.vocabulary.ids, 999 if recommender.vocabulary.ids[0] == 3 else "hat"]
+    found = [[draw.choice(ids) for _ in range(draw.randint(1, 7))] for _ in range(count)]
+    return [*found, [], [ids[-1]] * 2]
+
+
+def one_by_one(
+    recommender: Recommender, sessions: list[list[int | str]], k: int
+) -> list[list[tuple[int | str, float]]]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return [recommender.recommend([session], k)[0] for session in sessions]
+
+
+def holds(
+    rows: pl.DataFrame, recommender: Recommender, sessions: list[list[int | str]], k: int
+) -> None:
+    known = set(recommender.vocabulary.ids)
+    wanted = one_by_one(recommender, sessions, k)
+    assert rows["items"].to_list() == [[item for item, _ in best] for best in wanted]
+    for scores, best in zip(rows["scores"].to_list(), wanted, strict=True):
+        assert scores == pytest.approx([score for _, score in best], abs=1e-5)
+    unknown = [sum(item not in known for item in session) for session in sessions]
+    assert rows["unknown"].to_list() == unknown
+    assert rows["popular"].to_list() == [not known & set(session) for session in sessions]
+
+
+@pytest.mark.parametrize("at_once", [1, 7, 1000])
+@pytest.mark.parametrize("kind", ["parquet", "jsonl"])
+def test_a_file_of_sessions(recommender, tmp_path, at_once, kind):
+    sessions = sessions_of(recommender)
+    numbers = list(range(100, 125))
+    file = tmp_path / "in.parquet"
+    pl.DataFrame({"customer": numbers, "clicks": sessions}).write_parquet(file)
+    output = tmp_path / "new" / f"top.{kind}"
+    assert recommend_file(recommender, file, output, 4, sessions_at_once=at_once) == 25
+    rows = pl.read_parquet(output) if kind == "parquet" else pl.read_ndjson(output)
+    assert rows.columns == ["customer", "items", "scores", "unknown", "popular"]
+    assert rows["customer"].to_list() == numbers
+    holds(rows, recommender, sessions, 4)
+    assert list(output.parent.iterdir()) == [output], "the parts are removed"
+
+
+def test_columns_that_the_output_replaces_are_named(recommender, tmp_path):
+    """The clicks' own column may have any name: it is never taken over."""
+    sessions = sessions_of(recommender)
+    rows = pl.DataFrame({"items": sessions, "user": range(25), "scores": 1.5, "popular": "yes"})
+    rows.write_parquet(tmp_path / "in.parquet")
+    with pytest.warns(UserWarning, match=r"in\.parquet: .* popular, scores; rename them"):
+        recommend_file(recommender, tmp_path / "in.parquet", tmp_path / "top.parquet", 4)
+    made = pl.read_parquet(tmp_path / "top.parquet")
+    assert made.columns == ["user", "items", "scores", "unknown", "popular"]
+    holds(made, recommender, sessions, 4)
+
+
+@pytest.mark.parametrize("name", ["in.pq", "IN.PARQUET", "part-0"])
+def test_a_file_is_told_by_its_content(recommender, tmp_path, name):
+    sessions = sessions_of(recommender)
+    pl.DataFrame({"clicks": sessions}).write_parquet(tmp_path / name)
+    assert recommend_file(recommender, tmp_path / name, tmp_path / "top.parquet", 4) == 25
+    holds(pl.read_parquet(tmp_path / "top.parquet"), recommender, sessions, 4)
+
+
+def test_a_click_log_has_a_row_a_session(recommender, tmp_path, monkeypatch):
+    """Whatever the rows' order, and in several pieces."""
+    monkeypatch.setattr(batch, "_CLICKS_AT_ONCE", 30)
+    sessions = [session for session in sessions_of(recommender) if session]
+    clicks = [
+        (f"s{number:02d}", 1_400_000_000 + 60 * step, item)
+        for number, session in enumerate(sessions)
+        for step, item in enumerate(session)
+    ]
+    random.Random(0).shuffle(clicks)
+    file = tmp_path / "log.csv"
+    pl.DataFrame(clicks, ["session", "time", "item"], orient="row").write_csv(file)
+    assert recommend_file(recommender, file, tmp_path / "top.parquet", 5) == len(sessions)
+    rows = pl.read_parquet(tmp_path / "top.parquet").sort("session")
+    assert rows["session"].to_list() == [f"s{number:02d}" for number in range(len(sessions))]
+    holds(rows, recommender, sessions, 5)
+
+
+def test_the_rules_of_a_session_apply(recommender, tmp_path):
+    a, b, c, d = recommender.vocabulary.ids[:4]
+    log = [
+        ("u", 0, a),
+        ("u", 60, b),
+        ("u", 9000, c),
+        ("u", 9001, c),
+        ("u", 9002, d),
+        ("u", 9003, a),
+    ]
+    file = tmp_path / "log.csv"
+    columns = ["user", "time", "item"]
+    rows = [(user, 1_400_000_000 + time, item) for user, time, item in log]
+    pl.DataFrame(rows, columns, orient="row").write_csv(file)
+    for given_rules, session in (
+        ({"gap": "30m"}, [c, c, d, a]),
+        ({"gap": "30m", "collapse": True}, [c, d, a]),
+        ({"gap": "30m", "max_length": 2}, [d, a]),
+        ({"gap": "30m", "collapse": True, "max_length": 3}, [c, d, a]),
+    ):
+        recommend_file(
+            recommender, file, tmp_path / "o.parquet", 4, preparation=Preparation(**given_rules)
+        )
+        holds(pl.read_parquet(tmp_path / "o.parquet"), recommender, [session], 4)
+
+
+class Echo(Recommender):
+    """Recommends a session's own clicks, so that the output is what was served."""
+
+    def recommend(self, sessions: Any, *_: Any) -> Any:
+        return [[(item, 0.0) for item in session] for session in sessions]
+
+
+def served(folder: Any, rules: dict[str, Any], ids: list[Any]) -> dict[str, list[Any]]:
+    """The sessions that a log's recommendations are made for."""
+    echo = Echo(None, Vocabulary(ids), torch.ones(len(ids)))  # type: ignore[arg-type]
+    recommend_file(echo, folder / "log.csv", folder / "o.parquet", preparation=Preparation(**rules))
+    found = pl.read_parquet(folder / "o.parquet")
+    return {str(session): items for session, items in found.select("session", "items").rows()}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("served")
+
+
+@steady
+@given(rows=logs(), rules=rules)
+def test_any_log_is_served_by_the_rules_that_it_is_trained_by(folder, rows, rules):
+    write(folder / "log.csv", rows)
+    gap = "gap" in rules
+    expected = {}
+    sessions = whole_sessions(rows, [], **({"max_length": 200} | rules))
+    for one in sorted(sessions, key=lambda one: one.key[1] if gap else 0):
+        expected[one.key[0] if gap else one.key] = one.items  # the last one of its user
+    ids = {item for items in expected.values() for item in items} or {1}
+    assert served(folder, rules, sorted(ids)) == expected
+
+
+@few
+@given(rows=logs(), rules=rules, pieces=st.booleans())
+def test_a_session_served_is_one_that_training_sees(folder, rows, rules, pieces):
+    """Of two clicks or more, the last one of its user; no item is rare, for all are known."""
+    rows = [row | {"item": f"{row['session']} {row['item']}"} for row in rows]
+    rules = rules | {"test": 0.5, "drop_longer": None, "min_length": 2, "recent": 1}
+    ids = sorted({row["item"] for row in rows})
+    write(folder / "log.csv", rows)
+    with pytest.MonkeyPatch.context() as patch:
+        if pieces:
+            patch.setattr(batch, "_CLICKS_AT_ONCE", 9)
+        found = served(folder, rules, ids)
+    try:
+        prepared = prepare(folder / "log.csv", Preparation(**rules), vocabulary=Vocabulary(ids))
+    except ValueError as error:
+        assert "no session is left" in str(error) or "part is empty" in str(error)
+        return
+    trained = {}
+    for index in [*prepared.training.to_lists(), *prepared.test.to_lists()]:
+        items = prepared.vocabulary.decode(index)
+        trained.setdefault(str(items[0]).rpartition(" ")[0], []).append(items)
+    for session, items in found.items():
+        if len(items) > 1:
+            assert items == trained[session][-1]
+
+
+@pytest.mark.parametrize(
+    ("rules", "rows", "session"),
+    [
+        ({"dedupe": True}, [("a", 1, 0), ("a", 1, 0), ("a", 2, 5)], [1, 2]),
+        (
+            {"gap": "30m", "order": "file", "session": "session"},
+            [("a", 2, 0), ("a", 3, 9000), ("a", 4, 8000)],
+            [3, 4],
+        ),
+    ],
+)
+def test_repeated_rows_and_the_order_of_the_file(tmp_path, rules, rows, session):
+    names = ["session", "item", "time"]
+    rows = [(session, item, 1_400_000_000 + time) for session, item, time in rows]
+    pl.DataFrame(rows, names, orient="row").write_csv(tmp_path / "log.csv")
+    assert served(tmp_path, rules, [1, 2, 3, 4]) == {"a": session}
+
+
+def test_an_interrupted_run_goes_on(recommender, tmp_path, monkeypatch):
+    sessions = sessions_of(recommender)
+    file, output = tmp_path / "in.parquet", tmp_path / "top.parquet"
+    pl.DataFrame({"clicks": sessions}).write_parquet(file)
+    recommend_file(recommender, file, tmp_path / "whole.parquet", 4, sessions_at_once=5)
+    right, calls = batch._recommended, []
+
+    def stopped(*args):
+        calls.append(1)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return right(*args)
+
+    monkeypatch.setattr(batch, "_recommended", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        recommend_file(recommender, file, output, 4, sessions_at_once=5)
+    assert not output.exists()
+    recommend_file(recommender, file, output, 4, sessions_at_once=5)
+    assert len(calls) == 6, "three parts of five were made before, and are not made again"
+    whole = pl.read_parquet(tmp_path / "whole.parquet")
+    assert pl.read_parquet(output).equals(whole)
+
+
+@pytest.mark.parametrize("change", ["k", "key", "file"])
+def test_parts_of_another_task_are_not_taken(recommender, tmp_path, monkeypatch, change):
+    sessions = sessions_of(recommender)
+    file, output = tmp_path / "in.parquet", tmp_path / "top.parquet"
+    pl.DataFrame({"clicks": sessions}).write_parquet(file)
+    right = batch._recommended
+
+    def stopped(*args):
+        monkeypatch.setattr(batch, "_recommended", fails)
+        return right(*args)
+
+    def fails(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(batch, "_recommended", stopped)
+    with pytest.raises(OSError, match="No space"):
+        recommend_file(recommender, file, output, 4, sessions_at_once=5, key="a")
+    monkeypatch.setattr(batch, "_recommended", right)
+    if change == "file":
+        sessions = sessions[::-1]
+        pl.DataFrame({"clicks": sessions}).write_parquet(file)
+    k = 3 if change == "k" else 4
+    key = "b" if change == "key" else "a"
+    recommend_file(recommender, file, output, k, sessions_at_once=5, key=key)
+    holds(pl.read_parquet(output), recommender, sessions, k)
+
+
+def test_what_cannot_be_understood(recommender, tmp_path):
+    file = tmp_path / "in.parquet"
+    with pytest.raises(
+        ValueError, match=r"top.csv: expected a file that ends in .parquet or .jsonl"
+    ):
+        recommend_file(recommender, file, tmp_path / "top.csv")
+    with pytest.raises(FileNotFoundError, match=r"in\.parquet"):
+        recommend_file(recommender, file, tmp_path / "top.parquet")
+    pl.DataFrame({"a": [[1]], "b": [[2]]}).write_parquet(file)
+    with pytest.raises(ValueError, match="columns a, b hold lists; expected one"):
+        recommend_file(recommender, file, tmp_path / "top.parquet")
+    pl.DataFrame({"a": [[1.5]]}).write_parquet(file)
+    with pytest.raises(ValueError, match="column 'a' holds lists of Float64"):
+        recommend_file(recommender, file, tmp_path / "top.parquet")
+    pl.DataFrame({"a": [[1]]}).write_parquet(file)
+    pl.DataFrame({"b": [[1]]}).write_parquet(tmp_path / "other.parquet")
+    with pytest.raises(ValueError, match=r"other\.parquet: expected a column 'a' of lists"):
+        recommend_file(recommender, [file, tmp_path / "other.parquet"], tmp_path / "top.parquet")
+
+
+@pytest.mark.parametrize("kind", [pl.Int64, pl.String, pl.Null])
+def test_no_session_at_all(recommender, tmp_path, kind):
+    file, output = tmp_path / "in.parquet", tmp_path / "top"
+    rows = pl.DataFrame({"who": ["x"], "a": [[]]}, {"who": pl.String, "a": pl.List(kind)})
+    rows.write_parquet(file)
+    recommend_file(recommender, file, output.with_suffix(".parquet"))
+    one = pl.read_parquet(output.with_suffix(".parquet"))
+    rows.clear().write_parquet(file)
+    assert recommend_file(recommender, file, output.with_suffix(".parquet")) == 0
+    assert pl.read_parquet(output.with_suffix(".parquet")).schema == one.schema
+    assert one.columns == ["who", "items", "scores", "unknown", "popular"]
+    assert recommend_file(recommender, file, output.with_suffix(".jsonl")) == 0
+    assert output.with_suffix(".jsonl").read_text() == ""
+
+
+def test_a_log_of_which_no_row_is_asked_for(recommender, tmp_path):
+    (tmp_path / "log.csv").write_text("session,item,event\n1,3,view\n")
+    for event, count in (("view", 1), ("buy", 0)):
+        output = tmp_path / f"{event}.parquet"
+        rules = Preparation(order="file", where={"event": event})
+        assert recommend_file(recommender, tmp_path / "log.csv", output, 4, False, rules) == count
+    schemas = [pl.read_parquet(tmp_path / f"{event}.parquet").schema for event in ("view", "buy")]
+    assert schemas[0] == schemas[1]
+
+
+def unknown(recommender: Recommender, file: Any) -> list[int]:
+    rules = Preparation(order="file")
+    recommend_file(recommender, file, file.with_name("top.parquet"), 4, preparation=rules)
+    return pl.read_parquet(file.with_name("top.parquet"))["unknown"].to_list()
+
+
+@pytest.mark.parametrize("row", [0, 5, 1500])
+def test_text_among_whole_numbers_is_unknown_wherever_it_stands(tmp_path, row):
+    """So is 0017: it is not the item 17."""
+    recommender = Recommender(ModelScorer(SRGNN(2, 4)), Vocabulary([17, 2**63 - 1]), torch.ones(2))
+    rows = [("a", "17"), ("b", str(2**63 - 1))] * 1000
+    rows[row : row + 1] = [("c", "red shoe"), ("c", "0017"), ("c", "17"), ("c", "+17")]
+    pl.DataFrame(rows, ["session", "item"], orient="row").write_csv(tmp_path / "log.csv")
+    assert unknown(recommender, tmp_path / "log.csv") == [0, 0, 3]
+
+
+@pytest.mark.parametrize("kind", [pl.String, pl.Categorical, pl.Array(pl.String, 3)])
+def test_text_in_a_column_of_lists(tmp_path, kind):
+    lists = kind if isinstance(kind, pl.Array) else pl.List(kind)
+    file = tmp_path / "in.parquet"
+    pl.DataFrame({"a": [["17", "0017", "x"]]}, {"a": lists}).write_parquet(file)
+    for ids, count in (([17], 2), (["17"], 2), (["0017", "17"], 1)):
+        recommender = Recommender(
+            ModelScorer(SRGNN(len(ids), 4)), Vocabulary(ids), torch.ones(len(ids))
+        )
+        assert unknown(recommender, file) == [count]
+
+
+def test_fixed_size_lists_are_lists(recommender, tmp_path):
+    """Also where another file of the input holds lists of any size."""
+    kind = pl.Int32 if recommender.vocabulary.ids[0] == 3 else pl.String
+    sessions = [recommender.vocabulary.ids[i : i + 2] for i in range(3)]
+    for name, lists in (("0", pl.Array(kind, 2)), ("1", pl.List(kind))):
+        rows = pl.DataFrame({"number": [0, 1, 2], "a": sessions}, {"number": pl.Int64, "a": lists})
+        rows.write_parquet(tmp_path / f"{name}.parquet")
+    files = [tmp_path / "0.parquet", tmp_path / "1.parquet"]
+    assert recommend_file(recommender, files, tmp_path / "top.parquet", 4) == 6
+    holds(pl.read_parquet(tmp_path / "top.parquet"), recommender, 2 * sessions, 4)
+
+
+def write_views(path: Any, header: str = "timestamp,visitorid,event,itemid", scale: int = 1) -> Any:
+    """A visitor's views: two of one visit, a purchase, and two after 30 minutes of silence."""
+    rows = [(0, "view", 1), (60, "view", 2), (4000, "view", 3), (4060, "buy", 9), (4070, "view", 4)]
+    separator = ";" if ";" in header else ","
+    lines = [
+        separator.join(map(str, (scale * (1_400_000_000 + time), 7, event, item)))
+        for time, event, item in rows
+    ]
+    path.write_text("\n".join([*filter(None, [header]), *lines, ""]), encoding="utf-8")
+    return path
+
+
+def served_from(file: Any, trained: Preparation, **new_log: Any) -> list[Any]:
+    echo = Echo(None, Vocabulary(range(1, 10)), torch.ones(9))  # type: ignore[arg-type]
+    output = file.with_name("o.parquet")
+    recommend_file(echo, file, output, preparation=trained, new_log=new_log)
+    return pl.read_parquet(output)["items"].to_list()
+
+
+@pytest.mark.parametrize(
+    ("header", "scale", "new_log", "sessions"),
+    [
+        ("timestamp,visitorid,event,itemid", 1000, {}, [[3, 4]]),
+        ("ts,user,event,product", 1, {}, [[3, 4]]),  # in seconds, guessed with its column
+        ("timestamp;visitorid;event;itemid", 1000, {}, [[3, 4]]),
+        ("when,who,event,what", 1, {"time": "when", "user": "who", "item": "what"}, [[3, 4]]),
+        ("timestamp,visitorid,event,itemid", 1000, {"where": {}}, [[3, 9, 4]]),
+        ("timestamp,visitorid,event,itemid", 1000, {"gap": "2h"}, [[1, 2, 3, 4]]),
+        ("", 1000, {"columns": ["timestamp", "visitorid", "event", "itemid"]}, [[3, 4]]),
+    ],
+)
+def test_a_new_log_has_the_rules_of_training(tmp_path, header, scale, new_log, sessions):
+    file = write_views(tmp_path / "log.csv", header, scale)
+    assert served_from(file, RetailRocket.preparation, **new_log) == sessions
+
+
+def test_a_condition_on_a_column_that_is_not_there(tmp_path, caplog):
+    file = write_views(tmp_path / "log.csv", "timestamp,visitorid,kind,itemid", 1000)
+    assert served_from(file, RetailRocket.preparation) == [[3, 9, 4]]
+    assert f"{file} has no column 'event': event=view, as in training" in caplog.text
+    with pytest.raises(ValueError, match=r"no column 'event' \(dataset.where\)"):
+        served_from(file, RetailRocket.preparation, where={"event": "view"})
+
+
+def test_a_log_with_a_header_where_training_had_none(tmp_path):
+    names = ("timestamp", "visitorid", "event", "itemid")
+    trained = Preparation(columns=names, gap="30m")
+    for header in (",".join(names), ""):
+        file = write_views(tmp_path / "log.csv", header)
+        assert served_from(file, trained) == [[3, 9, 4]]
+
+
+def test_the_time_zone_of_training_is_for_times_that_have_none(tmp_path):
+    trained = Preparation(gap="30m", time_zone="Europe/Berlin")
+    file = write_views(tmp_path / "log.csv")
+    assert served_from(file, trained) == [[3, 9, 4]]
+    with pytest.raises(ValueError, match=r"dataset\.time_zone is for times without a zone"):
+        served_from(file, trained, time_zone="Europe/Berlin")
+
+
+def test_a_new_log_is_described_only_where_there_is_one(tmp_path):
+    file = tmp_path / "in.parquet"
+    pl.DataFrame({"a": [[1]]}).write_parquet(file)
+    with pytest.raises(ValueError, match=r"dataset\.item is for click logs"):
+        served_from(file, Preparation(), item="a")

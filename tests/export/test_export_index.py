@@ -1,0 +1,96 @@
+"""Exports with an index: its recall is measured, told, and what one gets."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+pytest.importorskip("faiss", reason="faiss is not installed: pip install '.[index]'")
+
+from pyg_srgnn.checkpoint import Checkpoint
+from pyg_srgnn.data import Vocabulary
+from pyg_srgnn.datasets import open_dataset
+from pyg_srgnn.export.held_out import held_out_vectors
+from pyg_srgnn.export.write import export
+from pyg_srgnn.inference.artifact import Artifact
+from pyg_srgnn.inference.index import Index
+from pyg_srgnn.nn import build_model
+from pyg_srgnn.training import train
+from tests.export.exports import checkpoint
+from tests.inference.test_index import _shop
+from tests.tiny import tiny_config
+
+
+@pytest.fixture(scope="module")
+def shop() -> Checkpoint:
+    """A model whose items lie in clusters, as those of a trained one do."""
+    vectors, _ = _shop()
+    settings = {"name": "srgnn", "num_items": len(vectors), "channels": vectors.size(1)}
+    torch.manual_seed(0)
+    model = build_model(settings).eval()
+    with torch.no_grad():
+        model.embedding.weight.copy_(vectors)
+    return replace(
+        checkpoint("plain"),
+        model=model,
+        settings=settings,
+        vocabulary=Vocabulary(range(len(vectors))),
+        clicks=torch.ones(len(vectors), dtype=torch.long),
+    )
+
+
+def test_an_export_with_an_index(shop: Checkpoint, tmp_path: Path) -> None:
+    folder = export(shop, tmp_path / "export", "torch_export", index_above=1_000)
+    told = json.loads((folder / "manifest.json").read_text())["index"]
+    assert told["recall"] >= 0.98 and told["queried_with"] == "items"  # there is no dataset
+    card = (folder / "model_card.md").read_text()
+    assert f"recall@20 is {told['recall']:.4f} beside exact search" in card
+    scorer = Artifact.load(folder).scorer
+    assert isinstance(scorer.catalogue, Index)
+    sessions = [[i, i + 1, i] for i in range(0, 5_000, 50)]
+    values, items = scorer.topk(sessions, 20)
+    scores = shop.scorer.scores(sessions)
+    assert torch.allclose(values, scores.gather(1, items), atol=1e-5)
+    assert torch.allclose(scorer.scores(sessions), scores, atol=1e-5)  # of all items, exact
+
+
+def test_a_smaller_catalogue_has_none(shop: Checkpoint, tmp_path: Path) -> None:
+    folder = export(shop, tmp_path / "export", "torch_export", index_above=6_000)
+    assert "index" not in json.loads((folder / "manifest.json").read_text())
+    assert not (folder / "index.safetensors").exists()
+
+
+def test_a_damaged_index_is_refused(shop: Checkpoint, tmp_path: Path) -> None:
+    folder = export(shop, tmp_path / "export", "torch_export", index_above=1_000)
+    index = folder / "index.safetensors"
+    index.write_bytes(index.read_bytes()[:-1])
+    with pytest.raises(ValueError, match=r"index\.safetensors is not the file that was exported"):
+        Artifact.load(folder)
+
+
+def test_a_mixture_has_none(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="index_above=10: this model mixes probabilities"):
+        export(checkpoint("default"), tmp_path / "export", index_above=10)
+    assert not (tmp_path / "export").exists()
+
+
+def test_sessions_that_the_model_has_not_learned_from(tmp_path: Path) -> None:
+    config = tiny_config(tmp_path / "data", "model=srgnn_plain", "baselines=[]")
+    train(config, tmp_path / "run")
+    trained = Checkpoint.load(tmp_path / "run")
+    valid = open_dataset(config.dataset, "valid")
+    found = held_out_vectors(trained, most=7)
+    assert found is not None and len(found) == 7
+    last = trained.model(valid.batch([len(valid) - 1]))
+    assert torch.allclose(found[-1:], last, atol=1e-6)
+    later = replace(trained, split="trainval")  # has seen these, so the test part's are taken
+    test = open_dataset(config.dataset, "test")
+    found = held_out_vectors(later, most=10_000)
+    assert found is not None and len(found) == len(test)
+    assert torch.allclose(found[:1], later.model(test.batch([0])), atol=1e-6)
+    gone = replace(trained, dataset={"name": "click_log", "path": str(tmp_path / "gone.csv")})
+    assert held_out_vectors(gone) is None

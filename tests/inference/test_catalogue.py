@@ -1,0 +1,117 @@
+"""Large catalogues: rounded products find what float64 finds, whatever the vectors look like."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from pyg_srgnn.inference import catalogue
+from pyg_srgnn.inference.catalogue import PRECISIONS, Catalogue
+
+_ROUNDED = [precision for precision in PRECISIONS if precision != "float32"]
+
+
+@pytest.fixture(autouse=True)
+def _no_catalogue_is_too_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalogue, "_FEWEST", 0)
+
+
+def _vectors(kind: str, items: int, generator: torch.Generator) -> Tensor:
+    """Item vectors that are hard to tell apart in one way or another, [items, 24]."""
+    vectors = torch.randn(items, 24, generator=generator)
+    if kind == "lengths":  # some items are ten thousand times as long as others
+        return vectors * 10 ** (4 * torch.rand(items, 1, generator=generator) - 2)
+    if kind == "outliers":  # one coordinate takes nearly the whole scale of its group
+        vectors[::50, 3] = 100.0
+    if kind == "cone":  # all nearly in one direction, as tables with a bias towards popularity
+        return vectors * 0.02 + torch.randn(24, generator=generator)
+    if kind == "alike":  # closer together than rounding can tell
+        return vectors * 1e-4 + torch.randn(24, generator=generator)
+    if kind == "zeros":
+        vectors[torch.rand(items, generator=generator) < 0.5] = 0.0
+    return vectors
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("kind", ["normal", "lengths", "outliers", "cone", "alike", "zeros"])
+@pytest.mark.parametrize(
+    ("items", "k", "sessions"), [(9_001, 20, 40), (5_000, 1, 3), (300, 300, 2)]
+)
+def test_the_best_products_are_those_of_float64(
+    precision: str, kind: str, items: int, k: int, sessions: int
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    vectors = _vectors(kind, items, generator)
+    asked = torch.randn(sessions, 24, generator=generator)
+    values, found = Catalogue(vectors, precision).best(asked, k)
+    products = asked.double() @ vectors.double().T
+    size = asked.norm(dim=1, keepdim=True) * vectors.norm(dim=1).max()
+    assert values.dtype == torch.float32
+    # Equal up to the rounding of float32: no product that is greater by more was left out, what
+    # is returned is the product of the item returned, and no item comes twice.
+    assert torch.all((values - products.topk(k).values).abs() <= 1e-5 * size)
+    assert torch.all((values - products.gather(1, found)).abs() <= 1e-5 * size)
+    assert all(len(set(row)) == k for row in found.tolist())
+
+
+@pytest.mark.parametrize("precision", _ROUNDED)
+def test_the_same_items_as_float32_in_the_same_order(precision: str) -> None:
+    generator = torch.Generator().manual_seed(1)
+    vectors = torch.randn(20_000, 32, generator=generator)
+    asked = torch.randn(50, 32, generator=generator)
+    _, expected = Catalogue(vectors).best(asked, 20)
+    rounded = Catalogue(vectors, precision)
+    assert torch.equal(rounded.best(asked, 20)[1], expected)
+    alone = [rounded.best(row.unsqueeze(0), 20)[1] for row in asked]
+    assert torch.equal(torch.cat(alone), expected)
+
+
+@pytest.mark.parametrize("precision", _ROUNDED)
+@pytest.mark.parametrize("kind", ["normal", "lengths", "outliers", "cone", "alike", "zeros"])
+@pytest.mark.parametrize("items", [1_000, 1_030, 2_048])
+def test_no_product_exceeds_the_bound_of_its_group(precision: str, kind: str, items: int) -> None:
+    generator = torch.Generator().manual_seed(2)
+    vectors = _vectors(kind, items, generator)
+    asked = torch.cat([torch.randn(20, 24, generator=generator), torch.zeros(1, 24)])
+    bounds = Catalogue(vectors, precision)._bounds(asked).double()
+    item = torch.arange(items)
+    group = item // catalogue._BLOCK * catalogue._LANES + item % catalogue._LANES
+    assert bounds.size(1) == int(group.max()) + 1
+    assert torch.all(asked.double() @ vectors.double().T <= bounds[:, group])
+
+
+@pytest.mark.parametrize("precision", _ROUNDED)
+def test_the_bounds_leave_few_groups_where_vectors_differ(precision: str) -> None:
+    generator = torch.Generator().manual_seed(3)
+    vectors = torch.randn(30_000, 64, generator=generator)
+    asked = torch.randn(20, 64, generator=generator)
+    greatest = (asked @ vectors.T).topk(20).values[:, -1:]
+    needed = (Catalogue(vectors, precision)._bounds(asked) >= greatest).sum(dim=1)
+    assert int(needed.max()) < 4 * 20  # of 3752; more would be multiplied with all items
+
+
+def test_no_sessions_give_no_rows() -> None:
+    values, items = Catalogue(torch.randn(9_000, 4), "int8").best(torch.empty(0, 4), 5)
+    assert values.shape == items.shape == (0, 5)
+
+
+@pytest.mark.parametrize(
+    ("vectors", "precision", "message"),
+    [
+        (torch.ones(3, 2), "int4", "one of float32, bfloat16, int8 .got 'int4'"),
+        (torch.ones(3), "int8", r"float32 \[V, d\] with V >= 1 .got float32 \[3\]"),
+        (torch.ones(0, 2), "int8", r"got float32 \[0, 2\]"),
+        (torch.ones(3, 2).double(), "float32", "got float64"),
+        (torch.tensor([[1.0], [float("nan")]]), "int8", "must be finite"),
+    ],
+)
+def test_what_is_wrong_is_said(vectors: Tensor, precision: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Catalogue(vectors, precision)
+
+
+@pytest.mark.parametrize("k", [0, 4])
+def test_k_out_of_range(k: int) -> None:
+    with pytest.raises(ValueError, match=f"k must be from 1 to 3 .got {k}"):
+        Catalogue(torch.ones(3, 2)).best(torch.ones(1, 2), k)

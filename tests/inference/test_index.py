@@ -1,0 +1,107 @@
+"""An index of inverted lists: recall as it says, exact products, refused where it is of no use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load, save_file
+from torch import Tensor
+
+pytest.importorskip("faiss", reason="faiss is not installed: pip install '.[index]'")
+
+from pyg_srgnn.inference.catalogue import Catalogue
+from pyg_srgnn.inference.index import Index
+
+
+def _shop(items: int = 6_000) -> tuple[Tensor, Tensor]:
+    """Items in clusters, of unequal lengths, and sessions that ask for some of them."""
+    generator = torch.Generator().manual_seed(0)
+    centres = torch.randn(60, 16, generator=generator)
+    near = centres[torch.randint(60, (items,), generator=generator)]
+    vectors = near + 0.3 * torch.randn(items, 16, generator=generator)
+    vectors *= 0.5 + torch.rand(items, 1, generator=generator)
+    asked = centres[torch.randint(60, (300,), generator=generator)]
+    return vectors, asked + 0.3 * torch.randn(300, 16, generator=generator)
+
+
+@pytest.mark.parametrize("held_out", [True, False])
+def test_recall_is_what_was_asked_for_and_what_it_says(held_out: bool) -> None:
+    vectors, sessions = _shop()
+    index, told = Index.build(vectors, sessions if held_out else None, k=10, recall=0.95)
+    assert told["recall"] >= 0.95
+    assert told["queried_with"] == ("sessions" if held_out else "items")
+    assert 1 <= told["probes"] == index.probes <= told["lists"] // 4
+    if held_out:
+        values, found = index.best(sessions, 10)
+        _, exact = Catalogue(vectors).best(sessions, 10)
+        hits = [len(set(a) & set(b)) for a, b in zip(found.tolist(), exact.tolist(), strict=True)]
+        assert sum(hits) / (10 * len(hits)) == pytest.approx(told["recall"])
+        assert told["queries"] == len(sessions)
+        products = (sessions @ vectors.T).gather(1, found)
+        assert torch.allclose(values, products, rtol=1e-5, atol=1e-5)
+        assert torch.equal(values, values.sort(dim=1, descending=True).values)
+
+
+def test_a_saved_index_finds_the_same(tmp_path: Path) -> None:
+    vectors, sessions = _shop()
+    index, _ = Index.build(vectors, sessions)
+    index.save(tmp_path / "index.safetensors")
+    again = Index.load(tmp_path / "index.safetensors", vectors)
+    assert all(map(torch.equal, again.best(sessions, 20), index.best(sessions, 20)))
+    data = (tmp_path / "index.safetensors").read_bytes()
+    again = Index.load(tmp_path / "another", vectors, data)  # the path is for messages alone
+    assert all(map(torch.equal, again.best(sessions, 20), index.best(sessions, 20)))
+
+
+def test_lists_that_hold_too_few_items_are_no_loss() -> None:
+    vectors, sessions = _shop(600)
+    centroids = torch.stack([vectors[0], vectors[1]])
+    lists = torch.zeros(600, dtype=torch.long)
+    lists[:3] = 1  # a list of three, where one may be asked for ten
+    index = Index(vectors, centroids, lists, probes=1)
+    values, items = index.best(sessions, 10)
+    assert values.isfinite().all()
+    assert all(len(set(row)) == 10 for row in items.tolist())
+
+
+def test_vectors_without_clusters_are_refused() -> None:
+    generator = torch.Generator().manual_seed(1)
+    vectors, sessions = torch.randn(2, 5_000, 64, generator=generator)
+    with pytest.raises(ValueError, match=r"no recall@20 of 0.98 with a quarter .* search them"):
+        Index.build(vectors, sessions)
+
+
+def test_files_that_are_no_index_of_the_items(tmp_path: Path) -> None:
+    vectors, sessions = _shop()
+    path = tmp_path / "index.safetensors"
+    Index.build(vectors, sessions)[0].save(path)
+    whole = path.read_bytes()
+    held = load(whole)
+
+    with pytest.raises(ValueError, match=r"index.safetensors is no index of these 100 items"):
+        Index.load(path, vectors[:100])
+    with pytest.raises(ValueError, match=r"'centroids' must be torch.float32 \[\d+, 8\]"):
+        Index.load(path, vectors[:, :8].contiguous())
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match="is no index of these 6000 items"):
+        Index.load(path, vectors)
+    save_file({name: held[name] for name in ("centroids", "lists")}, path)
+    with pytest.raises(ValueError, match="probes"):
+        Index.load(path, vectors)
+    for name, wrong in {
+        "lists": held["lists"] - 1,
+        "probes": torch.tensor(0),
+        "centroids": held["centroids"].double(),
+    }.items():
+        save_file({**held, name: wrong}, path)
+        with pytest.raises(ValueError, match=f"'{name}' must be"):
+            Index.load(path, vectors)
+
+
+def test_k_out_of_range() -> None:
+    vectors, sessions = _shop()
+    index, _ = Index.build(vectors, sessions)
+    with pytest.raises(ValueError, match="k must be from 1 to 6000"):
+        index.best(sessions, 0)

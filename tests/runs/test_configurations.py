@@ -1,0 +1,463 @@
+"""Configurations and their seeds; runs that are kept; the pages made from them."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import json
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from omegaconf import OmegaConf
+
+from pyg_srgnn.evaluation.significance import paired_bootstrap
+from pyg_srgnn.evaluation.slices import slices
+from pyg_srgnn.runs.configurations import METRICS, Configuration, Run, keep, read_study
+from pyg_srgnn.training import train
+from study import results as script
+from study.ablation import Ablation
+from tests.reports.tables import random_table, save
+from tests.tiny import tiny_config
+
+HERE = {
+    "dataset.root": "/home/me/data",
+    "dataset.mirror": "/mnt/mirror",
+    "trainer.enable_progress_bar": False,
+}
+
+
+def write_run(
+    folder: Path,
+    label: str = "srgnn",
+    seed: int = 0,
+    kept: bool = True,
+    dataset: str = "diginetica",
+    ranks: pl.DataFrame | None = None,
+    command: tuple[str, ...] = (),
+    keys: dict[str, Any] | None = None,
+    **metrics: Any,
+) -> Path:
+    """A run as ``keep`` leaves it, or as ``srgnn-train`` does, whose metrics depend on its seed."""
+    target = folder / dataset / label / str(seed) if kept else folder
+    (target if kept else target / ".hydra").mkdir(parents=True)
+    figures = {name: (40 + place + seed**2) / 100 for place, name in enumerate(METRICS)}
+    told = {
+        "dataset": dataset,
+        "protocol": "honest",
+        "refit": False,
+        "model": label.split("_plain")[0],
+        "seed": seed,
+        "valid": figures,
+        "test": figures,
+        "train_seconds": 100.0 + seed,
+        "parameters": 1234,
+        "checkpoint": "checkpoints/best.ckpt",
+        **metrics,
+    }
+    config = OmegaConf.create({"dataset": {"name": dataset}, "model": {"name": told["model"]}})
+    for key, value in {"seed": seed, **HERE, **(keys or {})}.items():
+        OmegaConf.update(config, key, value)
+    (target / "metrics.json").write_text(json.dumps(told))
+    OmegaConf.save(config, target / "config.yaml")
+    here = [f"{key}={value}" for key, value in HERE.items()]
+    overrides = [*here, f"dataset={dataset}", *command, f"seed={seed}"]
+    OmegaConf.save(overrides, (target if kept else target / ".hydra") / "overrides.yaml")
+    if ranks is not None:
+        save(ranks, target / "ranks.parquet")
+    return target
+
+
+# --- Runs, seeds, commands
+
+
+def test_the_seeds_of_a_label_are_summed_up(tmp_path: Path) -> None:
+    for seed in (10, 2, 1):
+        write_run(tmp_path, seed=seed, command=("model.scale=12", "+model.x='a b'", "baselines=[]"))
+    write_run(tmp_path, "vsknn", dataset="yoochoose1_64", command=("model=vsknn",))
+    (tmp_path / "diginetica" / "unfinished" / "0").mkdir(parents=True)
+    write_run(tmp_path / "diginetica" / "ablation", "default")  # one folder deeper: no label
+    several, one = read_study(tmp_path)
+    assert (several.dataset, several.label, several.seeds) == ("diginetica", "srgnn", [1, 2, 10])
+    for place, metric in enumerate(METRICS):
+        values = [40.0 + place + seed**2 for seed in (1, 2, 10)]
+        mean = sum(values) / 3
+        sd = math.sqrt(sum((value - mean) ** 2 for value in values) / 2)
+        assert several.percent(metric) == pytest.approx((mean, sd))
+    assert several.seconds.mean == pytest.approx(313 / 3) and several.parameters == 1234
+    assert several.command == (
+        "srgnn-train dataset=diginetica model.scale=12 '+model.x='\"'\"'a b'\"'\"'' "
+        "'baselines=[]' seed=1,2,10 -m"
+    )
+    assert one.percent("mrr@20").sd is None
+    assert one.command == "srgnn-train dataset=yoochoose1_64 model=vsknn seed=0"
+    assert read_study(tmp_path / "nowhere") == []
+
+
+def test_runs_that_differ_in_more_than_the_seed(tmp_path: Path) -> None:
+    first = write_run(tmp_path, keys={"dataset.root": "a", "model.scale": 12})
+    other = write_run(tmp_path, seed=1, keys={"dataset.root": "b", "model.scale": 12})
+    assert len(read_study(tmp_path)) == 1  # where the data lies is free
+    config = OmegaConf.load(other / "config.yaml")
+    OmegaConf.update(config, "model.scale", 16)
+    OmegaConf.update(config, "model.more", True)
+    OmegaConf.save(config, other / "config.yaml")
+    with pytest.raises(ValueError, match="differ in more than the seed") as error:
+        read_study(tmp_path)
+    said = str(error.value)
+    assert all(str(folder / "config.yaml") in said for folder in (first, other))
+    assert "model.scale: 12 and 16" in said and "model.more: None and True" in said
+    assert "dataset.root" not in said
+
+
+def test_a_folder_is_named_by_its_seed(tmp_path: Path) -> None:
+    folder = write_run(tmp_path, seed=3)
+    folder.rename(folder.with_name("4"))
+    with pytest.raises(ValueError, match=r"4 holds a run of seed 3"):
+        read_study(tmp_path)
+
+
+def test_ranks_are_those_of_all_seeds_or_none(tmp_path: Path) -> None:
+    write_run(tmp_path, seed=0, ranks=random_table(0))
+    assert read_study(tmp_path)[0].samples() is not None
+    write_run(tmp_path, seed=1)
+    assert read_study(tmp_path)[0].samples() is None
+
+
+# --- Runs that are kept
+
+
+def test_a_run_is_kept_without_its_model_and_its_machine(tmp_path: Path) -> None:
+    run = write_run(
+        tmp_path / "run",
+        seed=7,
+        kept=False,
+        ranks=random_table(0),
+        command=("++dataset.root=/other", "checkpoint=/home/me/old", "model.scale=12"),
+        keys={"checkpoint": "/home/me/old", "dataset.valid": 0.1},
+    )
+    (run / "checkpoints").mkdir()
+    for name in ("checkpoints/best.ckpt", "train.log", "epochs.csv", "vocabulary.json"):
+        (run / name).write_text("/home/me")
+    (run / "epochs.csv").write_text("epoch,loss\n1,5.0\n")
+    target = keep(run, tmp_path / "study")
+    assert target == tmp_path / "study" / "diginetica" / "srgnn" / "7"
+    names = {"metrics.json", "config.yaml", "overrides.yaml", "ranks.parquet", "epochs.csv"}
+    assert {path.name for path in target.iterdir()} == names
+    for path in target.iterdir():
+        assert b"/home" not in path.read_bytes() and b"/mnt" not in path.read_bytes()
+        if path.name not in ("config.yaml", "overrides.yaml"):
+            assert path.read_bytes() == (run / path.name).read_bytes()
+    before, after = Run.read(run), Run.read(target)
+    assert after.config == before.config | {
+        "dataset.root": "datasets",
+        "dataset.mirror": None,
+        "checkpoint": None,
+    }
+    assert after.metrics == before.metrics
+    (found,) = read_study(tmp_path / "study")
+    assert found.command == "srgnn-train dataset=diginetica model.scale=12 seed=7"
+    assert found.command == Configuration("srgnn", (before._replace(folder=target),)).command
+    # Again, of a run that is kept already, under another label; and what was there goes.
+    (target / "refit.csv").write_text("old")
+    assert keep(run, tmp_path / "study") == target and not (target / "refit.csv").exists()
+    again = keep(target, tmp_path / "study", "ablation/default")
+    assert again == tmp_path / "study" / "diginetica" / "ablation" / "default" / "7"
+    assert {path.name: path.read_bytes() for path in again.iterdir()} == {
+        path.name: path.read_bytes() for path in target.iterdir()
+    }
+
+
+@pytest.mark.parametrize("label", ["", "..", "a/../../b", "/tmp/x", "C:\\x"])
+def test_a_label_stays_in_the_folder(tmp_path: Path, label: str) -> None:
+    run = write_run(tmp_path / "run", kept=False)
+    with pytest.raises(ValueError, match="'label' must be"):
+        keep(run, tmp_path / "study", label)
+
+
+def test_runs_that_cannot_be_kept(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "a", kept=False, keys={"warm_start": "/home/me/other"})
+    with pytest.raises(ValueError, match=r"warm_start=/home/me/other: .* absolute path"):
+        keep(run, tmp_path / "study")
+    run = write_run(tmp_path / "b", kept=False, keys={"dataset.path": ["clicks", "/data/clicks"]})
+    with pytest.raises(ValueError, match=r"dataset.path="):
+        keep(run, tmp_path / "study")
+    run = write_run(tmp_path / "c", kept=False)
+    (run / "metrics.json").unlink()
+    with pytest.raises(ValueError, match="no finished run"):
+        keep(run, tmp_path / "study")
+    run = write_run(tmp_path / "d", kept=False)
+    (run / ".hydra" / "overrides.yaml").unlink()
+    with pytest.raises(FileNotFoundError, match="overrides"):
+        keep(run, tmp_path / "study")
+    assert not (tmp_path / "study").exists()
+
+
+def test_a_run_of_the_command_is_read(tmp_path: Path) -> None:
+    """What ``srgnn-train`` writes is what the study expects."""
+    config = tiny_config(tmp_path / "data", "trainer.max_epochs=1", "baselines=[]")
+    result = train(config, tmp_path / "run")
+    (tmp_path / "run" / ".hydra").mkdir()
+    (tmp_path / "run" / ".hydra" / "overrides.yaml").write_text("- baselines=[]\n")
+    keep(tmp_path / "run", tmp_path / "study")
+    (found,) = read_study(tmp_path / "study")
+    for metric in METRICS:
+        assert found.percent(metric).mean == pytest.approx(100 * result["test"][metric])
+    assert found.command == "srgnn-train 'baselines=[]' seed=0"
+    samples = found.samples()
+    assert samples is not None and len(samples.starts()) == 60
+    assert 100 * samples.hit.mean() == pytest.approx(found.percent("hr@20").mean)
+    assert 100 * samples.reciprocal.mean() == pytest.approx(found.percent("mrr@20").mean)
+
+
+# --- The pages
+
+
+def block(name: str, text: str = "") -> str:
+    return f"<!-- {name} -->\n{text}<!-- /{name} -->\n"
+
+
+def page(line: str) -> str:
+    text = block("headline", f"{line}\n")
+    return f"# One\n\n{text}\nend\n"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "README.md").write_text(page("old"))
+    names = ("headline", "metrics", "slices", "bootstrap")
+    (tmp_path / "docs" / "results.md").write_text("top\n" + "\n".join(map(block, names)))
+    (tmp_path / "docs" / "ablation.md").write_text(block("ablation"))
+    return tmp_path
+
+
+def content(root: Path, page: str, name: str) -> list[str]:
+    text = (root / page).read_text(encoding="utf-8")
+    (found,) = re.findall(rf"<!-- {name} -->\n(.*?)<!-- /{name} -->", text, re.DOTALL)
+    return str(found).splitlines()
+
+
+def table(lines: list[str]) -> list[list[str]]:
+    """Cells of the rows below a table's head."""
+    rows = [line[2:-2].split(" | ") for line in lines if line.startswith("|")]
+    return rows[2:]
+
+
+def figures(hr: float, mrr: float) -> dict[str, Any]:
+    every = dict.fromkeys(METRICS, 0.5) | {"hr@20": hr, "mrr@20": mrr}
+    return {"valid": every, "test": every}
+
+
+def write_study(root: Path) -> Path:
+    runs = root / "docs" / "runs"
+    tables = [random_table(seed) for seed in range(4)]
+    write_run(runs, seed=0, ranks=tables[0], refit="only", **figures(0.50, 0.20))
+    write_run(runs, seed=1, ranks=tables[1], refit="only", **figures(0.52, 0.21))
+    write_run(runs, "srgnn_plain", ranks=tables[2], **figures(0.49, 0.2095))
+    worst = random_table(3, best=10)
+    write_run(runs, "vsknn", ranks=worst, **figures(0.45, 0.22), parameters=0)
+    write_run(runs, "markov", ranks=worst, **figures(0.30, 0.10))
+    write_run(runs, "best_epoch", protocol="literature", model="srgnn", **figures(0.9, 0.9))
+    write_run(runs, "mine", dataset="click_log", **figures(0.6, 0.6))
+    write_run(runs, "not_tested", **figures(0.99, 0.99) | {"test": None})
+    return runs
+
+
+def test_pages_without_runs_say_so(root: Path) -> None:
+    assert script.main(["--check"], root) == 1
+    assert content(root, "README.md", "headline") == ["old"]  # nothing is written
+    assert not (root / "docs" / "results.csv").exists()
+    assert script.main([], root) == 0
+    for name in ("headline", "metrics", "slices", "bootstrap"):
+        assert content(root, "docs/results.md", name) == [script.NONE]
+    assert content(root, "docs/ablation.md", "ablation") == [script.NONE]
+    assert (root / "README.md").read_text() == page(script.NONE)
+    assert (root / "docs" / "results.csv").read_text().count("\n") == 1
+    assert not (root / "docs" / "ablation.png").exists()
+    assert script.main(["--check"], root) == 0
+
+
+def test_the_headline(root: Path) -> None:
+    write_study(root)
+    script.main([], root)
+    rows = table(content(root, "docs/results.md", "headline"))
+    assert rows == [
+        ["Diginetica", "SR-GNN", "honest, refit", "2", "**51.00 ± 1.41**", "20.50 ± 0.71"],
+        ["", "SR-GNN, plain", "honest", "1", "49.00", "20.95"],
+        ["", "VSKNN", "honest", "1", "45.00", "**22.00**"],
+        ["", "Markov, first order", "honest", "1", "30.00", "10.00"],
+        # A figure chosen on the test set is none to be the best.
+        ["", "best epoch", "literature: best test epoch", "1", "90.00", "90.00"],
+        ["", "*SR-GNN, paper*", "*best test epoch*", "", "*50.73*", "*17.59*"],
+        ["", "*NISER+*", "*best test epoch*", "", "*53.39*", "*18.72*"],
+        ["", "*GCE-GNN*", "*best test epoch*", "", "*54.22*", "*19.04*"],
+        ["", "*SGNN-HN*", "*best test epoch*", "", "*55.67*", "*19.45*"],
+        ["click_log", "mine", "honest", "1", "**60.00**", "**60.00**"],
+    ]
+    assert table(content(root, "README.md", "headline")) == rows
+
+
+def test_the_file_of_all_figures(root: Path) -> None:
+    write_study(root)
+    script.main([], root)
+    with (root / "docs" / "results.csv").open(newline="") as file:
+        first, *rows = csv.DictReader(file)
+    assert list(first)[:8] == [
+        *("dataset", "model", "protocol", "seeds"),
+        *("hr@20", "hr@20_sd", "mrr@20", "mrr@20_sd"),
+    ]
+    names = ("hr@5", "hr@10", "mrr@5", "mrr@10", "ndcg@20", "coverage@20", "tied")
+    assert list(first)[8:-4] == [part for name in names for part in (name, f"{name}_sd")]
+    assert list(first)[-4:] == ["train_seconds", "device", "parameters", "command"]
+    assert {key: first[key] for key in list(first)[:8]} == {
+        "dataset": "diginetica",
+        "model": "srgnn",
+        "protocol": "honest",
+        "seeds": "2",
+        "hr@20": "51.00",
+        "hr@20_sd": "1.41",
+        "mrr@20": "20.50",
+        "mrr@20_sd": "0.71",
+    }
+    assert (first["train_seconds"], first["parameters"]) == ("100.5", "1234")
+    assert first["command"] == "srgnn-train dataset=diginetica seed=0,1 -m"
+    models = ["srgnn_plain", "vsknn", "markov", "best_epoch", "mine"]
+    assert [row["model"] for row in rows] == models
+    assert rows[0]["hr@20_sd"] == "" and rows[1]["parameters"] == ""
+    said = content(root, "docs/results.md", "metrics")
+    assert table(said)[0][1:5] == ["SR-GNN", "50.00", "50.00", "51.00"]
+    commands = said[said.index("```") + 1 : -1]
+    assert len(commands) == len(table(said)) and commands[0] == first["command"]
+
+
+def test_slices_and_intervals_on_the_page(root: Path) -> None:
+    runs = write_study(root)
+    script.main([], root)
+    said = content(root, "docs/results.md", "slices")
+    parts = said.index("")
+    share, *rows = table(said[:parts])
+    assert [row[1] for row in rows] == ["SR-GNN", "SR-GNN, plain", "VSKNN", "Markov, first order"]
+    one, plain, rival, _ = (found.samples() for found in found_with_ranks(runs))
+    assert one is not None and plain is not None and rival is not None
+    part = slices(one)[4]
+    assert share[1] == "*share of the samples*" and share[6] == f"{part.share:.1f} %"
+    assert rows[0][6] == f"{part.hr:.2f} / {part.mrr:.2f}"
+    share, *rows = table(said[parts:])  # and by popularity
+    last = slices(one)[18]
+    assert (last.kind, last.name) == ("decile", "unseen")
+    assert share[12] == f"{last.share:.1f} %" and rows[0][12] == f"{last.hr:.2f} / {last.mrr:.2f}"
+    assert said[-1] == "![Diginetica](slices_diginetica.png)"
+    if importlib.util.find_spec("matplotlib"):
+        picture = (root / "docs" / "slices_diginetica.png").read_bytes()
+        assert picture.startswith(b"\x89PNG")
+
+    rows = table(content(root, "docs/results.md", "bootstrap"))
+    assert [row[:4] for row in rows] == [
+        ["Diginetica", "SR-GNN", "VSKNN", "10"],  # not Markov, which is worse
+        ["", "SR-GNN", "SR-GNN, plain", "10"],
+    ]
+    for row, other in zip(rows, (rival, plain), strict=True):
+        apart = paired_bootstrap(one, other)
+        for cell, figure in zip(row[4:], apart.values(), strict=True):
+            shown = re.fullmatch(r"([+−][\d.]+) \(([+−][\d.]+) to ([+−][\d.]+)\)", cell)
+            assert shown is not None
+            values = [float(text.replace("−", "-")) for text in shown.groups()]
+            assert values == pytest.approx(list(figure)[:3], abs=0.006)
+
+
+def found_with_ranks(runs: Path) -> list[Configuration]:
+    order = ("srgnn", "srgnn_plain", "vsknn", "markov")
+    known = {found.label: found for found in read_study(runs) if found.dataset == "diginetica"}
+    return [known[label] for label in order]
+
+
+def write_ablation(root: Path) -> Path:
+    runs = root / "docs" / "runs"
+    for dataset in ("diginetica", "yoochoose1_64"):
+        for label, hr, mrr in (
+            ("default", 0.50, 0.20),
+            ("no_dropout", 0.48, 0.21),
+            ("more_layers", 0.51, 0.19999),
+            ("no_positions", 0.47, 0.17),
+        ):
+            told = figures(hr, mrr) | {"test": None}
+            write_run(runs, f"ablation/{label}", dataset=dataset, model="srgnn", **told)
+    return runs
+
+
+def test_the_ablation(root: Path) -> None:
+    write_ablation(root)
+    with (root / "README.md").open("a") as file:
+        file.write(block("ablation"))
+    script.main([], root)
+    said = content(root, "docs/ablation.md", "ablation")
+    assert said[0].endswith("(ablation.png)")
+    rows = table(said[2:])
+    assert [row[1:] for row in rows[:4]] == [
+        ["default", "1", "50.00", "", "20.00", "", "100"],
+        ["more layers", "1", "51.00", "+1.00", "20.00", "+0.00", "100"],
+        ["no dropout", "1", "48.00", "−2.00", "21.00", "+1.00", "100"],
+        ["no positions", "1", "47.00", "−3.00", "17.00", "−3.00", "100"],
+    ]
+    assert [row[0] for row in rows] == ["Diginetica", "", "", "", "Yoochoose 1/64", "", "", ""]
+    commands = said[said.index("```") + 1 : -1]
+    assert len(commands) == 8 and commands[0] == "srgnn-train dataset=diginetica seed=0"
+    assert content(root, "README.md", "ablation")[0].endswith("(docs/ablation.png)")
+    assert content(root, "docs/results.md", "headline") == [script.NONE]  # nothing is tested
+    pytest.importorskip("matplotlib")
+    head = (root / "docs" / "ablation.png").read_bytes()[:20]
+    assert head[:4] == b"\x89PNG" and int.from_bytes(head[16:20], "big") == 1200
+
+
+def test_an_ablation_needs_its_default_and_validation(tmp_path: Path) -> None:
+    write_run(tmp_path, "ablation/other")
+    folder = tmp_path / "diginetica" / "ablation"
+    with pytest.raises(ValueError, match="no run of a label 'default'"):
+        Ablation(folder)
+    write_run(tmp_path, "ablation/default", valid=None)
+    with pytest.raises(ValueError, match=r"default.0 has no metrics of validation"):
+        Ablation(folder)
+
+
+def test_check_sees_what_has_changed(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runs = write_study(root)
+    script.main([], root)
+    before = {path: path.read_bytes() for path in root.rglob("*.*") if path.is_file()}
+    assert script.main(["--check"], root) == 0
+    capsys.readouterr()
+    path = runs / "diginetica" / "markov" / "0" / "metrics.json"
+    told = json.loads(path.read_text())
+    told["test"]["hr@5"] = 0.31
+    path.write_text(json.dumps(told))
+    assert script.main(["--check"], root) == 1
+    printed = capsys.readouterr().out
+    assert "study/results.csv, docs/results.md" in printed and "README" not in printed
+    assert {p: p.read_bytes() for p in before if p != path} == {
+        p: text for p, text in before.items() if p != path
+    }
+    script.main([], root)
+    assert script.main(["--check"], root) == 0
+    readme = root / "README.md"
+    readme.write_text(readme.read_text().replace("51.00", "55.00"))  # by hand, in a block
+    assert script.main(["--check"], root) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (block("headlines"), "README.md: unknown marker 'headlines'; there are headline, metrics"),
+        ("<!-- headline -->\n", "marker 'headline' is not closed"),
+        ("<!-- /headline -->\n", "marker '/headline' where 'none' is open"),
+        ("<!-- headline -->\n<!-- /metrics -->\n", "marker '/metrics' where 'headline' is open"),
+        ("<!-- headline -->\n<!-- metrics -->\n", "marker 'metrics' where 'headline' is open"),
+    ],
+)
+def test_markers_that_are_wrong(root: Path, text: str, said: str) -> None:
+    (root / "README.md").write_text(text)
+    with pytest.raises(ValueError, match=re.escape(said)):
+        script.main([], root)
+    assert content(root, "docs/results.md", "headline") == []  # no page is written
