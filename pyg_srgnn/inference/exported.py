@@ -23,7 +23,7 @@ _COUNTS = ("followers", "count", "place_weight")
 
 
 class ExportedModel(ABC):
-    """Scores sessions of indices; see :class:`pyg_srgnn.inference.scorer.Scorer`.
+    """Scores sessions of indices; see :class:`pyg_srgnn.inference.scorer.SessionScorer`.
 
     Args:
         encode: The encoder.

@@ -17,7 +17,7 @@ from pyg_srgnn.data.vocabulary import Vocabulary
 from pyg_srgnn.functional.graphs import graph_tensors
 from pyg_srgnn.functional.topk import rows_at_once
 from pyg_srgnn.inference.artifact import Artifact, is_artifact
-from pyg_srgnn.inference.scorer import Scorer, flat_clicks
+from pyg_srgnn.inference.scorer import SessionScorer, flat_clicks
 from pyg_srgnn.runs.find import find_run
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class Recommender:
         clicks: Clicks of each item in training, the fallback's order, int64 [V].
     """
 
-    def __init__(self, scorer: Scorer, vocabulary: Vocabulary, clicks: Tensor) -> None:
+    def __init__(self, scorer: SessionScorer, vocabulary: Vocabulary, clicks: Tensor) -> None:
         self.scorer = scorer
         self.vocabulary = vocabulary
         self.popularity = clicks.double() / clicks.sum()

@@ -13,7 +13,7 @@ Session = Sequence[int]
 """Item index of each click, at least one, in order of time."""
 
 
-class Scorer(Protocol):
+class SessionScorer(Protocol):
     """Scores items for sessions of indices; several threads may ask at once."""
 
     @property

@@ -15,7 +15,7 @@ from pyg_srgnn.nn.session_model import SessionModel
 
 
 class ModelScorer:
-    """Scores sessions of indices with a model; see :class:`pyg_srgnn.inference.scorer.Scorer`.
+    """A :class:`~pyg_srgnn.inference.scorer.SessionScorer` that asks a model in memory.
 
     Args:
         model: A trained model; it is set to evaluation mode.
