@@ -1,5 +1,6 @@
 # make train: set everything up and train on the embedded dataset.
 # make test:  set everything up and run the tests; ARGS="-k graph" runs some of them.
+# make check: what to run before every commit: ruff, mypy and the tests that are not marked slow.
 # make docs:  remake the outputs and tables of README and docs; ARGS=--check compares them alone.
 # make test-lowest, make test-newest: tests at both ends of the versions that pyproject.toml admits.
 PYTHON ?= python3
@@ -9,14 +10,19 @@ READY  := $(VENV)/.ready
 # Spark is large and needs Java: the tests want it only where there is one.
 SPARK  := $(if $(shell command -v java),$(VENV)/.spark)
 ARGS   ?=
+# One process a core; each takes from another what is left when it has nothing more to do.
+PYTEST := $(BIN)/python -m pytest -n logical --dist worksteal
 
-.PHONY: train test test-lowest test-newest lint docs bench clean
+.PHONY: train test check test-lowest test-newest lint docs bench clean
 
 train: $(READY)
 	$(BIN)/srgnn-train $(ARGS)
 
 test: $(READY) $(SPARK)
-	$(BIN)/python -m pytest $(or $(ARGS),--cov --cov-report=term --cov-fail-under=95)
+	$(PYTEST) $(or $(ARGS),--cov --cov-report=term --cov-fail-under=95)
+
+check: lint
+	$(PYTEST) -q -m "not slow" $(ARGS)
 
 test-lowest test-newest: test-%: $(READY)
 	ARGS="$(ARGS)" .ci/bounds $*

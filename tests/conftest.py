@@ -16,7 +16,9 @@ from typing import Any
 import pytest
 import torch
 
-torch.set_num_threads(1)  # the tests' tensors are small, and results do not depend on the machine
+# The tests' tensors are small, their processes many, and results do not depend on the machine.
+torch.set_num_threads(1)
+os.environ["OMP_NUM_THREADS"] = "1"
 # A process in the background ignores Ctrl-C, and so would all that it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -51,10 +53,6 @@ def spark_here() -> tuple[bool, str]:
     if found is None or int(found[1]) < 17:
         return False, f"Java 17 or later is needed, {java} is {found[0] if found else said!r}"
     return True, f"PySpark {version('pyspark')}, Java {found[1]}{found[2]}"
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "spark: needs PySpark and Java")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
