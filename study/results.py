@@ -287,7 +287,7 @@ def texts(root: Path, study: Study) -> dict[Path, str]:
             made[name] = BLOCKS[name](study)
         return made[name]
 
-    result = {root / "docs" / "results.csv": table_file(study)}
+    result = {root / "study" / "results.csv": table_file(study)}
     for page in PAGES:
         path = root / page
         text = fill(path.read_text(encoding="utf-8"), page, block)
@@ -303,7 +303,7 @@ def main(arguments: Sequence[str] | None = None, root: Path = ROOT) -> int:
     parser = argparse.ArgumentParser(description="tables of the study from study/runs")
     parser.add_argument("--check", action="store_true", help="write nothing; 1 if a text is old")
     check = parser.parse_args(arguments).check
-    study = Study(root / "docs" / "runs")
+    study = Study(root / "study" / "runs")
     old = []
     for path, text in texts(root, study).items():
         if not path.is_file() or path.read_bytes() != text.encode():

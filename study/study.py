@@ -114,7 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for job in wanted:
             print(shlex.join(["srgnn-train", *job.command()]))
         return 0
-    missing = [job for job in wanted if not (ROOT / "docs" / "runs" / job.path).is_dir()]
+    missing = [job for job in wanted if not (ROOT / "study" / "runs" / job.path).is_dir()]
     print(f"{len(wanted) - len(missing)} of {len(wanted)} runs are kept already")
     threads = max(1, len(os.sched_getaffinity(0)) // args.jobs)
     here = [f"dataset.root={args.root}"] + (
@@ -134,7 +134,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 check=False,
             ).returncode
         if code == 0:
-            keep(folder, ROOT / "docs" / "runs", job.label)
+            keep(folder, ROOT / "study" / "runs", job.label)
         print(
             f"{job.path}: {'kept' if code == 0 else f'failed, see {folder}/study.log'}", flush=True
         )

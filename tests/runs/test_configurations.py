@@ -228,6 +228,7 @@ def page(line: str) -> str:
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     (tmp_path / "docs").mkdir()
+    (tmp_path / "study").mkdir()
     (tmp_path / "README.md").write_text(page("old"))
     names = ("headline", "metrics", "slices", "bootstrap")
     (tmp_path / "docs" / "results.md").write_text("top\n" + "\n".join(map(block, names)))
@@ -253,7 +254,7 @@ def figures(hr: float, mrr: float) -> dict[str, Any]:
 
 
 def write_study(root: Path) -> Path:
-    runs = root / "docs" / "runs"
+    runs = root / "study" / "runs"
     tables = [random_table(seed) for seed in range(4)]
     write_run(runs, seed=0, ranks=tables[0], refit="only", **figures(0.50, 0.20))
     write_run(runs, seed=1, ranks=tables[1], refit="only", **figures(0.52, 0.21))
@@ -270,13 +271,13 @@ def write_study(root: Path) -> Path:
 def test_pages_without_runs_say_so(root: Path) -> None:
     assert script.main(["--check"], root) == 1
     assert content(root, "README.md", "headline") == ["old"]  # nothing is written
-    assert not (root / "docs" / "results.csv").exists()
+    assert not (root / "study" / "results.csv").exists()
     assert script.main([], root) == 0
     for name in ("headline", "metrics", "slices", "bootstrap"):
         assert content(root, "docs/results.md", name) == [script.NONE]
     assert content(root, "docs/ablation.md", "ablation") == [script.NONE]
     assert (root / "README.md").read_text() == page(script.NONE)
-    assert (root / "docs" / "results.csv").read_text().count("\n") == 1
+    assert (root / "study" / "results.csv").read_text().count("\n") == 1
     assert not (root / "docs" / "ablation.png").exists()
     assert script.main(["--check"], root) == 0
 
@@ -304,7 +305,7 @@ def test_the_headline(root: Path) -> None:
 def test_the_file_of_all_figures(root: Path) -> None:
     write_study(root)
     script.main([], root)
-    with (root / "docs" / "results.csv").open(newline="") as file:
+    with (root / "study" / "results.csv").open(newline="") as file:
         first, *rows = csv.DictReader(file)
     assert list(first)[:8] == [
         *("dataset", "model", "protocol", "seeds"),
@@ -376,7 +377,7 @@ def found_with_ranks(runs: Path) -> list[Configuration]:
 
 
 def write_ablation(root: Path) -> Path:
-    runs = root / "docs" / "runs"
+    runs = root / "study" / "runs"
     for dataset in ("diginetica", "yoochoose1_64"):
         for label, hr, mrr in (
             ("default", 0.50, 0.20),
