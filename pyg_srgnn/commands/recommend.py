@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import sys
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -40,7 +39,8 @@ def main(config: DictConfig) -> None:
     """Print the best items with their scores, or write those of a file of sessions."""
     with gc_paused():
         from pyg_srgnn.commands.checks import check
-        from pyg_srgnn.inference.recommender import Recommender, UnknownItemWarning, load_trained
+        from pyg_srgnn.inference.answer import unknown_messages
+        from pyg_srgnn.inference.recommender import Recommender, load_trained
 
     check(config)
     name_runs(config, "checkpoint")
@@ -67,13 +67,11 @@ def main(config: DictConfig) -> None:
         print(f"{count:,} sessions: {config.output}")
         return
     items = given_ids(config["items"], whole=isinstance(recommender.vocabulary.ids[0], int))
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", UnknownItemWarning)
-        (best,) = recommender.recommend([items], config.k, config.exclude_seen)
-    for warning in caught:
-        print(f"warning: {warning.message}", file=sys.stderr)
-    width = max((len(str(item)) for item, _ in best), default=0)
-    for rank, (item, score) in enumerate(best, 1):
+    (answer,) = answers = recommender.answer([items], config.k, config.exclude_seen)
+    for message in unknown_messages(answers):
+        print(f"warning: {message}", file=sys.stderr)
+    width = max((len(str(item)) for item, _ in answer.items), default=0)
+    for rank, (item, score) in enumerate(answer.items, 1):
         print(f"{rank:>4}  {item!s:>{width}}  {score:.4f}")
 
 

@@ -21,7 +21,7 @@ from pyg_srgnn.clicklog.new_log import for_new_log
 from pyg_srgnn.clicklog.prepare import Preparation
 from pyg_srgnn.clicklog.rules import last_sessions
 from pyg_srgnn.data.vocabulary import Vocabulary
-from pyg_srgnn.inference.recommender import Recommender, UnknownItemWarning
+from pyg_srgnn.inference.recommender import Recommender
 from pyg_srgnn.utils.files import os_errors, written_aside
 from pyg_srgnn.utils.progress import Bar
 
@@ -250,16 +250,13 @@ def _recommended(
     recommender: Recommender, rows: pl.DataFrame, column: str, k: int, exclude_seen: bool
 ) -> pl.DataFrame:
     sessions = [session or [] for session in rows[column].to_list()]
-    known = [recommender.vocabulary.encode(session) for session in sessions]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UnknownItemWarning)  # they are counted in every row
-        found = recommender.recommend(sessions, k, exclude_seen)
+    answers = recommender.answer(sessions, k, exclude_seen)
     made = pl.DataFrame(
         {
-            "items": [[item for item, _ in best] for best in found],
-            "scores": [[score for _, score in best] for best in found],
-            "unknown": [session.count(-1) for session in known],
-            "popular": [session.count(-1) == len(session) for session in known],
+            "items": [[item for item, _ in answer.items] for answer in answers],
+            "scores": [[score for _, score in answer.items] for answer in answers],
+            "unknown": [len(answer.unknown) for answer in answers],
+            "popular": [answer.popular for answer in answers],
         },
         {"items": rows.schema[column], **_MADE},
     )

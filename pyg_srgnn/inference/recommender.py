@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import warnings
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +15,9 @@ from torch import Tensor
 from pyg_srgnn.data.vocabulary import Vocabulary
 from pyg_srgnn.functional.graphs import graph_tensors
 from pyg_srgnn.functional.topk import rows_at_once
+from pyg_srgnn.inference.answer import Answer, Explanation, unknown_messages
 from pyg_srgnn.inference.artifact import Artifact, is_artifact
-from pyg_srgnn.inference.scorer import SessionScorer, flat_clicks
+from pyg_srgnn.inference.scorer import Session, SessionScorer, flat_clicks
 from pyg_srgnn.runs.find import find_run
 
 if TYPE_CHECKING:
@@ -52,38 +52,6 @@ def load_trained(path: str | Path) -> Checkpoint | Artifact:
 
 class UnknownItemWarning(UserWarning):
     """Items were clicked that the model has not been trained on."""
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """What a model made of a session; see :meth:`Recommender.explain`.
-
-    Args:
-        item: The item explained, a raw id.
-        score: Its score.
-        clicks: The session's known clicks, raw ids [L].
-        attention: Weight of each click in the readout [L]; None of a model without attention. It is
-            no share: weights need not add up to one, and a negative one subtracts the click's
-            vector, which says nothing yet of whether the click helps or harms ``item``.
-        added: What each click adds to the score [L]; None of a single click, which cannot be left
-            out. Of log-probabilities, ``exp(added)`` is the factor on the probability.
-        nodes: The items of the session graph, raw ids [N].
-        edges: Pairs of nodes, from and to [E].
-        weights: Weight of each edge, normalised by the out-degree of its first node [E].
-        weights_in: The same on the graph turned round, by the in-degree of its second node [E].
-        log_probabilities: Whether the score is the logarithm of a probability.
-    """
-
-    item: int | str
-    score: float
-    clicks: list[int | str]
-    attention: list[float] | None
-    added: list[float] | None
-    nodes: list[int | str]
-    edges: list[tuple[int, int]]
-    weights: list[float]
-    weights_in: list[float]
-    log_probabilities: bool
 
 
 class Recommender:
@@ -148,6 +116,32 @@ class Recommender:
             ValueError: If k is less than 1.
             TypeError: If a session, ``allow`` or ``deny`` is no collection of ids.
         """
+        answers = self.answer(sessions, k, exclude_seen, allow, deny)
+        for message in unknown_messages(answers):
+            warnings.warn(message, UnknownItemWarning, stacklevel=2)
+        return [answer.items for answer in answers]
+
+    def answer(
+        self,
+        sessions: Iterable[Iterable[int | str]],
+        k: int = 20,
+        exclude_seen: bool = False,
+        allow: Iterable[int | str] | None = None,
+        deny: Iterable[int | str] | None = (),
+    ) -> list[Answer]:
+        """Recommend as :meth:`recommend` does, and return what it warns of.
+
+        Args:
+            sessions: See :meth:`recommend`.
+            k: See :meth:`recommend`. (default: 20)
+            exclude_seen: See :meth:`recommend`. (default: False)
+            allow: See :meth:`recommend`. (default: the whole catalogue)
+            deny: See :meth:`recommend`. (default: none)
+
+        Raises:
+            ValueError: See :meth:`recommend`.
+            TypeError: See :meth:`recommend`.
+        """
         if k < 1:
             raise ValueError(f"k must be a whole number >= 1 (got {k})")
         clicks = [
@@ -156,24 +150,19 @@ class Recommender:
         ]
         indices = [self.vocabulary.encode(session) for session in clicks]
         known = [[i for i in session if i >= 0] for session in indices]
-        self._warn(clicks, indices, known)
         barred = self._barred(allow, deny)
-        rows = [row for row, session in enumerate(known) if session]
-        fallback = self._popular(k, barred) if len(rows) < len(known) else []
-        found = [fallback] * len(known)
-        at_once = rows_at_once(self.scorer.num_items, _ROWS_AT_ONCE)
-        for start in range(0, len(rows), at_once):
-            chunk = rows[start : start + at_once]
-            values, items = self.scorer.topk(
-                [known[row] for row in chunk],
-                min(k, self.scorer.num_items),
-                barred,
-                exclude_seen,
+        best = self._best([session for session in known if session], k, barred, exclude_seen)
+        popular = [] if all(known) else self._popular(k, barred)
+        logarithms = self.scorer.log_probabilities
+        return [
+            Answer(
+                items=next(best) if session else popular.copy(),
+                unknown=[raw for raw, i in zip(raw_ids, index, strict=True) if i < 0],
+                popular=not session,
+                log_probabilities=logarithms and bool(session),
             )
-            for row, best, scores_of in zip(chunk, items.tolist(), values.tolist(), strict=True):
-                pairs = zip(self.vocabulary.decode(best), scores_of, strict=True)
-                found[row] = [pair for pair in pairs if pair[1] != -math.inf]
-        return [list(row) for row in found]
+            for session, raw_ids, index in zip(known, clicks, indices, strict=True)
+        ]
 
     def explain(self, session: Iterable[int | str], item: int | str | None = None) -> Explanation:
         """Why an item is recommended: graph, attention, and what each click adds to its score.
@@ -235,42 +224,25 @@ class Recommender:
             barred[torch.tensor(known, dtype=torch.long)] = value
         return barred
 
+    def _best(
+        self, sessions: Sequence[Session], k: int, barred: Tensor | None, exclude_seen: bool
+    ) -> Iterator[list[tuple[int | str, float]]]:
+        """The k best items of every session, of sessions with a known item."""
+        k = min(k, self.scorer.num_items)
+        at_once = rows_at_once(self.scorer.num_items, _ROWS_AT_ONCE)
+        for start in range(0, len(sessions), at_once):
+            part = sessions[start : start + at_once]
+            values, items = self.scorer.topk(part, k, barred, exclude_seen)
+            for best, scores in zip(items.tolist(), values.tolist(), strict=True):
+                pairs = zip(self.vocabulary.decode(best), scores, strict=True)
+                yield [pair for pair in pairs if pair[1] != -math.inf]
+
     def _popular(self, k: int, barred: Tensor | None) -> list[tuple[int | str, float]]:
         order = self.popularity.argsort(descending=True, stable=True)
         if barred is not None:
             order = order[~barred[order]]
         raw = self.vocabulary.decode(order[:k].tolist())
         return list(zip(raw, self.popularity[order[:k]].tolist(), strict=True))
-
-    def _warn(
-        self,
-        sessions: Sequence[Sequence[int | str]],
-        indices: Sequence[Sequence[int]],
-        known: Sequence[Sequence[int]],
-    ) -> None:
-        unknown = {
-            raw: None
-            for session, row in zip(sessions, indices, strict=True)
-            for raw, index in zip(session, row, strict=True)
-            if index < 0
-        }
-        if unknown:
-            shown = ", ".join(repr(raw) for raw in list(unknown)[:10])
-            more = f" and {len(unknown) - 10} more" if len(unknown) > 10 else ""
-            warnings.warn(
-                f"left out items that the model does not know: {shown}{more}",
-                UnknownItemWarning,
-                stacklevel=3,
-            )
-        empty = [row for row, session in enumerate(known) if not session]
-        if empty:
-            shown = ", ".join(map(str, empty[:10])) + (" …" if len(empty) > 10 else "")
-            warnings.warn(
-                f"no known item in {len(empty)} of {len(sessions)} sessions (number {shown}): "
-                f"the most popular items are recommended there instead",
-                UnknownItemWarning,
-                stacklevel=3,
-            )
 
 
 def _values(given: Any, name: str, expected: str) -> list[Any]:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from pyg_srgnn.inference.recommender import Explanation
+    from pyg_srgnn.inference.answer import Explanation
 
 _BLUE, _INK, _FAINT = "#3f76c4", "#24292f", "#8a94a0"
 

@@ -8,28 +8,12 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
+from pyg_srgnn.inference.answer import Answer
 from pyg_srgnn.inference.recommender import Recommender
 from pyg_srgnn.serving.prometheus import Metrics
 
 RawSession = Sequence[int | str]
 _USUAL = 100  # items asked for; who asks for more is scored apart
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What is recommended to a session.
-
-    Args:
-        items: Pairs of raw id and score, best first.
-        unknown: Clicks on items that the model does not know.
-        popular: Whether no other click was there: these are the most popular items.
-        log_probabilities: Whether the scores are log-probabilities. (default: False)
-    """
-
-    items: list[tuple[int | str, float]]
-    unknown: int
-    popular: bool
-    log_probabilities: bool = False
 
 
 class QueueFull(Exception):
@@ -126,8 +110,8 @@ class Batcher:
             sessions = [session for waiting in batch for session in waiting.sessions]
             self.metrics.batch_size.observe(len(sessions))
             k = max(waiting.k for waiting in batch)
-            job = (self.current(), sessions, k, batch[0].exclude_seen)
-            answers = await loop.run_in_executor(self._thread, _answers, *job)
+            answer, seen = self.current().answer, batch[0].exclude_seen
+            answers = await loop.run_in_executor(self._thread, answer, sessions, k, seen)
         except Exception as error:
             if len(batch) == 1:
                 _fail(batch[0], error)
@@ -158,23 +142,6 @@ class Batcher:
 def _kind(waiting: _Waiting) -> tuple[bool, bool]:
     """What requests of one batch have in common: few are not searched as wide as many."""
     return waiting.exclude_seen, waiting.k > _USUAL
-
-
-def _answers(
-    recommender: Recommender, sessions: Sequence[RawSession], k: int, exclude_seen: bool
-) -> list[Answer]:
-    vocabulary = recommender.vocabulary
-    known = [[raw for raw in session if raw in vocabulary] for session in sessions]
-    best = recommender.recommend(known, k, exclude_seen)
-    return [
-        Answer(
-            items,
-            len(session) - len(clicks),
-            not clicks,
-            bool(clicks) and recommender.scorer.log_probabilities,
-        )
-        for session, clicks, items in zip(sessions, known, best, strict=True)
-    ]
 
 
 def _give(batch: list[_Waiting], answers: list[Answer]) -> None:

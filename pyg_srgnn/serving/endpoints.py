@@ -8,8 +8,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, HTTPException, Path, Request, Response
 from starlette.responses import PlainTextResponse
 
+from pyg_srgnn.inference.answer import Answer
 from pyg_srgnn.serving import messages
-from pyg_srgnn.serving.batching import Answer
 from pyg_srgnn.serving.bodies import described, read
 from pyg_srgnn.serving.guard import problem
 from pyg_srgnn.serving.prometheus import CONTENT_TYPE
@@ -110,7 +110,7 @@ def session_routes(service: Service, store: Store) -> APIRouter:
 def _told(answer: Answer) -> dict[str, Any]:
     return {
         "items": [{"id": raw, "score": score} for raw, score in answer.items],
-        "unknown": answer.unknown,
+        "unknown": len(answer.unknown),
         "popular": answer.popular,
         "log_probabilities": answer.log_probabilities,
     }

@@ -14,7 +14,8 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import RedirectResponse
 from pydantic import BaseModel, FailFast, Field, RootModel
 
-from pyg_srgnn.inference.recommender import Explanation, Recommender
+from pyg_srgnn.inference.answer import Explanation
+from pyg_srgnn.inference.recommender import Recommender
 from pyg_srgnn.serving.bodies import described, read
 from pyg_srgnn.serving.guard import problem
 from pyg_srgnn.serving.item_search import ItemSearch

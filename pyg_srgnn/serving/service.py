@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import warnings
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
@@ -13,7 +12,7 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 
 import pyg_srgnn
-from pyg_srgnn.inference.recommender import Recommender, UnknownItemWarning
+from pyg_srgnn.inference.recommender import Recommender
 from pyg_srgnn.serving import endpoints, page
 from pyg_srgnn.serving.bodies import REFUSALS, invalid
 from pyg_srgnn.serving.guard import Guard
@@ -48,8 +47,6 @@ def create_app(settings: Settings, failed: Callable[[Exception], None] | None = 
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        # Unknown items are counted, and told to who asks.
-        warnings.simplefilter("ignore", UnknownItemWarning)
         if settings.threads is not None:
             torch.set_num_threads(settings.threads)
         work = asyncio.create_task(_serve_models(service, failed))

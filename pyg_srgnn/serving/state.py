@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 
 from fastapi import HTTPException
 
+from pyg_srgnn.inference.answer import Answer
 from pyg_srgnn.inference.recommender import Recommender
-from pyg_srgnn.serving.batching import Answer, Batcher, QueueFull, RawSession
+from pyg_srgnn.serving.batching import Batcher, QueueFull, RawSession
 from pyg_srgnn.serving.models import Models, Names
 from pyg_srgnn.serving.prometheus import Metrics
 from pyg_srgnn.serving.session_store import Store, open_store
@@ -82,7 +83,7 @@ class Service:
             answers = await self.batcher.recommend(sessions, k, exclude_seen)
         except QueueFull:
             raise HTTPException(503, "too many requests wait", {"Retry-After": "1"}) from None
-        self.metrics.unknown.inc(sum(answer.unknown for answer in answers))
+        self.metrics.unknown.inc(sum(len(answer.unknown) for answer in answers))
         self.metrics.popular.inc(sum(answer.popular for answer in answers))
         return answers
 

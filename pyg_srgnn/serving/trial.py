@@ -24,7 +24,7 @@ def answer_once(recommender: Recommender, path: str, batch_size: int) -> None:
     """
     popular = recommender.vocabulary.decode(recommender.popularity.topk(1).indices.tolist())
     for exclude_seen in (False, True):
-        best, *_ = recommender.recommend([popular] * batch_size, 20, exclude_seen)
+        best = recommender.answer([popular] * batch_size, 20, exclude_seen)[0].items
         if not (best or exclude_seen) or not all(math.isfinite(score) for _, score in best):
             raise ValueError(f"{path}: the model gives scores that are no numbers")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import warnings
 from typing import Any
 
 import polars as pl
@@ -18,6 +17,7 @@ from pyg_srgnn.commands import recommend_file as batch
 from pyg_srgnn.commands.recommend_file import recommend_file
 from pyg_srgnn.data import Vocabulary
 from pyg_srgnn.datasets import RetailRocket
+from pyg_srgnn.inference.answer import Answer
 from pyg_srgnn.nn import SRGNN
 from pyg_srgnn.nn.scorer import ModelScorer
 from tests.clicklog.test_rules import few, logs, rules, steady, write
@@ -41,19 +41,11 @@ def sessions_of(recommender: Recommender, count: int = 23) -> list[list[int | st
     return [*found, [], [ids[-1]] * 2]
 
 
-def one_by_one(
-    recommender: Recommender, sessions: list[list[int | str]], k: int
-) -> list[list[tuple[int | str, float]]]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return [recommender.recommend([session], k)[0] for session in sessions]
-
-
 def holds(
     rows: pl.DataFrame, recommender: Recommender, sessions: list[list[int | str]], k: int
 ) -> None:
     known = set(recommender.vocabulary.ids)
-    wanted = one_by_one(recommender, sessions, k)
+    wanted = [recommender.answer([session], k)[0].items for session in sessions]
     assert rows["items"].to_list() == [[item for item, _ in best] for best in wanted]
     for scores, best in zip(rows["scores"].to_list(), wanted, strict=True):
         assert scores == pytest.approx([score for _, score in best], abs=1e-5)
@@ -145,8 +137,9 @@ def test_the_rules_of_a_session_apply(recommender, tmp_path):
 class Echo(Recommender):
     """Recommends a session's own clicks, so that the output is what was served."""
 
-    def recommend(self, sessions: Any, *_: Any) -> Any:
-        return [[(item, 0.0) for item in session] for session in sessions]
+    def answer(self, sessions: Any, *_: Any) -> Any:
+        items = [[(item, 0.0) for item in session] for session in sessions]
+        return [Answer(best, unknown=[], popular=False, log_probabilities=False) for best in items]
 
 
 def served(folder: Any, rules: dict[str, Any], ids: list[Any]) -> dict[str, list[Any]]:

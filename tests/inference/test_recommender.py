@@ -16,12 +16,15 @@ import polars as pl
 import pytest
 import torch
 
+import pyg_srgnn
 from pyg_srgnn import Recommender
 from pyg_srgnn.checkpoint import Checkpoint, describe_training
 from pyg_srgnn.data import Vocabulary
 from pyg_srgnn.data.graphs import session_graph
+from pyg_srgnn.inference.answer import unknown_messages
 from pyg_srgnn.inference.recommender import UnknownItemWarning
 from pyg_srgnn.nn import build_model
+from pyg_srgnn.nn.scorer import ModelScorer
 from pyg_srgnn.reports.explanation import draw_explanation, plot_explanation
 from tests.reference import metrics as reference
 from tests.reference.graphs import session_graph as naive_graph
@@ -183,6 +186,37 @@ def test_every_session_unknown(recommender):
     assert found[0] == found[1] == found[2]
     found[0].clear()
     assert len(found[1]) == 3, "the rows share one list"
+
+
+# What the answers hold.
+
+
+@pytest.mark.parametrize("mixes", [False, True])
+def test_answers_hold_what_recommend_returns_and_warns_of(ids, mixes):
+    """``answer`` itself does not warn; it names the clicks that a loop finds unknown."""
+    settings = {"num_items": len(ids), "channels": 6, "repeat": mixes}
+    model = randomise(build_model({"name": "srgnn", **settings}), 0, scale=0.2)
+    recommender = Recommender(ModelScorer(model), Vocabulary(ids), CLICKS)
+    sessions = [ids[:3], [ids[1], "who?", ids[1], None, "who?"], ["who?"], [], [ids[5]]]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        answers = recommender.answer(sessions, 4, deny=ids[7:9])
+    for session, answer in zip(sessions, answers, strict=True):
+        known = [raw for raw in session if raw in ids]
+        assert answer.unknown == [raw for raw in session if raw not in ids]
+        assert answer.popular is (known == [])
+        assert answer.log_probabilities is (mixes and known != [])
+        assert answer.log_probabilities in (False, all(score <= 0 for _, score in answer.items))
+    with pytest.warns(UnknownItemWarning) as caught:
+        assert recommender.recommend(sessions, 4, deny=ids[7:9]) == [one.items for one in answers]
+    assert [str(one.message) for one in caught] == list(unknown_messages(answers))
+
+
+def test_only_recommend_warns_of_unknown_items_and_nothing_silences_it():
+    """The service, the commands and the trial of a new model read the answers."""
+    package = Path(pyg_srgnn.__file__).parent
+    naming = [path for path in package.rglob("*.py") if "UnknownItemWarning" in path.read_text()]
+    assert naming == [package / "inference" / "recommender.py"]
 
 
 # What may be recommended.

@@ -33,11 +33,6 @@ EVIL = "<img src=x onerror=alert(1)>"
 LARGE = 2**62 + 1  # not a number that JavaScript has
 
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::pyg_srgnn.inference.recommender.UnknownItemWarning"
-)
-
-
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     return shop.train_shop(tmp_path_factory.mktemp("shop"))

@@ -8,20 +8,14 @@ import os
 import random
 import signal
 import socket
-import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from pyg_srgnn import Recommender
-from pyg_srgnn.inference.recommender import UnknownItemWarning
 from pyg_srgnn.serving.settings import Settings
 from tests.serving.running import eventually, in_process, in_thread
 from tests.serving.shop import untrained
-
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::pyg_srgnn.inference.recommender.UnknownItemWarning"
-)
 
 IDS = [100 + 7 * i for i in range(60)]
 TEXTS = [f"Artikel {i} – Größe ½ 🥾" for i in range(30)]
@@ -45,9 +39,7 @@ def running(checkpoint):
 
 
 def wanted(recommender, session, k=20, exclude_seen=False):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UnknownItemWarning)
-        return recommender.recommend([session], k, exclude_seen)[0]
+    return recommender.answer([session], k, exclude_seen)[0].items
 
 
 def same(answer, best):

@@ -22,10 +22,6 @@ from pyg_srgnn.serving.settings import Settings
 from tests.serving.running import eventually, in_process, in_thread
 from tests.serving.shop import untrained
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::pyg_srgnn.inference.recommender.UnknownItemWarning"
-)
-
 IDS = list(range(100, 130))
 
 
