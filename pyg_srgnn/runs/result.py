@@ -1,0 +1,150 @@
+"""The result of a run, as ``metrics.json`` holds it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from types import UnionType
+from typing import Any, TypeAlias, get_args, get_origin, get_type_hints
+
+from pyg_srgnn.utils.files import written_aside
+
+METRICS_FILE = "metrics.json"
+Metrics: TypeAlias = dict[str, float]  # as fractions, such as {"hr@20": 0.5}
+
+_KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunResult:
+    """A finished run: its choice, its metrics, and what it took.
+
+    The fields stand in the order of the file's keys. One with a default may be missing in a file
+    of an earlier version; ``optimum`` and ``best_epochs`` are only written where there are any.
+    """
+
+    dataset: str
+    protocol: str
+    """``"honest"`` or ``"literature"``."""
+    refit: bool | str
+    """Whether the tested model was trained on the validation sessions, too; ``"only"`` if no
+    other model was trained."""
+    model: str
+    seed: int
+    epochs: int
+    """Epochs trained, those of a refit not counted; 0 of a model that only counts."""
+    best_epoch: int
+    pruned: int | None = None
+    """The epoch after which the halving of a sweep stopped the run; it is not tested then."""
+    valid: Metrics | None
+    test: Metrics | None
+    """Metrics on the test set; None where it was not read. With ``protocol="literature"``, each is
+    the best over the epochs."""
+    baselines: dict[str, dict[str, Metrics]]
+    """Metrics of each baseline: ``{"markov": {"test": {…}}}``."""
+    checkpoint: str | None
+    """Path of the final checkpoint within the run's directory."""
+    data: dict[str, Any] | None = None
+    """Fingerprint of the data."""
+    samples: dict[str, int]
+    """Samples of the ``"train"`` and ``"test"`` part."""
+    optimum: dict[str, Metrics] | None = None
+    """What the true distribution reaches, where it is known: ``{"test": {…}}``."""
+    samples_per_second: float
+    train_seconds: float
+    device: str = "cpu"
+    parameters: int
+    """Numbers that the model has learned or counted; 0 where no one model is kept."""
+    versions: dict[str, str]
+    best_epochs: dict[str, int] | None = None
+    """The best epoch of each metric, of ``protocol="literature"``."""
+    others: dict[str, Any] = field(default_factory=dict)
+    """Keys that this version does not know, kept as they are."""
+
+    @property
+    def chosen_by(self) -> Metrics | None:
+        """The metrics that a sweep compares: on validation, else on the test set."""
+        return self.valid or self.test
+
+    def to_json(self) -> str:
+        """The text of ``metrics.json``."""
+        values = {of.name: getattr(self, of.name) for of in fields(self) if of.name != "others"}
+        written = {
+            key: value
+            for key, value in values.items()
+            if value is not None or key not in ("data", "optimum", "best_epochs")
+        }
+        return json.dumps(written | self.others, indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str, source: str | Path = METRICS_FILE) -> RunResult:
+        """Read what :meth:`to_json` wrote, now or in an earlier version.
+
+        Args:
+            text: The text.
+            source: The file, for errors. (default: ``"metrics.json"``)
+
+        Raises:
+            ValueError: If the text is no such JSON; names the file and the key.
+        """
+        try:
+            held = json.loads(text)
+        except ValueError as error:
+            raise ValueError(f"{source} is no JSON ({error})") from error
+        if not isinstance(held, dict):
+            raise ValueError(f"{source}: expected an object of a run's results, found {held!r:.40}")
+        known = {of.name: of for of in fields(cls) if of.name != "others"}
+        hints = get_type_hints(cls)
+        for key, of in known.items():
+            if key not in held:
+                if of.default is MISSING:
+                    raise ValueError(f"{source}: there is no key {key!r}; is it a run's?")
+            elif not _fits(held[key], hints[key]):
+                raise ValueError(
+                    f"{source}: {key}: expected {_expected(hints[key])}, found {held[key]!r:.40}"
+                )
+        others = {key: value for key, value in held.items() if key not in known}
+        return cls(**{key: held[key] for key in known if key in held}, others=others)
+
+    @classmethod
+    def read(cls, run_dir: str | Path) -> RunResult:
+        """Read the ``metrics.json`` of a run's directory.
+
+        Raises:
+            ValueError: If the run is not finished, or as in :meth:`from_json`.
+        """
+        path = Path(run_dir, METRICS_FILE)
+        try:
+            return cls.from_json(path.read_text(encoding="utf-8"), path)
+        except FileNotFoundError:
+            raise ValueError(
+                f"{run_dir} holds no finished run: there is no {METRICS_FILE}"
+            ) from None
+
+    def write(self, run_dir: str | Path) -> None:
+        """Write ``metrics.json`` into a run's directory, whole or not at all."""
+        with written_aside(Path(run_dir, METRICS_FILE)) as aside:
+            aside.write_text(self.to_json(), encoding="utf-8")
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    """Whether a value of JSON is of a field's type."""
+    if kind is Any:
+        return True
+    if get_origin(kind) is UnionType:
+        return any(_fits(value, each) for each in get_args(kind))
+    if get_origin(kind) is dict:
+        inner = get_args(kind)[1]
+        return isinstance(value, Mapping) and all(_fits(v, inner) for v in value.values())
+    return type(value) in (int, float) if kind is float else type(value) is kind
+
+
+def _expected(kind: Any) -> str:
+    """A field's type in words."""
+    if get_origin(kind) is UnionType:
+        return " or ".join(map(_expected, get_args(kind)))
+    if get_origin(kind) is dict:
+        return "an object"
+    return "null" if kind is type(None) else _KINDS[kind]
