@@ -39,6 +39,7 @@ PAGES = ("README.md", "docs/results.md", "docs/ablation.md")
 NONE = "*No runs of this kind in study/runs.*"
 RESAMPLES = 10_000
 MAIN = ("hr@20", "mrr@20")
+_SUMMARY_ROWS = 12
 DATASETS = {"diginetica": "Diginetica", "yoochoose1_64": "Yoochoose 1/64", "synthetic": "synthetic"}
 MODELS = {
     "srgnn": "SR-GNN",
@@ -134,6 +135,23 @@ def headline(study: Study) -> list[str]:
     return _table(("test set", "model", "protocol", "seeds", "HR@20", "MRR@20"), rows)
 
 
+def summary(study: Study) -> list[str]:
+    """The rows of :func:`headline` that the README has room for, the same kinds of every dataset."""
+    most = _SUMMARY_ROWS // max(1, len(study.datasets()))
+    rows = []
+    for dataset, found in study.datasets():
+        counting = [one for one in found if one.model in BASELINES][:1]  # the best one
+        models = [one for one in found if one.label in ("srgnn", "gru4rec", "srgnn_plain")]
+        published = PUBLISHED.get(dataset, {})
+        best = max(published, key=lambda name: published[name][1], default=None)
+        lines = [[_model(one), *(_stat(one.percent(m)) for m in MAIN)] for one in models + counting]
+        lines = lines[: most - (best is not None)]
+        if best is not None:
+            lines.append([f"*{best}, best test epoch*", *(f"*{v:.2f}*" for v in published[best])])
+        rows += _under(dataset, sorted(lines, key=lambda line: line[-1].strip("*"), reverse=True))
+    return _table(("test set", "model", "HR@20", "MRR@20"), rows)
+
+
 def metrics(study: Study) -> list[str]:
     """All metrics, and the commands."""
     rows = []
@@ -223,6 +241,7 @@ def ablation(study: Study) -> list[str]:
 
 
 BLOCKS: dict[str, Callable[[Study], list[str]]] = {
+    "summary": summary,
     "headline": headline,
     "metrics": metrics,
     "slices": slice_table,
