@@ -1,7 +1,8 @@
 # make train: set everything up and train on the embedded dataset.
 # make test:  set everything up and run the tests; ARGS="-k graph" runs some of them.
 # make check: what to run before every commit: ruff, mypy and the tests that are not marked slow.
-# make docs:  remake the outputs and tables of README and docs; ARGS=--check compares them alone.
+# make docs:  remake the outputs and tables of README and docs (ARGS=--check compares them instead),
+#             then build the site, with the examples of its docstrings run.
 # make test-lowest, make test-newest: tests at both ends of the versions that pyproject.toml admits.
 PYTHON ?= python3
 VENV   ?= .venv
@@ -35,6 +36,8 @@ lint: $(READY)
 docs: $(READY)
 	$(BIN)/python docs/outputs.py $(ARGS)
 	$(BIN)/python -m study.results $(filter --check,$(ARGS))
+	$(BIN)/sphinx-build -q -W --keep-going -b html docs build/docs
+	$(BIN)/sphinx-build -q -W -b doctest docs build/doctest
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -12,6 +12,7 @@ from hydra._internal.utils import get_args_parser
 
 from pyg_srgnn.commands.application import CONF
 from pyg_srgnn.commands.suggestions import check_command
+from study import results
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -78,7 +79,7 @@ def test_commands_are_run_and_their_outputs_written(tmp_path: Path) -> None:
 
 
 def test_the_tables_are_those_of_the_kept_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    assert script("results").main(["--check"]) == 0, capsys.readouterr().out
+    assert results.main(["--check"]) == 0, capsys.readouterr().out
 
 
 def test_every_shown_command_line_stands_in_a_marked_block() -> None:

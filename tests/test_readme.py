@@ -1,4 +1,4 @@
-"""The README's Python runs as it is written."""
+"""The Python of README and docs runs as it is written."""
 
 from __future__ import annotations
 
@@ -9,11 +9,16 @@ from typing import Any
 import pytest
 
 README = Path(__file__).parents[1] / "README.md"
-SNIPPETS = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+PAGES = [README, *sorted(README.with_name("docs").glob("*.md"))]
+SNIPPETS = [
+    code
+    for page in PAGES
+    for code in re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+]
 
 
 def run(word: str) -> dict[str, Any]:
-    (snippet,) = [code for code in SNIPPETS if word in code]
+    snippet = next(code for code in SNIPPETS if word in code)
     names: dict[str, Any] = {}
     exec(compile(snippet, str(README), "exec"), names)
     return names
@@ -22,7 +27,7 @@ def run(word: str) -> dict[str, Any]:
 def test_every_command_can_be_copied() -> None:
     """A run is named as it is found, by no placeholder."""
     text = README.read_text(encoding="utf-8")
-    assert "checkpoint=latest" in text and not re.findall(r"\b(?:OLD_)?RUN\b", text)
+    assert "checkpoint=runs/synthetic" in text and not re.findall(r"\b(?:OLD_)?RUN\b", text)
 
 
 def test_your_own_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
