@@ -1,14 +1,14 @@
 """An exported model as a folder: opened without running anything that stands in it.
 
-================== ================================================================================
-``manifest.json``  version of this layout, kind of export, the model's settings, the data that it
-                   was trained on, and size and SHA-256 of every other file
-``encoder.onnx``   (or ``encoder.pt2``) session graphs to session vectors; see ``nn/encoders.py``
+======================= ==========================================================================
+``manifest.json``       version of this layout, kind of export, the model's settings, the data it was
+                        trained on, and size and SHA-256 of every other file
+``encoder.onnx``        (or ``encoder.pt2``) session graphs to session vectors
 ``weights.safetensors`` what has a row an item: vectors, clicks in training, followers
-``vocabulary.json`` the raw ids in the order of their numbers
-``index.safetensors`` of an export with an index: the list of every item, and the lists' centroids
-``model_card.md``  for people: data, metrics, limits; loading neither reads nor checks it
-================== ================================================================================
+``vocabulary.json``     the raw ids in the order of their numbers
+``index.safetensors``   of an export with an index: the list of every item, and the lists' centroids
+``model_card.md``       for people: data, metrics, limits; loading neither reads nor checks it
+======================= ==========================================================================
 """
 
 from __future__ import annotations
