@@ -136,7 +136,7 @@ def headline(study: Study) -> list[str]:
 
 
 def summary(study: Study) -> list[str]:
-    """The rows of :func:`headline` that the README has room for, the same kinds of every dataset."""
+    """As many rows of :func:`headline` as the README has room for, alike for all datasets."""
     most = _SUMMARY_ROWS // max(1, len(study.datasets()))
     rows = []
     for dataset, found in study.datasets():

@@ -1,8 +1,8 @@
 """An exported model as a folder: opened without running anything that stands in it.
 
 ======================= ==========================================================================
-``manifest.json``       version of this layout, kind of export, the model's settings, the data it was
-                        trained on, and size and SHA-256 of every other file
+``manifest.json``       version of this layout, kind of export, the model's settings, the data it
+                        was trained on, and size and SHA-256 of every other file
 ``encoder.onnx``        (or ``encoder.pt2``) session graphs to session vectors
 ``weights.safetensors`` what has a row an item: vectors, clicks in training, followers
 ``vocabulary.json``     the raw ids in the order of their numbers
