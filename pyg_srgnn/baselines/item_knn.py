@@ -10,6 +10,7 @@ from pyg_srgnn.baselines.markov import Markov
 from pyg_srgnn.baselines.popularity import last_clicks
 from pyg_srgnn.data.pairs import both_ways, count_pairs
 from pyg_srgnn.data.sessions import Sessions
+from pyg_srgnn.utils.arguments import checking
 
 _UNITS = 2**30
 
@@ -45,10 +46,9 @@ class ItemKNN(Markov):
         Raises:
             ValueError: If the shrinkage is negative or no neighbour is to be kept.
         """
-        if shrinkage < 0:
-            raise ValueError(f"ItemKNN: 'shrinkage' must not be negative (got {shrinkage})")
-        if neighbours < 1:
-            raise ValueError(f"ItemKNN: 'neighbours' must be at least 1 (got {neighbours})")
+        with checking(cls) as check:
+            check.number("shrinkage", shrinkage, least=0)
+            check.whole("neighbours", neighbours, 1)
         session, kept = last_clicks(sessions)
         lengths = torch.bincount(session, minlength=len(sessions))
         offsets = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])

@@ -13,6 +13,7 @@ from pyg_srgnn.baselines.markov import ranges
 from pyg_srgnn.baselines.popularity import Popularity, last_clicks
 from pyg_srgnn.data.graph_clicks import session_of_node
 from pyg_srgnn.data.sessions import Sessions
+from pyg_srgnn.utils.arguments import checking
 
 _LIKENESS_UNITS = 2**32
 _UNITS = 2**20  # 500 neighbours and the popularity of a million items fit float64 exactly
@@ -60,11 +61,9 @@ class SessionNeighbours(Popularity):
     """
 
     def __init__(self, sessions: Sessions, num_items: int, k: int, sample_size: int) -> None:
-        for name, value in {"k": k, "sample_size": sample_size}.items():
-            if value < 1:
-                raise ValueError(
-                    f"{type(self).__name__}: '{name}' must be at least 1 (got {value})"
-                )
+        with checking(self) as check:
+            check.whole("k", k, 1)
+            check.whole("sample_size", sample_size, 1)
         super().__init__(torch.bincount(sessions.items, minlength=num_items))
         self.k = k
         # A session's number is its age: 0 is the most recent one.

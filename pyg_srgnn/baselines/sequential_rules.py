@@ -5,6 +5,7 @@ from __future__ import annotations
 from pyg_srgnn.baselines.markov import Markov
 from pyg_srgnn.data.pairs import count_pairs, weights_by_distance
 from pyg_srgnn.data.sessions import Sessions
+from pyg_srgnn.utils.arguments import checking
 
 
 class SequentialRules(Markov):
@@ -28,7 +29,7 @@ class SequentialRules(Markov):
         Raises:
             ValueError: If the window is below 1.
         """
-        if window < 1:
-            raise ValueError(f"SequentialRules: 'window' must be at least 1 (got {window})")
+        with checking(cls) as check:
+            check.whole("window", window, 1)
         pairs = count_pairs(sessions, num_items, weights_by_distance(window))
         return cls.from_pairs(sessions, num_items, *pairs)

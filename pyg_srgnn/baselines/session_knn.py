@@ -7,6 +7,7 @@ from torch import Tensor
 
 from pyg_srgnn.baselines.neighbours import Evidence, SessionNeighbours
 from pyg_srgnn.data.sessions import Sessions
+from pyg_srgnn.utils.arguments import checking
 
 DECAYS = ("harmonic", "linear")
 
@@ -40,9 +41,9 @@ class VSKNN(SessionNeighbours):
     def __init__(
         self, sessions: Sessions, num_items: int, k: int, sample_size: int, decay: str
     ) -> None:
-        if decay not in DECAYS:
-            raise ValueError(f"VSKNN: 'decay' must be one of {', '.join(DECAYS)} (got {decay!r})")
-        super().__init__(sessions, num_items, k, sample_size)
+        with checking(self) as check:
+            check.one_of("decay", decay, DECAYS)
+            super().__init__(sessions, num_items, k, sample_size)
         self.decay = decay
         holding = torch.bincount(self.item, minlength=num_items).clamp(min=1).double()
         self.register_buffer("idf", (len(sessions) / holding).log())

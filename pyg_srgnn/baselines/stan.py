@@ -7,6 +7,7 @@ from torch import Tensor
 
 from pyg_srgnn.baselines.neighbours import Evidence, SessionNeighbours
 from pyg_srgnn.data.sessions import Sessions
+from pyg_srgnn.utils.arguments import checking
 
 AGES = ("time", "order")
 
@@ -57,12 +58,12 @@ class STAN(SessionNeighbours):
         lambda3: float,
         age: str,
     ) -> None:
-        for name, value in {"lambda1": lambda1, "lambda2": lambda2, "lambda3": lambda3}.items():
-            if not value > 0:
-                raise ValueError(f"STAN: '{name}' must be positive (got {value})")
-        if age not in AGES:
-            raise ValueError(f"STAN: 'age' must be one of {', '.join(AGES)} (got {age!r})")
-        super().__init__(sessions, num_items, k, sample_size)
+        with checking(self) as check:
+            check.number("lambda1", lambda1, above=0)
+            check.number("lambda2", lambda2, above=0)
+            check.number("lambda3", lambda3, above=0)
+            check.one_of("age", age, AGES)
+            super().__init__(sessions, num_items, k, sample_size)
         self.lambda1 = lambda1
         self.lambda3 = lambda3
         if age == "time" and sessions.times is not None:

@@ -15,6 +15,7 @@ from pyg_srgnn.clicklog.dialect import dialect, scan_text, whole_file
 from pyg_srgnn.clicklog.layout import Layout, number_text, scan_parquet
 from pyg_srgnn.clicklog.read import Found, Staged, read_clicks
 from pyg_srgnn.clicklog.times import is_local, micros
+from pyg_srgnn.utils.arguments import checking
 from pyg_srgnn.utils.files import os_errors
 from pyg_srgnn.utils.progress import working
 
@@ -82,13 +83,13 @@ def open_engine(name: str) -> Engine:
     Raises:
         ValueError: If there is none of that name, or what it needs is not installed.
     """
+    with checking("prepare") as check:
+        check.one_of("engine", name, ENGINES)
     if name == "polars":
         return PolarsEngine()
-    if name == "spark":
-        from pyg_srgnn.clicklog.spark import SparkEngine
+    from pyg_srgnn.clicklog.spark import SparkEngine
 
-        return SparkEngine()
-    raise ValueError(f"'engine' must be one of {', '.join(ENGINES)} (got {name!r})")
+    return SparkEngine()
 
 
 @dataclass(frozen=True)

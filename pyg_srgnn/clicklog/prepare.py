@@ -24,10 +24,11 @@ from pyg_srgnn.clicklog.layout import Layout, look_at
 from pyg_srgnn.clicklog.log_files import find_files
 from pyg_srgnn.clicklog.prepared import Prepared
 from pyg_srgnn.clicklog.rules import filtered
-from pyg_srgnn.clicklog.zones import check_zone
+from pyg_srgnn.clicklog.zones import is_zone
 from pyg_srgnn.data.sessions import SECONDS_PER_DAY
 from pyg_srgnn.data.statistics import describe
 from pyg_srgnn.data.vocabulary import Vocabulary
+from pyg_srgnn.utils.arguments import checking
 
 __all__ = ["Preparation", "Prepared", "prepare"]
 
@@ -106,28 +107,28 @@ class Preparation:
             object.__setattr__(self, "columns", tuple(map(str, self.columns)))
         object.__setattr__(self, "where", _plain(self.where or {}))
         object.__setattr__(self, "test", _plain(self.test))
-        for name in ("dedupe", "collapse", "until_stable", "strict"):
-            if type(getattr(self, name)) is not bool:
-                raise ValueError(f"'{name}' must be true or false (got {getattr(self, name)!r})")
-        whole = [("min_length", 2), ("min_support", 1), ("recent", 1)]
-        for name in ("max_length", "drop_longer"):
-            if getattr(self, name) is not None:
-                whole.append((name, self.min_length))
-        for name, least in whole:
-            value = getattr(self, name)
-            if type(value) is not int or value < least:
-                raise ValueError(f"'{name}' must be a whole number >= {least} (got {value!r})")
-        if self.on_bad_rows not in ON_BAD_ROWS:
-            raise ValueError(f"'on_bad_rows' must be error or skip (got {self.on_bad_rows!r})")
-        if self.delimiter is not None and len(self.delimiter.encode()) != 1:
-            raise ValueError(f"'delimiter' must be one character (got {self.delimiter!r})")
-        if self.user is not None and self.gap is None:
-            raise ValueError("'user' needs 'gap', such as 30m: how long a silence ends a session")
-        if self.user is not None and self.session is not None:
-            raise ValueError("'session' and 'user' cannot both be given")
-        if self.time_zone is not None:
-            check_zone(self.time_zone)
-        _ = self.gap_seconds, self.split  # they raise if they cannot be read
+        with checking(self) as check:
+            both = self.session is not None and self.user is not None
+            check.that(not both, "user", "None where 'session' is given", self.user)
+            if self.user is not None:
+                check.that(self.gap is not None, "gap", "given with 'user', such as 30m", self.gap)
+            if self.time_zone is not None:
+                zones = "a name such as Europe/Berlin or UTC"
+                check.that(is_zone(self.time_zone), "time_zone", zones, self.time_zone)
+            one = self.delimiter is None or len(str(self.delimiter).encode()) == 1
+            check.that(one, "delimiter", "one character", self.delimiter)
+            check.one_of("on_bad_rows", self.on_bad_rows, ON_BAD_ROWS)
+            for flag in ("dedupe", "collapse", "until_stable", "strict"):
+                check.flag(flag, getattr(self, flag))
+            fits = self.gap is None or _duration(str(self.gap)) > 0
+            check.that(fits, "gap", "a number and s, m, h or d, such as 30m", self.gap)
+            if check.whole("min_length", self.min_length, 2):
+                check.whole("max_length", self.max_length, self.min_length, optional=True)
+                check.whole("drop_longer", self.drop_longer, self.min_length, optional=True)
+            check.whole("min_support", self.min_support, 1)
+            expected = "a fraction between 0 and 1, days as '7d', or a date as '2014-09-30'"
+            check.that(_split(self.test) is not None, "test", expected, self.test)
+            check.whole("recent", self.recent, 1)
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any], where: str) -> Preparation:
@@ -166,29 +167,14 @@ class Preparation:
     @property
     def gap_seconds(self) -> int | None:
         """The silence that ends a session, in seconds."""
-        if self.gap is None:
-            return None
-        if not (seconds := _duration(str(self.gap))):
-            raise ValueError(f"'gap' is a number and s, m, h or d, such as 30m (got {self.gap!r})")
-        return seconds
+        return None if self.gap is None else _duration(str(self.gap))
 
     @property
     def split(self) -> float | int | date:
         """The test part: a fraction of the sessions, seconds before the last one, or a date."""
-        value = self.test
-        if isinstance(value, str):
-            if seconds := _duration(value):
-                return seconds
-            try:
-                return date.fromisoformat(value)
-            except ValueError:
-                pass
-        elif type(value) is float and 0 < value < 1:
-            return value
-        raise ValueError(
-            f"'test' is a fraction between 0 and 1, days as '7d', or a date as '2014-09-30' "
-            f"(got {value!r})"
-        )
+        split = _split(self.test)
+        assert split is not None  # as was checked
+        return split
 
 
 def prepare(
@@ -292,6 +278,16 @@ def _warn_of_split_ids(vocabulary: Vocabulary, layout: Layout) -> None:
             *(layout.files[0], layout.columns["item"], twice[0][:-2], twice[0]),
             f"{len(twice) - 1:,}",
         )
+
+
+def _split(value: Any) -> float | int | date | None:
+    """The test part that a value stands for; None where it stands for none."""
+    if not isinstance(value, str):
+        return value if isinstance(value, float) and 0 < value < 1 else None
+    try:
+        return _duration(value) or date.fromisoformat(value)
+    except ValueError:
+        return None
 
 
 def _duration(text: str) -> int:

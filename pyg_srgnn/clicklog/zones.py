@@ -13,18 +13,13 @@ _DAY = 1_440 * _MINUTE
 _ZERO = nw.lit(0, nw.Int64)
 
 
-def check_zone(zone: str) -> None:
-    """Refuse an unknown zone.
-
-    Raises:
-        ValueError: If it is unknown; names the key.
-    """
+def is_zone(zone: str) -> bool:
+    """Whether there is such a zone."""
     try:
         _offsets(pl.Series([0]), zone)
-    except pl.exceptions.PolarsError as error:
-        raise ValueError(
-            f"'time_zone' must be a name such as Europe/Berlin or UTC (got {zone!r})"
-        ) from error
+    except (pl.exceptions.PolarsError, TypeError):
+        return False
+    return True
 
 
 def localised(clicks: Frame, zone: str, first: int, last: int) -> Frame:

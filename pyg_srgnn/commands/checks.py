@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
+
+from pyg_srgnn.utils.arguments import ArgumentError
 
 METRICS = [f"{name}@{k}" for name in ("hr", "mrr", "ndcg", "coverage") for k in (5, 10, 20)]
 
@@ -235,6 +238,36 @@ def check(config: DictConfig, may_be_null: Sequence[str] = ()) -> None:
     wrong += _unfit(config)
     if wrong:
         raise ValueError("the configuration cannot be used\n  " + "\n  ".join(wrong))
+
+
+@contextmanager
+def naming_keys(group: str = "") -> Iterator[None]:
+    """Have errors of arguments name the keys of a configuration that gave them.
+
+    Args:
+        group: The group of the keys, such as ``model``. (default: none)
+
+    Raises:
+        ValueError: If an argument is not allowed; names each key, what is expected and what was
+            found.
+    """
+    try:
+        yield
+    except ArgumentError as error:
+        raise ValueError(
+            "\n  ".join(["the configuration cannot be used", *keys_of(error, group)])
+        ) from error
+
+
+def keys_of(error: ArgumentError, group: str = "") -> list[str]:
+    """A line for every key whose argument is not allowed."""
+    words = {"None": "null", "True": "true", "False": "false"}
+    prefix = f"{group}." if group else ""
+    lines = []
+    for name, (expected, found) in error:
+        expected = re.sub(r"\b(None|True|False)\b", lambda word: words[word[0]], expected)
+        lines.append(f"{prefix}{name}={found!r}: expected {expected}")
+    return lines
 
 
 def _unfit(config: DictConfig) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Any, cast
 from omegaconf import DictConfig, OmegaConf
 
 from pyg_srgnn.commands.application import application
+from pyg_srgnn.commands.checks import naming_keys
 from pyg_srgnn.serving import serve
 from pyg_srgnn.serving.settings import Settings, secrets
 
@@ -17,7 +18,9 @@ def main(config: DictConfig) -> None:
     if OmegaConf.is_missing(config, "checkpoint"):
         raise ValueError("checkpoint: must be given; --help shows examples")
     given = cast(dict[str, Any], OmegaConf.to_container(config))
-    serve(Settings(**secrets(), **given))
+    with naming_keys():
+        settings = Settings(**secrets(), **given)
+    serve(settings)
 
 
 if __name__ == "__main__":

@@ -12,11 +12,20 @@ from torch import Tensor
 
 from pyg_srgnn.data.frames import FrameConversions
 from pyg_srgnn.data.vocabulary import Vocabulary
+from pyg_srgnn.utils.arguments import checking
 
 __all__ = ["SECONDS_PER_DAY", "Sessions", "Vocabulary"]
 
 SECONDS_PER_DAY = 86_400
+PART = "a fraction between 0.0 and 1.0, or days as '7d'"
 _STRIDE = 64  # of the sessions whose first sample's number is kept
+
+
+def is_part(part: Any) -> bool:
+    """Whether a value is a part of sessions, as :data:`PART` describes it."""
+    if isinstance(part, str):
+        return part.endswith("d") and part[:-1].isdigit() and int(part[:-1]) > 0
+    return isinstance(part, float) and 0 < part < 1
 
 
 class Sessions(FrameConversions):
@@ -226,22 +235,17 @@ class Sessions(FrameConversions):
         Raises:
             ValueError: If one side would be empty, or days are asked for without times.
         """
+        with checking("Sessions.split_last") as check:
+            check.that(is_part(part), "part", PART, part)
         if isinstance(part, str):
-            days = part.removesuffix("d")
-            if not part.endswith("d") or not days.isdigit():
-                raise ValueError(
-                    f"a part of the sessions is a fraction or days as '7d', not {part!r}"
-                )
             if self.times is None:
                 raise ValueError(
                     f"the last {part} cannot be split off: these sessions have no times; "
                     f"give a fraction such as 0.1"
                 )
-            limit = int(self.times[-1]) - int(days) * SECONDS_PER_DAY
+            limit = int(self.times[-1]) - int(part[:-1]) * SECONDS_PER_DAY
             cut = int(torch.searchsorted(self.times, limit, right=True))
         else:
-            if not 0 < part < 1:
-                raise ValueError(f"a fraction of the sessions lies between 0 and 1 (got {part})")
             cut = len(self) - round(part * len(self))
         if not 0 < cut < len(self):
             raise ValueError(

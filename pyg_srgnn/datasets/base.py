@@ -19,9 +19,10 @@ from torch_geometric.data import Batch, Data, Dataset
 
 from pyg_srgnn.data.fingerprint import fingerprint
 from pyg_srgnn.data.graphs import session_graph, session_graphs
-from pyg_srgnn.data.sessions import Sessions
+from pyg_srgnn.data.sessions import PART, Sessions, is_part
 from pyg_srgnn.data.vocabulary import Vocabulary
 from pyg_srgnn.datasets.download import Source, fetch
+from pyg_srgnn.utils.arguments import checking
 from pyg_srgnn.utils.files import folder_written_aside
 
 if TYPE_CHECKING:
@@ -72,10 +73,11 @@ class SessionDataset(Dataset):
         mirror: str | Path | None = None,
         transform: Callable[[Data], Data] | None = None,
     ) -> None:
-        if split not in SPLITS:
-            raise ValueError(
-                f"{type(self).__name__}: 'split' must be one of {', '.join(SPLITS)} (got {split!r})"
-            )
+        with checking(self) as check:
+            check.path("root", root)
+            check.one_of("split", split, SPLITS)
+            check.that(is_part(valid), "valid", PART, valid)
+            check.path("mirror", mirror, optional=True)
         self.split = split
         self.mirror = mirror
         super().__init__(str(root), transform)

@@ -11,6 +11,7 @@ from typing import Any
 
 from torch_geometric.data import Data
 
+from pyg_srgnn.clicklog.engine import ENGINES
 from pyg_srgnn.clicklog.log_files import find_files
 from pyg_srgnn.clicklog.prepare import Preparation, prepare
 from pyg_srgnn.clicklog.prepared import FILES, REPORT, Prepared, is_prepared
@@ -19,6 +20,7 @@ from pyg_srgnn.data.vocabulary import Vocabulary
 from pyg_srgnn.datasets.base import SessionDataset
 from pyg_srgnn.datasets.checksums import remembered_sha256
 from pyg_srgnn.datasets.two_file import Counts
+from pyg_srgnn.utils.arguments import checking
 
 
 class RawDataset(SessionDataset):
@@ -56,6 +58,8 @@ class RawDataset(SessionDataset):
         *,
         engine: str = "polars",
     ) -> None:
+        with checking(self) as check:
+            check.one_of("engine", engine, ENGINES)
         self.engine = engine
         super().__init__(root, split, valid, mirror, transform)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from pyg_srgnn.data.sessions import Sessions
+from pyg_srgnn.utils.arguments import checking
 
 _SESSIONS_AT_ONCE = 1 << 14  # bounds the memory of sampling: about 6 MB of draws
 _CELLS_AT_ONCE = 1 << 20  # bounds the memory of the optimum: rows x items of one chunk, 8 MB
@@ -76,24 +77,21 @@ class SessionGenerator:
         max_length: int = 20,
         seed: int = 0,
     ) -> None:
-        check_whole("num_items", num_items, 2)
-        check_whole("num_interests", num_interests, 1)
-        check_whole("interest_size", interest_size, 2, num_items)
-        check_whole("num_successors", num_successors, 1, interest_size - 1)
-        check_whole("max_length", max_length, 2)
-        check_whole("seed", seed, 0)
-        _check_real("repeat", repeat, 0, 1)
-        _check_real("follow", follow, 0, 1)
-        _check_real("recall", recall, 0, 1)
-        _check_real("noise", noise, 0, 1, open_below=True)
-        _check_real("stop", stop, 0, 1, open_below=True)
-        _check_real("skew", skew, 0, 10)
-        parts = repeat + follow + recall + noise
-        if parts > 1 + 1e-9:
-            raise ValueError(
-                f"'repeat', 'follow', 'recall' and 'noise' must sum to at most 1 "
-                f"(got {repeat} + {follow} + {recall} + {noise} = {parts:.6g})"
-            )
+        with checking(self) as check:
+            known = check.whole("num_items", num_items, 2)
+            if known and check.whole("interest_size", interest_size, 2, num_items):
+                check.whole("num_successors", num_successors, 1, interest_size - 1)
+            check.whole("num_interests", num_interests, 1)
+            check.whole("max_length", max_length, 2)
+            check.whole("seed", seed, 0)
+            check.number("stop", stop, above=0, most=1)
+            check.number("skew", skew, least=0, most=10)
+            shares = {"repeat": repeat, "follow": follow, "recall": recall}
+            fit = [check.number(name, share, least=0, most=1) for name, share in shares.items()]
+            if check.number("noise", noise, above=0, most=1) and all(fit):
+                parts = (repeat, follow, recall, noise)
+                fits = sum(parts) <= 1 + 1e-9
+                check.that(fits, "repeat, follow, recall, noise", "of a sum <= 1", parts)
         self.num_items, self.num_interests, self.seed = num_items, num_interests, seed
         self.repeat, self.noise, self.stop, self.max_length = repeat, noise, stop, max_length
 
@@ -128,8 +126,9 @@ class SessionGenerator:
         Returns:
             Sessions of 2 to ``max_length`` clicks, without times.
         """
-        check_whole("num_sessions", num_sessions, 1)
-        check_whole("stream", stream, 0)
+        with checking(self) as check:
+            check.whole("num_sessions", num_sessions, 1)
+            check.whole("stream", stream, 0)
         draw = np.random.default_rng([self.seed, 1 + stream]).random
         items, lengths = [], [torch.zeros(1, dtype=torch.long)]
         for start in range(0, num_sessions, _SESSIONS_AT_ONCE):
@@ -274,8 +273,9 @@ class SessionGenerator:
         Returns:
             ``hr@K``, ``mrr@K`` and ``ndcg@K`` as fractions, means over the samples.
         """
-        for k in ks:
-            check_whole("ks", k, 1)
+        with checking(self) as check:
+            for k in ks:
+                check.whole("ks", k, 1)
         depth = min(max(ks), self.num_items)
         total = torch.zeros(depth, dtype=torch.float64)
         numbers = torch.arange(sessions.num_samples)
@@ -310,18 +310,3 @@ def _normalised(weights: Tensor) -> Tensor:
 def _inverse(weights: Tensor, u: Tensor) -> Tensor:
     """Number of the interval of the cumulated weights that holds u; the last one is open above."""
     return torch.searchsorted(weights.cumsum(0)[:-1], u, right=True)
-
-
-def check_whole(name: str, value: Any, low: int, high: int | None = None) -> None:
-    """Raise ``ValueError`` unless the argument is a whole number from ``low`` to ``high``."""
-    fits = isinstance(value, int) and not isinstance(value, bool)
-    if not fits or value < low or (high is not None and value > high):
-        allowed = f">= {low}" if high is None else f"from {low} to {high}"
-        raise ValueError(f"'{name}' must be a whole number {allowed} (got {value!r})")
-
-
-def _check_real(name: str, value: Any, low: float, high: float, open_below: bool = False) -> None:
-    fits = isinstance(value, int | float) and not isinstance(value, bool)
-    if not fits or not low <= value <= high or (open_below and value == low):
-        allowed = f"above {low} and at most {high}" if open_below else f"from {low} to {high}"
-        raise ValueError(f"'{name}' must be a number {allowed} (got {value!r})")

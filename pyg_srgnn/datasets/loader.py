@@ -10,6 +10,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, DistributedSampler
 from torch_geometric.data import Batch
 
+from pyg_srgnn.utils.arguments import checking
+
 if TYPE_CHECKING:
     from pyg_srgnn.datasets.base import SessionDataset
 
@@ -107,11 +109,8 @@ class SessionLoader(DataLoader[Any]):
         half_life: float | None = None,
         **kwargs: Any,
     ) -> None:
-        if not 0 <= rank < num_replicas:
-            raise ValueError(
-                f"SessionLoader: 'rank' must be from 0 to num_replicas - 1 = {num_replicas - 1} "
-                f"(got {rank})"
-            )
+        with checking(self) as check:
+            check.whole("rank", rank, 0, num_replicas - 1)
         kwargs.pop("collate_fn", None)
         # The samples are fetched by their numbers, and a batch is built from those at once.
         numbers: Any = range(len(dataset))

@@ -11,7 +11,8 @@ from torch_geometric.data import Data
 
 from pyg_srgnn.data.sessions import SECONDS_PER_DAY, Sessions, Vocabulary
 from pyg_srgnn.datasets.base import SessionDataset
-from pyg_srgnn.datasets.generator import SessionGenerator, check_whole
+from pyg_srgnn.datasets.generator import SessionGenerator
+from pyg_srgnn.utils.arguments import checking
 
 _LAW = 1  # of the generator; another number makes every cache anew
 _TRAINING, _TEST = 0, 1  # streams of the generator
@@ -78,8 +79,6 @@ class Synthetic(SessionDataset):
         max_length: int = 20,
         seed: int = 0,
     ) -> None:
-        check_whole("num_sessions", num_sessions, 1)
-        check_whole("num_test_sessions", num_test_sessions, 1)
         self.num_sessions, self.num_test_sessions = num_sessions, num_test_sessions
         self._law = {
             "num_items": num_items,
@@ -95,7 +94,10 @@ class Synthetic(SessionDataset):
             "max_length": max_length,
             "seed": seed,
         }
-        self.generator = SessionGenerator(**self._law)  # type: ignore[arg-type]
+        with checking(self) as check:
+            check.whole("num_sessions", num_sessions, 1)
+            check.whole("num_test_sessions", num_test_sessions, 1)
+            self.generator = SessionGenerator(**self._law)  # type: ignore[arg-type]
         super().__init__(root, split, valid, mirror, transform)
 
     def parameters(self) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from pyg_srgnn.datasets.archive import unpack
 from pyg_srgnn.datasets.click_log import RawDataset
 from pyg_srgnn.datasets.download import DownloadError, Source, fetch
 from pyg_srgnn.datasets.two_file import Counts, TwoFileBenchmark
+from pyg_srgnn.utils.arguments import checking
 
 _URL = (
     "https://raw.githubusercontent.com/chenjh1988/MTD/"
@@ -160,8 +161,8 @@ class YoochooseRaw(RawDataset):
         engine: str = "polars",
         fraction: int = 1,
     ) -> None:
-        if fraction not in _COUNTS:
-            raise ValueError(f"YoochooseRaw: 'fraction' must be 1, 4 or 64 (got {fraction!r})")
+        with checking(self) as check:
+            check.that(fraction in _COUNTS, "fraction", "1, 4 or 64", fraction)
         self.preparation = replace(type(self).preparation, recent=fraction)
         self.counts = _COUNTS[fraction]
         super().__init__(root, split, valid, mirror, transform, engine=engine)

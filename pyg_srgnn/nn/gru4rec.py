@@ -12,6 +12,7 @@ from torch_geometric.data import Data
 from pyg_srgnn.data.graph_clicks import session_of_node
 from pyg_srgnn.functional.graphs import places_from_end
 from pyg_srgnn.nn.session_model import SessionModel
+from pyg_srgnn.utils.arguments import checking
 
 
 class GRU4Rec(SessionModel):
@@ -35,9 +36,9 @@ class GRU4Rec(SessionModel):
     def __init__(
         self, num_items: int, channels: int = 100, num_layers: int = 1, **kwargs: Any
     ) -> None:
-        super().__init__(num_items, channels, **kwargs)
-        if num_layers < 1:
-            raise self.error("num_layers", ">= 1", num_layers)
+        with checking(self) as check:
+            check.whole("num_layers", num_layers, 1)
+            super().__init__(num_items, channels, **kwargs)
         self.gru = nn.GRU(channels, channels, num_layers)
         self.reset_parameters()
 

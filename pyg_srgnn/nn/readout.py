@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch_geometric.utils import scatter
 
 from pyg_srgnn.functional.graphs import places_from_end
+from pyg_srgnn.utils.arguments import checking
 
 MODES = ("hybrid", "local", "average", "attention")
 
@@ -47,13 +48,12 @@ class SessionReadout(nn.Module):
         positions: int = 0,
     ) -> None:
         super().__init__()
-        for name, value, least in (("last_k", last_k, 1), ("positions", positions, 0)):
-            if value < least:
-                raise ValueError(f"SessionReadout: '{name}' must be >= {least} (got {value})")
-        if mode not in MODES:
-            raise ValueError(
-                f"SessionReadout: 'mode' must be one of {', '.join(MODES)} (got {mode!r})"
-            )
+        with checking(self) as check:
+            check.whole("channels", channels, 1)
+            check.one_of("mode", mode, MODES)
+            check.flag("bias", bias)
+            check.whole("last_k", last_k, 1)
+            check.whole("positions", positions, 0)
         self.channels = channels
         self.mode = mode
         self.last_k = last_k

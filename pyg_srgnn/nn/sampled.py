@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pyg_srgnn.nn.losses import Pairs
+from pyg_srgnn.utils.arguments import checking
 
 SAMPLINGS = ("popularity", "uniform")
 
@@ -30,16 +31,10 @@ class NegativeSampler(nn.Module):
         self, num_items: int, num_negatives: int = 1024, sampling: str = "popularity"
     ) -> None:
         super().__init__()
-        for name, value in (("num_items", num_items), ("num_negatives", num_negatives)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(
-                    f"NegativeSampler: '{name}' must be a whole number >= 1 (got {value!r})"
-                )
-        if sampling not in SAMPLINGS:
-            raise ValueError(
-                f"NegativeSampler: 'sampling' must be one of {', '.join(SAMPLINGS)} "
-                f"(got {sampling!r})"
-            )
+        with checking(self) as check:
+            check.whole("num_items", num_items, 1)
+            check.whole("num_negatives", num_negatives, 1)
+            check.one_of("sampling", sampling, SAMPLINGS)
         self.num_items = num_items
         self.num_negatives = num_negatives
         self.sampling = sampling

@@ -15,7 +15,8 @@ from pyg_srgnn.nn.losses import (
     softmax_binary_cross_entropy,
     softmax_cross_entropy,
 )
-from pyg_srgnn.nn.sampled import SAMPLINGS, NegativeSampler, sampled_softmax_cross_entropy
+from pyg_srgnn.nn.sampled import NegativeSampler, sampled_softmax_cross_entropy
+from pyg_srgnn.utils.arguments import checking
 
 LOSSES = ("cross_entropy", "binary", "sampled")
 INITS = ("authors", "paper", "simplified")
@@ -69,24 +70,17 @@ class SessionModel(nn.Module):
         label_smoothing: float = 0.0,
     ) -> None:
         super().__init__()
-        for number, least in (("num_items", num_items), ("negatives", negatives)):
-            if least < 1:
-                raise self.error(number, ">= 1", least)
-        for name, value, allowed in (
-            ("loss", loss, LOSSES),
-            ("init", init, INITS),
-            ("sampling", sampling, SAMPLINGS),
-            ("products", products, PRODUCTS),
-        ):
-            if value not in allowed:
-                raise self.error(name, f"one of {', '.join(allowed)}", repr(value))
-        if scale is not None and not scale > 0:
-            raise self.error("scale", "> 0, or None", scale)
-        for name, share in (("dropout", dropout), ("label_smoothing", label_smoothing)):
-            if not 0 <= share < 1:
-                raise self.error(name, ">= 0 and < 1", share)
-        if label_smoothing and loss != "cross_entropy":
-            raise self.error("label_smoothing", f"0 with loss={loss!r}", label_smoothing)
+        with checking(self, num_negatives="negatives") as check:
+            check.whole("channels", channels, 1)
+            check.one_of("loss", loss, LOSSES)
+            check.one_of("init", init, INITS)
+            check.one_of("products", products, PRODUCTS)
+            check.number("scale", scale, above=0, optional=True)
+            check.number("dropout", dropout, least=0, below=1)
+            check.number("label_smoothing", label_smoothing, least=0, below=1)
+            smooths = loss == "cross_entropy" or not label_smoothing
+            check.that(smooths, "label_smoothing", f"0 with loss={loss!r}", label_smoothing)
+            sampler = NegativeSampler(num_items, negatives, sampling)
         self.init = init
         self.loss_name = loss
         self.products = products
@@ -95,15 +89,8 @@ class SessionModel(nn.Module):
         self.label_smoothing = label_smoothing
         # Several processes must know beforehand whether they will exchange sparse gradients.
         self.embedding = nn.Embedding(num_items, channels, sparse=loss == "sampled")
-        self.sampler = (
-            NegativeSampler(num_items, negatives, sampling) if loss == "sampled" else None
-        )
+        self.sampler = sampler if loss == "sampled" else None
         self._normalised: tuple[tuple[int, int], Tensor] | None = None
-
-    @classmethod
-    def error(cls, name: str, expected: str, found: object) -> ValueError:
-        """What to raise for an argument out of its range."""
-        return ValueError(f"{cls.__name__}: '{name}' must be {expected} (got {found})")
 
     def reset_parameters(self) -> None:
         """Draw every parameter as ``init`` says."""
@@ -247,8 +234,8 @@ class SessionModel(nn.Module):
         Returns:
             Their scores and their indices, best first, [B, k] both; k is capped at V.
         """
-        if k < 1:
-            raise self.error("k", ">= 1", k)
+        with checking(self) as check:
+            check.whole("k", k, 1)
         return self._best(data, min(k, self.num_items))
 
     def _best(self, data: Data, k: int) -> tuple[Tensor, Tensor]:

@@ -19,6 +19,7 @@ from pyg_srgnn.nn.repeat_head import RepeatHead
 from pyg_srgnn.nn.session_model import SessionModel
 from pyg_srgnn.nn.srgnn_conv import SRGNNConv
 from pyg_srgnn.nn.transition_head import TransitionHead
+from pyg_srgnn.utils.arguments import checking
 
 RESIDUALS = ("none", "add", "highway")
 _MOST_CLICKS = 10  # of one item in a session that have an embedding of their own
@@ -80,23 +81,22 @@ class SRGNN(SessionModel):
         transitions: int = 0,
         **kwargs: Any,
     ) -> None:
-        super().__init__(num_items, channels, **kwargs)
-        if residual not in RESIDUALS:
-            raise self.error("residual", f"one of {', '.join(RESIDUALS)}", repr(residual))
-        for name, value, least in (
-            ("neighbours", neighbours, 0),
-            ("window", window, 1),
-            ("transitions", transitions, 0),
-        ):
-            if value < least:
-                raise self.error(name, f">= {least}", value)
-        for name, mixes in (("repeat", repeat), ("transitions", transitions)):
-            if mixes and self.loss_name == "binary":
-                raise self.error(name, f"{type(mixes)()} with loss='binary'", mixes)
+        with checking(self, mode="readout", bias="readout_bias") as check:
+            check.flag("binary_edges", binary_edges)
+            check.one_of("residual", residual, RESIDUALS)
+            check.flag("frequency", frequency)
+            check.flag("repeat", repeat)
+            check.whole("neighbours", neighbours, 0)
+            check.whole("window", window, 1)
+            check.whole("transitions", transitions, 0)
+            super().__init__(num_items, channels, **kwargs)
+            if self.loss_name == "binary":
+                check.that(not repeat, "repeat", "False with loss='binary'", repeat)
+                check.that(not transitions, "transitions", "0 with loss='binary'", transitions)
+            self.conv = SRGNNConv(channels, num_steps, reset_after)
+            self.readout = SessionReadout(channels, readout, readout_bias, last_k, positions)
         self.binary_edges = binary_edges
         self.residual = residual
-        self.conv = SRGNNConv(channels, num_steps, reset_after)
-        self.readout = SessionReadout(channels, readout, readout_bias, last_k, positions)
         self.frequency = nn.Embedding(_MOST_CLICKS + 1, channels) if frequency else None
         self.lin_residual = nn.Linear(2 * channels, channels) if residual == "highway" else None
         self.repeat = RepeatHead(channels) if repeat else None

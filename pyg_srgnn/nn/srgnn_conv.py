@@ -11,6 +11,8 @@ from torch_geometric.nn import MessagePassing
 from torch_geometric.typing import SparseTensor
 from torch_geometric.utils import is_sparse, scatter, to_edge_index
 
+from pyg_srgnn.utils.arguments import checking
+
 
 class SRGNNConv(MessagePassing):
     r"""The gated layer of SR-GNN on any directed graph.
@@ -65,15 +67,14 @@ class SRGNNConv(MessagePassing):
         **kwargs: Any,
     ) -> None:
         kwargs.setdefault("aggr", "add")
-        if kwargs.get("flow", "source_to_target") != "source_to_target":
-            raise ValueError(
-                f"SRGNNConv: 'flow' must be 'source_to_target' (got {kwargs['flow']!r}); "
-                f"the layer propagates along both directions, so flip the edges instead"
-            )
+        with checking(self) as check:
+            check.whole("channels", channels, 1)
+            check.whole("num_steps", num_steps, 1)
+            check.flag("reset_after", reset_after)
+            check.flag("bias", bias)
+            # It propagates along both directions: whoever wants another flow flips the edges.
+            check.one_of("flow", kwargs.get("flow", "source_to_target"), ["source_to_target"])
         super().__init__(**kwargs)
-        for name, value in (("channels", channels), ("num_steps", num_steps)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"SRGNNConv: '{name}' must be a whole number >= 1 (got {value!r})")
         self.channels = channels
         self.num_steps = num_steps
         self.reset_after = reset_after

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
 from collections.abc import Sequence
@@ -10,9 +9,12 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from pyg_srgnn.serving.hosts import is_loopback, is_name
+from pyg_srgnn.utils.arguments import checking
 
 # Settings that stand in environment variables: on a command line they are seen by everybody.
 SECRETS = {"token": "SRGNN_TOKEN", "redis_password": "SRGNN_REDIS_PASSWORD"}
+
+_SCHEMES = ("redis://", "rediss://", "unix://")
 
 
 def secrets() -> dict[str, Any]:
@@ -101,13 +103,38 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Check every value."""
-        wrong = [
-            f"{one.name}={_shown(one.name, getattr(self, one.name))}: expected {expected}"
-            for one in fields(self)
-            if (expected := _unmet(one.name, getattr(self, one.name))) is not None
-        ]
-        if wrong:
-            raise ValueError("the service cannot be started so\n  " + "\n  ".join(wrong))
+        with checking(self) as check:
+            check.text("checkpoint", self.checkpoint)
+            check.text("host", self.host)
+            for name in ("names", "token", "redis_password"):
+                check.text(name, getattr(self, name), optional=True)
+            for name in ("open", "log_requests", "log_sessions"):
+                check.flag(name, getattr(self, name))
+            check.whole("port", self.port, 0, 65535)
+            for name in ("threads", "max_per_address"):
+                check.whole(name, getattr(self, name), 1, optional=True)
+            for name in (
+                *("batch_size", "max_queue", "max_clicks", "max_k", "max_sessions"),
+                *("max_body", "max_connections", "max_kept"),
+            ):
+                check.whole(name, getattr(self, name), 1)
+            for name in ("request_timeout", "session_ttl", "reload_timeout", "stop_seconds"):
+                check.number(name, getattr(self, name), above=0)
+            for name in ("batch_wait_ms", "reload_seconds", "drain_seconds"):
+                check.number(name, getattr(self, name), least=0)
+            names = self.hosts if isinstance(self.hosts, (list, tuple)) else []
+            fits = self.hosts is None or (bool(names) and all(map(is_name, names)))
+            expected = "names such as [shop.example], without scheme and port, or None"
+            check.that(fits, "hosts", expected, self.hosts)
+            if isinstance(self.token, str):
+                fits = self.token.isascii() and self.token.isprintable() and " " not in self.token
+                expected = "at least 8 characters of ASCII without blanks"
+                check.that(fits and len(self.token) >= 8, "token", expected, "…")
+            fits = self.sessions in (None, "memory") or (
+                isinstance(self.sessions, str) and self.sessions.startswith(_SCHEMES)
+            )
+            expected = "memory, a URL such as redis://127.0.0.1:6379/0, or None"
+            check.that(fits, "sessions", expected, _without_password(self.sessions))
         if not (self.open or self.token or is_loopback(self.host)):
             raise ValueError(
                 f"host={self.host}: others would reach the service. Set a token in the environment "
@@ -117,63 +144,14 @@ class Settings:
 
     def __repr__(self) -> str:
         """Every setting, but for what is secret."""
-        names = [one.name for one in fields(self) if one.repr]
-        return f"Settings({', '.join(f'{one}={_shown(one, getattr(self, one))}' for one in names)})"
+        shown = {one.name: getattr(self, one.name) for one in fields(self) if one.repr}
+        shown["sessions"] = _without_password(self.sessions)
+        return f"Settings({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 
 
-def _shown(name: str, value: Any) -> str:
-    if name in SECRETS:
-        return "…"
-    if name == "sessions" and isinstance(value, str):  # a URL may hold a password
-        before, at, host = value.rpartition("@")
-        value = f"{before.partition(':')[0]}://…@{host}" if at else value
-        value = re.sub(r"(?<=password=)[^&]*", "…", value)
-    return repr(value)
-
-
-_WHOLE = {
-    "batch_size": 1,
-    "max_queue": 1,
-    "max_clicks": 1,
-    "max_k": 1,
-    "max_sessions": 1,
-    "max_body": 1,
-    "max_connections": 1,
-    "max_kept": 1,
-}
-_LONGER_THAN_0 = ("request_timeout", "reload_timeout", "session_ttl", "stop_seconds")
-_SECONDS = ("batch_wait_ms", "reload_seconds", "drain_seconds")
-
-
-def _unmet(name: str, value: Any) -> str | None:
-    """What is expected of a value, if it is something else."""
-    if name in _WHOLE:
-        least = _WHOLE[name]
-        return None if type(value) is int and value >= least else f"a whole number >= {least}"
-    if name in _LONGER_THAN_0 or name in _SECONDS:
-        positive = name in _LONGER_THAN_0
-        fits = type(value) in (int, float) and math.isfinite(value)
-        fits = fits and (value > 0 if positive else value >= 0)
-        return None if fits else f"a number {'> 0' if positive else '>= 0'}"
-    if name == "port":
-        fits = type(value) is int and 0 <= value < 65536
-        return None if fits else "a whole number from 0 to 65535"
-    if name in ("threads", "max_per_address"):
-        fits = value is None or (type(value) is int and value >= 1)
-        return None if fits else "a whole number >= 1, or null"
-    if name == "sessions":
-        schemes = ("redis://", "rediss://", "unix://")
-        fits = value in (None, "memory") or (isinstance(value, str) and value.startswith(schemes))
-        return None if fits else "memory, a URL such as redis://127.0.0.1:6379/0, or null"
-    if name in ("open", "log_requests", "log_sessions"):
-        return None if type(value) is bool else "true or false"
-    if name == "hosts":
-        names = value if isinstance(value, (list, tuple)) else []
-        fits = value is None or (bool(names) and all(map(is_name, names)))
-        return None if fits else "names such as [shop.example], without scheme and port, or null"
-    if name == "token" and isinstance(value, str):
-        fits = value.isascii() and value.isprintable() and " " not in value and len(value) >= 8
-        return None if fits else "at least 8 characters of ASCII without blanks"
-    needed = name in ("checkpoint", "host")
-    fits = (value is None and not needed) or (isinstance(value, str) and bool(value))
-    return None if fits else "a text" if needed else "a text, or null"
+def _without_password(url: Any) -> Any:
+    if not isinstance(url, str):
+        return url
+    before, at, host = url.rpartition("@")
+    url = f"{before.partition(':')[0]}://…@{host}" if at else url
+    return re.sub(r"(?<=password=)[^&]*", "…", url)

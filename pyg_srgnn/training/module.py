@@ -13,8 +13,21 @@ from torch_geometric.data import Batch
 from pyg_srgnn.evaluation.metrics import RankingMetrics
 from pyg_srgnn.nn import SessionModel
 from pyg_srgnn.training.optimizer import adam
+from pyg_srgnn.utils.arguments import checking
 
 SCHEDULES = ("step", "cosine", "one_cycle")
+
+
+def check_clipping(model: SessionModel, gradient_clip_val: float | None) -> None:
+    """Refuse to clip sparse gradients.
+
+    Raises:
+        ArgumentError: If the trainer clips gradients, and the model's are sparse.
+    """
+    with checking("Trainer") as check:
+        fits = gradient_clip_val is None or model.loss_name != "sampled"
+        expected = "None with loss='sampled', whose sparse gradients torch cannot clip"
+        check.that(fits, "gradient_clip_val", expected, gradient_clip_val)
 
 
 class SessionModule(lightning.LightningModule):
@@ -52,6 +65,11 @@ class SessionModule(lightning.LightningModule):
         extra: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
+        with checking(self) as check:
+            check.one_of("schedule", schedule, SCHEDULES)
+            check.whole("lr_step", lr_step, 1)
+            check.number("lr_gamma", lr_gamma, above=0, most=1)
+            adam(model, lr, weight_decay, fused=False, decoupled=decoupled)
         self.model = model
         self.lr = lr
         self.weight_decay = weight_decay
@@ -100,11 +118,7 @@ class SessionModule(lightning.LightningModule):
     def configure_optimizers(self) -> Any:
         """Adam in one kernel, with its schedule."""
         clipped = self.trainer.gradient_clip_val is not None
-        if clipped and self.model.loss_name == "sampled":
-            raise ValueError(
-                "gradient_clip_val: must be None with loss='sampled'; torch cannot clip sparse "
-                "gradients"
-            )
+        check_clipping(self.model, self.trainer.gradient_clip_val)
         optimizer = adam(
             self.model,
             self.lr,

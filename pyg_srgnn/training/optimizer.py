@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pyg_srgnn.nn import SessionModel
+from pyg_srgnn.utils.arguments import checking
 
 
 def adam(
@@ -32,9 +33,13 @@ def adam(
     Raises:
         ValueError: If the decay is to be decoupled with sparse gradients.
     """
+    with checking("adam") as check:
+        check.number("lr", lr, above=0)
+        check.number("weight_decay", weight_decay, least=0)
+        check.flag("decoupled", decoupled)
+        fits = model.loss_name != "sampled" or not decoupled
+        check.that(fits, "decoupled", "False with loss='sampled'", decoupled)
     if decoupled:
-        if model.loss_name == "sampled":
-            raise ValueError("decoupled: must be False with loss='sampled'")
         groups: list[dict[str, Any]] = [
             {"params": [p for p in model.parameters() if p.dim() > 1]},
             {"params": [p for p in model.parameters() if p.dim() < 2], "weight_decay": 0.0},

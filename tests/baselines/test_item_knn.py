@@ -54,8 +54,8 @@ def test_shrinkage_prefers_what_several_sessions_vouch_for():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"shrinkage": -1}, r"'shrinkage' must not be negative \(got -1\)"),
-        ({"neighbours": 0}, r"'neighbours' must be at least 1 \(got 0\)"),
+        ({"shrinkage": -1}, r"'shrinkage' must be a number >= 0 \(got -1\)"),
+        ({"neighbours": 0}, r"'neighbours' must be a whole number >= 1 \(got 0\)"),
     ],
 )
 def test_settings_out_of_range(settings, message):

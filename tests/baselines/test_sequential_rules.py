@@ -52,7 +52,7 @@ def test_a_window_of_one_is_the_markov_chain():
 
 
 def test_a_window_needs_a_step():
-    with pytest.raises(ValueError, match=r"'window' must be at least 1 \(got 0\)"):
+    with pytest.raises(ValueError, match=r"'window' must be a whole number >= 1 \(got 0\)"):
         SequentialRules.fit(Sessions.from_lists([[0, 1]]), 2, window=0)
 
 

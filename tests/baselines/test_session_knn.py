@@ -85,8 +85,8 @@ def test_batches_in_parts(monkeypatch, candidates):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"k": 0}, r"VSKNN: 'k' must be at least 1 \(got 0\)"),
-        ({"sample_size": 0}, r"VSKNN: 'sample_size' must be at least 1 \(got 0\)"),
+        ({"k": 0}, r"VSKNN: 'k' must be a whole number >= 1 \(got 0\)"),
+        ({"sample_size": 0}, r"VSKNN: 'sample_size' must be a whole number >= 1 \(got 0\)"),
         ({"decay": "none"}, r"VSKNN: 'decay' must be one of harmonic, linear \(got 'none'\)"),
     ],
 )

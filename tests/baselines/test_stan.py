@@ -93,10 +93,10 @@ def test_batches_in_parts(monkeypatch, candidates):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"k": 0}, r"STAN: 'k' must be at least 1 \(got 0\)"),
-        ({"lambda1": 0}, r"STAN: 'lambda1' must be positive \(got 0\)"),
-        ({"lambda2": -1}, r"STAN: 'lambda2' must be positive \(got -1\)"),
-        ({"lambda3": float("nan")}, r"STAN: 'lambda3' must be positive \(got nan\)"),
+        ({"k": 0}, r"STAN: 'k' must be a whole number >= 1 \(got 0\)"),
+        ({"lambda1": 0}, r"STAN: 'lambda1' must be a number > 0 \(got 0\)"),
+        ({"lambda2": -1}, r"STAN: 'lambda2' must be a number > 0 \(got -1\)"),
+        ({"lambda3": float("nan")}, r"STAN: 'lambda3' must be a number > 0 \(got nan\)"),
         ({"age": "days"}, r"STAN: 'age' must be one of time, order \(got 'days'\)"),
     ],
 )

@@ -379,12 +379,12 @@ def test_no_scorer_is_expected_above_the_optimum():
         ({"follow": 1.5}, r"'follow' must be a number from 0 to 1 \(got 1.5\)"),
         ({"recall": math.nan}, r"'recall' must be a number from 0 to 1 \(got nan\)"),
         ({"recall": "0.2"}, r"'recall' must be a number from 0 to 1 \(got '0.2'\)"),
-        ({"noise": 0}, r"'noise' must be a number above 0 and at most 1 \(got 0\)"),
-        ({"stop": 0.0}, r"'stop' must be a number above 0 and at most 1 \(got 0.0\)"),
+        ({"noise": 0}, r"'noise' must be a number > 0 and <= 1 \(got 0\)"),
+        ({"stop": 0.0}, r"'stop' must be a number > 0 and <= 1 \(got 0.0\)"),
         ({"skew": math.inf}, r"'skew' must be a number from 0 to 10 \(got inf\)"),
         (
             {"repeat": 0.5, "follow": 0.5, "recall": 0.5, "noise": 0.1},
-            r"must sum to at most 1 \(got 0.5 \+ 0.5 \+ 0.5 \+ 0.1 = 1.6\)",
+            r"'repeat, follow, recall, noise' must be of a sum <= 1 \(got \(0.5, 0.5",
         ),
     ],
 )

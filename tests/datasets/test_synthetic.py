@@ -190,8 +190,8 @@ def test_every_part_of_the_truth_is_worth_points(default, blind):
             r"'num_test_sessions' must be a whole number >= 1 \(got 1.5\)",
         ),
         ({"interest_size": 13}, r"'interest_size' must be a whole number from 2 to 12 \(got 13\)"),
-        ({"noise": 0.0}, r"'noise' must be a number above 0 and at most 1 \(got 0.0\)"),
-        ({"repeat": 0.9}, r"must sum to at most 1"),
+        ({"noise": 0.0}, r"'noise' must be a number > 0 and <= 1 \(got 0.0\)"),
+        ({"repeat": 0.9}, r"must be of a sum <= 1"),
         ({"split": "dev"}, r"'split' must be one of"),
     ],
 )

@@ -243,16 +243,16 @@ def test_gru4rec_is_a_recurrence_over_the_clicks(num_layers: int) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"scale": 0.0}, "'scale' must be > 0"),
-        ({"dropout": 1.0}, "'dropout' must be >= 0 and < 1"),
-        ({"label_smoothing": -0.1}, "'label_smoothing' must be >= 0 and < 1"),
+        ({"scale": 0.0}, "'scale' must be a number > 0"),
+        ({"dropout": 1.0}, "'dropout' must be a number >= 0 and < 1"),
+        ({"label_smoothing": -0.1}, "'label_smoothing' must be a number >= 0 and < 1"),
         ({"label_smoothing": 0.1, "loss": "sampled"}, "'label_smoothing' must be 0 with"),
         ({"residual": "dense"}, "'residual' must be one of none, add, highway"),
-        ({"last_k": 0}, "'last_k' must be >= 1"),
-        ({"positions": -1}, "'positions' must be >= 0"),
-        ({"neighbours": -1}, "'neighbours' must be >= 0"),
-        ({"neighbours": 2, "window": 0}, "'window' must be >= 1"),
-        ({"transitions": -1}, "'transitions' must be >= 0"),
+        ({"last_k": 0}, "'last_k' must be a whole number >= 1"),
+        ({"positions": -1}, "'positions' must be a whole number >= 0"),
+        ({"neighbours": -1}, "'neighbours' must be a whole number >= 0"),
+        ({"neighbours": 2, "window": 0}, "'window' must be a whole number >= 1"),
+        ({"transitions": -1}, "'transitions' must be a whole number >= 0"),
         ({"transitions": 2, "loss": "binary"}, "'transitions' must be 0 with loss='binary'"),
         ({"repeat": True, "loss": "binary"}, "'repeat' must be False with loss='binary'"),
     ],
@@ -263,7 +263,7 @@ def test_arguments_out_of_range(options: dict[str, Any], message: str) -> None:
 
 
 def test_gru4rec_needs_a_layer() -> None:
-    with pytest.raises(ValueError, match="'num_layers' must be >= 1"):
+    with pytest.raises(ValueError, match="'num_layers' must be a whole number >= 1"):
         GRU4Rec(ITEMS, num_layers=0)
 
 

@@ -259,7 +259,7 @@ def test_popularity_must_be_told():
 
 
 def test_bad_arguments_of_the_model():
-    with pytest.raises(ValueError, match=r"'negatives' must be >= 1 .got 0"):
+    with pytest.raises(ValueError, match=r"'negatives' must be a whole number >= 1 .got 0"):
         SRGNN(ITEMS, 4, loss="sampled", negatives=0)
     with pytest.raises(ValueError, match=r"'sampling' must be one of .*got 'alias'"):
         SRGNN(ITEMS, 4, loss="sampled", sampling="alias")

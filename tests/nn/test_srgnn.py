@@ -199,7 +199,7 @@ def test_default_recipe():
     [
         ({"loss": "hinge"}, r"loss.*cross_entropy.*hinge"),
         ({"init": "zeros"}, r"init.*authors.*zeros"),
-        ({"readout": "max"}, r"mode.*hybrid.*max"),
+        ({"readout": "max"}, r"SRGNN: 'readout'.*hybrid.*max"),
         ({"num_steps": 0}, r"num_steps.*0"),
         ({"channels": 0}, r"channels.*0"),
     ],
