@@ -50,7 +50,9 @@ def live_graph(ids: Iterable[int | str], vocabulary: Vocabulary) -> Data:
     return session_graph(torch.tensor(known))
 
 
-def session_graphs(items: Tensor, lengths: Tensor, targets: Tensor | None = None) -> Batch:
+def session_graphs(
+    items: Tensor, lengths: Tensor, targets: Tensor | None = None, rows: Tensor | None = None
+) -> Batch:
     """Build the graphs of many sessions at once.
 
     Equal, key by key, to ``Batch.from_data_list`` of each one's :func:`session_graph`.
@@ -59,6 +61,7 @@ def session_graphs(items: Tensor, lengths: Tensor, targets: Tensor | None = None
         items: Item index of each click, session after session, int64 [L].
         lengths: Number of clicks of each session, each at least 1, int64 [B].
         targets: Item index of each session's next click, int64 [B]; optional.
+        rows: Number of each sample in its dataset, int64 [B]; optional.
 
     Raises:
         ValueError: If a session is empty or the lengths do not add up to the clicks.
@@ -75,11 +78,12 @@ def session_graphs(items: Tensor, lengths: Tensor, targets: Tensor | None = None
         "edge_weight_in": edges,
         "alias_index": lengths,
     }
-    if targets is not None:
-        if targets.shape != lengths.shape:
-            raise ValueError(f"{targets.numel()} targets were given for {num_graphs} sessions")
-        tensors["y"] = targets
-        counts["y"] = torch.ones_like(lengths)
+    for key, name, values in (("y", "targets", targets), ("row", "rows", rows)):
+        if values is not None:
+            if values.shape != lengths.shape:
+                raise ValueError(f"{values.numel()} {name} were given for {num_graphs} sessions")
+            tensors[key] = values
+            counts[key] = torch.ones_like(lengths)
     batch = Batch(_base_cls=Data, **tensors)
     batch.batch = of_node
     batch.ptr = node_ptr = _ptr(nodes)

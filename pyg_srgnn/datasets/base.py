@@ -205,13 +205,18 @@ class SessionDataset(Dataset):
         return self.sessions.num_samples
 
     def get(self, idx: int) -> Data:
-        """The graph of one sample."""
-        (session,), (cut,) = (part.tolist() for part in self.sessions.samples(torch.tensor([idx])))
+        """The graph of one sample, with its number as ``row``."""
+        row = torch.tensor([idx])
+        (session,), (cut,) = (part.tolist() for part in self.sessions.samples(row))
         clicks = self.sessions[session]
-        return session_graph(clicks[:cut], int(clicks[cut]))
+        data = session_graph(clicks[:cut], int(clicks[cut]))
+        data.row = row
+        return data
 
     def batch(self, index: Sequence[int] | Tensor) -> Batch:
         """The graphs of many samples in one batch, numbered as ``dataset[i]`` numbers them.
+
+        ``batch.row`` [B] holds the sample numbers, also of a subset (``dataset[…]``).
 
         Args:
             index: Sample numbers [B].
@@ -239,7 +244,7 @@ class SessionDataset(Dataset):
         skipped = start - (cut.cumsum(0) - cut)
         click = torch.arange(int(cut.sum())) + skipped.repeat_interleave(cut)
         items = self.sessions.items
-        return session_graphs(items[click], cut, items[start + cut])
+        return session_graphs(items[click], cut, items[start + cut], number)
 
     def __repr__(self) -> str:
         """Name, split and counts."""

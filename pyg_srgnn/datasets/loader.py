@@ -118,22 +118,15 @@ class SessionLoader(DataLoader[Any]):
             kwargs["sampler"] = ShuffledSampler(numbers, seed, half_life)
         # Torch's loader draws a number from here when it starts: it must not be one of the model's.
         kwargs.setdefault("generator", torch.Generator().manual_seed(seed))
-        self.num_samples = len(dataset)
-        self._share = _Share(dataset, num_replicas, rank, padded=shuffle)
-        collate = dataset.batch if num_replicas == 1 else self._share
+        self.source = dataset
+        collate = (
+            dataset.batch if num_replicas == 1 else _Share(dataset, num_replicas, rank, shuffle)
+        )
         super().__init__(numbers, batch_size, collate_fn=collate, **kwargs)
 
     def __iter__(self) -> Any:
         """The batches, or this process's shares of them."""
         return (batch for batch in super().__iter__() if batch is not None)
-
-    def numbers(self) -> Iterator[list[int]]:
-        """Numbers of the samples in each of the batches that an epoch gives, in the same order.
-
-        They are drawn anew: a sampler of your own must give the same order again.
-        """
-        batches: Any = self.batch_sampler
-        return (numbers for batch in batches if (numbers := self._share.numbers(batch)))
 
 
 class _Share:
@@ -145,16 +138,13 @@ class _Share:
         self.rank = rank
         self.padded = padded
 
-    def numbers(self, numbers: list[int]) -> list[int]:
-        """Those of this process; none where it is left without a batch."""
-        return numbers[self.rank :: self.num_replicas] or numbers[: int(self.padded)]
-
     def __call__(self, numbers: list[int]) -> Batch | None:
-        mine = self.numbers(numbers)
-        if not mine:
+        """This process's share; None where it is left without a sample."""
+        share = numbers[self.rank :: self.num_replicas]
+        filled = share or numbers[: int(self.padded)]
+        if not filled:
             return None
-        batch = self.dataset.batch(mine)
+        batch = self.dataset.batch(filled)
         batch.global_size = len(numbers)
-        count = len(numbers[self.rank :: self.num_replicas])  # 0 of a batch that fills up
-        batch.loss_weight = self.num_replicas * count / len(numbers)
+        batch.loss_weight = self.num_replicas * len(share) / len(numbers)
         return batch

@@ -84,16 +84,20 @@ def evaluate_rows(
         raise ValueError("there is no sample to evaluate")
     metrics = RankingMetrics(num_items, ties=ties).to(device)
     kind = torch.float64 if ties == "median" else torch.int64  # as ranks() gives them
-    every = torch.zeros(loader.num_samples, dtype=kind)
+    dataset = loader.source
+    of_row = torch.zeros(dataset.sessions.num_samples, dtype=kind)
     with Bar(description, len(loader), "batches") as bar:
-        for batch, numbers in zip(loader, loader.numbers(), strict=True):
+        for batch in loader:
+            row = batch.row
             batch = batch.to(device)
             scores = scorer.scores(batch)
             rank = ranks(scores, batch.y, ties)
             metrics.update(scores, batch.y, rank)
-            every[numbers] = rank.cpu()
+            of_row[row] = rank.cpu()
             bar.advance()
-    return metrics.compute(), every
+    chosen = dataset.indices()  # all samples, or those of a subset in its order
+    ordered = of_row if isinstance(chosen, range) else of_row[torch.tensor(chosen).long()]
+    return metrics.compute(), ordered
 
 
 @torch.inference_mode()

@@ -259,20 +259,16 @@ def test_processes_share_the_batches_of_one(dataset, world, batch_size, shuffle)
 
 @pytest.mark.parametrize("shuffle", [False, True])
 @pytest.mark.parametrize("world", [1, 3])
-def test_the_numbers_of_the_samples_of_every_batch(dataset, world, shuffle):
-    """In the epoch's own order, those of this process, also where a batch is filled up."""
+def test_a_batch_carries_the_rows_of_its_samples(dataset, world, shuffle):
+    """Those of this process, also where a batch is filled up; of a subset, those of the whole."""
     size = len(dataset) - 1  # the last batch is one sample
-    for rank in range(world):
-        loader = SessionLoader(
-            dataset, size, shuffle=shuffle, seed=3, num_replicas=world, rank=rank
-        )
-        for epoch in (0, 1):
-            if shuffle:
-                loader.sampler.set_epoch(epoch)
-            batches, numbers = list(loader), list(loader.numbers())
-            assert len(batches) == len(numbers)
-            for batch, of_batch in zip(batches, numbers, strict=True):
-                assert keys_of([batch]) == [prefixes()[i] for i in of_batch]
+    for epoch in (0, 1):
+        for batches in shares(dataset, world, size, shuffle, epoch):
+            for batch in batches:
+                assert keys_of([batch]) == [prefixes()[row] for row in batch.row]
+    order = [5, 3, 11, 3]
+    (batch,) = SessionLoader(dataset[order], 9)
+    assert batch.row.tolist() == order and [int(data.row) for data in dataset[order]] == order
 
 
 def test_a_last_batch_smaller_than_the_processes(dataset):

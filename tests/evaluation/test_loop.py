@@ -269,9 +269,9 @@ def test_ranks_are_in_the_order_of_the_dataset(test_set, ties):
     loader = SessionLoader(test_set, 7, shuffle=True, seed=5)
     loader.sampler.set_epoch(2)
     assert torch.equal(evaluate_rows(model, loader, ITEMS, ties)[1], expected)
-    order = [9, 2, 30]
-    part = evaluate_rows(model, SessionLoader(test_set[order], 2), ITEMS, ties)[1]
-    assert torch.equal(part, expected[order])
+    for order in ([9, 2, 30], [*range(len(test_set))][::-1], [4, 4, 1]):
+        part = evaluate_rows(model, SessionLoader(test_set[order], 2), ITEMS, ties)[1]
+        assert torch.equal(part, expected[order])
 
     shares = [
         evaluate_rows(model, SessionLoader(test_set, 7, num_replicas=3, rank=rank), ITEMS, ties)[1]
