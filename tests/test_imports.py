@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import pyg_srgnn
-from pyg_srgnn import data, reports, training
+from pyg_srgnn import data, inference, reports, training
 from pyg_srgnn.evaluation.significance import UNITS
 from pyg_srgnn.export.write import export
 from tests.export.exports import checkpoint
@@ -35,14 +35,17 @@ def run_without_training(code: str) -> str:
     return done.stdout
 
 
-def test_the_recommender_and_its_parts():
+def test_every_module_of_inference() -> None:
     run_without_training(
-        "import pyg_srgnn, pyg_srgnn.inference.recommender, pyg_srgnn.inference.scorer\n"
-        "import pyg_srgnn.functional.graphs, pyg_srgnn.functional.mixture\n"
-        "import pyg_srgnn.functional.topk, pyg_srgnn.inference.catalogue\n"
-        "import pyg_srgnn.inference.artifact, pyg_srgnn.inference.exported\n"
-        "import pyg_srgnn.inference.formats\n"
+        "import importlib, pkgutil\n"
+        "import pyg_srgnn.functional, pyg_srgnn.inference\n"
+        "for package in (pyg_srgnn.functional, pyg_srgnn.inference):\n"
+        "    for module in pkgutil.walk_packages(package.__path__, f'{package.__name__}.'):\n"
+        "        importlib.import_module(module.name)\n"
+        "from pyg_srgnn import Recommender\n"
         "from pyg_srgnn.data import Vocabulary\n"
+        "assert pyg_srgnn.inference.Recommender is Recommender\n"
+        "assert pyg_srgnn.inference.Artifact\n"
     )
 
 
@@ -114,7 +117,7 @@ def test_recommending_with_an_export_needs_torch_alone(tmp_path: Path) -> None:
     assert (status, modules & LARGE) == (0, {"torch"})
 
 
-@pytest.mark.parametrize("package", [pyg_srgnn, data, reports, training])
+@pytest.mark.parametrize("package", [pyg_srgnn, data, inference, reports, training])
 def test_names_that_wait(package) -> None:
     assert set(package.__all__) <= set(dir(package))
     assert all(getattr(package, name) is not None for name in package.__all__)

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from pyg_srgnn.checkpoint import Checkpoint
 from pyg_srgnn.export.encoders import GraphEncoder, StepEncoder, encoder_of
+from pyg_srgnn.export.formats import write_onnx, write_pt2
 from pyg_srgnn.export.held_out import held_out_vectors
 from pyg_srgnn.export.model_card import model_card
 from pyg_srgnn.inference.artifact import (
@@ -33,8 +34,6 @@ from pyg_srgnn.inference.catalogue import PRECISIONS
 from pyg_srgnn.inference.exported import mixes
 from pyg_srgnn.inference.formats import FILES
 from pyg_srgnn.inference.index import Index
-from pyg_srgnn.inference.onnx import write_onnx
-from pyg_srgnn.inference.pt2 import write_pt2
 from pyg_srgnn.nn import SRGNN, SessionModel, build_model
 from pyg_srgnn.utils.files import folder_written_aside, sha256_of
 

@@ -9,8 +9,17 @@ Session Graphs" and figure 2.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import chain
+
 import torch
 from torch import Tensor
+
+
+def flat_clicks(sessions: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+    """The clicks of all sessions, one session after another [L], and each one's number [B]."""
+    clicks = torch.tensor(list(chain.from_iterable(sessions)), dtype=torch.long)
+    return clicks, torch.tensor([len(session) for session in sessions], dtype=torch.long)
 
 
 def graph_tensors(items: Tensor, lengths: Tensor) -> dict[str, Tensor]:

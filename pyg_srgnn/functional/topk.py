@@ -63,3 +63,18 @@ def best_of_products(sessions: Tensor, items: Tensor, k: int) -> tuple[Tensor, T
         indices.append(index + start)
     found = torch.cat(values, dim=1).topk(k)
     return found.values, torch.cat(indices, dim=1).gather(1, found.indices)
+
+
+def bar(scores: Tensor, barred: Tensor | None, seen: tuple[Tensor, Tensor] | None) -> Tensor:
+    """Make the scores of what must not be recommended minus infinity, in place.
+
+    Args:
+        scores: Scores [B, V].
+        barred: Which items must not be recommended, bool [V], or None.
+        seen: Sessions and items [N] that must not stand beside one another, or None.
+    """
+    if barred is not None:
+        scores[:, barred] = -torch.inf
+    if seen is not None:
+        scores[seen] = -torch.inf
+    return scores

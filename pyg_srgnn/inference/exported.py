@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from pyg_srgnn.functional.graphs import graph_tensors
+from pyg_srgnn.functional.graphs import flat_clicks, graph_tensors
 from pyg_srgnn.functional.mixture import Followers, Repeats, followers_of, log_mixture
 from pyg_srgnn.functional.products import PackedItems
-from pyg_srgnn.functional.topk import best_of_scores
+from pyg_srgnn.functional.topk import bar, best_of_scores
 from pyg_srgnn.inference.catalogue import Catalogue
 from pyg_srgnn.inference.formats import Encode
 from pyg_srgnn.inference.index import Index
-from pyg_srgnn.inference.scorer import Session, bar, flat_clicks
+from pyg_srgnn.inference.scorer import Session
 
 _COUNTS = ("followers", "count", "place_weight")
 

@@ -8,9 +8,6 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from pyg_srgnn.utils.extras import pip_install
-
-_OPSET = 20  # what onnxruntime 1.18 and later run
 # Which fields of which messages of onnx.proto hold further messages.
 _MESSAGES = {
     "model": {7: "graph", 8: "opset", 20: "training", 25: "function"},
@@ -27,33 +24,6 @@ _EXTERNAL = {13, 14}  # of a tensor: where its data lies outside, and that it do
 _DEEPEST = 100  # messages within messages: what protobuf itself reads
 _DOMAINS = {b"", b"ai.onnx"}
 _DOMAIN = {"opset": 1, "node": 7, "function": 10}
-
-
-def write_onnx(encoder: torch.export.ExportedProgram, path: Path, results: Sequence[str]) -> None:
-    """Write an encoder as one file, without where its code stood.
-
-    Args:
-        encoder: The encoder.
-        path: The file.
-        results: Names of what it returns, in order.
-
-    Raises:
-        ImportError: If onnx or onnxscript is not installed.
-    """
-    try:
-        model = torch.onnx.export(
-            encoder, dynamo=True, opset_version=_OPSET, output_names=results, verbose=False
-        )
-    except ModuleNotFoundError as error:
-        raise ImportError(
-            f"format=onnx needs {error.name}, which is not installed: {pip_install('export')}"
-        ) from error
-    assert model is not None
-    for node in model.model.graph:
-        node.metadata_props.clear()
-        node.doc_string = None
-    model.save(path)
-    check_onnx(path.read_bytes(), path)
 
 
 def open_onnx(

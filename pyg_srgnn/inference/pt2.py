@@ -2,8 +2,9 @@
 
 ``torch.export.load`` is not made for files of others: it unpickles what the archive marks so, looks
 operators up as attributes of ``torch``, evaluates the sizes' expressions, and makes Python code of
-names and guards. So a file is held against the few forms that :func:`write_pt2` leaves before torch
-sees it: raw tensors, known operators, names that are identifiers, sizes that are symbols.
+names and guards. So before torch sees a file, it must have the form that
+:func:`pyg_srgnn.export.formats.write_pt2` leaves: raw tensors, known operators, names that are
+identifiers, sizes that are symbols.
 """
 
 from __future__ import annotations
@@ -85,19 +86,6 @@ _SYMBOL = r"Symbol\('s\d+', positive=True, integer=True\)"
 _SIZE = re.compile(rf"{_SYMBOL}|Mul\(Integer\(\d+\), {_SYMBOL}\)")
 _SPECIFICATIONS = {"in_spec", "out_spec"}  # JSON within JSON
 _TYPES = {None, "builtins.tuple", "builtins.dict"}
-
-
-def write_pt2(encoder: torch.export.ExportedProgram, path: Path) -> None:
-    """Write an encoder without what it does not need: examples, guards, origins of its code."""
-    encoder._example_inputs = None  # they would be pickled
-    encoder._guards_code = []
-    for node in encoder.graph.nodes:
-        for key in ("stack_trace", "nn_module_stack", "source_fn_stack", "torch_fn", "from_node"):
-            node.meta.pop(key, None)
-    buffer = io.BytesIO()
-    torch.export.save(encoder, buffer)
-    check_pt2(buffer.getvalue(), path)
-    path.write_bytes(buffer.getvalue())
 
 
 def open_pt2(

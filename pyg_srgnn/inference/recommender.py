@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 from pyg_srgnn.data.vocabulary import Vocabulary
-from pyg_srgnn.functional.graphs import graph_tensors
+from pyg_srgnn.functional.graphs import flat_clicks, graph_tensors
 from pyg_srgnn.functional.topk import rows_at_once
 from pyg_srgnn.inference.answer import Answer, Explanation, unknown_messages
 from pyg_srgnn.inference.artifact import Artifact, is_artifact
-from pyg_srgnn.inference.scorer import Session, SessionScorer, flat_clicks
+from pyg_srgnn.inference.scorer import Session, SessionScorer
 from pyg_srgnn.runs.find import find_run
 
 if TYPE_CHECKING:

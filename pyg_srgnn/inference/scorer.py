@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import chain
 from typing import Protocol
 
-import torch
 from torch import Tensor
 
 Session = Sequence[int]
@@ -53,24 +51,3 @@ class SessionScorer(Protocol):
     def attention(self, sessions: Sequence[Session]) -> Tensor | None:
         """Weight of every click, session after session [L]; None of a model without attention."""
         ...
-
-
-def flat_clicks(sessions: Sequence[Session]) -> tuple[Tensor, Tensor]:
-    """The clicks of all sessions, one session after another [L], and each one's number [B]."""
-    clicks = torch.tensor(list(chain.from_iterable(sessions)), dtype=torch.long)
-    return clicks, torch.tensor([len(session) for session in sessions], dtype=torch.long)
-
-
-def bar(scores: Tensor, barred: Tensor | None, seen: tuple[Tensor, Tensor] | None) -> Tensor:
-    """Make the scores of what must not be recommended minus infinity, in place.
-
-    Args:
-        scores: Scores [B, V].
-        barred: Which items must not be recommended, bool [V], or None.
-        seen: Sessions and items [N] that must not stand beside one another, or None.
-    """
-    if barred is not None:
-        scores[:, barred] = -torch.inf
-    if seen is not None:
-        scores[seen] = -torch.inf
-    return scores

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyg_srgnn import Recommender
+from pyg_srgnn.checkpoint import ModelScorer
 from pyg_srgnn.clicklog.prepare import Preparation, prepare
 from pyg_srgnn.commands import recommend_file as batch
 from pyg_srgnn.commands.recommend_file import recommend_file
@@ -19,7 +20,6 @@ from pyg_srgnn.data import Vocabulary
 from pyg_srgnn.datasets import RetailRocket
 from pyg_srgnn.inference.answer import Answer
 from pyg_srgnn.nn import SRGNN
-from pyg_srgnn.nn.scorer import ModelScorer
 from tests.clicklog.test_rules import few, logs, rules, steady, write
 from tests.reference.names import randomise
 from tests.reference.preparation import whole_sessions

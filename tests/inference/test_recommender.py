@@ -18,13 +18,12 @@ import torch
 
 import pyg_srgnn
 from pyg_srgnn import Recommender
-from pyg_srgnn.checkpoint import Checkpoint, describe_training
+from pyg_srgnn.checkpoint import Checkpoint, ModelScorer, describe_training
 from pyg_srgnn.data import Vocabulary
 from pyg_srgnn.data.graphs import session_graph
 from pyg_srgnn.inference.answer import unknown_messages
 from pyg_srgnn.inference.recommender import UnknownItemWarning
 from pyg_srgnn.nn import build_model
-from pyg_srgnn.nn.scorer import ModelScorer
 from pyg_srgnn.reports.explanation import draw_explanation, plot_explanation
 from tests.reference import metrics as reference
 from tests.reference.graphs import session_graph as naive_graph
