@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import pickle
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from pyg_srgnn.data.sessions import Vocabulary
 from pyg_srgnn.functional.graphs import flat_clicks
 from pyg_srgnn.functional.topk import bar, best_of_scores
 from pyg_srgnn.nn import SessionModel, build_model
+from pyg_srgnn.runs.result import METRICS_FILE, RunResult
 
 if TYPE_CHECKING:
     from pyg_srgnn.clicklog.prepare import Preparation
@@ -232,14 +232,13 @@ def find_checkpoint(path: str | Path) -> Path:
     if not path.is_dir():
         raise FileNotFoundError(f"checkpoint={path}: there is no such run directory or file")
     named = Path("checkpoints/best.ckpt")
-    if (path / "metrics.json").is_file():
-        try:
-            named = Path(json.loads((path / "metrics.json").read_text())["checkpoint"])
-        except (ValueError, KeyError, TypeError) as error:
+    if (path / METRICS_FILE).is_file():
+        result = RunResult.read(path)
+        if result.checkpoint is None:
             raise ValueError(
-                f"{path / 'metrics.json'} is not the one of a run of srgnn-train: it names no "
-                f"checkpoint ({type(error).__name__}: {error})"
-            ) from error
+                f"{path / METRICS_FILE} names no checkpoint: model={result.model} has no weights"
+            )
+        named = Path(result.checkpoint)
     chosen = path / named
     # Who passes a run on must not decide which other file is opened; neither may a link.
     if named.is_absolute() or not chosen.resolve().is_relative_to(path.resolve()):

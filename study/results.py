@@ -5,7 +5,7 @@
 
 A block of README.md, docs/results.md or docs/ablation.md stands between the comments NAME and
 /NAME; the functions of ``BLOCKS`` write what is between them.
-``pyg_srgnn.runs.configurations.keep`` puts a run into study/runs.
+``pyg_srgnn.runs.keep.keep`` puts a run into study/runs.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from pyg_srgnn.commands.pipes import ending_with_pipe
 from pyg_srgnn.commands.rerun import rerunnable
 from pyg_srgnn.commands.stopping import again, end, stoppable
 from pyg_srgnn.commands.suggestions import order_options, refusing
+from pyg_srgnn.runs.directory import error_kept
 from pyg_srgnn.utils.imports import gc_paused
 
 log = logging.getLogger(__name__)
@@ -72,8 +73,8 @@ def application(
 
         def reporting(config: DictConfig, output_dir: Path) -> Any:
             try:
-                kept_error = nullcontext() if around is None else _error_kept(output_dir)
-                with kept_error, ending_with_pipe(), _plain_warnings():
+                recorded = nullcontext() if around is None else error_kept(output_dir)
+                with recorded, ending_with_pipe(), _plain_warnings():
                     return function(config)
             except KeyboardInterrupt:
                 if HydraConfig.get().mode == RunMode.MULTIRUN:
@@ -130,12 +131,6 @@ def _plain_warnings() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.showwarning = show
         yield
-
-
-def _error_kept(run_dir: Path) -> AbstractContextManager[None]:
-    from pyg_srgnn.training.directory import error_kept  # what serves imports nothing that trains
-
-    return error_kept(run_dir)
 
 
 def _job_failed(error: Exception, mendable: bool) -> None:

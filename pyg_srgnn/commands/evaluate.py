@@ -20,15 +20,13 @@ def main(config: DictConfig) -> float:
     with gc_paused():
         import torch
 
-        from pyg_srgnn.baselines import BASELINES
         from pyg_srgnn.checkpoint import Checkpoint
         from pyg_srgnn.commands.checks import check
         from pyg_srgnn.data import SessionLoader
         from pyg_srgnn.data.fingerprint import require_same_data
         from pyg_srgnn.datasets import open_dataset
-        from pyg_srgnn.evaluation.loop import evaluate_rows
+        from pyg_srgnn.evaluation.baselines import evaluate_with_baselines
         from pyg_srgnn.evaluation.metrics import saturated
-        from pyg_srgnn.evaluation.rank_table import describe_rows, write_ranks
         from pyg_srgnn.functional.topk import rows_at_once
         from pyg_srgnn.reports import metrics_table, write_slices
         from pyg_srgnn.utils.files import written_aside
@@ -59,16 +57,16 @@ def main(config: DictConfig) -> float:
         labels.append(f"trained on split={checkpoint.split}: these sessions are no test of it")
     loader = SessionLoader(part, rows_at_once(part.num_items, config.batch_size))
     training = open_dataset(settings, checkpoint.split)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    scorers = {"model": checkpoint.model} | {
-        name: BASELINES[name].fit(training.sessions, training.num_items)
-        for name in config.baselines
-    }
-    rows, ranks = {}, {}
-    for name, scorer in scorers.items():
-        rows[name], ranks[name] = evaluate_rows(
-            scorer.to(device), loader, part.num_items, config.ties, device, description=name
-        )
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    rows = evaluate_with_baselines(
+        checkpoint.model,
+        config.baselines,
+        training,
+        loader,
+        config.ties,
+        "cuda" if torch.cuda.is_available() else "cpu",
+        ranks=folder / "ranks.parquet",
+    )
     result = {
         "dataset": settings["name"],
         "split": config.split,
@@ -80,9 +78,6 @@ def main(config: DictConfig) -> float:
         "checkpoint": str(checkpoint.path),
         "metrics": rows,
     }
-    folder = Path(HydraConfig.get().runtime.output_dir)
-    kinds = describe_rows(part, training.sessions)
-    write_ranks(folder / "ranks.parquet", kinds, ranks.pop("model"), ranks)
     if (by_slice := write_slices(folder, "model")) is not None:
         log.info(lines(by_slice, ""))
     path = folder / "evaluation.json"

@@ -9,20 +9,20 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from pyg_srgnn.commands.application import application
+from pyg_srgnn.commands.application import application, log
 from pyg_srgnn.commands.paths import name_runs
 from pyg_srgnn.commands.stopping import again
+from pyg_srgnn.runs.result import METRICS_FILE
 from pyg_srgnn.sweeps.sweep import sweeping
-from pyg_srgnn.training.directory import kept
+from pyg_srgnn.training.resume import kept
 from pyg_srgnn.utils.imports import gc_paused
+from pyg_srgnn.utils.terminal import lines
 
 
 def _kept(config: DictConfig) -> str | None:
-    from lightning.pytorch.utilities import rank_zero_only
+    from pyg_srgnn.training.job import is_first_process
 
-    if getattr(rank_zero_only, "rank", 0) != 0:
-        return None
-    return kept(Path(HydraConfig.get().runtime.output_dir))
+    return kept(Path(HydraConfig.get().runtime.output_dir)) if is_first_process() else None
 
 
 @application("train", around=sweeping, kept=_kept)
@@ -31,8 +31,10 @@ def main(config: DictConfig) -> float:
     with gc_paused():
         from pyg_srgnn.commands.checks import check
         from pyg_srgnn.commands.processes import check_processes
+        from pyg_srgnn.reports import plot_epochs, run_summary, write_slices
         from pyg_srgnn.sweeps.parallel import set_threads
         from pyg_srgnn.training import train
+        from pyg_srgnn.training.job import is_first_process
 
     hydra = HydraConfig.get()
     check(config)
@@ -44,11 +46,16 @@ def main(config: DictConfig) -> float:
         _need_sweep(config, hydra.runtime.choices.get("search"))
     set_threads(config.threads, hydra)
     run_dir = Path(hydra.runtime.output_dir)
+    finished = config.resume and (run_dir / METRICS_FILE).is_file()
     result = train(config, run_dir, sweep_dir, again(run_dir) if sweep_dir is None else None)
-    part = result["valid"] or result["test"]
-    if part is None:  # refit=only test=false: nothing was evaluated
-        return math.nan
-    return float(part[config.monitor])
+    if is_first_process():
+        if not finished:
+            if result.epochs:
+                plot_epochs(run_dir)
+            write_slices(run_dir, result.model)
+        log.info(lines("", run_summary(result, config.monitor), f"Files: {run_dir}"))
+    # With refit=only test=false, nothing was evaluated.
+    return math.nan if result.chosen_by is None else result.chosen_by[config.monitor]
 
 
 def _need_sweep(config: DictConfig, search: str | None) -> None:

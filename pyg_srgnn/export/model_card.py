@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import polars as pl
 
@@ -14,6 +13,7 @@ from pyg_srgnn import __version__
 from pyg_srgnn.checkpoint import Checkpoint
 from pyg_srgnn.inference.exported import mixes
 from pyg_srgnn.reports.table import LITERATURE, metrics_table
+from pyg_srgnn.runs.result import RunResult
 
 _LIMITS = """\
 - It knows the items that it was trained on, and no others: unknown ids are left out of a session.
@@ -100,19 +100,23 @@ def _exactness(manifest: Mapping[str, Any]) -> str:
     )
 
 
-def _run_of(checkpoint: Path) -> tuple[Path, dict[str, Any]] | None:
-    """The directory and the metrics of the run whose final checkpoint this is."""
+class _Run(NamedTuple):
+    folder: Path
+    result: RunResult
+
+
+def _run_of(checkpoint: Path) -> _Run | None:
+    """The run whose final checkpoint this is."""
     folder = checkpoint.parent.parent
     try:
-        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-        return (folder, metrics) if folder / metrics["checkpoint"] == checkpoint else None
-    except (OSError, ValueError, KeyError, TypeError):
+        result = RunResult.read(folder)
+    except (OSError, ValueError):
         return None
+    final = result.checkpoint is not None and folder / result.checkpoint == checkpoint
+    return _Run(folder, result) if final else None
 
 
-def _data(
-    checkpoint: Checkpoint, dataset: Mapping[str, Any], run: tuple[Path, dict[str, Any]] | None
-) -> str:
+def _data(checkpoint: Checkpoint, dataset: Mapping[str, Any], run: _Run | None) -> str:
     """What it was trained on."""
     lines = [
         f"- Dataset `{dataset['name']}`, split `{checkpoint.split}`: "
@@ -123,10 +127,9 @@ def _data(
         told = ", ".join(f"{key}={value}" for key, value in rules.items())
         lines.append(f"- Prepared with {told}")
     if run is not None:
-        folder, metrics = run
-        samples = ", ".join(f"{count:,} of {part}" for part, count in metrics["samples"].items())
+        samples = ", ".join(f"{count:,} of {part}" for part, count in run.result.samples.items())
         lines.append(f"- Samples: {samples}")
-        days = _days(folder / "ranks.parquet")
+        days = _days(run.folder / "ranks.parquet")
         lines.append(
             f"- Test sessions from {days[0]} to {days[1]} (UTC); those of training are earlier"
             if days
@@ -146,30 +149,23 @@ def _days(ranks: Path) -> tuple[date, date] | None:
     return None if first is None else (first, last)
 
 
-def _metrics(
-    name: str, dataset: str, protocol: str, run: tuple[Path, dict[str, Any]] | None
-) -> str:
+def _metrics(name: str, dataset: str, protocol: str, run: _Run | None) -> str:
     """How well it ranks, beside what only counts."""
     if run is None:
         told = f"protocol={protocol}. Not known: this is not the final checkpoint of a run."
         return f"{told}\n{LITERATURE}" if protocol == "literature" else told
-    metrics = run[1]
+    result = run.result
     parts = []
-    for part in ("valid", "test"):
-        if not metrics.get(part):
+    for part, measured in (("valid", result.valid), ("test", result.test)):
+        if not measured:
             parts.append(f"{part}: not measured")
             continue
-        rows = {name: metrics[part]}
-        for other, measured in metrics["baselines"].items():
-            if part in measured:
-                rows[other] = measured[part]
-        optimum = metrics.get("optimum", {}).get(part)
-        rows |= {"optimum (exact)": optimum} if optimum else {}
+        rows = {name: measured}
+        rows |= {other: of[part] for other, of in result.baselines.items() if part in of}
+        if result.optimum and part in result.optimum:
+            rows["optimum (exact)"] = result.optimum[part]
         parts.append(f"```\n{metrics_table(f'{dataset}, {part}, percent', rows)}\n```")
-    seed = (
-        f"Protocol {protocol}, seed {metrics['seed']}, epoch {metrics['best_epoch']} of "
-        f"{metrics['epochs']}"
-    )
+    seed = f"Protocol {protocol}, seed {result.seed}, epoch {result.best_epoch} of {result.epochs}"
     chosen = (
         LITERATURE
         if protocol == "literature"
@@ -178,7 +174,7 @@ def _metrics(
     refit = (
         " The model was trained once more on training and validation sessions; the metrics of "
         "validation are those of the model before."
-        if metrics.get("refit")
+        if result.refit
         else ""
     )
     return "\n\n".join([f"{seed}. {chosen}{refit}", *parts])

@@ -15,7 +15,8 @@ from omegaconf import OmegaConf
 
 from pyg_srgnn.data.fingerprint import short_digest
 from pyg_srgnn.reports.leaderboard_page import leaderboard_page
-from pyg_srgnn.runs.configurations import FREE, Stat, flat
+from pyg_srgnn.runs.configurations import FREE, Stat
+from pyg_srgnn.runs.directory import flat
 from pyg_srgnn.runs.epochs import TIE_BREAKER, read_epochs
 from pyg_srgnn.utils.files import written_aside
 from pyg_srgnn.utils.terminal import Column, Styled, lines, table
@@ -63,7 +64,7 @@ class Job:
         return cls(
             folder.relative_to(root).as_posix(),
             {key: value for key, _, value in pairs},
-            dict(flat(config or {})),
+            flat(config or {}),
             status,
             metrics,
             read_epochs(epochs) if epochs.is_file() else [],

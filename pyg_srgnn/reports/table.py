@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
+from pyg_srgnn.runs.result import RunResult
 from pyg_srgnn.utils.terminal import Column, Styled, lines, styled, table
 
 # The metrics shown, those first that go first where there is no room.
@@ -50,26 +50,26 @@ def metrics_table(
     return lines(*parts)
 
 
-def run_summary(metrics: Mapping[str, Any], monitor: str = "hr@20") -> Styled:
+def run_summary(result: RunResult, monitor: str = "hr@20") -> Styled:
     """The table and the circumstances of a run.
 
     Args:
-        metrics: What ``metrics.json`` holds.
+        result: The run's result.
         monitor: As in :func:`metrics_table`. (default: ``"hr@20"``)
     """
-    part = "valid" if metrics["test"] is None else "test"
-    rows = {metrics["model"]: metrics[part]}
-    rows |= {name: part["test"] for name, part in metrics["baselines"].items()}
-    if "optimum" in metrics:
-        rows["optimum (exact)"] = metrics["optimum"]["test"]
-    refit = " (refit)" if metrics["refit"] else ""
-    parts: list[str] = [metrics_table(f"{metrics['dataset']}, {part}, percent", rows, monitor)]
-    if metrics["epochs"]:
+    part = "valid" if result.test is None else "test"
+    rows = {result.model: getattr(result, part) or {}}
+    rows |= {name: parts["test"] for name, parts in result.baselines.items()}
+    if result.optimum is not None:
+        rows["optimum (exact)"] = result.optimum["test"]
+    refit = " (refit)" if result.refit else ""
+    parts: list[str] = [metrics_table(f"{result.dataset}, {part}, percent", rows, monitor)]
+    if result.epochs:
         parts.append(
-            f"seed {metrics['seed']}, best epoch {metrics['best_epoch']} of {metrics['epochs']}"
-            f"{refit}, {metrics['samples_per_second']:,.0f} samples/s, "
-            f"{metrics['train_seconds']:.0f} s of training"
+            f"seed {result.seed}, best epoch {result.best_epoch} of {result.epochs}"
+            f"{refit}, {result.samples_per_second:,.0f} samples/s, "
+            f"{result.train_seconds:.0f} s of training"
         )
-    if metrics["protocol"] == "literature":
+    if result.protocol == "literature":
         parts.append(LITERATURE)
     return lines(*parts)

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import csv
-import json
 import os
 import platform
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from pyg_srgnn.runs.result import METRICS_FILE, RunResult
+
 RUNS = Path("runs")  # where srgnn-train puts them
 LATEST = "latest"
 
 # What makes a folder a run (whatever became of it) or an export, which stands for itself.
-_ITSELF = {"manifest.json", "metrics.json", "config.yaml", "vocabulary.json", "checkpoints"}
+_ITSELF = {"manifest.json", METRICS_FILE, "config.yaml", "vocabulary.json", "checkpoints"}
 # What makes a folder a sweep: Hydra's own sweeper leaves the one, Optuna's the other.
 _SWEEP = {"multirun.yaml", "study.db"}
 _SHOWN = 5  # of several runs that an error lists
@@ -91,20 +92,20 @@ def _below(folder: Path, unfinished: bool) -> tuple[list[Path], list[str]]:
         elif when is not None:
             runs[here] = when
         else:
-            whole = (here / "metrics.json").is_file()
+            whole = (here / METRICS_FILE).is_file()
             others.append(f"{here} ({'no model' if whole else 'not finished'})")
     return sorted(runs, key=lambda run: (runs[run], run), reverse=True), sorted(others)
 
 
 def _finished(run: Path) -> int | None:
     """When a run finished, in nanoseconds; None if it has not, or has left no model."""
-    metrics = run / "metrics.json"
     try:
-        told = json.loads(metrics.read_text(encoding="utf-8"))
-        whole = told["pruned"] is None and (run / told["checkpoint"]).is_file()
-        return metrics.stat().st_mtime_ns if whole else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+        result = RunResult.read(run)
+        if result.pruned is None and result.checkpoint and (run / result.checkpoint).is_file():
+            return (run / METRICS_FILE).stat().st_mtime_ns
+    except (OSError, ValueError):
+        pass
+    return None
 
 
 def _resumable(run: Path) -> int | None:

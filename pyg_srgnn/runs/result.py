@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import UnionType
 from typing import Any, TypeAlias, get_args, get_origin, get_type_hints
@@ -14,6 +14,8 @@ from pyg_srgnn.utils.files import written_aside
 METRICS_FILE = "metrics.json"
 Metrics: TypeAlias = dict[str, float]  # as fractions, such as {"hr@20": 0.5}
 
+_LATER = {"pruned", "device"}  # keys that files of early versions lack
+_OPTIONAL = {"data", "optimum", "best_epochs"}  # keys that are written where there is a value
 _KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
 
 
@@ -21,43 +23,42 @@ _KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: 
 class RunResult:
     """A finished run: its choice, its metrics, and what it took.
 
-    The fields stand in the order of the file's keys. One with a default may be missing in a file
-    of an earlier version; ``optimum`` and ``best_epochs`` are only written where there are any.
+    The fields stand in the order of the file's keys.
     """
 
     dataset: str
     protocol: str
     """``"honest"`` or ``"literature"``."""
-    refit: bool | str
+    refit: bool | str = False
     """Whether the tested model was trained on the validation sessions, too; ``"only"`` if no
     other model was trained."""
     model: str
     seed: int
-    epochs: int
+    epochs: int = 0
     """Epochs trained, those of a refit not counted; 0 of a model that only counts."""
-    best_epoch: int
+    best_epoch: int = 0
     pruned: int | None = None
     """The epoch after which the halving of a sweep stopped the run; it is not tested then."""
-    valid: Metrics | None
-    test: Metrics | None
+    valid: Metrics | None = None
+    test: Metrics | None = None
     """Metrics on the test set; None where it was not read. With ``protocol="literature"``, each is
     the best over the epochs."""
-    baselines: dict[str, dict[str, Metrics]]
+    baselines: dict[str, dict[str, Metrics]] = field(default_factory=dict)
     """Metrics of each baseline: ``{"markov": {"test": {…}}}``."""
-    checkpoint: str | None
+    checkpoint: str | None = None
     """Path of the final checkpoint within the run's directory."""
     data: dict[str, Any] | None = None
     """Fingerprint of the data."""
-    samples: dict[str, int]
+    samples: dict[str, int] = field(default_factory=dict)
     """Samples of the ``"train"`` and ``"test"`` part."""
     optimum: dict[str, Metrics] | None = None
     """What the true distribution reaches, where it is known: ``{"test": {…}}``."""
-    samples_per_second: float
-    train_seconds: float
+    samples_per_second: float = 0.0
+    train_seconds: float = 0.0
     device: str = "cpu"
-    parameters: int
+    parameters: int = 0
     """Numbers that the model has learned or counted; 0 where no one model is kept."""
-    versions: dict[str, str]
+    versions: dict[str, str] = field(default_factory=dict)
     best_epochs: dict[str, int] | None = None
     """The best epoch of each metric, of ``protocol="literature"``."""
     others: dict[str, Any] = field(default_factory=dict)
@@ -72,9 +73,7 @@ class RunResult:
         """The text of ``metrics.json``."""
         values = {of.name: getattr(self, of.name) for of in fields(self) if of.name != "others"}
         written = {
-            key: value
-            for key, value in values.items()
-            if value is not None or key not in ("data", "optimum", "best_epochs")
+            key: value for key, value in values.items() if value is not None or key not in _OPTIONAL
         }
         return json.dumps(written | self.others, indent=2) + "\n"
 
@@ -95,11 +94,11 @@ class RunResult:
             raise ValueError(f"{source} is no JSON ({error})") from error
         if not isinstance(held, dict):
             raise ValueError(f"{source}: expected an object of a run's results, found {held!r:.40}")
-        known = {of.name: of for of in fields(cls) if of.name != "others"}
+        known = [of.name for of in fields(cls) if of.name != "others"]
         hints = get_type_hints(cls)
-        for key, of in known.items():
+        for key in known:
             if key not in held:
-                if of.default is MISSING:
+                if key not in _LATER | _OPTIONAL:
                     raise ValueError(f"{source}: there is no key {key!r}; is it a run's?")
             elif not _fits(held[key], hints[key]):
                 raise ValueError(

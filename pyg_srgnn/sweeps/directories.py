@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hydra.core.override_parser.types import Override
 
-from pyg_srgnn.training.directory import CIRCUMSTANCES
+from pyg_srgnn.runs.directory import CIRCUMSTANCES
 
 # Of Hydra's own keys those that choose the jobs; how many of them, and where they run, may differ.
 _CHOOSING = ("hydra/sweeper", "hydra.sweeper.")

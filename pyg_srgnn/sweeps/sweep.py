@@ -92,7 +92,7 @@ def start(directory: Path, config: DictConfig) -> None:
         return
     searches = str(config.hydra.sweeper._target_).startswith(study.SWEEPER)
     if config.resume:
-        from pyg_srgnn.training.run import check_data
+        from pyg_srgnn.training.resume import check_data
 
         check_data(directory)
     elif searches:

@@ -1,24 +1,23 @@
-"""Train once: Lightning's trainer with the callbacks, loaders and files of a run."""
+"""Trains a model once: Lightning's trainer with the callbacks, loaders and files of a run."""
 
 from __future__ import annotations
 
 import logging
-import signal
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import lightning
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, LambdaCallback
+from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 
 from pyg_srgnn.checkpoint import describe_training
-from pyg_srgnn.data import SessionLoader
 from pyg_srgnn.datasets import SessionDataset
 from pyg_srgnn.evaluation.metrics import saturated
-from pyg_srgnn.functional.topk import rows_at_once
 from pyg_srgnn.nn import build_model
 from pyg_srgnn.training.callbacks import (
     BestCheckpoint,
@@ -30,98 +29,169 @@ from pyg_srgnn.training.callbacks import (
 )
 from pyg_srgnn.training.halving import Halving
 from pyg_srgnn.training.header import ingredients
-from pyg_srgnn.training.length import epochs_for
+from pyg_srgnn.training.job import Job, Place
 from pyg_srgnn.training.loggers import open_logger
 from pyg_srgnn.training.module import SessionModule
 from pyg_srgnn.training.warm_start import warm_start
 
 log = logging.getLogger(__name__)
 
+_REFIT = "refit"
 
-class Fitter:
-    """Trains models as a configuration says, into one run directory.
+
+class Fit(NamedTuple):
+    """What a training leaves."""
+
+    rows: list[dict[str, float]]
+    """A row an epoch, as in ``epochs.csv``."""
+    checkpoint: str
+    """Path of the trained model within the run's directory."""
+    place: Place
+    pruned: int | None
+    """The epoch after which halving stopped the training."""
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of training; validation is not counted."""
+        return sum(row["train_seconds"] for row in self.rows)
+
+    @property
+    def samples_per_second(self) -> float:
+        """Speed over all epochs."""
+        samples = sum(row["samples_per_second"] * row["train_seconds"] for row in self.rows)
+        return samples / max(self.seconds, 1e-9)
+
+
+def fit(
+    job: Job,
+    training: SessionDataset,
+    watched: SessionDataset | None,
+    epochs: int,
+    horizon: int | None = None,
+) -> Fit:
+    """Train a model, or resume its training.
 
     Args:
-        config: What ``conf/train.yaml`` composes.
-        run_dir: Where the files go.
-        sweep_dir: Where the runs are with which ``halving`` compares. (default: None, with none)
+        job: The run that it belongs to.
+        training: The samples to train on.
+        watched: The samples ranked after every epoch, which choose the best one; None for a refit,
+            which keeps the last epoch.
+        epochs: Epochs to train for, unless ``watched`` ends the training before.
+        horizon: Epochs that the schedule of the learning rate spans. (default: ``epochs``)
     """
-
-    def __init__(self, config: DictConfig, run_dir: Path, sweep_dir: Path | None = None) -> None:
-        self.config = config
-        self.run_dir = run_dir
-        self.sweep_dir = sweep_dir
-        self.pruned: int | None = None  # the epoch after which halving has stopped the training
-        # Lightning's choice, once it has made one.
-        self.device = torch.device("cpu")
-        self.num_replicas, self.rank = 1, 0
-        self.launchers: list[Any] = []
-        # A refit goes through the schedule of the training that chose its epoch.
-        self.epochs: int | None = config.trainer.max_epochs
-
-    def end_others(self) -> None:
-        """End the processes that this one has started, which may wait for it for ever."""
-        for launcher in self.launchers:
-            launcher.kill(signal.SIGKILL)
-
-    def fit(
-        self,
-        training: SessionDataset,
-        watched: SessionDataset | None,
-        part: str,
-        epochs: int | None = None,
-    ) -> tuple[list[dict[str, float]], float]:
-        """Train once; return a row an epoch and the seconds spent training."""
-        config, checkpoints = self.config, self.run_dir / "checkpoints"
-        self.epochs = self.epochs or epochs_for(len(self.loader(training, training=True)))
-        lightning.seed_everything(config.seed, workers=True, verbose=False)
-        settings = dict(OmegaConf.to_container(config.model, resolve=True))  # type: ignore[arg-type]
-        settings["num_items"] = training.num_items
-        dataset = dict(OmegaConf.to_container(config.dataset, resolve=True))  # type: ignore[arg-type]
-        counts = torch.bincount(training.sessions.items, minlength=training.num_items)
-        model = build_model(settings)
-        model.set_training(training.sessions)
-        resumed = checkpoints / ("refit.ckpt" if part == "refit" else "last.ckpt")
-        resumes = config.resume and resumed.is_file()
-        module = SessionModule(
-            model,
-            **config.optimizer,
-            horizon=self.epochs,
-            ties=config.ties,
-            part=part,
-            extra=describe_training(
-                settings,
-                training.vocabulary,
-                counts,
-                dataset,
-                training.split,
-                config.protocol,
-                training.fingerprint,
-                training.preparation,
-            ),
+    config, name = job.config, _REFIT if watched is None else "last"
+    lightning.seed_everything(config.seed, workers=True, verbose=False)
+    settings = _plain(config.model) | {"num_items": training.num_items}
+    model = build_model(settings)
+    model.set_training(training.sessions)
+    module = SessionModule(
+        model,
+        **config.optimizer,
+        horizon=horizon or epochs,
+        ties=config.ties,
+        part=_part(watched),
+        extra=_description(config, settings, training),
+    )
+    epoch_log = EpochLog(
+        job.run_dir / ("refit.csv" if watched is None else "epochs.csv"),
+        _part(watched),
+        config.monitor,
+    )
+    halving = _halving(job, watched, epoch_log)
+    callbacks = _callbacks(job, training, watched, epoch_log, halving)
+    last = job.run_dir / "checkpoints" / f"{name}.ckpt"
+    resumed = last if config.resume and last.is_file() else None
+    with _logger(job, watched) as logger:
+        trainer = _trainer(config, job.run_dir, callbacks, logger, epochs)
+        place = _place(trainer, config)
+        if trainer.strategy.launcher is not None:
+            job.launchers.append(trainer.strategy.launcher)
+        if config.warm_start is not None and resumed is None:
+            warm_start(model, settings, training, config.warm_start, config.new_items)
+        parameters = sum(parameter.numel() for parameter in model.parameters())
+        named = f"{config.model.name}, {parameters:,} parameters"
+        log.info(ingredients(training, watched, named, place))
+        if watched is not None and (warning := saturated(training.num_items)):
+            log.info("%s; monitor=mrr@20 says more of an epoch", warning)
+        if resumed is not None:
+            log.info("resuming from %s", resumed)
+        loaders = (
+            job.training_loader(training, place),
+            None if watched is None else job.ranking_loader(watched, place),
         )
-        name = "refit.csv" if part == "refit" else "epochs.csv"
-        epoch_log = EpochLog(self.run_dir / name, part, config.monitor)
-        last = MovableCheckpoint(
-            dirpath=checkpoints,
-            filename=resumed.stem,
-            save_on_train_epoch_end=True,
-            enable_version_counter=False,
+        with _trainer_errors(MisconfigurationException), _interrupts(trainer):
+            trainer.fit(module, *loaders, ckpt_path=resumed)
+    if place.rank == 0:
+        epoch_log.write()  # also where there was nothing left to train
+        training.vocabulary.save(job.run_dir / "vocabulary.json")
+    return Fit(
+        epoch_log.rows,
+        f"checkpoints/{_REFIT if watched is None else 'best'}.ckpt",
+        place,
+        None if halving is None else halving.stopped,
+    )
+
+
+def _plain(config: DictConfig) -> dict[str, Any]:
+    return dict(OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
+
+
+def _part(watched: SessionDataset | None) -> str:
+    """The prefix of the metrics of every epoch."""
+    return _REFIT if watched is None else watched.split
+
+
+def _description(
+    config: DictConfig, settings: dict[str, Any], training: SessionDataset
+) -> dict[str, Any]:
+    """What a checkpoint needs besides weights to recommend from the file alone."""
+    return describe_training(
+        settings,
+        training.vocabulary,
+        torch.bincount(training.sessions.items, minlength=training.num_items),
+        _plain(config.dataset),
+        training.split,
+        config.protocol,
+        training.fingerprint,
+        training.preparation,
+    )
+
+
+def _halving(job: Job, watched: SessionDataset | None, epoch_log: EpochLog) -> Halving | None:
+    """The callback that stops a run of a sweep; None where runs are not compared."""
+    if _part(watched) != "valid" or job.config.halving is None or job.sweep_dir is None:
+        return None
+    return Halving(epoch_log, job.sweep_dir, job.config)
+
+
+def _callbacks(
+    job: Job,
+    training: SessionDataset,
+    watched: SessionDataset | None,
+    epoch_log: EpochLog,
+    halving: Halving | None,
+) -> list[Callback]:
+    """The callbacks in the order in which they act."""
+    config, checkpoints = job.config, job.run_dir / "checkpoints"
+
+    def begin(trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        if trainer.is_global_zero:  # by this file it is known that the training began
+            training.vocabulary.save(job.run_dir / "vocabulary.json")
+
+    callbacks: list[Callback] = [LambdaCallback(on_train_start=begin), epoch_log]
+    if config.average:
+        callbacks.append(EMAWeightAveraging(decay=config.average, use_buffers=False))
+    if config.trainer.enable_progress_bar:
+        callbacks.append(TrainingProgress(epoch_log))
+    if watched is not None:
+        monitor = f"{watched.split}/{config.monitor}"
+        callbacks.append(
+            ResumableEarlyStopping(
+                epoch_log, monitor, patience=config.patience, mode="max", strict=False
+            )
         )
-        vocabulary = self.run_dir / "vocabulary.json"  # by which it is known that training began
-
-        def begin(trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
-            if trainer.is_global_zero:
-                training.vocabulary.save(vocabulary)
-
-        callbacks: list[Callback] = [LambdaCallback(on_train_start=begin), epoch_log]
-        if config.average:
-            callbacks.append(EMAWeightAveraging(decay=config.average, use_buffers=False))
-        if config.trainer.enable_progress_bar:
-            callbacks.append(TrainingProgress(epoch_log))
-        if watched is not None:
-            monitor = f"{part}/{config.monitor}"
-            best = BestCheckpoint(
+        callbacks.append(
+            BestCheckpoint(
                 epoch_log,
                 dirpath=checkpoints,
                 filename="best",
@@ -129,89 +199,73 @@ class Fitter:
                 mode="max",
                 enable_version_counter=False,
             )
-            stopping = ResumableEarlyStopping(
-                epoch_log, monitor, patience=config.patience, mode="max", strict=False
-            )
-            callbacks += [stopping, best]
-        halving = None
-        if part == "valid" and config.halving is not None and self.sweep_dir is not None:
-            halving = Halving(epoch_log, self.sweep_dir, config)
-            callbacks.append(halving)
-        callbacks.append(last)  # behind the others, for it keeps their state
-        options = dict(OmegaConf.to_container(config.trainer, resolve=True))  # type: ignore[arg-type]
-        options["max_epochs"] = epochs or self.epochs
-        options["enable_progress_bar"] = False  # Lightning's; ours is among the callbacks
-        if options["accelerator"] == "auto" and not torch.cuda.is_available():
-            options["accelerator"] = "cpu"  # Apple's GPU has no float64, which the metrics need
-        # The refit repeats epochs that the logger has seen; its own CSV is enough.
-        with nullcontext(False) if part == "refit" else open_logger(config, self.run_dir) as logger:
-            try:
-                trainer = lightning.Trainer(
-                    **options,
-                    deterministic=config.deterministic,
-                    default_root_dir=self.run_dir,
-                    logger=logger,
-                    callbacks=callbacks,
-                    plugins=[SafeCheckpointIO()],
-                )
-            except (TypeError, MisconfigurationException) as error:
-                raise ValueError(f"a value under trainer.* cannot be used: {error}") from error
-            self._take_place(trainer)
-            if config.warm_start is not None and not resumes:
-                warm_start(model, settings, training, config.warm_start, config.new_items)
-            parameters = sum(parameter.numel() for parameter in model.parameters())
-            named = f"{config.model.name}, {parameters:,} parameters"
-            log.info(ingredients(training, watched, named, self.device, self.num_replicas))
-            if watched is not None and (said := saturated(training.num_items)):
-                log.info("%s; monitor=mrr@20 says more of an epoch", said)
-            if resumes:
-                log.info("resuming from %s", resumed)
-            try:
-                trainer.fit(
-                    module,
-                    self.loader(training, training=True),
-                    None if watched is None else self.loader(watched),
-                    ckpt_path=resumed if resumes else None,
-                )
-            except MisconfigurationException as error:
-                raise ValueError(f"a value under trainer.* cannot be used: {error}") from error
-            except SystemExit as end:  # which Lightning makes of Ctrl-C
-                raise (KeyboardInterrupt if trainer.interrupted else end) from None
-        if halving is not None:
-            self.pruned = halving.stopped
-        if self.rank == 0:
-            epoch_log.write()  # also where there was nothing left to train
-            training.vocabulary.save(vocabulary)
-        return epoch_log.rows, sum(row["train_seconds"] for row in epoch_log.rows)
-
-    def _take_place(self, trainer: lightning.Trainer) -> None:
-        """Take over on which device, and as which of how many processes, this one trains."""
-        self.device = trainer.strategy.root_device
-        self.num_replicas, self.rank = trainer.world_size, trainer.global_rank
-        if trainer.strategy.launcher is not None:
-            self.launchers.append(trainer.strategy.launcher)
-        if self.rank != 0:  # what the first one says is enough
-            logging.getLogger("pyg_srgnn").setLevel(logging.WARNING)
-        if self.config.batch_size < self.num_replicas:
-            raise ValueError(
-                f"batch_size={self.config.batch_size}: it is split among trainer.devices x "
-                f"trainer.num_nodes = {self.num_replicas} processes, each of which needs a sample"
-            )
-
-    def loader(self, dataset: SessionDataset, training: bool = False) -> SessionLoader:
-        """Batches to train on, in the order that was asked for, or to rank, one after another."""
-        config = self.config
-        return SessionLoader(
-            dataset,
-            config.batch_size
-            if training
-            else rows_at_once(dataset.num_items, config.eval_batch_size),
-            shuffle=training and config.order == "shuffle",
-            half_life=config.half_life if training else None,
-            seed=config.seed,
-            num_replicas=self.num_replicas,
-            rank=self.rank,
-            num_workers=config.num_workers,
-            pin_memory=self.device.type == "cuda",  # so that the copy need not be waited for
-            persistent_workers=config.num_workers > 0,
         )
+    if halving is not None:
+        callbacks.append(halving)
+    last = MovableCheckpoint(
+        dirpath=checkpoints,
+        filename=_REFIT if watched is None else "last",
+        save_on_train_epoch_end=True,
+        enable_version_counter=False,
+    )
+    return [*callbacks, last]  # behind the others, whose state it saves
+
+
+def _logger(
+    job: Job, watched: SessionDataset | None
+) -> AbstractContextManager[Logger | bool | None]:
+    """The logger; none for a refit, which repeats epochs that the logger has seen."""
+    return nullcontext(False) if watched is None else open_logger(job.config, job.run_dir)
+
+
+def _trainer(
+    config: DictConfig,
+    run_dir: Path,
+    callbacks: list[Callback],
+    logger: Logger | bool | None,
+    epochs: int,
+) -> lightning.Trainer:
+    options = _plain(config.trainer) | {"max_epochs": epochs}
+    options["enable_progress_bar"] = False  # Lightning's; ours is among the callbacks
+    if options["accelerator"] == "auto" and not torch.cuda.is_available():
+        options["accelerator"] = "cpu"  # Apple's GPU has no float64, which the metrics need
+    with _trainer_errors(TypeError, MisconfigurationException):
+        return lightning.Trainer(
+            **options,
+            deterministic=config.deterministic,
+            default_root_dir=run_dir,
+            logger=logger,
+            callbacks=callbacks,
+            plugins=[SafeCheckpointIO()],
+        )
+
+
+@contextmanager
+def _trainer_errors(*kinds: type[Exception]) -> Iterator[None]:
+    """Raise errors of Lightning's as errors of the keys below ``trainer``."""
+    try:
+        yield
+    except kinds as error:
+        raise ValueError(f"a value under trainer.* cannot be used: {error}") from error
+
+
+@contextmanager
+def _interrupts(trainer: lightning.Trainer) -> Iterator[None]:
+    """Raise the SystemExit that Lightning makes of Ctrl-C as what it was."""
+    try:
+        yield
+    except SystemExit as end:
+        raise (KeyboardInterrupt if trainer.interrupted else end) from None
+
+
+def _place(trainer: lightning.Trainer, config: DictConfig) -> Place:
+    """Where this process trains, by Lightning's choice; only the first process logs."""
+    place = Place(trainer.strategy.root_device, trainer.global_rank, trainer.world_size)
+    if place.rank != 0:
+        logging.getLogger("pyg_srgnn").setLevel(logging.WARNING)
+    if config.batch_size < place.processes:
+        raise ValueError(
+            f"batch_size={config.batch_size}: it is split among trainer.devices x "
+            f"trainer.num_nodes = {place.processes} processes, each of which needs a sample"
+        )
+    return place

@@ -16,9 +16,9 @@ from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 from omegaconf import DictConfig, OmegaConf
 
+from pyg_srgnn.runs.directory import read_data
 from pyg_srgnn.runs.epochs import read_epochs
 from pyg_srgnn.training.callbacks import EpochLog
-from pyg_srgnn.training.directory import read_data
 
 log = logging.getLogger(__name__)
 

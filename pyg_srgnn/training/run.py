@@ -3,38 +3,39 @@
 from __future__ import annotations
 
 import gc
-import json
 import logging
 import platform
+import signal
 import time
 import warnings
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
-from torch import Tensor
 
 from pyg_srgnn.baselines import BASELINES
 from pyg_srgnn.checkpoint import Checkpoint
 from pyg_srgnn.datasets import SessionDataset, open_dataset
-from pyg_srgnn.evaluation.loop import evaluate_rows
-from pyg_srgnn.evaluation.rank_table import describe_rows, write_ranks
-from pyg_srgnn.reports import plot_epochs, run_summary, write_slices
+from pyg_srgnn.evaluation.baselines import evaluate_with_baselines
+from pyg_srgnn.evaluation.loop import evaluate
+from pyg_srgnn.runs.directory import clear
 from pyg_srgnn.runs.epochs import merit
 from pyg_srgnn.runs.find import link_latest
-from pyg_srgnn.training.directory import claim, clear, keep_data, start_from
-from pyg_srgnn.training.fit import Fitter
-from pyg_srgnn.training.header import device_name, ingredients, place
+from pyg_srgnn.runs.result import Metrics, RunResult
+from pyg_srgnn.training.fit import Fit, fit
+from pyg_srgnn.training.header import device_name, directory, ingredients
+from pyg_srgnn.training.job import ALONE, Job, Place, is_first_process
 from pyg_srgnn.training.lock import sole_process
-from pyg_srgnn.utils.files import written_aside
+from pyg_srgnn.training.resume import claim, resume_from
 from pyg_srgnn.utils.terminal import lines
 
 log = logging.getLogger(__name__)
 
-# What Lightning warns of and no user of a run can or need do anything about.
+# Warnings of Lightning about which the user of a run can and need do nothing.
 _NOTHING_TO_DO = (
     "does not have many workers",
     "Checkpoint directory .* exists and is not empty",
@@ -44,6 +45,7 @@ _NOTHING_TO_DO = (
     "is smaller than the logging interval",
     ".*LeafSpec",
 )
+_PACKAGES = ("torch", "torch-geometric", "lightning", "hydra-core", "numpy", "pyg-srgnn")
 
 
 def train(
@@ -51,12 +53,12 @@ def train(
     run_dir: str | Path,
     sweep_dir: str | Path | None = None,
     command: str | None = None,
-) -> dict[str, Any]:
+) -> RunResult:
     """Train, choose, evaluate; a run that was interrupted is resumed, unless ``resume`` is false.
 
     With several devices every process calls this: Lightning starts the program once more for each
     of them. All train on their share of every batch and evaluate their share of the rows; the
-    first one writes the files and speaks.
+    first one writes the files and logs.
 
     ``protocol=honest`` trains on the training sessions without their last part, chooses the epoch
     on that last part, with ``refit`` trains once more on all of them for as many epochs, and reads
@@ -66,12 +68,11 @@ def train(
     Args:
         config: What ``conf/train.yaml`` composes.
         run_dir: Where the files go: ``metrics.json``, ``config.yaml``, ``data.json``,
-            ``epochs.csv``, ``checkpoints/``, ``ranks.parquet``, ``slices.csv``, and ``epochs.png``
-            and ``slices.png`` where matplotlib is there. Another process that is at work there is
-            waited for.
+            ``epochs.csv``, ``checkpoints/`` and ``ranks.parquet``. Another process that is at work
+            there is waited for.
         sweep_dir: Where the runs are with which ``halving`` compares this one; a run that it stops
             does not read the test set. (default: None, with none)
-        command: What resumes this run, to be shown. (default: None)
+        command: The command that resumes this run, to be shown. (default: None)
 
     Returns:
         What ``metrics.json`` holds.
@@ -80,244 +81,209 @@ def train(
         ValueError: If the directory holds a run with another configuration, or the data has changed
             since it began.
     """
-    run_dir = Path(run_dir)
-    # The processes of one run share its directory; what a killed sweep has left may still be there.
-    with sole_process(run_dir, waits=True) if _is_first() else nullcontext():
-        if _is_first() and not config.resume:
-            clear(run_dir)
-        return _train(config, run_dir, None if sweep_dir is None else Path(sweep_dir), command)
-
-
-def check_data(sweep_dir: Path) -> None:
-    """Compare the data of a sweep's runs with the data now, before any of them is shown or resumed.
-
-    Raises:
-        ValueError: If the data has changed since a run began; names what has changed.
-    """
-    now: dict[str, Any] = {}
-    for path in sorted(sweep_dir.rglob("data.json")):
-        settings = OmegaConf.load(path.with_name("config.yaml")).dataset
-        key = OmegaConf.to_yaml(settings)
-        if key not in now:
-            now[key] = open_dataset(settings, "trainval").fingerprint
-        keep_data(path.parent, now[key])
-
-
-def _train(
-    config: DictConfig, run_dir: Path, sweep_dir: Path | None, command: str | None
-) -> dict[str, Any]:
-    if done := claim(run_dir, config):
-        if "data" in done:  # not in those of an earlier version
-            keep_data(run_dir, open_dataset(config.dataset, "trainval").fingerprint)
-        told = f"{run_dir} holds this run already, finished:"
-        log.info(lines(told, run_summary(done, config.monitor)))
-        return done
-    if _is_first():
-        log.info(lines(*[""] * (sweep_dir is not None), place(run_dir, command)))
-    if config.checkpoint is not None:
-        data = open_dataset(config.dataset, "trainval").fingerprint
-        start_from(Path(config.checkpoint), run_dir, config, data)
-    for said in _NOTHING_TO_DO:
-        warnings.filterwarnings("ignore", message=f".*{said}", module="lightning")
-    # Cores and devices are Lightning's own report; one line an epoch is ours.
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-
-    run = _Run(config, run_dir, sweep_dir)
-    try:
-        result = run.result()
-    except BaseException:
-        run.fitter.end_others()
-        raise
-    if run.fitter.rank != 0:
-        return result
-    with written_aside(run_dir / "metrics.json") as aside:
-        aside.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    if result["checkpoint"]:
-        link_latest(run_dir, result["dataset"])
-    if result["epochs"]:
-        plot_epochs(run_dir)
-    write_slices(run_dir, result["model"])
-    log.info(lines("", run_summary(result, config.monitor), f"Files: {run_dir}"))
+    job = Job(config, Path(run_dir), None if sweep_dir is None else Path(sweep_dir))
+    # The processes of one run share its directory; those of a killed sweep may still be there.
+    with sole_process(job.run_dir, waits=True) if is_first_process() else nullcontext():
+        if is_first_process() and not config.resume:
+            clear(job.run_dir)
+        finished = claim(job.run_dir, config)
+        if finished is not None:
+            if finished.data is not None:  # missing in those of an earlier version
+                job.open("trainval")
+            log.info("%s holds this run already, finished", job.run_dir)
+            return finished
+        if is_first_process():
+            log.info(lines(*[""] * (sweep_dir is not None), directory(job.run_dir, command)))
+        if config.checkpoint is not None:
+            data = open_dataset(config.dataset, "trainval").fingerprint
+            resume_from(Path(config.checkpoint), job.run_dir, config, data)
+        _quieten_lightning()
+        with _processes_ended(job):
+            result = _protocol(job)
+        if is_first_process():
+            result.write(job.run_dir)
+            if result.checkpoint is not None:
+                link_latest(job.run_dir, result.dataset)
     return result
 
 
-class _Run:
-    def __init__(self, config: DictConfig, run_dir: Path, sweep_dir: Path | None) -> None:
-        self.config = config
-        self.run_dir = run_dir
-        self.fitter = Fitter(config, run_dir, sweep_dir)
+def _protocol(job: Job) -> RunResult:
+    """Train and evaluate as the configuration asks for."""
+    config = job.config
+    if config.model.name in BASELINES:
+        return _counted(job)
+    if config.protocol == "literature":
+        return _literature(job)
+    return _refit_only(job) if config.refit == "only" else _honest(job)
 
-    def result(self) -> dict[str, Any]:
-        """Whatever the configuration asks for."""
-        if self.config.model.name in BASELINES:
-            return self.counted()
-        return self.literature() if self.config.protocol == "literature" else self.honest()
 
-    def counted(self) -> dict[str, Any]:
-        """Count instead of training: the metrics on validation, and on the test set.
+def _honest(job: Job) -> RunResult:
+    """Choose the epoch on validation, refit if asked for, read the test set once."""
+    training, valid = job.open("train"), job.open("valid")
+    epochs = job.epochs(training)
+    chosen = last = fit(job, training, valid, epochs)
+    best = _best(chosen.rows, f"valid/{job.config.monitor}")
+    best_epoch = int(best["epoch"])
+    if job.config.refit and chosen.pruned is None:
+        gc.collect()  # the first model's trainer and moments, which refer to one another
+        log.info("refitting on training and validation for %d epochs", best_epoch)
+        training = job.open("trainval")
+        last = fit(job, training, None, best_epoch, horizon=epochs)
+    result = _tested(job, training, last, best_epoch)
+    seconds = chosen.seconds if last is chosen else chosen.seconds + last.seconds
+    return replace(
+        result, epochs=len(chosen.rows), valid=_part(best, "valid"), train_seconds=seconds
+    )
 
-        As a model does, it sees the training sessions alone, or with ``refit`` those that validate,
-        too, for the test set.
-        """
-        config = self.config
-        validates = config.protocol == "honest" and config.refit != "only"
-        training = self._open("train" if validates else "trainval")
-        log.info(ingredients(training, None, f"{config.model.name}, counted", self.fitter.device))
-        scorer, seconds = self._count(training)
-        valid = None
-        if validates:
-            valid = self._evaluate(scorer, self._open("valid"), "valid")[0]
-            if config.refit:
-                training = self._open("trainval")
-                scorer, seconds = self._count(training)
-        return self._result([], training, seconds, None, scorer) | {"valid": valid}
 
-    def _count(self, training: SessionDataset) -> tuple[Any, float]:
-        """What was counted, and the seconds that it took."""
-        settings = dict(OmegaConf.to_container(self.config.model, resolve=True))  # type: ignore[arg-type]
-        training.vocabulary.save(self.run_dir / "vocabulary.json")
-        started = time.perf_counter()
-        scorer = BASELINES[settings.pop("name")].fit(
-            training.sessions, training.num_items, **settings
+def _refit_only(job: Job) -> RunResult:
+    """Train on all training sessions for a number of epochs that is known."""
+    training = job.open("trainval")
+    fitted = fit(job, training, None, job.epochs(training))
+    return _tested(job, training, fitted, job.config.trainer.max_epochs or len(fitted.rows))
+
+
+def _literature(job: Job) -> RunResult:
+    """Train on all training sessions and report the best test epoch of each metric."""
+    training, monitor = job.open("trainval"), job.config.monitor
+    fitted = fit(job, training, job.open("test"), job.epochs(training))
+    names = _part(_best(fitted.rows, f"test/{monitor}"), "test")
+    names.pop("tied")  # no metric to be the best at
+    best = {name: _best(fitted.rows, f"test/{name}") for name in names}
+    tied = {"tied": best[monitor]["test/tied"]}
+    return replace(
+        _conclude(job, training, None, fitted.place, **_of_training(fitted)),
+        best_epoch=int(best[monitor]["epoch"]),
+        best_epochs={name: int(row["epoch"]) for name, row in best.items()},
+        test={name: row[f"test/{name}"] for name, row in best.items()} | tied,
+    )
+
+
+def _counted(job: Job) -> RunResult:
+    """Fit a model that only counts; the metrics on validation, and on the test set.
+
+    As a model that trains, it sees the training sessions alone, or with ``refit`` those that
+    validate, too, for the test set.
+    """
+    config, place = job.config, ALONE
+    validates = config.protocol == "honest" and config.refit != "only"
+    training = job.open("train" if validates else "trainval")
+    log.info(ingredients(training, None, f"{config.model.name}, counted", place))
+    model, seconds = _count(job, training)
+    valid = None
+    if validates:
+        part = job.open("valid")
+        valid = evaluate(
+            model, job.ranking_loader(part), part.num_items, config.ties, description="valid"
         )
-        return scorer, time.perf_counter() - started
+        if config.refit:
+            training = job.open("trainval")
+            model, seconds = _count(job, training)
+    return _conclude(job, training, model, place, valid=valid, train_seconds=seconds)
 
-    def honest(self) -> dict[str, Any]:
-        """Choose the epoch on validation, refit if asked for, read the test set once."""
-        if self.config.refit == "only":
-            return self.refitted(self.config.trainer.max_epochs)
-        training, valid = self._open("train"), self._open("valid")
-        rows, seconds = self.fitter.fit(training, valid, "valid")
-        best = _best(rows, f"valid/{self.config.monitor}")
-        epoch = int(best["epoch"])
-        if self.config.refit and self.fitter.pruned is None:
-            gc.collect()  # the first model's trainer and moments, which refer to one another
-            log.info("refitting on training and validation for %d epochs", epoch)
-            result = self.refitted(epoch)
-            result["train_seconds"] += seconds
-            result["epochs"] = len(rows)
-        else:
-            result = self._trained(rows, training, seconds, "checkpoints/best.ckpt")
-        return result | {"best_epoch": epoch, "valid": _part(best, "valid")}
 
-    def refitted(self, epochs: int | None) -> dict[str, Any]:
-        """Train on all training sessions for a number of epochs, or as long as the default is."""
-        training = self._open("trainval")
-        rows, seconds = self.fitter.fit(training, None, "refit", epochs)
-        result = self._trained(rows, training, seconds, "checkpoints/refit.ckpt")
-        return result | {"best_epoch": epochs or len(rows)}
+def _count(job: Job, training: SessionDataset) -> tuple[Any, float]:
+    """A fitted baseline, and the seconds that it took."""
+    settings = dict(OmegaConf.to_container(job.config.model, resolve=True))  # type: ignore[arg-type]
+    training.vocabulary.save(job.run_dir / "vocabulary.json")
+    started = time.perf_counter()
+    model = BASELINES[settings.pop("name")].fit(training.sessions, training.num_items, **settings)
+    return model, time.perf_counter() - started
 
-    def literature(self) -> dict[str, Any]:
-        """Train on everything and report the best test epoch of each metric."""
-        training = self._open("trainval")
-        rows, seconds = self.fitter.fit(training, self._open("test"), "test")
-        epochs = {
-            name: _best(rows, f"test/{name}")
-            for name in _part(_best(rows, f"test/{self.config.monitor}"), "test")
-            if name != "tied"  # no metric to be the best at
-        }
-        result = self._result(rows, training, seconds, "checkpoints/best.ckpt", None)
-        result["best_epoch"] = int(epochs[self.config.monitor]["epoch"])
-        result["best_epochs"] = {name: int(row["epoch"]) for name, row in epochs.items()}
-        result["test"] = {name: row[f"test/{name}"] for name, row in epochs.items()}
-        result["test"]["tied"] = epochs[self.config.monitor]["test/tied"]
+
+def _tested(job: Job, training: SessionDataset, fitted: Fit, best_epoch: int) -> RunResult:
+    """The result of a run with the model of its checkpoint."""
+    model = Checkpoint.load(job.run_dir / fitted.checkpoint).model
+    facts = _of_training(fitted) | {"best_epoch": best_epoch}
+    return _conclude(job, training, model, fitted.place, **facts)
+
+
+def _of_training(fitted: Fit) -> dict[str, Any]:
+    """What a result holds of a training."""
+    return {
+        "epochs": len(fitted.rows),
+        "pruned": fitted.pruned,
+        "checkpoint": fitted.checkpoint,
+        "samples_per_second": fitted.samples_per_second,
+        "train_seconds": fitted.seconds,
+    }
+
+
+def _conclude(
+    job: Job, training: SessionDataset, model: Any, place: Place, **facts: Any
+) -> RunResult:
+    """Test the model beside the baselines, unless it was pruned; the result of the run.
+
+    Args:
+        job: The run.
+        training: What the model was trained on, and what the baselines are fitted to.
+        model: The model; None where no one model is kept.
+        place: Where to evaluate.
+        **facts: Fields of the result.
+    """
+    config = job.config
+    result = RunResult(
+        dataset=config.dataset.name,
+        protocol=config.protocol,
+        refit=config.refit if config.protocol == "honest" else False,
+        model=config.model.name,
+        seed=config.seed,
+        data=training.fingerprint,
+        samples={"train": len(training)},
+        device=device_name(place.device),
+        parameters=_size(model),
+        versions={"python": platform.python_version()} | {n: version(n) for n in _PACKAGES},
+        **facts,
+    )
+    if not config.test or result.pruned is not None:
         return result
-
-    def _open(self, split: str) -> SessionDataset:
-        """A split of the dataset, which must not change while the run is at work either."""
-        dataset = open_dataset(self.config.dataset, split)
-        if self.config.resume or _is_first():  # which may still have to clear the directory
-            keep_data(self.run_dir, dataset.fingerprint)
-        return dataset
-
-    def _evaluate(
-        self, scorer: Any, dataset: SessionDataset, what: str
-    ) -> tuple[dict[str, float], Tensor]:
-        return evaluate_rows(
-            scorer.to(self.fitter.device),
-            self.fitter.loader(dataset),
-            dataset.num_items,
-            self.config.ties,
-            self.fitter.device,
-            description=what if self.fitter.rank == 0 else None,
-        )
-
-    def _trained(
-        self,
-        rows: list[dict[str, float]],
-        training: SessionDataset,
-        seconds: float,
-        checkpoint: str,
-    ) -> dict[str, Any]:
-        model = Checkpoint.load(self.run_dir / checkpoint).model
-        return self._result(rows, training, seconds, checkpoint, model)
-
-    def _result(
-        self,
-        rows: list[dict[str, float]],
-        training: SessionDataset,
-        seconds: float,
-        checkpoint: str | None,
-        scorer: Any,
-    ) -> dict[str, Any]:
-        """A run's result, with ``ranks.parquet``; the baselines have seen the same sessions."""
-        config = self.config
-        result: dict[str, Any] = {
-            "dataset": config.dataset.name,
-            "protocol": config.protocol,
-            "refit": config.refit if config.protocol == "honest" else False,
-            "model": config.model.name,
-            "seed": config.seed,
-            "epochs": len(rows),
-            "best_epoch": 0,
-            "pruned": self.fitter.pruned,
-            "valid": None,
-            "test": None,
-            "baselines": {},
-            "checkpoint": checkpoint,
-            "data": training.fingerprint,
-            "samples": {"train": len(training)},
-        }
-        if config.test and self.fitter.pruned is None:
-            test = self._open("test")
-            rank, of_baselines = None, {}
-            if scorer is not None:
-                result["test"], rank = self._evaluate(scorer, test, "test")
-            for name in config.baselines:
-                if name != config.model.name:
-                    baseline = BASELINES[name].fit(training.sessions, training.num_items)
-                    metrics, of_baselines[name] = self._evaluate(baseline, test, name)
-                    result["baselines"][name] = {"test": metrics}
-            if rank is not None and self.fitter.num_replicas == 1:  # else each has its share alone
-                kinds = describe_rows(test, training.sessions)
-                write_ranks(self.run_dir / "ranks.parquet", kinds, rank, of_baselines)
-            if hasattr(test, "optimum"):
-                result["optimum"] = {"test": test.optimum()}
-            result["samples"]["test"] = len(test)
-        samples = [row["samples_per_second"] * row["train_seconds"] for row in rows]
-        spent = sum(row["train_seconds"] for row in rows)
-        result["samples_per_second"] = sum(samples) / max(spent, 1e-9)
-        result["train_seconds"] = seconds
-        result["device"] = device_name(self.fitter.device)
-        result["parameters"] = _size(scorer)
-        packages = ("torch", "torch-geometric", "lightning", "hydra-core", "numpy", "pyg-srgnn")
-        result["versions"] = {"python": platform.python_version()}
-        result["versions"] |= {name: version(name) for name in packages}
-        return result
+    test = job.open("test")
+    metrics = evaluate_with_baselines(
+        model,
+        [name for name in config.baselines if name != config.model.name],
+        training,
+        job.ranking_loader(test, place),
+        config.ties,
+        place.device,
+        name=config.model.name,
+        # Each of several processes has the ranks of its share alone.
+        ranks=job.run_dir / "ranks.parquet" if place.processes == 1 else None,
+        progress=place.rank == 0,
+    )
+    return replace(
+        result,
+        test=metrics.pop(config.model.name, None),
+        baselines={name: {"test": of_baseline} for name, of_baseline in metrics.items()},
+        optimum={"test": test.optimum()} if hasattr(test, "optimum") else None,
+        samples=result.samples | {"test": len(test)},
+    )
 
 
-def _is_first() -> bool:
-    """Whether this is the first of the processes of a run, or the only one."""
-    return getattr(rank_zero_only, "rank", 0) == 0
+@contextmanager
+def _processes_ended(job: Job) -> Iterator[None]:
+    """After an error, end the processes that this one has started: they may wait for it forever."""
+    try:
+        yield
+    except BaseException:
+        for launcher in job.launchers:
+            launcher.kill(signal.SIGKILL)
+        raise
 
 
-def _size(scorer: Any) -> int:
+def _quieten_lightning() -> None:
+    """Silence what Lightning says of cores, devices, and of what nothing can be done about."""
+    for message in _NOTHING_TO_DO:
+        warnings.filterwarnings("ignore", message=f".*{message}", module="lightning")
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+
+
+def _size(model: Any) -> int:
     """Numbers that a model has learned, or that a baseline has counted."""
-    if scorer is None:
+    if model is None:
         return 0
-    if any(True for _ in scorer.parameters()):
-        return sum(parameter.numel() for parameter in scorer.parameters())
-    return sum(buffer.numel() for buffer in scorer.buffers())
+    return sum(each.numel() for each in model.parameters()) or sum(
+        each.numel() for each in model.buffers()
+    )
 
 
 def _best(rows: list[dict[str, float]], key: str) -> dict[str, float]:
@@ -331,6 +297,7 @@ def _best(rows: list[dict[str, float]], key: str) -> dict[str, float]:
     return max(validated, key=lambda row: merit(row, key))
 
 
-def _part(row: dict[str, float], part: str) -> dict[str, float]:
+def _part(row: dict[str, float], part: str) -> Metrics:
+    """The metrics of ``"valid"`` or ``"test"`` in an epoch's row."""
     prefix = f"{part}/"
     return {key.removeprefix(prefix): row[key] for key in row if key.startswith(prefix)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import date
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from pyg_srgnn.commands import export, recommend
 from pyg_srgnn.utils.files import sha256_of
 from tests.commands import Result, run
 from tests.export.exports import IDS, checkpoint
+from tests.results import run_result
 
 
 @pytest.fixture(scope="module")
@@ -33,15 +33,15 @@ def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.save(
         {"epoch": 2, "state_dict": weights, **training}, folder / "checkpoints" / "best.ckpt"
     )
-    metrics = {
-        "checkpoint": "checkpoints/best.ckpt",
-        **{"seed": 7, "best_epoch": 2, "epochs": 3, "refit": False},
-        "samples": {"train": 12345, "test": 678},
-        "valid": {"hr@20": 0.4321, "mrr@20": 0.1},
-        "test": {"hr@20": 0.3987, "mrr@20": 0.2},
-        "baselines": {"markov": {"test": {"hr@20": 0.2718, "mrr@20": 0.05}}},
-    }
-    (folder / "metrics.json").write_text(json.dumps(metrics))
+    run_result(
+        seed=7,
+        best_epoch=2,
+        epochs=3,
+        samples={"train": 12345, "test": 678},
+        valid={"hr@20": 0.4321, "mrr@20": 0.1},
+        test={"hr@20": 0.3987, "mrr@20": 0.2},
+        baselines={"markov": {"test": {"hr@20": 0.2718, "mrr@20": 0.05}}},
+    ).write(folder)
     days = pl.DataFrame({"day": [date(2024, 3, 11), date(2024, 3, 17), None]})
     days.write_parquet(folder / "ranks.parquet")
     return folder

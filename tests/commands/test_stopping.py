@@ -19,9 +19,9 @@ import pytest
 
 import pyg_srgnn.commands.recommend_file
 import pyg_srgnn.datasets
-import pyg_srgnn.evaluation.loop
+import pyg_srgnn.evaluation.baselines
 import pyg_srgnn.reports.comparison
-import pyg_srgnn.training.run
+import pyg_srgnn.training.job
 from pyg_srgnn.commands import compare, evaluate, prepare, recommend, train
 from pyg_srgnn.commands.stopping import STATUS, again
 from pyg_srgnn.training.callbacks import EpochLog
@@ -90,12 +90,12 @@ def stopped(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Result, str,
 
 # Where it is pressed: the function, the call, and what is kept then.
 PHASES = {
-    "data": (pyg_srgnn.training.run, "open_dataset", 1, "the prepared data"),
+    "data": (pyg_srgnn.training.job, "open_dataset", 1, "the prepared data"),
     "first epoch": (EpochLog, "on_train_batch_end", 2, "the prepared data"),
     "second epoch": (EpochLog, "on_train_batch_end", 20, "1 epoch"),
     "validation": (SessionModule, "on_validation_epoch_end", 2, "1 epoch"),
-    "model scored": (pyg_srgnn.training.run, "evaluate_rows", 1, "3 epochs"),
-    "baseline scored": (pyg_srgnn.training.run, "evaluate_rows", 3, "3 epochs"),
+    "model scored": (pyg_srgnn.evaluation.baselines, "evaluate_rows", 1, "3 epochs"),
+    "baseline scored": (pyg_srgnn.evaluation.baselines, "evaluate_rows", 3, "3 epochs"),
 }
 
 
@@ -120,7 +120,7 @@ def test_training(phase: str, root: Path, stopped: Any) -> None:
 def test_refit(root: Path, stopped: Any) -> None:
     settings = [*TINY, f"dataset.root={root}", "refit=true", "hydra.run.dir=a b"]
     _, said, words = stopped(
-        pyg_srgnn.training.run, "evaluate_rows", 1, train.main, "srgnn-train", *settings
+        pyg_srgnn.evaluation.baselines, "evaluate_rows", 1, train.main, "srgnn-train", *settings
     )
     assert re.fullmatch(r"2 epochs and [12] epochs? of the refit", said)
     assert run(train.main, "srgnn-train", *words).status == 0
@@ -155,7 +155,12 @@ def test_prepare(stopped: Any) -> None:
 def test_evaluate(run_dir: Path, stopped: Any) -> None:
     settings = [f"checkpoint={run_dir}", "baselines=[markov]"]
     _, said, words = stopped(
-        pyg_srgnn.evaluation.loop, "evaluate_rows", 2, evaluate.main, "srgnn-evaluate", *settings
+        pyg_srgnn.evaluation.baselines,
+        "evaluate_rows",
+        2,
+        evaluate.main,
+        "srgnn-evaluate",
+        *settings,
     )
     assert said == "nothing" and words == settings
 

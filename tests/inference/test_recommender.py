@@ -28,6 +28,7 @@ from pyg_srgnn.reports.explanation import draw_explanation, plot_explanation
 from tests.reference import metrics as reference
 from tests.reference.graphs import session_graph as naive_graph
 from tests.reference.names import random_sessions, randomise
+from tests.results import run_result
 
 IDS = {
     "int": [100 + 7 * i for i in range(30)],
@@ -400,7 +401,7 @@ def make_run(folder: Path, chosen: str | None = None) -> None:
     for seed, name in enumerate(("best", "last", "refit")):
         torch.save(entries(IDS["int"], seed), folder / "checkpoints" / f"{name}.ckpt")
     if chosen is not None:
-        (folder / "metrics.json").write_text(json.dumps({"checkpoint": chosen}))
+        run_result(checkpoint=chosen).write(folder)
 
 
 def weights(path: Path) -> torch.Tensor:

@@ -80,9 +80,9 @@ def test_a_deterministic_run_is_the_same_again_bit_for_bit(keys, tmp_path):
     for name in ("first", "second"):
         config = tiny_config(tmp_path / "data", *keys, *ON_GPU, "deterministic=true")
         result = train(config, tmp_path / name)
-        made.append((result["test"], weights(tmp_path / name)))
+        made.append((result.test, weights(tmp_path / name)))
     (test, first), (again, second) = made
-    assert test == again and result["device"] == torch.cuda.get_device_name()
+    assert test == again and result.device == torch.cuda.get_device_name()
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
@@ -103,5 +103,5 @@ def test_the_metrics_of_a_cpu_and_a_gpu_are_the_same(tmp_path):
     test = open_dataset(config.dataset, "test")
     model = Checkpoint.load(tmp_path / "run").model
     assert evaluate(model, SessionLoader(test, 64), test.num_items) == pytest.approx(
-        trained["test"], abs=1e-6
+        trained.test, abs=1e-6
     )

@@ -17,6 +17,7 @@ from pyg_srgnn.evaluation.samples import Samples
 from pyg_srgnn.evaluation.significance import holm, mcnemar, paired_bootstrap
 from pyg_srgnn.reports.comparison import compare, read_side
 from tests.reports.tables import random_table, save
+from tests.results import run_result
 
 
 def write_run(
@@ -30,8 +31,7 @@ def write_run(
 ) -> Path:
     """What ``srgnn-train`` leaves of a run that a comparison reads."""
     (folder / ".hydra").mkdir(parents=True)
-    metrics = {"dataset": dataset, "model": "srgnn", "seed": seed} | (metrics or {})
-    (folder / "metrics.json").write_text(json.dumps(metrics))
+    run_result(dataset=dataset, seed=seed, **metrics or {}).write(folder)
     config = OmegaConf.create({"seed": seed, "ties": ties, "model": {"name": "srgnn"}})
     for key, value in keys.items():
         OmegaConf.update(config, key.replace("__", "."), value)

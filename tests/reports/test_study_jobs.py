@@ -10,7 +10,8 @@ from omegaconf import OmegaConf
 from pyg_srgnn.baselines import BASELINES
 from pyg_srgnn.commands.application import CONF
 from pyg_srgnn.commands.checks import check
-from pyg_srgnn.runs.configurations import flat, read_configurations
+from pyg_srgnn.runs.configurations import read_configurations
+from pyg_srgnn.runs.directory import flat
 from study import study
 
 STUDY = Path(__file__).parents[2] / "study"
@@ -43,9 +44,9 @@ def test_a_kept_runs_command_makes_its_configuration() -> None:
         for folder in folders:
             for found in read_configurations(folder):
                 run = found.runs[0]
-                command = [*run.overrides, f"seed={run.metrics['seed']}"]
+                command = [*run.overrides, f"seed={run.result.seed}"]
                 config = OmegaConf.to_container(compose("train", command), resolve=True)
-                composed = dict(flat(config))
+                composed = flat(config)
                 for key, value in run.config.items():
                     if key in HERE or (found.model in BASELINES and not key.startswith(COUNTED)):
                         continue

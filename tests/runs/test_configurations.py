@@ -16,11 +16,13 @@ from omegaconf import OmegaConf
 
 from pyg_srgnn.evaluation.significance import paired_bootstrap
 from pyg_srgnn.evaluation.slices import slices
-from pyg_srgnn.runs.configurations import METRICS, Configuration, Run, keep, read_study
+from pyg_srgnn.runs.configurations import METRICS, Configuration, Run, read_study
+from pyg_srgnn.runs.keep import keep
 from pyg_srgnn.training import train
 from study import results as script
 from study.ablation import Ablation
 from tests.reports.tables import random_table, save
+from tests.results import run_result
 from tests.tiny import tiny_config
 
 HERE = {
@@ -45,23 +47,13 @@ def write_run(
     target = folder / dataset / label / str(seed) if kept else folder
     (target if kept else target / ".hydra").mkdir(parents=True)
     figures = {name: (40 + place + seed**2) / 100 for place, name in enumerate(METRICS)}
-    told = {
-        "dataset": dataset,
-        "protocol": "honest",
-        "refit": False,
-        "model": label.split("_plain")[0],
-        "seed": seed,
-        "valid": figures,
-        "test": figures,
-        "train_seconds": 100.0 + seed,
-        "parameters": 1234,
-        "checkpoint": "checkpoints/best.ckpt",
-        **metrics,
-    }
-    config = OmegaConf.create({"dataset": {"name": dataset}, "model": {"name": told["model"]}})
+    known = {"model": label.split("_plain")[0], "valid": figures, "test": figures}
+    known["train_seconds"] = 100.0 + seed
+    result = run_result(dataset=dataset, seed=seed, **known | metrics)
+    config = OmegaConf.create({"dataset": {"name": dataset}, "model": {"name": result.model}})
     for key, value in {"seed": seed, **HERE, **(keys or {})}.items():
         OmegaConf.update(config, key, value)
-    (target / "metrics.json").write_text(json.dumps(told))
+    result.write(target)
     OmegaConf.save(config, target / "config.yaml")
     here = [f"{key}={value}" for key, value in HERE.items()]
     overrides = [*here, f"dataset={dataset}", *command, f"seed={seed}"]
@@ -157,7 +149,7 @@ def test_a_run_is_kept_without_its_model_and_its_machine(tmp_path: Path) -> None
         "dataset.mirror": None,
         "checkpoint": None,
     }
-    assert after.metrics == before.metrics
+    assert after.result == before.result
     (found,) = read_study(tmp_path / "study")
     assert found.command == "srgnn-train dataset=diginetica model.scale=12 seed=7"
     assert found.command == Configuration("srgnn", (before._replace(folder=target),)).command
@@ -205,7 +197,7 @@ def test_a_run_of_the_command_is_read(tmp_path: Path) -> None:
     keep(tmp_path / "run", tmp_path / "study")
     (found,) = read_study(tmp_path / "study")
     for metric in METRICS:
-        assert found.percent(metric).mean == pytest.approx(100 * result["test"][metric])
+        assert found.percent(metric).mean == pytest.approx(100 * result.test[metric])
     assert found.command == "srgnn-train 'baselines=[]' seed=0"
     samples = found.samples()
     assert samples is not None and len(samples.starts()) == 60

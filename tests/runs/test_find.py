@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import pytest
 
 from pyg_srgnn.runs.find import find_run, link_latest
+from tests.results import run_result
 
 
 @pytest.fixture(autouse=True)
@@ -17,7 +17,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def write(run: str, when: int, finished: bool = True, **told: Any) -> Path:
+def write(run: str, when: int, finished: bool = True, **changes: Any) -> Path:
     """A run's files, made a number of seconds after the epoch."""
     folder = Path(run)
     for name in ("best", "last"):
@@ -26,10 +26,8 @@ def write(run: str, when: int, finished: bool = True, **told: Any) -> Path:
         checkpoint.touch()
         os.utime(checkpoint, (when, when))
     if finished:
-        metrics = folder / "metrics.json"
-        result = {"checkpoint": "checkpoints/best.ckpt", "pruned": None} | told
-        metrics.write_text(json.dumps(result))
-        os.utime(metrics, (when, when))
+        run_result(**changes).write(folder)
+        os.utime(folder / "metrics.json", (when, when))
     return folder
 
 

@@ -25,6 +25,7 @@ from pyg_srgnn import Recommender
 from pyg_srgnn.checkpoint import Checkpoint
 from pyg_srgnn.export.write import export
 from tests.inference.test_artifact import sign
+from tests.results import run_result
 from tests.serving.running import eventually, in_process, in_thread
 from tests.serving.shop import untrained
 
@@ -220,8 +221,7 @@ def test_a_run_that_has_finished_since_is_found(exports, tmp_path):
     def finish(run):
         (tmp_path / "runs" / run).mkdir(parents=True)
         shutil.copy(exports / f"{run}_run" / "untrained.ckpt", tmp_path / "runs" / run)
-        metrics = {"checkpoint": "untrained.ckpt", "pruned": None}
-        (tmp_path / "runs" / run / "metrics.json").write_text(json.dumps(metrics))
+        run_result(checkpoint="untrained.ckpt").write(tmp_path / "runs" / run)
 
     finish("old")
     with in_thread(tmp_path / "runs" / "latest", reload_seconds=0.02) as running:

@@ -19,7 +19,6 @@ from pyg_srgnn.commands import train as train_command
 from pyg_srgnn.commands.application import CONF
 from pyg_srgnn.data import Sessions, Vocabulary
 from pyg_srgnn.datasets import DATASETS, ClickLog, SessionDataset, open_dataset
-from pyg_srgnn.training import run as run_module
 from pyg_srgnn.training import train
 from tests.commands import run
 from tests.training.interruption import interrupted
@@ -104,13 +103,13 @@ def test_a_run_begins_anew_in_its_directory(
     write(log, step=2)
     result = train(config(log, longer, "resume=false"), tmp_path / "run")
     assert follows(tmp_path / "run", step=2) > 30 > 10 > follows(tmp_path / "run", step=1)
-    assert result["epochs"] == 8 and (tmp_path / "run" / "notes.txt").read_text() == "mine"
+    assert result.epochs == 8 and (tmp_path / "run" / "notes.txt").read_text() == "mine"
     data = open_dataset(config(log).dataset, "train").fingerprint
-    assert data == result["data"] == json.loads((tmp_path / "run" / "data.json").read_text())
+    assert data == result.data == json.loads((tmp_path / "run" / "data.json").read_text())
     assert data == Checkpoint.load(tmp_path / "run").data
     assert train(config(log, longer), tmp_path / "run") == result  # whatever the command before was
     again = train(config(log, longer, "resume=false", "model.channels=8"), tmp_path / "run")
-    assert again["parameters"] < result["parameters"]  # what is replaced need not be alike
+    assert again.parameters < result.parameters  # what is replaced need not be alike
 
 
 def test_a_run_to_resume_cannot_begin_anew(log: Path, tmp_path: Path) -> None:
@@ -142,7 +141,7 @@ def test_a_run_does_not_refit_on_other_data(
             write(log, step=2)
         return open_dataset(settings, split)
 
-    monkeypatch.setattr(run_module, "open_dataset", opening)
+    monkeypatch.setattr("pyg_srgnn.training.job.open_dataset", opening)
     with pytest.raises(ValueError, match="the data has changed since"):
         train(config(log, "trainer.max_epochs=1", "refit=true"), tmp_path / "run")
     assert opened == ["train", "valid", "trainval"]
@@ -183,7 +182,7 @@ def test_a_warm_start_is_for_other_data(log: Path, tmp_path: Path) -> None:
     result = train(
         config(log, "trainer.max_epochs=1", f"warm_start={tmp_path / 'old'}"), tmp_path / "new"
     )
-    assert result["data"]["items"]["count"] == 61
+    assert result.data["items"]["count"] == 61
 
 
 @pytest.mark.parametrize("stopped", [True, False])
@@ -205,7 +204,7 @@ def test_what_an_earlier_version_has_left_still_opens(
         torch.save(stored, path)
     assert Checkpoint.load(run_dir).data is None
     assert follows(run_dir, step=1) >= 0
-    assert train(config(log), run_dir)["epochs"] == 3
+    assert train(config(log), run_dir).epochs == 3
     assert (run_dir / "data.json").exists() is stopped  # a finished run's is not known any more
 
 

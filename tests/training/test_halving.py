@@ -12,7 +12,7 @@ import pytest
 from omegaconf import DictConfig, OmegaConf
 
 from pyg_srgnn.datasets import open_dataset
-from pyg_srgnn.training import run as run_module
+from pyg_srgnn.runs.result import RunResult
 from pyg_srgnn.training import train
 from pyg_srgnn.training.halving import best_until, is_among_best, is_rung
 from tests.tiny import tiny_config
@@ -65,10 +65,10 @@ def test_a_run_left_behind_is_stopped_and_reads_no_test_set(root: Path, tmp_path
     config = configured(root)
     other_run(tmp_path, "better", config, [1.0, 1.0])
     result = train(config, tmp_path / "run", tmp_path)
-    assert result["pruned"] == 1 and result["epochs"] == 1 and result["best_epoch"] == 1
-    assert result["test"] is None and result["baselines"] == {}
-    assert 0 < result["valid"]["hr@20"] < 1
-    assert json.loads((tmp_path / "run" / "metrics.json").read_text()) == result
+    assert result.pruned == 1 and result.epochs == 1 and result.best_epoch == 1
+    assert result.test is None and result.baselines == {}
+    assert 0 < result.valid["hr@20"] < 1
+    assert RunResult.read(tmp_path / "run") == result
     assert not (tmp_path / "run" / "refit.csv").exists()
 
 
@@ -78,7 +78,7 @@ def test_runs_of_another_kind_are_not_looked_at(root: Path, tmp_path: Path) -> N
     other_run(tmp_path, "elsewhere", configured(root, "dataset.valid=0.2"), [1.0, 1.0, 1.0])
     other_run(tmp_path, "monitor", configured(root, "monitor=mrr@20"), [1.0, 1.0, 1.0])
     result = train(config, tmp_path / "run", tmp_path)
-    assert result["pruned"] is None and result["epochs"] == 3
+    assert result.pruned is None and result.epochs == 3
 
 
 def test_runs_on_other_data_are_not_looked_at(root: Path, tmp_path: Path) -> None:
@@ -87,9 +87,9 @@ def test_runs_on_other_data_are_not_looked_at(root: Path, tmp_path: Path) -> Non
     data = open_dataset(config.dataset, "train").fingerprint
     known = tmp_path / "deeper" / "better" / "data.json"
     known.write_text(json.dumps(data | {"test": data["training"]}))
-    assert train(config, tmp_path / "one", tmp_path)["pruned"] is None
+    assert train(config, tmp_path / "one", tmp_path).pruned is None
     known.write_text(json.dumps(data))
-    assert train(config, tmp_path / "two", tmp_path)["pruned"] == 1
+    assert train(config, tmp_path / "two", tmp_path).pruned == 1
 
 
 def test_a_decision_stands_when_the_run_goes_on(
@@ -103,7 +103,7 @@ def test_a_decision_stands_when_the_run_goes_on(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(run_module._Run, "_trained", dies)
+        patch.setattr("pyg_srgnn.training.run._tested", dies)
         train(config, tmp_path / "run", tmp_path)
     (tmp_path / "deeper" / "better" / "epochs.csv").unlink()
-    assert train(config, tmp_path / "run", tmp_path)["pruned"] == 1
+    assert train(config, tmp_path / "run", tmp_path).pruned == 1

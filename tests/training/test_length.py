@@ -28,9 +28,9 @@ def test_a_run_without_a_number_trains_as_one_with_it(tmp_path, monkeypatch):
         )
         for epochs, name in (("null", "a"), (3, "b"))
     )
-    assert by_rule["epochs"] == 3
-    assert by_rule["test"] == by_hand["test"]
-    assert by_rule["valid"] == by_hand["valid"]
+    assert by_rule.epochs == 3
+    assert by_rule.test == by_hand.test
+    assert by_rule.valid == by_hand.valid
 
 
 def test_a_refit_alone_goes_by_the_rule_too(tmp_path, monkeypatch):
@@ -38,4 +38,4 @@ def test_a_refit_alone_goes_by_the_rule_too(tmp_path, monkeypatch):
     monkeypatch.setattr("pyg_srgnn.training.length.LEAST_STEPS", 0)
     config = tiny_config(tmp_path / "data", "trainer.max_epochs=null", "refit=only")
     result = train(config, tmp_path / "run")
-    assert (result["epochs"], result["best_epoch"]) == (2, 2)
+    assert (result.epochs, result.best_epoch) == (2, 2)

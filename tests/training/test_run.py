@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 import csv
-import json
 import os
 import pickle
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,9 @@ from pyg_srgnn.data import SessionLoader
 from pyg_srgnn.datasets import open_dataset
 from pyg_srgnn.evaluation.loop import evaluate, evaluate_rows
 from pyg_srgnn.evaluation.rank_table import baselines_of, read_ranks
-from pyg_srgnn.training import run as run_module
+from pyg_srgnn.evaluation.slices import write_slices
+from pyg_srgnn.reports import run_summary
+from pyg_srgnn.runs.result import RunResult
 from pyg_srgnn.training import train
 from tests.tiny import tiny_config
 from tests.training.interruption import interrupted
@@ -38,9 +40,8 @@ def rows_of(path: Path) -> list[dict[str, str]]:
     return rows
 
 
-def untimed(metrics: dict[str, Any]) -> dict[str, Any]:
-    dropped = ("samples_per_second", "train_seconds")
-    return {key: value for key, value in metrics.items() if key not in dropped}
+def untimed(result: RunResult) -> RunResult:
+    return replace(result, samples_per_second=0.0, train_seconds=0.0)
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +74,7 @@ def test_the_best_epoch_may_lie_before_the_break(root: Path, tmp_path: Path) -> 
     # An untrained model recommends everything, a trained one repeats itself: coverage falls.
     monitor = "monitor=coverage@5"
     whole = train(tiny_config(root, "trainer.max_epochs=4", monitor), tmp_path / "whole")
-    assert whole["best_epoch"] < 3, "the case needs an early best epoch"
+    assert whole.best_epoch < 3, "the case needs an early best epoch"
     train(tiny_config(root, "trainer.max_epochs=3", monitor), tmp_path / "part")
     config = tiny_config(root, "trainer.max_epochs=4", monitor, f"checkpoint={tmp_path / 'part'}")
     assert untimed(train(config, tmp_path / "resumed")) == untimed(whole)
@@ -92,7 +93,7 @@ def test_an_interrupted_run_goes_on_in_its_directory(
 def test_a_finished_run_is_not_run_again(
     root: Path, four_epochs: tuple[Path, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run_module, "_Run", None)
+    monkeypatch.setattr("pyg_srgnn.training.run._protocol", None)
     run_dir, whole = four_epochs
     assert train(tiny_config(root, "trainer.max_epochs=4"), run_dir) == whole
 
@@ -109,8 +110,8 @@ def test_early_stopping_stops_once_and_for_all(
 ) -> None:
     config = tiny_config(root, "trainer.max_epochs=30", "patience=1", "optimizer.lr=0.02")
     result = train(config, tmp_path / "run")
-    assert result["epochs"] < 30
-    assert result["best_epoch"] == result["epochs"] - 1
+    assert result.epochs < 30
+    assert result.best_epoch == result.epochs - 1
     # Killed between the last epoch and the evaluation, it must not train another epoch.
     (tmp_path / "run" / "metrics.json").unlink()
     assert untimed(train(config, tmp_path / "run")) == untimed(result)
@@ -120,13 +121,13 @@ def test_refit_trains_on_all_training_sessions_for_the_chosen_epochs(
     root: Path, tmp_path: Path
 ) -> None:
     result = train(tiny_config(root, "trainer.max_epochs=3", "refit=true"), tmp_path)
-    assert result["refit"] is True
-    assert len(rows_of(tmp_path / "refit.csv")) == result["best_epoch"]
-    assert result["checkpoint"] == "checkpoints/refit.ckpt"
+    assert result.refit is True
+    assert len(rows_of(tmp_path / "refit.csv")) == result.best_epoch
+    assert result.checkpoint == "checkpoints/refit.ckpt"
     config = tiny_config(root)
-    assert result["samples"]["train"] == len(open_dataset(config.dataset, "trainval"))
+    assert result.samples["train"] == len(open_dataset(config.dataset, "trainval"))
     refit = torch.load(tmp_path / "checkpoints" / "refit.ckpt", weights_only=True)
-    steps = -(-result["samples"]["train"] // config.batch_size) * result["best_epoch"]
+    steps = -(-result.samples["train"] // config.batch_size) * result.best_epoch
     assert refit["global_step"] == steps
     clicks = open_dataset(config.dataset, "trainval").sessions.num_clicks
     assert int(refit["clicks"].sum()) == clicks
@@ -141,13 +142,13 @@ def test_trap_best_hr_and_best_mrr_from_different_epochs(
     result = train(config, tmp_path)
     rows = rows_of(tmp_path / "epochs.csv")
     best = max(rows, key=lambda row: float(row["valid/hr@20"]))
-    assert result["best_epoch"] == int(best["epoch"])
-    assert result["valid"]["mrr@20"] == pytest.approx(float(best["valid/mrr@20"]), abs=1e-9)
+    assert result.best_epoch == int(best["epoch"])
+    assert result.valid["mrr@20"] == pytest.approx(float(best["valid/mrr@20"]), abs=1e-9)
 
     test = open_dataset(config.dataset, "test")
     model = Checkpoint.load(tmp_path).model
     again = evaluate(model, SessionLoader(test, 256), test.num_items)
-    assert result["test"] == pytest.approx(again, abs=1e-12)  # batches differ, and so do sums' ends
+    assert result.test == pytest.approx(again, abs=1e-12)  # batches differ, and so do sums' ends
 
 
 def test_the_test_set_is_read_once_for_the_model(
@@ -159,7 +160,7 @@ def test_the_test_set_is_read_once_for_the_model(
         read.append(type(scorer).__name__)
         return evaluate_rows(scorer, *args, **kwargs)
 
-    monkeypatch.setattr(run_module, "evaluate_rows", counting)
+    monkeypatch.setattr("pyg_srgnn.evaluation.baselines.evaluate_rows", counting)
     train(tiny_config(root, "trainer.max_epochs=3"), tmp_path)
     assert read.count("SRGNN") == 1
     assert sorted(set(read) - {"SRGNN"}) == sorted(kind.__name__ for kind in BASELINES.values())
@@ -172,21 +173,21 @@ def test_the_test_set_is_left_alone(root: Path, tmp_path: Path, monkeypatch: Any
         opened.append(split)
         return open_dataset(config, split)
 
-    monkeypatch.setattr(run_module, "open_dataset", opening)
+    monkeypatch.setattr("pyg_srgnn.training.job.open_dataset", opening)
     result = train(tiny_config(root, "test=false"), tmp_path)
     assert set(opened) == {"train", "valid"}
-    assert result["test"] is None and result["valid"]["hr@20"] > 0
+    assert result.test is None and result.valid["hr@20"] > 0
     assert not (tmp_path / "ranks.parquet").exists()
-    assert not (tmp_path / "slices.csv").exists()
+    assert write_slices(tmp_path, result.model) is None
 
 
 def test_training_on_all_sessions_for_a_known_number_of_epochs(root: Path, tmp_path: Path) -> None:
     """It gives the model that a run with a choice refits for as many epochs."""
     chosen = train(tiny_config(root, "refit=true", "trainer.max_epochs=1"), tmp_path / "a")
     only = train(tiny_config(root, "refit=only", "trainer.max_epochs=1"), tmp_path / "b")
-    assert only["valid"] is None and only["best_epoch"] == 1 and only["refit"] == "only"
-    assert only["test"] == chosen["test"]
-    assert only["checkpoint"] == "checkpoints/refit.ckpt"
+    assert only.valid is None and only.best_epoch == 1 and only.refit == "only"
+    assert only.test == chosen.test
+    assert only.checkpoint == "checkpoints/refit.ckpt"
 
 
 def test_the_rows_of_the_test_set(root: Path, tmp_path: Path) -> None:
@@ -195,11 +196,11 @@ def test_the_rows_of_the_test_set(root: Path, tmp_path: Path) -> None:
     rows = read_ranks(tmp_path / "ranks.parquet")
     test, training = (open_dataset(config.dataset, split) for split in ("test", "train"))
     assert len(rows) == len(test) and rows["row"].to_list() == list(range(len(test)))
-    assert (rows["rank"] <= 20).mean() == pytest.approx(result["test"]["hr@20"])
+    assert (rows["rank"] <= 20).mean() == pytest.approx(result.test["hr@20"])
     assert baselines_of(rows) == list(BASELINES)
     for name in BASELINES:
         hits = (rows[f"rank_{name}"] <= 20).mean()
-        assert hits == pytest.approx(result["baselines"][name]["test"]["hr@20"])
+        assert hits == pytest.approx(result.baselines[name]["test"]["hr@20"])
     clicked = set(training.sessions.items.tolist())
     for number in range(0, len(test), 7):
         data = test[number]
@@ -211,9 +212,10 @@ def test_the_rows_of_the_test_set(root: Path, tmp_path: Path) -> None:
 def test_the_slices_of_a_run(root: Path, tmp_path: Path) -> None:
     config = tiny_config(root, "trainer.max_epochs=1", "baselines=[markov]")
     result = train(config, tmp_path)
+    write_slices(tmp_path, result.model)
     with (tmp_path / "slices.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    whole = {"srgnn": result["test"], "markov": result["baselines"]["markov"]["test"]}
+    whole = {"srgnn": result.test, "markov": result.baselines["markov"]["test"]}
     for scorer, metrics in whole.items():
         for kind in ("prefix", "target", "decile", "day"):  # the parts of a kind make the whole
             parts = [row for row in rows if row["scorer"] == scorer and row["slice"] == kind]
@@ -222,22 +224,23 @@ def test_the_slices_of_a_run(root: Path, tmp_path: Path) -> None:
                 total = sum(float(row["share"]) * float(row[metric]) / 100 for row in known)
                 assert total == pytest.approx(100 * metrics[metric], abs=1e-3)
     counted = train(tiny_config(root, "model=stan", "baselines=[]"), tmp_path / "stan")
+    write_slices(tmp_path / "stan", counted.model)
     with (tmp_path / "stan" / "slices.csv").open(encoding="utf-8") as file:
-        assert {row["scorer"] for row in csv.DictReader(file)} == {counted["model"]}
+        assert {row["scorer"] for row in csv.DictReader(file)} == {counted.model}
 
 
 @pytest.mark.parametrize("name", ["session_popularity", "vsknn"])
 def test_a_counting_model_is_run_as_a_model(root: Path, tmp_path: Path, name: str) -> None:
     config = tiny_config(root, f"model={name}", "refit=true")
     result = train(config, tmp_path)
-    assert result["model"] == name and result["epochs"] == 0 and result["checkpoint"] is None
-    assert name not in result["baselines"] and "markov" in result["baselines"]
+    assert result.model == name and result.epochs == 0 and result.checkpoint is None
+    assert name not in result.baselines and "markov" in result.baselines
     test, training, every = (open_dataset(config.dataset, s) for s in ("test", "train", "trainval"))
     scorer = BASELINES[name].fit(every.sessions, every.num_items)
-    assert result["test"] == evaluate(scorer, SessionLoader(test, 128), test.num_items)
+    assert result.test == evaluate(scorer, SessionLoader(test, 128), test.num_items)
     scorer = BASELINES[name].fit(training.sessions, every.num_items)
     valid = open_dataset(config.dataset, "valid")
-    assert result["valid"] == evaluate(scorer, SessionLoader(valid, 128), valid.num_items)
+    assert result.valid == evaluate(scorer, SessionLoader(valid, 128), valid.num_items)
     assert (tmp_path / "ranks.parquet").is_file() and not (tmp_path / "checkpoints").exists()
     with pytest.raises(ValueError, match="names no checkpoint"):
         Checkpoint.load(tmp_path)
@@ -251,7 +254,7 @@ def test_an_average_of_the_weights(
     keys = ["average=0.9", "trainer.max_epochs=3", f"refit={refit}", "optimizer.schedule=cosine"]
     whole = train(tiny_config(root, *keys), tmp_path / "whole")
     plain = train(tiny_config(root, *keys[1:]), tmp_path / "plain")
-    assert whole["valid"] != plain["valid"] and whole["test"] != plain["test"]
+    assert whole.valid != plain.valid and whole.test != plain.test
     interrupted(tiny_config(root, *keys), tmp_path / "cut", monkeypatch)
     assert untimed(train(tiny_config(root, *keys), tmp_path / "cut")) == untimed(whole)
 
@@ -270,19 +273,16 @@ def test_schedules_span_the_epochs_that_were_asked_for(
     assert again == pytest.approx(rates[: len(again)], rel=0.05)  # an epoch has more batches
 
 
-def test_the_literature_protocol_is_labelled(
-    root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_the_literature_protocol_is_labelled(root: Path, tmp_path: Path) -> None:
     config = tiny_config(root, "trainer.max_epochs=3", "protocol=literature")
-    with caplog.at_level("INFO"):
-        result = train(config, tmp_path)
+    result = train(config, tmp_path)
     rows = rows_of(tmp_path / "epochs.csv")
     for name in ("hr@20", "mrr@5", "ndcg@10"):
-        assert result["test"][name] == max(float(row[f"test/{name}"]) for row in rows)
-    assert set(result["best_epochs"]) | {"tied"} == set(result["test"])
-    assert result["protocol"] == "literature" and result["valid"] is None
-    assert "chosen on the test set" in caplog.text
-    assert result["samples"]["train"] == len(open_dataset(config.dataset, "trainval"))
+        assert result.test[name] == max(float(row[f"test/{name}"]) for row in rows)
+    assert set(result.best_epochs) | {"tied"} == set(result.test)
+    assert result.protocol == "literature" and result.valid is None
+    assert "chosen on the test set" in run_summary(result)
+    assert result.samples["train"] == len(open_dataset(config.dataset, "trainval"))
 
 
 def test_same_seed_same_numbers_and_another_seed_others(root: Path, tmp_path: Path) -> None:
@@ -290,8 +290,8 @@ def test_same_seed_same_numbers_and_another_seed_others(root: Path, tmp_path: Pa
         train(tiny_config(root, f"seed={seed}"), tmp_path / name)
         for name, seed in (("first", 1), ("again", 1), ("other", 2))
     )
-    assert first["test"] == again["test"]
-    assert first["test"] != other["test"]
+    assert first.test == again.test
+    assert first.test != other.test
 
 
 def test_a_loss_that_is_no_number_stops_the_run(root: Path, tmp_path: Path) -> None:
@@ -379,11 +379,10 @@ def test_sr_gnn_learns_more_than_the_baselines_know(root: Path, tmp_path: Path) 
         "trainer.max_epochs=6",
     )
     result = train(config, tmp_path)
-    for name, baseline in result["baselines"].items():
-        assert result["test"]["hr@5"] > baseline["test"]["hr@5"], name
-    assert result["test"]["hr@5"] < result["optimum"]["test"]["hr@5"] + 0.05
-    assert json.loads((tmp_path / "metrics.json").read_text()) == result
-    assert (tmp_path / "epochs.png").read_bytes().startswith(b"\x89PNG")
+    for name, baseline in result.baselines.items():
+        assert result.test["hr@5"] > baseline["test"]["hr@5"], name
+    assert result.test["hr@5"] < result.optimum["test"]["hr@5"] + 0.05
+    assert RunResult.read(tmp_path) == result
 
 
 @pytest.mark.parametrize("protocol", ["honest", "literature"])
@@ -407,11 +406,11 @@ def test_epochs_that_tie_are_told_apart_by_mrr(
     by_mrr = [float(row[f"{part}/mrr@20"]) for row in rows]
     rising = next((i for i in range(1, 5) if by_mrr[i] <= by_mrr[i - 1]), 5)
     assert len(rows) == min(rising + 1, 5) and rising > 1, "stopped when MRR no longer rose"
-    assert result["best_epoch"] == rising
+    assert result.best_epoch == rising
     best = torch.load(tmp_path / "whole" / "checkpoints" / "best.ckpt", weights_only=True)
     assert best["epoch"] + 1 == rising
     interrupted(config, tmp_path / "cut", monkeypatch)
     assert untimed(train(config, tmp_path / "cut")) == untimed(result)
     if protocol == "honest":
         refit = train(tiny_config(root, *keys, "refit=true"), tmp_path / "refit")
-        assert len(rows_of(tmp_path / "refit" / "refit.csv")) == refit["best_epoch"] == rising
+        assert len(rows_of(tmp_path / "refit" / "refit.csv")) == refit.best_epoch == rising

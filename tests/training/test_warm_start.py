@@ -278,7 +278,7 @@ def test_new_items_come_and_training_goes_on(
     assert not torch.equal(fits[1]["embedding.weight"], table)
 
     last = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
-    assert last["epoch"] == 1 and result["epochs"] == 2, "epochs are counted from the start"
+    assert last["epoch"] == 1 and result.epochs == 2, "epochs are counted from the start"
     assert last["vocabulary"] == training.vocabulary.ids
     assert (tmp_path / "config.yaml").read_text().count(f"warm_start: {old_run}\n") == 1
     with pytest.raises(ValueError, match=r"warm_start: there .*old, here None"):
@@ -298,7 +298,7 @@ def test_an_interrupted_run_goes_on_as_if_it_had_not_been(
     overrides = (f"warm_start={moved}", "refit=true", "trainer.max_epochs=3", "monitor=mrr@20")
     config = shop(root, "new", *overrides)
     whole = train(config, tmp_path / "whole")
-    assert whole["best_epoch"] > 1, "the case needs an epoch to break in"
+    assert whole.best_epoch > 1, "the case needs an epoch to break in"
     unbroken = EpochLog.on_train_epoch_end
 
     def breaking(self: EpochLog, trainer: Any, module: Any) -> None:

@@ -1,0 +1,65 @@
+"""Evaluates a model beside baselines that are fitted to the same training sessions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pyg_srgnn.baselines import BASELINES
+from pyg_srgnn.datasets.base import SessionDataset
+from pyg_srgnn.datasets.loader import SessionLoader
+from pyg_srgnn.evaluation.loop import evaluate_rows
+from pyg_srgnn.evaluation.rank_table import describe_rows, write_ranks
+
+
+def evaluate_with_baselines(
+    model: Any,
+    baselines: Iterable[str],
+    training: SessionDataset,
+    loader: SessionLoader,
+    ties: str = "conservative",
+    device: torch.device | str = "cpu",
+    name: str = "model",
+    ranks: Path | None = None,
+    progress: bool = True,
+) -> dict[str, dict[str, float]]:
+    """Evaluate a model and baselines on the same samples.
+
+    Args:
+        model: A model with ``scores(data)``, in evaluation mode; None for the baselines alone.
+        baselines: Names of baselines, such as ``"markov"``.
+        training: What the baselines are fitted to.
+        loader: The samples.
+        ties: See :func:`pyg_srgnn.evaluation.metrics.ranks`. (default: ``"conservative"``)
+        device: Where to score. (default: ``"cpu"``)
+        name: The model's name in the result. (default: ``"model"``)
+        ranks: Where to write ``ranks.parquet``, if there is a model. (default: nowhere)
+        progress: Whether to show a bar for each. (default: True)
+
+    Returns:
+        The metrics of each by its name, the model first.
+    """
+
+    def scorers() -> Iterator[tuple[str, Any]]:
+        if model is not None:
+            yield name, model
+        for baseline in baselines:
+            yield baseline, BASELINES[baseline].fit(training.sessions, training.num_items)
+
+    dataset = loader.source
+    metrics, found = {}, {}
+    for scorer_name, scorer in scorers():
+        metrics[scorer_name], found[scorer_name] = evaluate_rows(
+            scorer.to(device),
+            loader,
+            dataset.num_items,
+            ties,
+            device,
+            description=scorer_name if progress else None,
+        )
+    if model is not None and ranks is not None:
+        write_ranks(ranks, describe_rows(dataset, training.sessions), found.pop(name), found)
+    return metrics

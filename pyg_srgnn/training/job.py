@@ -1,0 +1,91 @@
+"""A training job: its configuration and directory, the data that it opens, and its loaders."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from lightning.pytorch.utilities import rank_zero_only
+from omegaconf import DictConfig
+
+from pyg_srgnn.datasets import SessionDataset, open_dataset
+from pyg_srgnn.datasets.loader import SessionLoader
+from pyg_srgnn.functional.topk import rows_at_once
+from pyg_srgnn.runs.directory import keep_data
+from pyg_srgnn.training.length import epochs_for
+
+
+class Place(NamedTuple):
+    """Where a process computes: on which device, and as which of how many processes."""
+
+    device: torch.device = torch.device("cpu")
+    rank: int = 0
+    processes: int = 1
+
+
+ALONE = Place()
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every step of a run needs.
+
+    Args:
+        config: What ``conf/train.yaml`` composes.
+        run_dir: Where the files go.
+        sweep_dir: Where the runs lie with which ``halving`` compares. (default: None)
+        launchers: Lightning's launchers, which know the processes that they have started.
+            (default: none yet)
+    """
+
+    config: DictConfig
+    run_dir: Path
+    sweep_dir: Path | None = None
+    launchers: list[Any] = field(default_factory=list)
+
+    def open(self, split: str) -> SessionDataset:
+        """A split of the dataset, which must not change while the run is at work either."""
+        dataset = open_dataset(self.config.dataset, split)
+        if self.config.resume or is_first_process():  # which may still have to clear the directory
+            keep_data(self.run_dir, dataset.fingerprint)
+        return dataset
+
+    def training_loader(self, training: SessionDataset, place: Place = ALONE) -> SessionLoader:
+        """Batches to train on, in the order of ``order`` and ``half_life``."""
+        config = self.config
+        return self._loader(
+            training,
+            place,
+            batch_size=config.batch_size,
+            shuffle=config.order == "shuffle",
+            half_life=config.half_life,
+        )
+
+    def ranking_loader(self, dataset: SessionDataset, place: Place = ALONE) -> SessionLoader:
+        """Batches to rank, one after another."""
+        size = rows_at_once(dataset.num_items, self.config.eval_batch_size)
+        return self._loader(dataset, place, batch_size=size)
+
+    def _loader(self, dataset: SessionDataset, place: Place, **options: Any) -> SessionLoader:
+        return SessionLoader(
+            dataset,
+            **options,
+            seed=self.config.seed,
+            num_replicas=place.processes,
+            rank=place.rank,
+            num_workers=self.config.num_workers,
+            pin_memory=place.device.type == "cuda",  # so that the copy need not be waited for
+            persistent_workers=self.config.num_workers > 0,
+        )
+
+    def epochs(self, training: SessionDataset) -> int:
+        """Epochs to train for: as configured, or as long as the number of batches asks for."""
+        configured: int | None = self.config.trainer.max_epochs
+        return configured or epochs_for(len(self.training_loader(training)))
+
+
+def is_first_process() -> bool:
+    """Whether this is the first of the processes of a run, or the only one."""
+    return getattr(rank_zero_only, "rank", 0) == 0
