@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from pyg_srgnn import Recommender
 from pyg_srgnn.checkpoint import ModelScorer
+from pyg_srgnn.clicklog import session_rows
 from pyg_srgnn.clicklog.prepare import Preparation, prepare
 from pyg_srgnn.commands import recommend_file as batch
 from pyg_srgnn.commands.recommend_file import recommend_file
@@ -92,7 +93,7 @@ def test_a_file_is_told_by_its_content(recommender, tmp_path, name):
 
 def test_a_click_log_has_a_row_a_session(recommender, tmp_path, monkeypatch):
     """Whatever the rows' order, and in several pieces."""
-    monkeypatch.setattr(batch, "_CLICKS_AT_ONCE", 30)
+    monkeypatch.setattr(session_rows, "_CLICKS_AT_ONCE", 30)
     sessions = [session for session in sessions_of(recommender) if session]
     clicks = [
         (f"s{number:02d}", 1_400_000_000 + 60 * step, item)
@@ -172,13 +173,13 @@ def test_any_log_is_served_by_the_rules_that_it_is_trained_by(folder, rows, rule
 @given(rows=logs(), rules=rules, pieces=st.booleans())
 def test_a_session_served_is_one_that_training_sees(folder, rows, rules, pieces):
     """Of two clicks or more, the last one of its user; no item is rare, for all are known."""
-    rows = [row | {"item": f"{row['session']} {row['item']}"} for row in rows]
+    rows = [row | {"item": f"{row['session']}|{row['item']}"} for row in rows]
     rules = rules | {"test": 0.5, "drop_longer": None, "min_length": 2, "recent": 1}
     ids = sorted({row["item"] for row in rows})
     write(folder / "log.csv", rows)
     with pytest.MonkeyPatch.context() as patch:
         if pieces:
-            patch.setattr(batch, "_CLICKS_AT_ONCE", 9)
+            patch.setattr(session_rows, "_CLICKS_AT_ONCE", 9)
         found = served(folder, rules, ids)
     try:
         prepared = prepare(folder / "log.csv", Preparation(**rules), vocabulary=Vocabulary(ids))
@@ -188,7 +189,7 @@ def test_a_session_served_is_one_that_training_sees(folder, rows, rules, pieces)
     trained = {}
     for index in [*prepared.training.to_lists(), *prepared.test.to_lists()]:
         items = prepared.vocabulary.decode(index)
-        trained.setdefault(str(items[0]).rpartition(" ")[0], []).append(items)
+        trained.setdefault(str(items[0]).partition("|")[0], []).append(items)
     for session, items in found.items():
         if len(items) > 1:
             assert items == trained[session][-1]

@@ -1,0 +1,149 @@
+"""The sessions of a file, a row each: of a Parquet file that holds lists, or of a click log."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import narwhals as nw
+import polars as pl
+
+from pyg_srgnn.clicklog.engine import open_engine
+from pyg_srgnn.clicklog.layout import look_at, scan_parquet
+from pyg_srgnn.clicklog.log_files import is_parquet
+from pyg_srgnn.clicklog.new_log import for_new_log
+from pyg_srgnn.clicklog.prepare import Preparation
+from pyg_srgnn.clicklog.rules import last_sessions
+from pyg_srgnn.utils.files import os_errors
+
+log = logging.getLogger(__name__)
+
+_CLICKS_AT_ONCE = 1 << 22  # made sessions of in memory at once, about 0.8 GB
+
+
+def session_rows(
+    files: Sequence[Path],
+    preparation: Preparation,
+    new_log: Mapping[str, Any] | None,
+    whole: bool,
+    work: Path,
+) -> tuple[pl.LazyFrame, str]:
+    """Read sessions as a table with a row for each.
+
+    Args:
+        files: Parquet files with a column of lists, or the files of a click log.
+        preparation: The columns and rules of a click log.
+        new_log: Fields in which this log differs from the one that ``preparation`` was made for;
+            None if it has the same layout.
+        whole: Whether the catalogue's ids are whole numbers.
+        work: A folder for the sessions of a log; those that are complete there are used again.
+
+    Returns:
+        The table, and the name of the column that holds each session's clicks as raw ids: null
+        stands for a click that cannot be an id of the catalogue.
+
+    Raises:
+        ValueError: If the files cannot be understood.
+    """
+    column = _list_column(files[0]) if is_parquet(files[0]) else None
+    if column is None:
+        staged = _staged(files, preparation, new_log, whole, work / "sessions")
+        return _with_ids(pl.scan_parquet(staged, glob=False), "clicks", whole), "clicks"
+    if new_log:
+        raise ValueError(
+            f"{files[0]}: column {column!r} holds a session a row, and "
+            f"{', '.join(f'dataset.{name}' for name in new_log)} is for click logs; leave it out"
+        )
+    for file in files[1:]:
+        if _list_column(file) != column:
+            raise ValueError(f"{file}: expected a column {column!r} of lists, as in {files[0]}")
+    scans = [_with_ids(scan_parquet(file), column, whole) for file in files]
+    return pl.concat(scans, how="vertical_relaxed"), column
+
+
+def _list_column(file: Path) -> str | None:
+    """The column of a Parquet file that holds lists; None where there is none.
+
+    Raises:
+        ValueError: If there are several, or they hold no ids.
+    """
+    schema = scan_parquet(file).collect_schema()
+    lists = {name: kind for name, kind in schema.items() if isinstance(kind, pl.List | pl.Array)}
+    if len(lists) > 1:
+        raise ValueError(f"{file}: columns {', '.join(lists)} hold lists; expected one, of clicks")
+    for name, kind in lists.items():
+        inner = kind.inner
+        if not (inner.is_integer() or inner in (pl.String, pl.Categorical, pl.Enum, pl.Null)):
+            raise ValueError(
+                f"{file}: column {name!r} holds lists of {inner}; expected raw item ids, whole "
+                f"numbers or text"
+            )
+    return next(iter(lists), None)
+
+
+def _with_ids(sessions: pl.LazyFrame, column: str, whole: bool) -> pl.LazyFrame:
+    """Ids of the catalogue's type; null stands for one that it cannot hold."""
+    lists, inner = pl.col(column), sessions.collect_schema()[column].inner  # type: ignore[attr-defined]
+    if whole and not inner.is_integer():
+        lists = lists.cast(pl.List(pl.String))
+        number = pl.element().cast(pl.Int64, strict=False)
+        same = number.cast(pl.String) == pl.element()  # "0017" is not the item 17
+        lists = lists.list.eval(pl.when(same).then(number))
+    kind = pl.List(pl.Int64 if whole else pl.String)
+    return sessions.with_columns(lists.cast(kind, strict=False))
+
+
+def _staged(
+    files: Sequence[Path],
+    preparation: Preparation,
+    new_log: Mapping[str, Any] | None,
+    whole: bool,
+    folder: Path,
+) -> list[Path]:
+    """Files with the sessions of a click log, written unless a run before has completed them."""
+    complete = folder / "complete"
+    if not complete.is_file():
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        if new_log is not None:
+            preparation = for_new_log(preparation, files, new_log)
+        _write_sessions(files, preparation, whole, folder)
+        complete.touch()
+    return sorted(folder.glob("*.parquet"))
+
+
+def _write_sessions(
+    files: Sequence[Path], preparation: Preparation, whole: bool, folder: Path
+) -> None:
+    """Write the sessions of a click log, in files each of which fits into memory."""
+    staged = folder / "clicks"
+    staged.mkdir()
+    engine = open_engine("polars")
+    layout = look_at(tuple(files), preparation)
+    log.info("%s", layout.describe())
+    if not whole:
+        layout = replace(layout, whole=layout.whole - {"item"})
+    clicks, found = engine.read(layout, preparation, staged)
+    pieces = 1 + found.rows // _CLICKS_AT_ONCE
+    piece = (pl.col("session").hash(seed=0) % pieces).cast(pl.Int64).alias("piece")
+    frame = clicks.to_native().with_columns(piece)
+    places = engine.scatter(nw.from_native(frame), staged / "scattered")
+    for number, place in enumerate(places):
+        path = folder / f"{number:06d}.parquet"
+        of_piece = nw.from_native(pl.scan_parquet(place, hive_partitioning=False))
+        aside = staged / f"piece-{number}"
+        aside.mkdir()
+        ordered = last_sessions(of_piece, preparation, engine, found, aside).to_native()
+        sessions = ordered.group_by("session", maintain_order=True)
+        with os_errors(path):
+            sessions.agg(pl.col("item").alias("clicks")).sink_parquet(path)
+        shutil.rmtree(aside)
+    if not places:  # no row passes dataset.where
+        kinds = clicks.collect_schema().to_polars()
+        empty = {"session": kinds["session"], "clicks": pl.List(kinds["item"])}
+        pl.DataFrame(schema=empty).write_parquet(folder / "none.parquet")
+    shutil.rmtree(staged)
