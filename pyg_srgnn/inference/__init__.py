@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 from pyg_srgnn.utils.imports import lazy
 
 if TYPE_CHECKING:
+    from pyg_srgnn.inference.answer import Answer
     from pyg_srgnn.inference.artifact import Artifact
     from pyg_srgnn.inference.recommender import Recommender
 
-__all__ = ["Artifact", "Recommender"]
+__all__ = ["Answer", "Artifact", "Recommender"]
 
-__getattr__, __dir__ = lazy(__name__, {"Artifact": "artifact", "Recommender": "recommender"})
+__getattr__, __dir__ = lazy(
+    __name__, {"Answer": "answer", "Artifact": "artifact", "Recommender": "recommender"}
+)
