@@ -1,4 +1,4 @@
-"""srgnn-evaluate: a trained model beside the baselines, on any split."""
+"""srgnn-evaluate: evaluates a trained model and the baselines on any split."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pyg_srgnn.utils.terminal import lines
 
 @application("evaluate")
 def main(config: DictConfig) -> float:
-    """Evaluate a checkpoint; the HR@20 of the model."""
+    """Evaluate a checkpoint; return the HR@20 of the model."""
     with gc_paused():
         import torch
 

@@ -1,4 +1,4 @@
-"""The fast way from a dataset of sessions to batches."""
+"""Loads batches of session graphs with vectorised operations."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from pyg_srgnn.utils.arguments import checking
 if TYPE_CHECKING:
     from pyg_srgnn.datasets.base import SessionDataset
 
-_NUMBERS_AT_ONCE = 65_536  # of an order that become Python's, which take five times the memory
+_NUMBERS_AT_ONCE = 65_536  # converted to Python's, which take five times the memory
 
 
 class ShuffledSampler(DistributedSampler[int]):
-    """Torch's ``DistributedSampler`` in one process: its order, without a list of all numbers.
+    """The order of torch's ``DistributedSampler`` in one process, without a list of all numbers.
 
-    The order is a function of (seed, epoch); ``set_epoch`` chooses the epoch.
+    The order is a function of seed and epoch; ``set_epoch`` sets the epoch.
 
     Args:
-        numbers: What is sampled; only its length counts.
+        numbers: The samples; only their number is used.
         seed: Seed of the orders. (default: 0)
-        half_life: Share of the numbers over which the probability to be in an epoch falls to one
-            half, counted back from the last; None takes all in every epoch. (default: None)
+        half_life: Age, as a share of all samples, at which a sample is drawn with probability
+            1/2; the last sample has age 0. None draws all samples in every epoch. (default: None)
     """
 
     def __init__(self, numbers: Any, seed: int = 0, half_life: float | None = None) -> None:
@@ -67,31 +67,28 @@ class ShuffledSampler(DistributedSampler[int]):
 
 
 class SessionLoader(DataLoader[Any]):
-    """Batches of session graphs, each built at once by vectorised operations.
+    """Loads batches of session graphs, each built at once.
 
-    Gives what PyG's own ``DataLoader`` gives on the same dataset, without building a ``Data`` for
-    every sample. The order of an epoch depends on the seed and the epoch's number alone
-    (``loader.sampler.set_epoch``, which Lightning calls), so that a resumed run goes on as an
-    uninterrupted one.
+    The batches equal those of PyG's ``DataLoader`` on the same dataset. The order of an epoch
+    depends on the seed and the number of the epoch alone (``loader.sampler.set_epoch``, which
+    Lightning calls), so that a resumed run sees the batches of an uninterrupted one.
 
-    Of several processes, each has a loader of its own and gets its share of every batch: samples
-    ``rank``, ``rank + num_replicas``, … of it. The batches and their order are those of one
-    process, and every sample is in one share. Each batch then has ``global_size``, the samples of
-    the batch over all processes, and ``loss_weight``, by which the mean loss of the share has to be
-    multiplied for the mean *over processes* to be that of the batch; a process without a sample in
-    the last batch gets one with weight 0 when it shuffles, so that all take as many steps, and ends
-    a batch sooner when it does not. ``len(loader)`` is the number of batches everywhere.
+    Each of several processes gets its share of every batch: samples ``rank``,
+    ``rank + num_replicas``, … of it. A batch then has ``global_size``, its number of samples over
+    all processes, and ``loss_weight``: the mean loss of the share times this weight, averaged over
+    the processes, is the mean loss of the batch. A process without a sample in the last batch gets
+    one of weight 0 if the loader shuffles, so that all take as many steps; else it gets no batch.
+    ``len(loader)`` is the number of batches over all processes.
 
     Args:
         dataset: The dataset.
-        batch_size: Samples a batch, over all processes; the last one may be smaller. (default: 100)
+        batch_size: Samples in a batch, over all processes; the last batch may be smaller.
+            (default: 100)
         shuffle: Whether to visit the samples in a new random order every epoch. (default: False)
         seed: Seed of the orders. (default: 0)
-        half_life: Half-life of the samples' weight, as a share of all samples in their order, which
-            is that of time: in an epoch, one of that age is drawn with probability 1/2, the last
-            one with 1. (default: None: every sample in every epoch)
+        half_life: See :class:`ShuffledSampler`. (default: None)
         num_replicas: Number of processes. (default: 1)
-        rank: Which of them this one is, from 0. (default: 0)
+        rank: Number of this process, from 0. (default: 0)
         **kwargs: Further arguments of ``torch.utils.data.DataLoader``.
 
     Raises:
@@ -112,11 +109,11 @@ class SessionLoader(DataLoader[Any]):
         with checking(self) as check:
             check.whole("rank", rank, 0, num_replicas - 1)
         kwargs.pop("collate_fn", None)
-        # The samples are fetched by their numbers, and a batch is built from those at once.
+        # The loader samples numbers, of which the dataset builds a batch at once.
         numbers: Any = range(len(dataset))
         if shuffle and kwargs.get("sampler") is None:
             kwargs["sampler"] = ShuffledSampler(numbers, seed, half_life)
-        # Torch's loader draws a number from here when it starts: it must not be one of the model's.
+        # Torch's loader draws a seed when it starts, which must not change the model's draws.
         kwargs.setdefault("generator", torch.Generator().manual_seed(seed))
         self.source = dataset
         collate = (
@@ -125,12 +122,12 @@ class SessionLoader(DataLoader[Any]):
         super().__init__(numbers, batch_size, collate_fn=collate, **kwargs)
 
     def __iter__(self) -> Any:
-        """The batches, or this process's shares of them."""
+        """The batches, or the shares of this process."""
         return (batch for batch in super().__iter__() if batch is not None)
 
 
 class _Share:
-    """Builds a process's share of a batch from the numbers of the whole batch."""
+    """Builds the share of a process from the numbers of a batch."""
 
     def __init__(self, dataset: SessionDataset, num_replicas: int, rank: int, padded: bool) -> None:
         self.dataset = dataset

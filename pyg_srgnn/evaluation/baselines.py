@@ -1,4 +1,4 @@
-"""Evaluates a model beside baselines that are fitted to the same training sessions."""
+"""Evaluates a model and baselines that are fitted to the same training sessions."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ def evaluate_with_baselines(
     Args:
         model: A model with ``scores(data)``, in evaluation mode; None for the baselines alone.
         baselines: Names of baselines, such as ``"markov"``.
-        training: What the baselines are fitted to.
+        training: The sessions that the baselines are fitted to.
         loader: The samples.
         ties: See :func:`pyg_srgnn.evaluation.metrics.ranks`. (default: ``"conservative"``)
         device: Where to score. (default: ``"cpu"``)
         name: The model's name in the result. (default: ``"model"``)
-        ranks: Where to write ``ranks.parquet``, if there is a model. (default: nowhere)
-        progress: Whether to show a bar for each. (default: True)
+        ranks: The file ``ranks.parquet`` to write, if there is a model. (default: None)
+        progress: Whether to show progress bars. (default: True)
 
     Returns:
-        The metrics of each by its name, the model first.
+        The metrics of each scorer by its name, the model first.
     """
 
     def scorers() -> Iterator[tuple[str, Any]]:

@@ -1,4 +1,4 @@
-"""One evaluation for everything that scores items: models, baselines, the true distribution."""
+"""Evaluates scorers of items: models, baselines, the true distribution."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from pyg_srgnn.utils.progress import Bar
 if TYPE_CHECKING:
     from pyg_srgnn.datasets.base import SessionDataset
 
-_ROUNDING = 64  # units in the last place that a score may be off when its batch is another one
+_ROUNDING = 64  # units in the last place by which a score may differ in another batch
 
 
 class Scorer(Protocol):
-    """Whatever scores all items for a batch of sessions."""
+    """Scores all items for a batch of sessions."""
 
     def scores(self, data: Data) -> Tensor:
         """Scores [B, V]."""
@@ -38,8 +38,8 @@ def evaluate(
     """Rank every sample's target among all items.
 
     Args:
-        scorer: What scores the items, on ``device`` and in evaluation mode.
-        loader: The samples; each is counted once.
+        scorer: The scorer, on ``device`` and in evaluation mode.
+        loader: The samples.
         num_items: Number of items in the catalogue.
         ties: See :func:`pyg_srgnn.evaluation.metrics.ranks`. (default: ``"conservative"``)
         device: Where to score. (default: ``"cpu"``)
@@ -74,8 +74,8 @@ def evaluate_rows(
         description: As in :func:`evaluate`. (default: no bar)
 
     Returns:
-        The metrics, and the ranks in the order of the loader's dataset, whatever the loader's [n];
-        0 of a sample that the loader has left out, such as another process's.
+        The metrics, and the ranks [n] in the order of the loader's dataset; 0 for samples that the
+        loader leaves out, such as those of other processes.
 
     Raises:
         ValueError: If there is no sample.
@@ -109,20 +109,19 @@ def assert_row_independent(
     seed: int = 0,
     device: torch.device | str = "cpu",
 ) -> None:
-    """Make sure that no sample's rank depends on which samples are scored beside it.
+    """Check that the rank of a sample does not depend on the other samples of its batch.
 
-    A test set in its file's order holds a session's prefixes one after another, the longest first:
-    the row before a row ends with its target. A model that mixes the rows of a batch can read the
-    answer there. So the samples are ranked in their order, in batches of another size, one by one,
-    shuffled, and beside copies of themselves; all must give the same ranks, but for items whose
-    scores differ from the target's by no more than rounding.
+    The prefixes of a session may follow one another in a test set, so that a neighbouring row ends
+    with the target of a row: a model that mixes rows can read the answer there. The samples are
+    ranked in their order, in batches of another size, one by one, shuffled, and beside copies of
+    themselves. All ranks must be equal, except for items whose scores differ from the target's by
+    no more than rounding.
 
     Args:
-        scorer: What scores the items, on ``device`` and in evaluation mode.
+        scorer: The scorer, on ``device`` and in evaluation mode.
         dataset: The samples, such as a test set.
-        batch_size: Samples a batch. (default: 100)
-        max_rows: Samples looked at, the first ones, so that neighbours stay neighbours.
-            (default: 2000)
+        batch_size: Samples in a batch. (default: 100)
+        max_rows: Number of samples to check, from the first. (default: 2000)
         seed: Seed of the shuffled order. (default: 0)
         device: Where to score. (default: ``"cpu"``)
 
@@ -153,7 +152,7 @@ def assert_row_independent(
 def _rank_bounds(
     scorer: Scorer, dataset: SessionDataset, batches: Sequence[Tensor], device: torch.device | str
 ) -> tuple[Tensor, Tensor]:
-    """Least and greatest rank of each sample's target, were scores off by rounding [n] both."""
+    """Least and greatest rank of each target [n] if scores were off by rounding."""
     count = 1 + max(int(numbers.max()) for numbers in batches)
     least = torch.full((count,), torch.iinfo(torch.int64).max)
     most = torch.zeros(count, dtype=torch.int64)

@@ -1,1 +1,1 @@
-"""The files of a run: found, read, compared."""
+"""The files of a run: finds, reads and compares them."""

@@ -33,7 +33,7 @@ FREE = {*PLACES, "seed", "deterministic", "trainer.enable_progress_bar", "thread
 
 
 class Stat(NamedTuple):
-    """A figure over the seeds."""
+    """Mean and standard deviation over the seeds."""
 
     mean: float
     sd: float | None
@@ -81,7 +81,7 @@ class Run(NamedTuple):
 
 
 def key_and_value(override: str) -> tuple[str, str]:
-    """Key and value of a key of Hydra's command line, without what adds or deletes it."""
+    """Split an override of Hydra's command line, without ``+`` and ``~``."""
     key, _, value = override.partition("=")
     return key.lstrip("+~"), value.strip("'\"")
 
@@ -168,12 +168,12 @@ class Configuration:
 
     @property
     def device(self) -> str:
-        """What trained: ``"cpu"``, or a GPU's model."""
+        """The device of the training: ``"cpu"``, or the model of a GPU."""
         return self.runs[0].result.device
 
     @property
     def parameters(self) -> int | None:
-        """Numbers that the model has learned or counted; None where the runs do not say."""
+        """Number of parameters or counts of the model; None where it is not known."""
         return self.runs[0].result.parameters or None  # protocol=literature keeps no one model
 
     @property
@@ -206,7 +206,7 @@ class Configuration:
         files = [run.folder / "ranks.parquet" for run in self.runs]
         if not all(file.is_file() for file in files):
             return None
-        # A leaderboard, which reads runs as well, does without polars.
+        # The leaderboard reads runs, too, and must not import Polars.
         from pyg_srgnn.evaluation.rank_table import read_ranks
         from pyg_srgnn.evaluation.samples import Samples
 

@@ -1,4 +1,4 @@
-"""The epochs of a run: their rows, and which of them is the best."""
+"""The epochs of a run: reads their metrics and compares them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ TIE_BREAKER = "mrr@20"
 
 
 def merit(row: Mapping[str, float], key: str) -> tuple[float, float]:
-    """What an epoch is chosen by: the monitored metric, and MRR where epochs tie.
+    """The key by which epochs are compared: the monitored metric, then MRR.
 
-    In a small catalogue a hit among 20 items is no feat, and every epoch has it.
+    In a small catalogue the hit rates of all epochs are equal.
 
     Args:
         row: The metrics of the epoch, such as ``{"valid/hr@20": 1.0, …}``.
@@ -22,6 +22,6 @@ def merit(row: Mapping[str, float], key: str) -> tuple[float, float]:
 
 
 def read_epochs(path: Path) -> list[dict[str, float]]:
-    """The rows of ``epochs.csv`` or ``refit.csv``; what an epoch lacks is not in its row."""
+    """Read the rows of ``epochs.csv`` or ``refit.csv``; empty cells are left out."""
     with path.open(newline="", encoding="utf-8") as file:
         return [{key: float(v) for key, v in row.items() if v} for row in csv.DictReader(file)]

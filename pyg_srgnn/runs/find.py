@@ -1,4 +1,4 @@
-"""Runs by name: ``latest``, a folder of runs, or a path."""
+"""Finds runs by name: ``latest``, a folder of runs, or a path."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from pyg_srgnn.runs.result import METRICS_FILE, RunResult
 RUNS = Path("runs")  # where srgnn-train puts them
 LATEST = "latest"
 
-# What makes a folder a run (whatever became of it) or an export, which stands for itself.
+# Files that make a folder a run, finished or not, or an export.
 _ITSELF = {"manifest.json", METRICS_FILE, "config.yaml", "vocabulary.json", "checkpoints"}
-# What makes a folder a sweep: Hydra's own sweeper leaves the one, Optuna's the other.
+# Files that make a folder a sweep: of Hydra's basic sweeper, and of Optuna's.
 _SWEEP = {"multirun.yaml", "study.db"}
 _SHOWN = 5  # of several runs that an error lists
 
 
 def find_run(path: str | Path, key: str = "checkpoint", unfinished: bool = False) -> Path:
-    """The run, checkpoint file or export that a path or a name stands for.
+    """Find the run, checkpoint file or export of a path or a name.
 
-    ``latest`` is the newest finished run below ``runs/``, ``FOLDER/latest`` and ``FOLDER`` are the
-    newest one below that folder; the runs of sweeps do not count. Any other path stands for itself.
+    ``latest`` is the newest finished run below ``runs/``; ``FOLDER/latest`` and ``FOLDER`` are the
+    newest one below that folder. Runs of sweeps do not count. Any other path is returned as it is.
 
     Args:
         path: As the user gave it.
@@ -77,7 +77,7 @@ def link_latest(run_dir: Path, dataset: str) -> None:
 
 
 def _below(folder: Path, unfinished: bool) -> tuple[list[Path], list[str]]:
-    """The runs below a folder, the newest first; what else is there, each with the reason."""
+    """The runs below a folder, the newest first, and the others, each with the reason."""
     runs: dict[Path, int] = {}
     others = []
     for above, names, files in os.walk(folder):
@@ -128,7 +128,7 @@ def _of_sweep(folder: Path) -> str:
 
 
 def _listed(heading: str, entries: Sequence[Path | str]) -> str:
-    """The end of an error that names what there is."""
+    """The end of an error that lists what there is."""
     lines = [str(entry) for entry in entries[:_SHOWN]]
     if len(entries) > _SHOWN:
         lines.append(f"… and {len(entries) - _SHOWN} more")

@@ -15,10 +15,10 @@ _KEPT = ("metrics.json", "ranks.parquet", "epochs.csv", "refit.csv")  # as they 
 
 
 def keep(run_dir: str | Path, folder: str | Path, label: str | None = None) -> Path:
-    """Copy of a run what a study needs: metrics, configuration, command, ranks and curves.
+    """Copy the metrics, configuration, command, ranks and curves of a run into a study.
 
-    Model and logs stay behind, and so do the paths of the run's machine: ``dataset.root``,
-    ``dataset.mirror`` and ``checkpoint`` become the defaults. What was there is replaced.
+    Model and logs are not copied. ``dataset.root``, ``dataset.mirror`` and ``checkpoint``, which
+    are paths of a machine, are set to their defaults. An earlier copy is replaced.
 
     Args:
         run_dir: A finished run.
@@ -30,7 +30,7 @@ def keep(run_dir: str | Path, folder: str | Path, label: str | None = None) -> P
 
     Raises:
         ValueError: If the run is not finished, the label leads out of the folder, or the
-            configuration names another absolute path, which would mean nothing elsewhere.
+            configuration names another absolute path.
     """
     run = Run.read(run_dir)
     label = run.result.model if label is None else label

@@ -21,9 +21,9 @@ _KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: 
 
 @dataclass(frozen=True, kw_only=True)
 class RunResult:
-    """A finished run: its choice, its metrics, and what it took.
+    """The result of a finished run: its epochs, its metrics and its costs.
 
-    The fields stand in the order of the file's keys.
+    The fields are in the order of the keys of the file.
     """
 
     dataset: str
@@ -31,14 +31,14 @@ class RunResult:
     """``"honest"`` or ``"literature"``."""
     refit: bool | str = False
     """Whether the tested model was trained on the validation sessions, too; ``"only"`` if no
-    other model was trained."""
+    epoch was chosen before."""
     model: str
     seed: int
     epochs: int = 0
-    """Epochs trained, those of a refit not counted; 0 of a model that only counts."""
+    """Epochs trained before the refit; 0 of a baseline."""
     best_epoch: int = 0
     pruned: int | None = None
-    """The epoch after which the halving of a sweep stopped the run; it is not tested then."""
+    """The epoch after which a sweep stopped the run, which is not tested then."""
     valid: Metrics | None = None
     test: Metrics | None = None
     """Metrics on the test set; None where it was not read. With ``protocol="literature"``, each is
@@ -52,17 +52,17 @@ class RunResult:
     samples: dict[str, int] = field(default_factory=dict)
     """Samples of the ``"train"`` and ``"test"`` part."""
     optimum: dict[str, Metrics] | None = None
-    """What the true distribution reaches, where it is known: ``{"test": {…}}``."""
+    """Metrics of the true distribution, where it is known: ``{"test": {…}}``."""
     samples_per_second: float = 0.0
     train_seconds: float = 0.0
     device: str = "cpu"
     parameters: int = 0
-    """Numbers that the model has learned or counted; 0 where no one model is kept."""
+    """Number of parameters, or of a baseline's counts; 0 with ``protocol="literature"``."""
     versions: dict[str, str] = field(default_factory=dict)
     best_epochs: dict[str, int] | None = None
     """The best epoch of each metric, of ``protocol="literature"``."""
     others: dict[str, Any] = field(default_factory=dict)
-    """Keys that this version does not know, kept as they are."""
+    """Keys that this version does not know."""
 
     @property
     def chosen_by(self) -> Metrics | None:
@@ -79,7 +79,7 @@ class RunResult:
 
     @classmethod
     def from_json(cls, text: str, source: str | Path = METRICS_FILE) -> RunResult:
-        """Read what :meth:`to_json` wrote, now or in an earlier version.
+        """Read the text of ``metrics.json``, of this version or an earlier one.
 
         Args:
             text: The text.

@@ -1,4 +1,4 @@
-"""The callbacks and plugins that Lightning does not have."""
+"""Callbacks and plugins for Lightning: epochs as CSV, resumable stopping, safe checkpoints."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 
 class SafeCheckpointIO(TorchCheckpointIO):
-    """Checkpoints that are whole or not there, and that hold tensors and plain values only."""
+    """Writes checkpoints whole or not at all, and loads only tensors and plain values."""
 
     def load_checkpoint(
         self, path: Any, map_location: Any = "cpu", weights_only: bool | None = True
@@ -43,18 +43,18 @@ class SafeCheckpointIO(TorchCheckpointIO):
         """Write a checkpoint beside its place, and rename it there once it is on the disk.
 
         Raises:
-            OSError: Such as that the disk is full; what stood in its place stands there still.
+            OSError: Such as that the disk is full; an earlier checkpoint is left as it was.
         """
-        # Torch tells what is wrong with a file only if it has not opened it itself.
+        # Errors of a file that torch opens itself do not name the cause.
         with written_aside(path) as aside, aside.open("wb") as file:
             torch.save(checkpoint, file)
 
 
 class MovableCheckpoint(ModelCheckpoint):
-    """A ModelCheckpoint that still knows its best file after the run directory has moved."""
+    """A ModelCheckpoint that finds its best file after the run directory has moved."""
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore the state with the paths of this directory."""
+        """Restore the state with the paths of the present directory."""
 
         def here(path: str) -> str:
             return str(Path(str(self.dirpath), Path(path).name)) if path else path
@@ -67,10 +67,10 @@ class MovableCheckpoint(ModelCheckpoint):
 
 
 class BestCheckpoint(MovableCheckpoint):
-    """Keeps the best epoch, as :class:`EpochLog` sees it, rather than by one metric alone.
+    """Keeps the best epoch according to :class:`EpochLog`, which breaks ties by MRR.
 
     Args:
-        epoch_log: The run's epochs; its callback must stand before this one.
+        epoch_log: The log of the run's epochs, a callback before this one.
         **options: Those of ``ModelCheckpoint``.
     """
 
@@ -84,11 +84,10 @@ class BestCheckpoint(MovableCheckpoint):
 
 
 class ResumableEarlyStopping(EarlyStopping):
-    """An EarlyStopping that does not train on when resumed after it had stopped.
+    """An EarlyStopping that stays stopped when a stopped run is resumed.
 
     Args:
-        epoch_log: The run's epochs, which say what is better; its callback must stand before this
-            one.
+        epoch_log: The log of the run's epochs, a callback before this one; it compares epochs.
         monitor: The monitored metric.
         **options: Those of ``EarlyStopping``.
     """
@@ -99,27 +98,27 @@ class ResumableEarlyStopping(EarlyStopping):
 
     @property
     def monitor_op(self) -> Callable[..., Any]:
-        """Compare the epoch that was just validated with those before, not two values."""
+        """Compare the last epoch with those before, instead of two values."""
         return lambda current, best: self.epoch_log.improved
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Stop at once where the restored state says so."""
+        """Stop at once if the restored state had stopped."""
         if self.wait_count >= self.patience:
             trainer.should_stop = True
 
 
 class EpochLog(Callback):
-    """A line and a CSV row for every epoch; both go on where a resumed run had stopped.
+    """Logs a line and writes a CSV row for every epoch, those before a resume included.
 
     Args:
-        path: The CSV file, written anew, whole, after every epoch.
-        part: What validates; the prefix of its metrics. (default: ``"valid"``)
-        monitor: The metric that chooses the epoch, of which the line tells in any case.
+        path: The CSV file, rewritten after every epoch.
+        part: Prefix of the validation metrics. (default: ``"valid"``)
+        monitor: The metric that chooses the epoch; always part of the line.
             (default: ``"hr@20"``)
     """
 
     improved = False
-    """Whether the epoch that was validated last is better than all before; see :func:`merit`."""
+    """Whether the last epoch is better than all before; see :func:`merit`."""
 
     def __init__(self, path: Path, part: str = "valid", monitor: str = "hr@20") -> None:
         self.path, self.part, self.monitor = path, part, monitor
@@ -135,9 +134,9 @@ class EpochLog(Callback):
         return self._samples / max(self._ended - self._started, 1e-9)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the clock; an epoch without validation must not repeat the last one's metrics."""
+        """Start the clock, and forget the metrics of the epoch before."""
         self._validated = {}
-        # By the epoch's end the schedule has moved on to the next one's rate.
+        # At the end of the epoch, the schedule has already set the next rate.
         self._lr = trainer.optimizers[0].param_groups[0]["lr"]
         self._started = self._ended = time.perf_counter()
         self._samples = 0
@@ -145,12 +144,12 @@ class EpochLog(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Count the samples, those of other processes too."""
+        """Count the samples of all processes."""
         self._samples += batch.global_size if "global_size" in batch else batch.num_graphs
         self._ended = time.perf_counter()
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Take the metrics of the part that was ranked."""
+        """Take the validation metrics."""
         metrics = trainer.callback_metrics.items()
         self._validated = {key: float(value) for key, value in metrics if "/" in key}
         key = f"{self.part}/{self.monitor}"
@@ -158,9 +157,9 @@ class EpochLog(Callback):
         self.improved = not before or merit(self._validated, key) > max(before)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write and print the row."""
+        """Write and log the row."""
         if "loss_epoch" not in trainer.callback_metrics:
-            return  # cut short by max_steps or max_time: no whole epoch
+            return  # cut short by max_steps or max_time
         loss = float(trainer.callback_metrics["loss_epoch"])
         if loss != loss:
             raise FloatingPointError(
@@ -183,14 +182,14 @@ class EpochLog(Callback):
         log.info("%s", "  ".join(parts))
 
     def _shown(self) -> list[str]:
-        """The monitored metric and another one, in percent: what a line has room for."""
+        """The monitored metric and another one, in percent."""
         names = dict.fromkeys((self.monitor, "mrr@20", "hr@20"))
         shown = [name for name in names if f"{self.part}/{name}" in self._validated][:2]
         texts = [f"{name} {100 * self._validated[f'{self.part}/{name}']:.2f}" for name in shown]
         return [f"{self.part} {text}" if not place else text for place, text in enumerate(texts)]
 
     def write(self) -> None:
-        """Write the CSV file anew."""
+        """Write the CSV file."""
         columns = list(dict.fromkeys(key for row in self.rows for key in row))
         with written_aside(self.path) as aside, aside.open("w", newline="") as file:
             writer = csv.DictWriter(file, columns, restval="")
@@ -198,37 +197,37 @@ class EpochLog(Callback):
             writer.writerows(self.rows)
 
     def state_dict(self) -> dict[str, Any]:
-        """The rows so far, for the checkpoint."""
+        """Return the rows, for the checkpoint."""
         return {"rows": self.rows}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore the rows of the checkpoint."""
+        """Restore the rows from the checkpoint."""
         self.rows = list(state_dict["rows"])
 
 
 class TrainingProgress(Callback):
-    """A bar an epoch, and one of its validation.
+    """Shows a progress bar for every epoch and for its validation.
 
     Args:
-        epoch_log: Knows the speed.
+        epoch_log: The log of the run's epochs, which measures the speed.
     """
 
     def __init__(self, epoch_log: EpochLog) -> None:
         self.epoch_log = epoch_log
         self._bar = Bar(None)
 
-    def _begin(self, trainer: Trainer, what: str, batches: float) -> None:
+    def _begin(self, trainer: Trainer, name: str, batches: float) -> None:
         self._end()
         total = batches if math.isfinite(batches) else None
-        self._bar = Bar(what if trainer.is_global_zero else None, total, "batches")
+        self._bar = Bar(name if trainer.is_global_zero else None, total, "batches")
 
     def _end(self, *_: Any) -> None:
         self._bar.close()
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin an epoch, of which the first one is 1."""
-        what = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
-        self._begin(trainer, what, trainer.num_training_batches)
+        """Begin the bar of an epoch, counted from 1."""
+        name = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
+        self._begin(trainer, name, trainer.num_training_batches)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -242,7 +241,7 @@ class TrainingProgress(Callback):
         self._bar.advance(note=note)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin to validate."""
+        """Begin the bar of the validation."""
         self._begin(trainer, "validation", sum(trainer.num_val_batches))
 
     def on_validation_batch_end(self, *_: Any, **__: Any) -> None:

@@ -40,7 +40,7 @@ _REFIT = "refit"
 
 
 class Fit(NamedTuple):
-    """What a training leaves."""
+    """A finished training."""
 
     rows: list[dict[str, float]]
     """A row an epoch, as in ``epochs.csv``."""
@@ -144,7 +144,7 @@ def _part(watched: SessionDataset | None) -> str:
 def _description(
     config: DictConfig, settings: dict[str, Any], training: SessionDataset
 ) -> dict[str, Any]:
-    """What a checkpoint needs besides weights to recommend from the file alone."""
+    """The entries of a checkpoint with which it recommends from the file alone."""
     return describe_training(
         settings,
         training.vocabulary,
@@ -214,7 +214,7 @@ def _callbacks(
 def _logger(
     job: Job, watched: SessionDataset | None
 ) -> AbstractContextManager[Logger | bool | None]:
-    """The logger; none for a refit, which repeats epochs that the logger has seen."""
+    """The configured logger; none for a refit, which repeats logged epochs."""
     return nullcontext(False) if watched is None else open_logger(job.config, job.run_dir)
 
 
@@ -242,7 +242,7 @@ def _trainer(
 
 @contextmanager
 def _trainer_errors(*kinds: type[Exception]) -> Iterator[None]:
-    """Raise errors of Lightning's as errors of the keys below ``trainer``."""
+    """Report errors of Lightning as errors of the keys below ``trainer``."""
     try:
         yield
     except kinds as error:
@@ -251,7 +251,7 @@ def _trainer_errors(*kinds: type[Exception]) -> Iterator[None]:
 
 @contextmanager
 def _interrupts(trainer: lightning.Trainer) -> Iterator[None]:
-    """Raise the SystemExit that Lightning makes of Ctrl-C as what it was."""
+    """Raise a KeyboardInterrupt where Lightning turns Ctrl-C into SystemExit."""
     try:
         yield
     except SystemExit as end:
@@ -259,7 +259,7 @@ def _interrupts(trainer: lightning.Trainer) -> Iterator[None]:
 
 
 def _place(trainer: lightning.Trainer, config: DictConfig) -> Place:
-    """Where this process trains, by Lightning's choice; only the first process logs."""
+    """Where Lightning has this process train; only the first process logs."""
     place = Place(trainer.strategy.root_device, trainer.global_rank, trainer.world_size)
     if place.rank != 0:
         logging.getLogger("pyg_srgnn").setLevel(logging.WARNING)

@@ -1,4 +1,4 @@
-"""The first lines of a run: where it writes, how to resume it, what is trained on which data."""
+"""The first lines of a run's log: its directory, the command that resumes it, model and data."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pyg_srgnn.utils.terminal import Styled, facts
 
 
 def directory(run_dir: Path, command: str | None) -> Styled:
-    """Where a run writes, and the command that resumes it, where that is known."""
+    """Describe where a run writes and, if known, the command that resumes it."""
     return facts({"directory": str(run_dir)} | ({"to resume": command} if command else {}))
 
 
@@ -22,13 +22,13 @@ def ingredients(
     model: str,
     place: Place,
 ) -> Styled:
-    """What is trained, on which data, and where.
+    """Describe the model, its data and the device.
 
     Args:
         training: The sessions to train on.
         watched: The sessions that validate, if any do.
-        model: The name of the model, and what else to show of it.
-        place: Where it is trained.
+        model: The name of the model, with its size.
+        place: The device and the processes.
     """
     found = {"data set": f"{training.name}, {training.num_items:,} items"}
     for part in filter(None, (training, watched)):
@@ -42,5 +42,5 @@ def ingredients(
 
 
 def device_name(device: torch.device) -> str:
-    """A GPU's model, or the kind of device."""
+    """The model of a GPU, or the type of the device."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

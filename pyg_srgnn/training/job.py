@@ -30,14 +30,13 @@ ALONE = Place()
 
 @dataclass(frozen=True)
 class Job:
-    """What every step of a run needs.
+    """The arguments that all steps of a run share.
 
     Args:
-        config: What ``conf/train.yaml`` composes.
+        config: The configuration, as composed from ``conf/train.yaml``.
         run_dir: Where the files go.
         sweep_dir: Where the runs lie with which ``halving`` compares. (default: None)
-        launchers: Lightning's launchers, which know the processes that they have started.
-            (default: none yet)
+        launchers: Lightning's launchers of further processes, added by ``fit``. (default: none)
     """
 
     config: DictConfig
@@ -46,9 +45,9 @@ class Job:
     launchers: list[Any] = field(default_factory=list)
 
     def open(self, split: str) -> SessionDataset:
-        """A split of the dataset, which must not change while the run is at work either."""
+        """Open a split of the dataset, whose data must be that of the run so far."""
         dataset = open_dataset(self.config.dataset, split)
-        if self.config.resume or is_first_process():  # which may still have to clear the directory
+        if self.config.resume or is_first_process():  # the first may still have to clear the files
             keep_data(self.run_dir, dataset.fingerprint)
         return dataset
 
@@ -81,7 +80,7 @@ class Job:
         )
 
     def epochs(self, training: SessionDataset) -> int:
-        """Epochs to train for: as configured, or as long as the number of batches asks for."""
+        """Epochs to train for: as configured, or :func:`epochs_for` the number of batches."""
         configured: int | None = self.config.trainer.max_epochs
         return configured or epochs_for(len(self.training_loader(training)))
 

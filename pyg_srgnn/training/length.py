@@ -1,4 +1,4 @@
-"""How long a training is where nobody says: enough steps for a small log, enough epochs for all."""
+"""The default number of epochs, which depends on the number of batches."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ MOST_EPOCHS = 24
 
 
 def epochs_for(batches: int) -> int:
-    """Epochs to train for, unless validation ends the training before.
+    """The default number of epochs, which early stopping may cut short.
 
-    Eight, as validation on the benchmarks supports; as many as 2,000 steps take where an epoch
-    has few, for a schedule that ends before a model has moved leaves it where it started; and
-    never more than 24.
+    Eight, as validation on the benchmarks supports. With few batches in an epoch, as many as make
+    2,000 steps, so that the schedule does not end before the model has learned; 24 at most.
 
     Args:
-        batches: Batches of an epoch.
+        batches: Number of batches in an epoch.
 
     Raises:
         ValueError: If there is no batch.

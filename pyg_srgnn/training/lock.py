@@ -1,4 +1,4 @@
-"""A directory is written by one process at a time."""
+"""A lock on a directory: one process writes into it at a time."""
 
 from __future__ import annotations
 
@@ -12,37 +12,37 @@ from filelock import FileLock, Timeout
 
 log = logging.getLogger(__name__)
 
-# What a killed process leaves holds its lock for a moment: workers that look after it now and then.
-_PASSING_AWAY = 30.0
+# Workers of a killed process hold its lock until they notice, seconds later.
+_WORKERS_END = 30.0
 
 
 class DirectoryTaken(ValueError):
-    """Another process is at work in the directory."""
+    """Another process works in the directory."""
 
 
 @contextmanager
 def sole_process(directory: Path, waits: bool) -> Iterator[None]:
-    """Be the only process that writes into a directory; however it ends, the lock ends with it.
+    """Lock a directory for this process; the lock ends with the block or the process.
 
     Args:
-        directory: Made where it is missing; holds ``.lock`` and ``.pid`` meanwhile.
-        waits: For as long as another one is at work, instead of refusing.
+        directory: Created if missing; holds ``.lock`` and ``.pid`` meanwhile.
+        waits: Whether to wait for another process, instead of refusing.
 
     Raises:
-        DirectoryTaken: If another process is at work there; names its id.
+        DirectoryTaken: If another process works there; names its id.
     """
     directory.mkdir(parents=True, exist_ok=True)
     lock, named = FileLock(directory / ".lock"), directory / ".pid"
     try:
-        lock.acquire(timeout=0 if _is_alive(_read(named)) else _PASSING_AWAY)
+        lock.acquire(timeout=0 if _is_alive(_read(named)) else _WORKERS_END)
     except Timeout:
         other = _read(named)
-        told = f"{directory}: process {other or 'unknown'} is at work there already"
+        message = f"{directory}: process {other or 'unknown'} is at work there already"
         if not waits or other == os.getpid():
             raise DirectoryTaken(
-                f"{told}; wait for it, or choose another directory (hydra.sweep.dir=DIR)"
+                f"{message}; wait for it, or choose another directory (hydra.sweep.dir=DIR)"
             ) from None
-        log.info("%s; waiting for it", told)
+        log.info("%s; waiting for it", message)
         lock.acquire()
     try:
         named.write_text(f"{os.getpid()}\n", encoding="utf-8")
@@ -53,7 +53,7 @@ def sole_process(directory: Path, waits: bool) -> Iterator[None]:
 
 
 def _read(named: Path) -> int | None:
-    """The process id in a file; None where there is none, or not yet."""
+    """The process id in a file; None if it is missing or empty."""
     try:
         return int(named.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
@@ -61,7 +61,7 @@ def _read(named: Path) -> int | None:
 
 
 def _is_alive(process: int | None) -> bool:
-    """Whether there is such a process here; one of another machine counts as alive if it may be."""
+    """Whether there is such a process on this machine."""
     if process is None:
         return False
     try:

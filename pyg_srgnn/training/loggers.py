@@ -1,4 +1,4 @@
-"""The logger that a run asks for beside its own CSV of every epoch: opened, and ended however."""
+"""Opens the logger of a run (TensorBoard, MLflow or W&B) and closes it."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ _SQLITE = "sqlite:///"
 
 @contextmanager
 def open_logger(config: DictConfig, run_dir: Path) -> Iterator[Logger | bool]:
-    """Give Lightning's logger of the name ``logger.name``, and end it with the block.
+    """Open the logger called ``logger.name``, and close it at the end of the block.
 
-    A block that raises leaves a record that is whole and says so (MLflow: ``FAILED``), and the next
-    run of the same process begins one of its own.
+    If the block raises, the record is marked as failed, and the next run of the process starts
+    another one.
 
     Args:
-        config: What ``conf/train.yaml`` composes.
-        run_dir: Where TensorBoard's and W&B's files go, and MLflow's number of the run.
+        config: The configuration, as composed from ``conf/train.yaml``.
+        run_dir: Where the files of TensorBoard and W&B go, and the id of the MLflow run.
 
     Yields:
         The logger; False for ``csv``, which every run writes.
 
     Raises:
-        ValueError: If its package is not installed, or it cannot log to where it is told to.
+        ValueError: If the package is not installed, or the logger cannot log to its destination.
     """
     logger = _make(config, run_dir)
     status = "failed"
@@ -78,7 +78,7 @@ def _make(config: DictConfig, run_dir: Path) -> Logger | bool:
 
 
 def _mlflow(settings: dict[str, Any], run_dir: Path, experiment: str, tracking_uri: str) -> Logger:
-    """A run of MLflow's; one that was interrupted goes on in the same."""
+    """Open an MLflow run, or the one of an interrupted run again."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # what is local stays here
     # It writes valid/hr@20 as valid/hr20.
     warnings.filterwarnings("ignore", message="MLFlow only allows")

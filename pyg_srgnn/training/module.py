@@ -45,9 +45,9 @@ class SessionModule(lightning.LightningModule):
             (default: 2)
         lr_gamma: See ``lr_step``. (default: 0.1)
         ties: See :func:`pyg_srgnn.evaluation.metrics.ranks`. (default: ``"conservative"``)
-        part: What the validation loader holds; the prefix of its metrics. (default: ``"valid"``)
-        extra: Further entries of every checkpoint: what is needed to recommend from the file
-            alone. (default: none)
+        part: Prefix of the validation metrics. (default: ``"valid"``)
+        extra: Further entries of every checkpoint, with which it recommends from the file alone.
+            (default: none)
     """
 
     def __init__(
@@ -84,16 +84,16 @@ class SessionModule(lightning.LightningModule):
         self.seed = torch.initial_seed()
 
     def on_train_epoch_start(self) -> None:
-        """Make what an epoch draws a function of seed and epoch: a resumed run draws the same.
+        """Seed the epoch by the run's seed and its number, so that a resumed run draws the same.
 
-        So do all processes, which share the negatives of a sampled loss as one process would.
+        All processes draw the same, too: they share the negatives of a sampled loss.
         """
         torch.manual_seed((self.seed + self.current_epoch) % 2**32)
 
     def transfer_batch_to_device(
         self, batch: Batch, device: torch.device, dataloader_idx: int
     ) -> Batch:
-        """Start the copy from pinned memory; Lightning would wait for it to end."""
+        """Copy from pinned memory without waiting, as Lightning would."""
         return batch.to(device, non_blocking=True)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -105,12 +105,12 @@ class SessionModule(lightning.LightningModule):
         return loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Rank the targets of a batch, in the parameters' own precision."""
+        """Rank the targets of a batch in the precision of the parameters."""
         with torch.autocast(self.device.type, enabled=False):
             self.metrics.update(self.model.scores(batch), batch.y)
 
     def on_validation_epoch_end(self) -> None:
-        """Log the metrics over the whole part, which ``compute`` adds up over all processes."""
+        """Log the metrics over the samples of all processes."""
         for name, value in self.metrics.compute().items():
             self.log(f"{self.part}/{name}", value)
         self.metrics.reset()
@@ -144,5 +144,5 @@ class SessionModule(lightning.LightningModule):
         return {"scheduler": schedule, "interval": "step"}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add what is needed to recommend from the file alone."""
+        """Add the entries with which the checkpoint recommends from the file alone."""
         checkpoint.update(self.extra)

@@ -1,4 +1,4 @@
-"""Adam for every kind of gradient: dense, or only of the rows that a step has read."""
+"""Adam for dense gradients and for sparse gradients of the item table."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ def adam(
     fused: bool = True,
     decoupled: bool = False,
 ) -> torch.optim.Optimizer:
-    """Adam for a model: plain, or row by row where its item table has sparse gradients.
+    """Adam for a model; :class:`RowwiseAdam` if its item table has sparse gradients.
 
     Args:
-        model: The model; its ``loss_name`` tells which gradients it has.
+        model: The model; with ``loss_name="sampled"`` its item table has sparse gradients.
         lr: Learning rate. (default: 1e-3)
-        weight_decay: Coupled L2 penalty; of an item table with sparse gradients only the rows of
-            the step have one. (default: 1e-5)
+        weight_decay: Coupled L2 penalty; with sparse gradients, only of the item rows of a step.
+            (default: 1e-5)
         fused: Whether the dense parameters are updated in one kernel. (default: True)
-        decoupled: Whether the decay goes past the moments (AdamW, `Loshchilov & Hutter, 2019
-            <https://arxiv.org/abs/1711.05101>`_), and past biases. (default: False)
+        decoupled: Whether to decay as AdamW (`Loshchilov & Hutter, 2019
+            <https://arxiv.org/abs/1711.05101>`_), biases excepted. (default: False)
 
     Raises:
         ValueError: If the decay is to be decoupled with sparse gradients.
@@ -55,15 +55,14 @@ def adam(
 class RowwiseAdam(torch.optim.Optimizer):
     """:class:`torch.optim.SparseAdam` for a table and :class:`torch.optim.Adam` for the rest.
 
-    To a schedule or a checkpoint it is one optimizer: the group of the table, then the other one.
+    For a schedule or a checkpoint it is one optimizer with two groups: the table, and the rest.
 
     Args:
-        table: The parameter with sparse gradients [V, d]. A row that no gradient names stays as it
-            is, its moments too.
+        table: The parameter with sparse gradients [V, d]. Rows without a gradient keep their values
+            and moments.
         others: The parameters with dense gradients.
         lr: Learning rate. (default: 1e-3)
-        weight_decay: Coupled L2 penalty; of the table only the rows of the step have one.
-            (default: 0)
+        weight_decay: Coupled L2 penalty; of the table, only of the rows of a step. (default: 0)
         fused: Whether the dense parameters are updated in one kernel. (default: False)
     """
 
@@ -82,27 +81,27 @@ class RowwiseAdam(torch.optim.Optimizer):
         self._share()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take over groups and state, such as a checkpoint or a copy holds."""
+        """Restore groups and state from a checkpoint or a copy."""
         super().__setstate__(state)
         self._share()
 
     def __getstate__(self) -> dict[str, Any]:
-        """All of it: a copy has optimizers of its own."""
+        """Return the state with both optimizers, for a copy."""
         inner = {"_sparse": self._sparse, "_dense": self._dense}
         return super().__getstate__() | inner
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Add a group when the optimizer is made.
+        """Add a group in the constructor.
 
         Raises:
-            ValueError: If it is added later: it would belong to neither kind of gradient.
+            ValueError: If it is added later: it would belong to neither optimizer.
         """
         if len(self.param_groups) == 2:
             raise ValueError("RowwiseAdam: groups cannot be added; make an optimizer of all")
         super().add_param_group(param_group)
 
     def _share(self) -> None:
-        """Let both optimizers work on this one's groups and state."""
+        """Share groups and state with both optimizers."""
         self._sparse.param_groups, self._dense.param_groups = (
             self.param_groups[:1],
             self.param_groups[1:],

@@ -1,6 +1,6 @@
-"""Whether a directory or a checkpoint may be resumed with a configuration and its data.
+"""Checks whether a run may be resumed: same configuration, same data.
 
-Only what reads checkpoints imports torch, which naming a sweep should not wait for.
+Torch is imported only to read checkpoints, so that naming a sweep does not wait for it.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ _MAY_DIFFER = CIRCUMSTANCES | {"checkpoint", "trainer.max_epochs"}
 
 
 def claim(run_dir: Path, config: DictConfig) -> RunResult | None:
-    """Write the configuration into the directory, or compare it with the one that is there.
+    """Write the configuration into the directory, or compare it with the one there.
 
     Returns:
-        The result where the run is finished.
+        The result if the run is finished, else None.
 
     Raises:
         ValueError: If the directory holds a run with another configuration.

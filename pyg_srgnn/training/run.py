@@ -1,4 +1,4 @@
-"""A whole run: data, training, choice on validation, refit, one look at the test set, files."""
+"""A whole run: data, training, choice on validation, refit, evaluation on the test set, files."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from pyg_srgnn.utils.terminal import lines
 
 log = logging.getLogger(__name__)
 
-# Warnings of Lightning about which the user of a run can and need do nothing.
+# Warnings of Lightning that do not concern the user of a run.
 _NOTHING_TO_DO = (
     "does not have many workers",
     "Checkpoint directory .* exists and is not empty",
@@ -54,28 +54,28 @@ def train(
     sweep_dir: str | Path | None = None,
     command: str | None = None,
 ) -> RunResult:
-    """Train, choose, evaluate; a run that was interrupted is resumed, unless ``resume`` is false.
+    """Train and evaluate a model, or resume an interrupted run, unless ``resume`` is false.
 
-    With several devices every process calls this: Lightning starts the program once more for each
-    of them. All train on their share of every batch and evaluate their share of the rows; the
-    first one writes the files and logs.
+    ``protocol=honest`` holds out the last training sessions, chooses the epoch on them, with
+    ``refit`` trains again on all training sessions for as many epochs, and evaluates once on the
+    test set. ``protocol=literature`` trains on all training sessions and reports the best *test*
+    epoch of every metric; its numbers are too good, and labelled.
 
-    ``protocol=honest`` trains on the training sessions without their last part, chooses the epoch
-    on that last part, with ``refit`` trains once more on all of them for as many epochs, and reads
-    the test set once. ``protocol=literature`` trains on all of them and reports the best *test*
-    epoch of every metric on its own; its numbers are too good, and labelled.
+    With several devices, Lightning starts this program once for each of them. All processes train
+    on their share of every batch and evaluate their share of the samples; the first one writes the
+    files and logs.
 
     Args:
-        config: What ``conf/train.yaml`` composes.
+        config: The configuration, as composed from ``conf/train.yaml``.
         run_dir: Where the files go: ``metrics.json``, ``config.yaml``, ``data.json``,
-            ``epochs.csv``, ``checkpoints/`` and ``ranks.parquet``. Another process that is at work
-            there is waited for.
-        sweep_dir: Where the runs are with which ``halving`` compares this one; a run that it stops
-            does not read the test set. (default: None, with none)
-        command: The command that resumes this run, to be shown. (default: None)
+            ``epochs.csv``, ``checkpoints/`` and ``ranks.parquet``. Another process that works there
+            is waited for.
+        sweep_dir: Where the runs lie with which ``halving`` compares this one. A run that halving
+            stops is not tested. (default: None)
+        command: The command that resumes this run, for the log. (default: None)
 
     Returns:
-        What ``metrics.json`` holds.
+        The result, as in ``metrics.json``.
 
     Raises:
         ValueError: If the directory holds a run with another configuration, or the data has changed
@@ -118,14 +118,14 @@ def _protocol(job: Job) -> RunResult:
 
 
 def _honest(job: Job) -> RunResult:
-    """Choose the epoch on validation, refit if asked for, read the test set once."""
+    """Choose the epoch on validation, refit if configured, test once."""
     training, valid = job.open("train"), job.open("valid")
     epochs = job.epochs(training)
     chosen = last = fit(job, training, valid, epochs)
     best = _best(chosen.rows, f"valid/{job.config.monitor}")
     best_epoch = int(best["epoch"])
     if job.config.refit and chosen.pruned is None:
-        gc.collect()  # the first model's trainer and moments, which refer to one another
+        gc.collect()  # frees the first trainer and the moments, a cycle of references
         log.info("refitting on training and validation for %d epochs", best_epoch)
         training = job.open("trainval")
         last = fit(job, training, None, best_epoch, horizon=epochs)
@@ -137,7 +137,7 @@ def _honest(job: Job) -> RunResult:
 
 
 def _refit_only(job: Job) -> RunResult:
-    """Train on all training sessions for a number of epochs that is known."""
+    """Train on all training sessions for a known number of epochs."""
     training = job.open("trainval")
     fitted = fit(job, training, None, job.epochs(training))
     return _tested(job, training, fitted, job.config.trainer.max_epochs or len(fitted.rows))
@@ -148,7 +148,7 @@ def _literature(job: Job) -> RunResult:
     training, monitor = job.open("trainval"), job.config.monitor
     fitted = fit(job, training, job.open("test"), job.epochs(training))
     names = _part(_best(fitted.rows, f"test/{monitor}"), "test")
-    names.pop("tied")  # no metric to be the best at
+    names.pop("tied")  # it has no best epoch
     best = {name: _best(fitted.rows, f"test/{name}") for name in names}
     tied = {"tied": best[monitor]["test/tied"]}
     return replace(
@@ -160,10 +160,9 @@ def _literature(job: Job) -> RunResult:
 
 
 def _counted(job: Job) -> RunResult:
-    """Fit a model that only counts; the metrics on validation, and on the test set.
+    """Fit a baseline instead of training; validate and test it.
 
-    As a model that trains, it sees the training sessions alone, or with ``refit`` those that
-    validate, too, for the test set.
+    Like a trained model, it is tested without the validation sessions, unless with ``refit``.
     """
     config, place = job.config, ALONE
     validates = config.protocol == "honest" and config.refit != "only"
@@ -183,7 +182,7 @@ def _counted(job: Job) -> RunResult:
 
 
 def _count(job: Job, training: SessionDataset) -> tuple[Any, float]:
-    """A fitted baseline, and the seconds that it took."""
+    """Fit the baseline of the configuration; return it and the seconds."""
     settings = dict(OmegaConf.to_container(job.config.model, resolve=True))  # type: ignore[arg-type]
     training.vocabulary.save(job.run_dir / "vocabulary.json")
     started = time.perf_counter()
@@ -192,14 +191,14 @@ def _count(job: Job, training: SessionDataset) -> tuple[Any, float]:
 
 
 def _tested(job: Job, training: SessionDataset, fitted: Fit, best_epoch: int) -> RunResult:
-    """The result of a run with the model of its checkpoint."""
+    """Test the model of the checkpoint; return the result."""
     model = Checkpoint.load(job.run_dir / fitted.checkpoint).model
     facts = _of_training(fitted) | {"best_epoch": best_epoch}
     return _conclude(job, training, model, fitted.place, **facts)
 
 
 def _of_training(fitted: Fit) -> dict[str, Any]:
-    """What a result holds of a training."""
+    """The fields of a result that describe the training."""
     return {
         "epochs": len(fitted.rows),
         "pruned": fitted.pruned,
@@ -212,12 +211,12 @@ def _of_training(fitted: Fit) -> dict[str, Any]:
 def _conclude(
     job: Job, training: SessionDataset, model: Any, place: Place, **facts: Any
 ) -> RunResult:
-    """Test the model beside the baselines, unless it was pruned; the result of the run.
+    """Test the model and the baselines, unless it was pruned; return the result.
 
     Args:
         job: The run.
-        training: What the model was trained on, and what the baselines are fitted to.
-        model: The model; None where no one model is kept.
+        training: The sessions that the model was trained on; the baselines are fitted to them.
+        model: The model; None for the baselines alone.
         place: Where to evaluate.
         **facts: Fields of the result.
     """
@@ -261,7 +260,7 @@ def _conclude(
 
 @contextmanager
 def _processes_ended(job: Job) -> Iterator[None]:
-    """After an error, end the processes that this one has started: they may wait for it forever."""
+    """After an error, kill the processes that this one started: they may wait for it forever."""
     try:
         yield
     except BaseException:
@@ -271,14 +270,14 @@ def _processes_ended(job: Job) -> Iterator[None]:
 
 
 def _quieten_lightning() -> None:
-    """Silence what Lightning says of cores, devices, and of what nothing can be done about."""
+    """Silence Lightning's notes on cores and devices and warnings that need no action."""
     for message in _NOTHING_TO_DO:
         warnings.filterwarnings("ignore", message=f".*{message}", module="lightning")
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
 
 
 def _size(model: Any) -> int:
-    """Numbers that a model has learned, or that a baseline has counted."""
+    """The size of the parameters of a model, or of the counts of a baseline."""
     if model is None:
         return 0
     return sum(each.numel() for each in model.parameters()) or sum(

@@ -1,4 +1,4 @@
-"""Start a run from a trained model whose catalogue was another one."""
+"""Starts a model from the weights of a trained one with another catalogue."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pyg_srgnn.nn import SessionModel
 
 log = logging.getLogger(__name__)
 
-# What may differ: the weights fit and mean the same whatever they were drawn from and trained by.
+# Settings that may differ: the weights fit all the same.
 _MAY_DIFFER = {"num_items", "init", "loss", "negatives", "sampling"}
 
 
@@ -29,22 +29,21 @@ def warm_start(
     path: str | Path,
     new_items: str = "neighbours",
 ) -> None:
-    """Give a model the weights of a trained one; items are matched by their raw ids.
+    """Copy the weights of a trained model; items are matched by their raw ids.
 
-    An item that the trained model knows keeps its vector, wherever it stands in either catalogue.
-    A new one starts as the mean of its neighbours' trained vectors (:func:`neighbour_means`), or
-    as the model has drawn it.
+    Items that the trained model knows keep their vectors. New items start as the mean of their
+    neighbours' trained vectors (:func:`neighbour_means`), or as initialised.
 
     Args:
-        model: The model, as it was initialised; changed in place.
-        settings: What it was built from.
-        training: The sessions that it will be trained on, with its catalogue.
+        model: The initialised model; changed in place.
+        settings: The settings that it was built from.
+        training: The sessions that it will be trained on, with the new catalogue.
         path: The trained model: a run directory or a checkpoint file.
-        new_items: ``"neighbours"`` or ``"init"``; with ``"neighbours"``, too, a new item without
-            a known neighbour stays as it is. (default: ``"neighbours"``)
+        new_items: ``"neighbours"`` or ``"init"``; new items without a known neighbour stay as
+            initialised. (default: ``"neighbours"``)
 
     Raises:
-        ValueError: If there is no checkpoint, or its model or its items are not of the same kind.
+        ValueError: If there is no checkpoint, or its model or its items are of another kind.
     """
     try:
         old = Checkpoint.load(path)
@@ -62,7 +61,7 @@ def warm_start(
         items, means = neighbour_means(training.sessions, row, trained)
         table[items] = means
         averaged = items.numel()
-    # What was counted in the sessions is the new ones', and counted already.
+    # Buffers hold counts of the new sessions, and stay.
     trained_weights = dict(old.model.named_parameters()) | {"embedding.weight": table}
     model.load_state_dict(model.state_dict() | trained_weights)
 
@@ -82,9 +81,9 @@ def warm_start(
 
 
 def neighbour_means(sessions: Sessions, row: Tensor, trained: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean trained vector of the known items clicked right before or right after each new item.
+    """Mean trained vector of the known items clicked right before or after each new item.
 
-    A neighbour counts as often as it was clicked there; sessions do not touch one another.
+    A neighbour counts as often as it was clicked there, within a session.
 
     Args:
         sessions: Clicks of V items, known and new ones.
@@ -104,7 +103,7 @@ def neighbour_means(sessions: Sessions, row: Tensor, trained: Tensor) -> tuple[T
     item, order = torch.cat([first[leads], second[follows]]).sort(stable=True)
     neighbour = row[torch.cat([second[leads], first[follows]])[order]]
     items, counts = torch.unique_consecutive(item, return_counts=True)
-    # Averages each item's bag of rows without a copy of all the vectors in them.
+    # Averages the rows of each item without copying their vectors.
     return items, F.embedding_bag(neighbour, trained, counts.cumsum(0) - counts, mode="mean")
 
 
