@@ -9,9 +9,13 @@ from omegaconf import OmegaConf
 from pyg_srgnn.baselines import BASELINES
 from pyg_srgnn.clicklog.prepare import Preparation
 from pyg_srgnn.commands.application import CONF
+from pyg_srgnn.commands.recommend_file import recommend_file
 from pyg_srgnn.datasets import DATASETS
+from pyg_srgnn.export.write import export
 from pyg_srgnn.nn import MODELS, SRGNN, SessionModel, build_model
+from pyg_srgnn.serving.settings import SECRETS, Settings
 from pyg_srgnn.training import SessionModule
+from pyg_srgnn.training.settings import RunSettings
 
 
 def defaults(callable_: object, *left_out: str) -> dict[str, object]:
@@ -75,3 +79,37 @@ def test_the_plain_model_is_configured_as_its_class_defaults() -> None:
 def test_the_optimizer_is_configured_as_its_defaults() -> None:
     names = ("model", "ties", "part", "extra", "horizon")
     assert configured("optimizer", "adam") == defaults(SessionModule, *names)
+
+
+def own_keys(name: str) -> dict[str, object]:
+    """The top-level keys of a command, as its YAML has them."""
+    config = dict(OmegaConf.to_container(OmegaConf.load(CONF / f"{name}.yaml")))  # type: ignore[arg-type]
+    return {key: value for key, value in config.items() if key not in ("defaults", "hydra")}
+
+
+def test_a_run_is_configured_as_its_settings() -> None:
+    expected = asdict(RunSettings())
+    assert own_keys("train") == expected | {"baselines": list(expected["baselines"])}
+
+
+def test_the_service_is_configured_as_its_settings() -> None:
+    expected = asdict(Settings("???"))
+    assert own_keys("serve") == {key: expected[key] for key in expected.keys() - SECRETS}
+
+
+def test_an_export_is_configured_as_its_defaults() -> None:
+    keys = own_keys("export")
+    keys["kind"] = keys.pop("format")
+    expected = defaults(export, "checkpoint")
+    assert keys == expected | {"checkpoint": "???", "output": "???"}
+
+
+def test_recommendations_are_configured_as_their_defaults() -> None:
+    expected = defaults(recommend_file)
+    assert own_keys("recommend").items() >= {(key, expected[key]) for key in ("k", "exclude_seen")}
+
+
+def test_an_evaluation_is_configured_as_a_runs() -> None:
+    keys, expected = own_keys("evaluate"), own_keys("train")
+    assert keys["batch_size"] == expected["eval_batch_size"]
+    assert (keys["baselines"], keys["ties"]) == (expected["baselines"], expected["ties"])

@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 from pyg_srgnn.checkpoint import read_checkpoint
 from pyg_srgnn.commands import train
 from pyg_srgnn.commands.application import CONF
-from pyg_srgnn.commands.checks import check
+from pyg_srgnn.commands.validate import validate_run
 from tests.commands import run
 from tests.tiny import TINY
 
@@ -63,7 +63,7 @@ def test_the_command_is_one_of_srgnn_train(experiment: str) -> None:
         program, *overrides = shlex.split(command)
         assert program == "srgnn-train" and f"experiment={experiment}" in overrides
         with initialize_config_dir(str(CONF), version_base="1.3"):
-            check(compose("train", overrides))
+            validate_run(compose("train", overrides))
 
 
 def test_two_batches(experiment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,8 +10,27 @@ from omegaconf import DictConfig
 
 from pyg_srgnn.commands.application import application, log
 from pyg_srgnn.commands.paths import name_runs
+from pyg_srgnn.commands.validate import checking_keys
 from pyg_srgnn.utils.imports import gc_paused
 from pyg_srgnn.utils.terminal import lines
+
+
+def validate(config: DictConfig) -> None:
+    """Validate the configuration of this command.
+
+    Raises:
+        ValueError: If values are not allowed; names each key, what was found and what is expected.
+    """
+    from pyg_srgnn.baselines import BASELINES
+    from pyg_srgnn.datasets import SPLITS
+    from pyg_srgnn.evaluation.metrics import TIES
+
+    with checking_keys(config) as (check, keys):
+        check.text("checkpoint", keys["checkpoint"])
+        check.one_of("split", keys["split"], SPLITS)
+        check.list_of("baselines", keys["baselines"], BASELINES)
+        check.whole("batch_size", keys["batch_size"], 1)
+        check.one_of("ties", keys["ties"], TIES)
 
 
 @application("evaluate")
@@ -21,7 +40,6 @@ def main(config: DictConfig) -> float:
         import torch
 
         from pyg_srgnn.checkpoint import Checkpoint
-        from pyg_srgnn.commands.checks import check
         from pyg_srgnn.data import SessionLoader
         from pyg_srgnn.data.fingerprint import require_same_data
         from pyg_srgnn.datasets import open_dataset
@@ -31,7 +49,7 @@ def main(config: DictConfig) -> float:
         from pyg_srgnn.reports import metrics_table, write_slices
         from pyg_srgnn.utils.files import written_aside
 
-    check(config, may_be_null=("dataset.root", "dataset.mirror"))
+    validate(config)
     name_runs(config, "checkpoint")
     checkpoint = Checkpoint.load(config.checkpoint)
     settings = dict(checkpoint.dataset)

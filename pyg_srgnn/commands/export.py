@@ -6,7 +6,22 @@ from omegaconf import DictConfig
 
 from pyg_srgnn.commands.application import application
 from pyg_srgnn.commands.paths import name_runs
+from pyg_srgnn.commands.validate import checking_keys
 from pyg_srgnn.utils.imports import gc_paused
+
+
+def validate(config: DictConfig) -> None:
+    """Validate the configuration of this command.
+
+    Raises:
+        ValueError: If values are not allowed; names each key, what was found and what is expected.
+    """
+    from pyg_srgnn.export.write import check_settings
+
+    with checking_keys(config, kind="format") as (check, keys):
+        check.text("checkpoint", keys["checkpoint"])
+        check.text("output", keys["output"])
+        check_settings(keys["format"], keys["precision"], keys["index_above"])
 
 
 @application("export")
@@ -14,10 +29,9 @@ def main(config: DictConfig) -> None:
     """Write the folder, and say what it holds."""
     with gc_paused():
         from pyg_srgnn.checkpoint import Checkpoint
-        from pyg_srgnn.commands.checks import check
         from pyg_srgnn.export.write import export
 
-    check(config)
+    validate(config)
     name_runs(config, "checkpoint")
     folder = export(
         Checkpoint.load(config.checkpoint),

@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 
 from pyg_srgnn.commands.application import application, log
 from pyg_srgnn.commands.paths import name_runs
+from pyg_srgnn.commands.validate import checking_keys
 from pyg_srgnn.utils.imports import gc_paused
 from pyg_srgnn.utils.terminal import lines
 
@@ -17,16 +18,26 @@ if TYPE_CHECKING:
     from pyg_srgnn.datasets.two_file import Counts
 
 
+def validate(config: DictConfig) -> None:
+    """Validate the configuration of this command.
+
+    Raises:
+        ValueError: If values are not allowed; names each key, what was found and what is expected.
+    """
+    with checking_keys(config) as (check, keys):
+        check.text("report", keys["report"], optional=True)
+        check.flag("verify", keys["verify"])
+
+
 @application("prepare", kept=lambda config: "what was downloaded")
 def main(config: DictConfig) -> None:
     """Prepare a dataset, print its report and write it."""
     with gc_paused():
-        from pyg_srgnn.commands.checks import check
         from pyg_srgnn.data.statistics import describe
         from pyg_srgnn.datasets import open_dataset
         from pyg_srgnn.reports import preparation_table, write_report
 
-    check(config)
+    validate(config)
     name_runs(config, "dataset.vocabulary")
     training, test = (open_dataset(config.dataset, split) for split in ("trainval", "test"))
     report: dict[str, Any] = {"dataset": config.dataset.name, **training.report}

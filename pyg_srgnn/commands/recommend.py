@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from pyg_srgnn.commands.application import application
 from pyg_srgnn.commands.items import given_ids, quoting_items
 from pyg_srgnn.commands.paths import name_runs
+from pyg_srgnn.commands.validate import checking_keys
 from pyg_srgnn.utils.imports import gc_paused
 
 
@@ -33,16 +34,43 @@ def _naming_keys(config: DictConfig) -> Iterator[None]:
         raise ValueError(re.sub(told, lambda key: here[key[0]], str(error))) from error
 
 
+def validate(config: DictConfig) -> None:
+    """Validate the configuration of this command.
+
+    Raises:
+        ValueError: If values are not allowed; names each key, what was found and what is expected.
+    """
+    with checking_keys(config) as (check, keys):
+        items, input = keys["items"], keys["input"]
+        check.text("checkpoint", keys["checkpoint"])
+        file = isinstance(items, str) and (items == "-" or (items[0] == "@" and len(items) > 1))
+        ids = isinstance(items, list) and all(type(one) in (int, str) for one in items)
+        expected = (
+            "a list of raw item ids, such as [17,4] or 'items=[red shoe,\"cap, blue\"]' in the "
+            "shell's quotes; one id a line, @FILE or - (standard input); or None"
+        )
+        if check.that(ids or file or items is None, "items", expected, items):
+            expected = "a session, or None with input=FILE, which has sessions"
+            check.that((items is None) != (input is None), "items", expected, items)
+        if check.text("input", input, optional=True):
+            both = (input is None) == (keys["output"] is None)
+            check.that(both, "output", "a file with input=FILE, and None without", keys["output"])
+        check.text("output", keys["output"], optional=True)
+        check.whole("k", keys["k"], 1)
+        check.flag("exclude_seen", keys["exclude_seen"])
+        for name, value in keys["log"].items() if input is None else ():
+            check.that(value is None, f"log.{name}", "None without input=FILE, a click log", value)
+
+
 @quoting_items
 @application("recommend", kept=_kept)
 def main(config: DictConfig) -> None:
     """Print the best items with their scores, or write those of a file of sessions."""
     with gc_paused():
-        from pyg_srgnn.commands.checks import check
         from pyg_srgnn.inference.answer import unknown_messages
         from pyg_srgnn.inference.recommender import Recommender, load_trained
 
-    check(config)
+    validate(config)
     name_runs(config, "checkpoint")
     trained = load_trained(config.checkpoint)
     recommender = Recommender.of(trained)

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
-
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from pyg_srgnn.commands.application import application
-from pyg_srgnn.commands.checks import naming_keys
+from pyg_srgnn.commands.validate import validated
 from pyg_srgnn.serving import serve
 from pyg_srgnn.serving.settings import Settings, secrets
+
+
+def validate(config: DictConfig) -> Settings:
+    """Make the settings of the service.
+
+    Raises:
+        ValueError: If values are not allowed; names each key, what was found and what is expected.
+    """
+    return validated(Settings, config, **secrets())
 
 
 @application("serve")
 def main(config: DictConfig) -> None:
     """Serve until SIGTERM or SIGINT."""
-    if OmegaConf.is_missing(config, "checkpoint"):
-        raise ValueError("checkpoint: must be given; --help shows examples")
-    given = cast(dict[str, Any], OmegaConf.to_container(config))
-    with naming_keys():
-        settings = Settings(**secrets(), **given)
-    serve(settings)
+    serve(validate(config))
 
 
 if __name__ == "__main__":

@@ -29,15 +29,15 @@ def _kept(config: DictConfig) -> str | None:
 def main(config: DictConfig) -> float:
     """Train as the configuration says; the value of the monitored metric, for sweeps."""
     with gc_paused():
-        from pyg_srgnn.commands.checks import check
         from pyg_srgnn.commands.processes import check_processes
+        from pyg_srgnn.commands.validate import validate_run
         from pyg_srgnn.reports import plot_epochs, run_summary, write_slices
         from pyg_srgnn.sweeps.parallel import set_threads
         from pyg_srgnn.training import train
         from pyg_srgnn.training.job import is_first_process
 
     hydra = HydraConfig.get()
-    check(config)
+    validate_run(config)
     check_processes(config)
     name_runs(config, "checkpoint", unfinished=True)
     name_runs(config, "warm_start", "dataset.vocabulary")

@@ -12,7 +12,7 @@ from pyg_srgnn.datasets.retailrocket import RetailRocket
 from pyg_srgnn.datasets.synthetic import Synthetic
 from pyg_srgnn.datasets.tmall import Tmall, TmallRaw
 from pyg_srgnn.datasets.yoochoose import Yoochoose, YoochooseRaw
-from pyg_srgnn.utils.arguments import ArgumentError, checking
+from pyg_srgnn.utils.arguments import ArgumentError
 
 __all__ = [
     "DATASETS",
@@ -65,9 +65,9 @@ def open_dataset(settings: Mapping[str, Any], split: str) -> SessionDataset:
     if name not in DATASETS:
         raise ValueError(f"dataset.name must be one of {', '.join(DATASETS)} (got {name!r})")
     try:
-        with checking(f"dataset={name}"):
-            return DATASETS[name](split=split, **arguments)
-    except ArgumentError:
-        raise
+        return DATASETS[name](split=split, **arguments)
+    except ArgumentError as error:
+        keys = {f"dataset.{argument}": wrong for argument, wrong in error}
+        raise ArgumentError(f"dataset={name}", keys) from error
     except ValueError as error:
         raise ValueError(f"dataset={name}: {error}") from error

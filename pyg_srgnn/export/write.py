@@ -35,11 +35,24 @@ from pyg_srgnn.inference.exported import mixes
 from pyg_srgnn.inference.formats import FILES
 from pyg_srgnn.inference.index import Index
 from pyg_srgnn.nn import SRGNN, SessionModel, build_model
+from pyg_srgnn.utils.arguments import checking
 from pyg_srgnn.utils.files import folder_written_aside, sha256_of
 
 _ROWS = 1 << 16  # of the item table, at once
 _TOLERANCE = 1e-4  # of a score; more than rounding is a defect of the export
 _CHECKED = 32  # random sessions that both models score
+
+
+def check_settings(kind: str, precision: str, index_above: int | None) -> None:
+    """Check the settings of :func:`export`.
+
+    Raises:
+        ArgumentError: If one is not allowed.
+    """
+    with checking("export") as check:
+        check.one_of("kind", kind, FILES)
+        check.one_of("precision", precision, PRECISIONS)
+        check.whole("index_above", index_above, 0, optional=True)
 
 
 def export(
@@ -73,11 +86,7 @@ def export(
         RuntimeError: If the export scores otherwise than the checkpoint.
     """
     output = Path(output)
-    for name, value, allowed in (("kind", kind, FILES), ("precision", precision, PRECISIONS)):
-        if value not in allowed:
-            raise ValueError(
-                f"export: '{name}' must be one of {', '.join(allowed)} (got {value!r})"
-            )
+    check_settings(kind, precision, index_above)
     if index_above is not None and mixes(checkpoint.settings):
         raise ValueError(
             f"index_above={index_above}: this model mixes probabilities, which asks for the scores "

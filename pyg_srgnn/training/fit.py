@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import lightning
@@ -32,6 +31,7 @@ from pyg_srgnn.training.header import ingredients
 from pyg_srgnn.training.job import Job, Place
 from pyg_srgnn.training.loggers import open_logger
 from pyg_srgnn.training.module import SessionModule
+from pyg_srgnn.training.trainer import make_trainer, trainer_errors
 from pyg_srgnn.training.warm_start import warm_start
 
 log = logging.getLogger(__name__)
@@ -102,7 +102,14 @@ def fit(
     last = job.run_dir / "checkpoints" / f"{name}.ckpt"
     resumed = last if config.resume and last.is_file() else None
     with _logger(job, watched) as logger:
-        trainer = _trainer(config, job.run_dir, callbacks, logger, epochs)
+        trainer = make_trainer(
+            _plain(config.trainer) | {"max_epochs": epochs},
+            deterministic=config.deterministic,
+            default_root_dir=job.run_dir,
+            logger=logger,
+            callbacks=callbacks,
+            plugins=[SafeCheckpointIO()],
+        )
         place = _place(trainer, config)
         if trainer.strategy.launcher is not None:
             job.launchers.append(trainer.strategy.launcher)
@@ -119,7 +126,7 @@ def fit(
             job.training_loader(training, place),
             None if watched is None else job.ranking_loader(watched, place),
         )
-        with _trainer_errors(MisconfigurationException), _interrupts(trainer):
+        with trainer_errors(MisconfigurationException), _interrupts(trainer):
             trainer.fit(module, *loaders, ckpt_path=resumed)
     if place.rank == 0:
         epoch_log.write()  # also where there was nothing left to train
@@ -216,37 +223,6 @@ def _logger(
 ) -> AbstractContextManager[Logger | bool | None]:
     """The configured logger; none for a refit, which repeats logged epochs."""
     return nullcontext(False) if watched is None else open_logger(job.config, job.run_dir)
-
-
-def _trainer(
-    config: DictConfig,
-    run_dir: Path,
-    callbacks: list[Callback],
-    logger: Logger | bool | None,
-    epochs: int,
-) -> lightning.Trainer:
-    options = _plain(config.trainer) | {"max_epochs": epochs}
-    options["enable_progress_bar"] = False  # Lightning's; ours is among the callbacks
-    if options["accelerator"] == "auto" and not torch.cuda.is_available():
-        options["accelerator"] = "cpu"  # Apple's GPU has no float64, which the metrics need
-    with _trainer_errors(TypeError, MisconfigurationException):
-        return lightning.Trainer(
-            **options,
-            deterministic=config.deterministic,
-            default_root_dir=run_dir,
-            logger=logger,
-            callbacks=callbacks,
-            plugins=[SafeCheckpointIO()],
-        )
-
-
-@contextmanager
-def _trainer_errors(*kinds: type[Exception]) -> Iterator[None]:
-    """Report errors of Lightning as errors of the keys below ``trainer``."""
-    try:
-        yield
-    except kinds as error:
-        raise ValueError(f"a value under trainer.* cannot be used: {error}") from error
 
 
 @contextmanager

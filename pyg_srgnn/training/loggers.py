@@ -13,9 +13,30 @@ from filelock import FileLock
 from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
 from omegaconf import DictConfig, OmegaConf
 
+from pyg_srgnn.utils.arguments import checking
 from pyg_srgnn.utils.extras import pip_install
 
+LOGGERS = ("csv", "tensorboard", "wandb", "mlflow")
 _SQLITE = "sqlite:///"
+
+
+def check_logger(name: str, **options: Any) -> None:
+    """Check the settings of a logger.
+
+    Args:
+        name: One of :data:`LOGGERS`.
+        **options: The options of that logger.
+
+    Raises:
+        ArgumentError: If one is not allowed.
+    """
+    with checking("logger") as check:
+        check.one_of("name", name, LOGGERS)
+        for option, value in options.items():
+            if option == "mode":
+                check.one_of(option, value, ("offline", "online"))
+            else:
+                check.text(option, value)
 
 
 @contextmanager

@@ -270,10 +270,9 @@ def _processes_ended(job: Job) -> Iterator[None]:
 
 
 def _quieten_lightning() -> None:
-    """Silence Lightning's notes on cores and devices and warnings that need no action."""
+    """Silence the warnings of Lightning that a user can do nothing about."""
     for message in _NOTHING_TO_DO:
         warnings.filterwarnings("ignore", message=f".*{message}", module="lightning")
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
 
 
 def _size(model: Any) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -114,6 +114,12 @@ class Checks:
         """Check one of some names."""
         fits = isinstance(value, str) and value in allowed
         return self._check(name, value, fits, f"one of {', '.join(allowed)}", optional)
+
+    def list_of(self, name: str, value: Any, allowed: Collection[str]) -> bool:
+        """Check a list of some names."""
+        fits = isinstance(value, Sequence) and not isinstance(value, str)
+        fits = fits and all(isinstance(one, str) and one in allowed for one in value)
+        return self.that(fits, name, f"a list of {', '.join(allowed)}", value)
 
     def _check(self, name: str, value: Any, fits: bool, expected: str, optional: bool) -> bool:
         if optional:

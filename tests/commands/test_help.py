@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 
 from pyg_srgnn.commands import evaluate, export, prepare, recommend, serve, train
 from pyg_srgnn.commands.application import CONF
-from pyg_srgnn.commands.checks import check
+from pyg_srgnn.commands.validate import validate_run
 from tests.commands import run
 
 SCRIPTS = {
@@ -65,10 +65,10 @@ def composed(name, overrides):
         return compose(name, overrides, return_hydra_config=True)
 
 
-def checked(config):
-    """What the script gets of it, checked."""
+def validated(script, config):
+    """What the script gets of it, validated."""
     ours = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
-    check(ours, ("dataset.root", "dataset.mirror") if "split" in ours else ())
+    (validate_run if script == "train" else SCRIPTS[script].validate)(ours)
     return ours
 
 
@@ -90,7 +90,7 @@ def test_three_examples_that_work(script, help_text):
         overrides = [argument for argument in arguments if argument != "-m"]
         if "-m" in arguments:
             overrides = [override.split(",")[0] for override in overrides]
-        checked(composed(script, overrides))
+        validated(script, composed(script, overrides))
 
 
 def test_the_keys_that_matter(script, help_text):
@@ -126,7 +126,7 @@ def test_the_groups(script, help_text):
 )
 def test_every_choice_of_every_group_composes(choice):
     config = composed("train", [choice])
-    assert "???" not in OmegaConf.to_yaml(checked(config))
+    assert "???" not in OmegaConf.to_yaml(validated("train", config))
     group, option = choice.split("=")
     assert config.hydra.runtime.choices[group] == option
     for key in ("dataset", "model", "logger"):
@@ -143,7 +143,7 @@ def test_an_experiment_on_a_benchmark(option):
     """What an experiment says, it says on every dataset; the command line has the last word."""
     for dataset in GROUPS["dataset"]:
         config = composed("train", [f"dataset={dataset}", f"experiment={option}"])
-        checked(config)
+        validated("train", config)
         recipe = (config.optimizer.lr, config.trainer.max_epochs, config.optimizer.schedule)
         assert recipe == ((2e-3, 3, "step") if option == "fast" else (1e-3, 30, "step"))
         assert config.model.init == ("authors" if option == "fast" else option)

@@ -137,4 +137,4 @@ def test_how_a_log_is_read_without_one(retailrocket: Path) -> None:
         recommend.main, "srgnn-recommend", f"checkpoint={retailrocket}", "items=[1]", "log.time=t"
     )
     assert result.status == 1
-    assert "log.time: must be null without input=FILE, a click log" in result.out + result.err
+    assert "log.time='t': expected null without input=FILE" in result.out + result.err

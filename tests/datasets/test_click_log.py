@@ -81,7 +81,7 @@ def test_errors_name_the_dataset(tmp_path: Path) -> None:
         "its columns are 'session', 'item', 'time'"
     )
     for bad in ({"gap": "soon"}, {"test": 2.0}, {"engine": "excel"}, {"min_length": 1}):
-        with pytest.raises(ValueError, match=rf"^dataset=click_log: '{next(iter(bad))}' "):
+        with pytest.raises(ValueError, match=rf"^dataset=click_log: 'dataset.{next(iter(bad))}' "):
             open_dataset(settings | bad, "train")
 
 

@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 
 from pyg_srgnn.baselines import BASELINES
 from pyg_srgnn.commands.application import CONF
-from pyg_srgnn.commands.checks import check
+from pyg_srgnn.commands.validate import validate_run
 from pyg_srgnn.runs.configurations import read_configurations
 from pyg_srgnn.runs.directory import flat
 from study import study
@@ -26,7 +26,7 @@ def test_every_run_of_the_study_is_a_configuration() -> None:
     with initialize_config_dir(str(CONF), version_base="1.3"):
         for job in study.jobs():
             config = compose("train", job.command())
-            check(config)
+            validate_run(config)
             if "ablation" in job.path:
                 assert config.test is False  # nothing is chosen on the test set
             seen.add(OmegaConf.to_yaml(config))

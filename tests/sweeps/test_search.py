@@ -11,7 +11,7 @@ from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Overrid
 
 from pyg_srgnn.baselines import BASELINES
 from pyg_srgnn.commands.application import CONF
-from pyg_srgnn.commands.checks import check
+from pyg_srgnn.commands.validate import validate_run
 from pyg_srgnn.nn import MODELS
 from pyg_srgnn.sweeps.optuna_study import SWEEPER
 from pyg_srgnn.sweeps.sweep import PLUGINS
@@ -45,7 +45,7 @@ def test_a_search_space(name: str) -> None:
                 f"{override.key_or_group}={of[turn % len(of)]}"
                 for override, of in zip(parsed, values, strict=True)
             ]
-            check(compose("train", [f"search={name}", *job]))
+            validate_run(compose("train", [f"search={name}", *job]))
 
 
 def test_every_model_with_settings_has_a_search_space() -> None:

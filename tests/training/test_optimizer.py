@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pyg_srgnn.commands.checks import check
+from pyg_srgnn.commands.validate import validate_run
 from pyg_srgnn.nn import SRGNN
 from pyg_srgnn.training import SessionModule, train
 from pyg_srgnn.training.optimizer import RowwiseAdam, adam
@@ -285,11 +285,11 @@ def test_a_run_interrupted_after_two_epochs_equals_three_in_one_go(
 def test_clipping_is_refused_by_name(root: Path, tmp_path: Path) -> None:
     clipped = ("trainer.gradient_clip_val=1.0", "trainer.max_epochs=1")
     config = tiny_config(root, *SAMPLED, *clipped)
-    for refused in (lambda: check(config), lambda: train(config, tmp_path / "run")):
+    for refused in (lambda: validate_run(config), lambda: train(config, tmp_path / "run")):
         with pytest.raises(ValueError, match=r"gradient_clip_val.*sampled.*sparse"):
             refused()
     assert not (tmp_path / "run").exists() or not list((tmp_path / "run").rglob("*.ckpt"))
-    check(tiny_config(root, *clipped))  # a dense loss can be clipped
+    validate_run(tiny_config(root, *clipped))  # a dense loss can be clipped
 
 
 def test_a_module_refuses_clipping_by_name() -> None:

@@ -1,0 +1,134 @@
+"""Validates a configuration before anything is loaded, by making the parts that it describes.
+
+What a key may be is declared once: by the constructor or function that takes it. Here is what
+concerns several groups of keys.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import fields
+from typing import Any, TypeVar
+
+from omegaconf import DictConfig, OmegaConf
+
+from pyg_srgnn.utils.arguments import ArgumentError, Checks, checking
+
+_YAML = {"None": "null", "True": "true", "False": "false"}
+_Settings = TypeVar("_Settings")
+
+
+@contextmanager
+def validating(config: DictConfig) -> Iterator[Callable[[str], AbstractContextManager[None]]]:
+    """Collect the errors of several groups of keys, of which none may lack a value.
+
+    Args:
+        config: All keys.
+
+    Yields:
+        A context manager for one group, such as ``"model"``, in which its part is made; ``""``
+        stands for the top-level keys.
+
+    Raises:
+        ValueError: At the end, if there were errors: names each key, what was found and what is
+            expected.
+    """
+    missing = sorted(OmegaConf.missing_keys(config))
+    wrong = [f"{key}: must be given; --help shows examples" for key in missing]
+
+    @contextmanager
+    def group(name: str) -> Iterator[None]:
+        try:
+            yield
+        except ArgumentError as error:
+            for key, (expected, found) in error:
+                expected = re.sub(r"\b(None|True|False)\b", lambda word: _YAML[word[0]], expected)
+                key = f"{name}.{key}" if name else key
+                wrong.append(f"{key}={found!r}: expected {expected}")
+        except ValueError as error:
+            wrong.append(str(error))
+
+    yield group
+    if wrong:
+        raise ValueError("\n  ".join(["the configuration cannot be used", *wrong]))
+
+
+def validate_run(config: DictConfig) -> None:
+    """Validate the configuration of ``srgnn-train``, all but the files that it names.
+
+    Raises:
+        ValueError: If values are not allowed; names each key, what was found and what is expected.
+    """
+    import torch
+
+    from pyg_srgnn.baselines import BASELINES
+    from pyg_srgnn.data.sessions import Sessions
+    from pyg_srgnn.nn import MODELS, build_model
+    from pyg_srgnn.training.loggers import check_logger
+    from pyg_srgnn.training.module import SessionModule, check_clipping
+    from pyg_srgnn.training.settings import RunSettings
+    from pyg_srgnn.training.trainer import check_trainer
+
+    plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
+    with validating(config) as group:
+        with group(""):
+            RunSettings.of(plain)
+        with group("logger"):
+            check_logger(**plain["logger"])
+        with group("trainer"):
+            check_trainer(plain["trainer"])
+        settings = dict(plain["model"])
+        name, model = settings.pop("name"), None
+        with group("model"), checking("model") as check:
+            if not check.one_of("name", name, [*MODELS, *BASELINES]):
+                return
+            if name in BASELINES:
+                BASELINES[name].fit(Sessions.from_lists([[0, 0]]), 1, **settings)
+            else:
+                with torch.device("meta"):
+                    model = build_model(plain["model"] | {"num_items": 1})
+        if model is not None:
+            with group("optimizer"):
+                SessionModule(model, **plain["optimizer"])
+            with group("trainer"):
+                check_clipping(model, plain["trainer"]["gradient_clip_val"])
+
+
+@contextmanager
+def checking_keys(config: DictConfig, **names: str) -> Iterator[tuple[Checks, dict[str, Any]]]:
+    """Check the top-level keys of a command.
+
+    Args:
+        config: All keys.
+        **names: See :func:`pyg_srgnn.utils.arguments.checking`.
+
+    Yields:
+        What checks them, and the keys with their values.
+
+    Raises:
+        ValueError: At the end, if values are not allowed; names each key, what was found and what
+            is expected.
+    """
+    keys: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
+    with validating(config) as group, group(""), checking("configuration", **names) as check:
+        yield check, keys
+
+
+def validated(settings: type[_Settings], config: DictConfig, **more: Any) -> _Settings:
+    """Make the settings of a command from its configuration.
+
+    Args:
+        settings: A dataclass; its fields are keys.
+        config: The configuration, which may have further keys.
+        **more: Fields that are no keys.
+
+    Raises:
+        ValueError: If values are not allowed; names each key, what was found and what is expected.
+    """
+    plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
+    names = {one.name for one in fields(settings)}  # type: ignore[arg-type]
+    with validating(config) as group, group(""):
+        return settings(**{name: plain[name] for name in names & plain.keys()}, **more)
+    raise AssertionError("validating() has raised")

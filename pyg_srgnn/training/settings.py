@@ -1,0 +1,124 @@
+"""The settings of a run beside those of its dataset, model, optimizer, trainer and logger."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from pyg_srgnn.baselines import BASELINES
+from pyg_srgnn.evaluation.metrics import TIES
+from pyg_srgnn.utils.arguments import checking
+
+PROTOCOLS = ("honest", "literature")
+ORDERS = ("shuffle", "time")
+NEW_ITEMS = ("neighbours", "init")
+METRICS = [f"{name}@{k}" for name in ("hr", "mrr", "ndcg", "coverage") for k in (5, 10, 20)]
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """How a run trains, chooses its epoch and evaluates; the top-level keys of ``conf/train.yaml``.
+
+    Args:
+        seed: Seed of everything that is drawn.
+        protocol: ``"honest"`` chooses the epoch on validation and reads the test set once;
+            ``"literature"`` trains on all training sessions and reports the best test epoch of
+            each metric.
+        refit: Whether to train once more on training and validation for the chosen epochs;
+            ``"only"`` does just that, for ``trainer.max_epochs``.
+        test: Whether to evaluate on the test set.
+        monitor: The validation metric that chooses the epoch; MRR@20 decides between equals.
+        patience: Epochs without a better one before training stops.
+        batch_size: Samples of a step, over all devices.
+        order: ``"shuffle"``, or ``"time"``: training samples as they were clicked.
+        half_life: Share of the training samples, back in time, over which their weight halves;
+            None weighs all alike.
+        average: Decay of the average of the weights that is evaluated; 0 takes no average.
+        eval_batch_size: Samples scored at once, at most; fewer where the catalogue is large.
+        deterministic: Whether the same machine gives the same bits, at the cost of speed.
+        num_workers: Processes that build batches.
+        threads: Threads of an operation; None takes all cores, shared by the jobs of a sweep.
+        baselines: Baselines to evaluate on the test set.
+        ties: What items tied with the target do: ``"conservative"``, ``"median"`` or
+            ``"standard"``.
+        resume: Whether to resume a run that is in the directory; False replaces it.
+        checkpoint: A run directory or checkpoint file to resume.
+        warm_start: A run or checkpoint whose weights to start from.
+        new_items: Where items that it did not know start: ``"neighbours"`` or ``"init"``.
+        halving: In a sweep, a run continues while it is among the best 1/halving of those that
+            have come as far; None lets all continue.
+        halving_from: The epoch after which this is asked first.
+
+    Raises:
+        ArgumentError: If values are not allowed, alone or together.
+    """
+
+    seed: int = 0
+    protocol: str = "honest"
+    refit: bool | str = False
+    test: bool = True
+    monitor: str = "hr@20"
+    patience: int = 3
+    batch_size: int = 512
+    order: str = "shuffle"
+    half_life: float | None = 0.5
+    average: float = 0.0
+    eval_batch_size: int = 128
+    deterministic: bool = False
+    num_workers: int = 0
+    threads: int | None = None
+    baselines: Sequence[str] = tuple(BASELINES)
+    ties: str = "conservative"
+    resume: bool = True
+    checkpoint: str | None = None
+    warm_start: str | None = None
+    new_items: str = "neighbours"
+    halving: int | None = None
+    halving_from: int = 1
+
+    def __post_init__(self) -> None:
+        """Check every value."""
+        with checking(self) as check:
+            check.whole("seed", self.seed, 0, 2**32 - 1)
+            check.one_of("protocol", self.protocol, PROTOCOLS)
+            fits = isinstance(self.refit, bool) or self.refit == "only"
+            check.that(fits, "refit", "True, False or only", self.refit)
+            check.flag("test", self.test)
+            check.one_of("monitor", self.monitor, METRICS)
+            check.whole("patience", self.patience, 1)
+            check.whole("batch_size", self.batch_size, 1)
+            check.one_of("order", self.order, ORDERS)
+            check.number("half_life", self.half_life, above=0, optional=True)
+            check.number("average", self.average, least=0, below=1)
+            check.whole("eval_batch_size", self.eval_batch_size, 1)
+            check.flag("deterministic", self.deterministic)
+            check.whole("num_workers", self.num_workers, 0)
+            check.whole("threads", self.threads, 1, optional=True)
+            check.list_of("baselines", self.baselines, BASELINES)
+            check.one_of("ties", self.ties, TIES)
+            check.flag("resume", self.resume)
+            check.text("checkpoint", self.checkpoint, optional=True)
+            check.text("warm_start", self.warm_start, optional=True)
+            check.one_of("new_items", self.new_items, NEW_ITEMS)
+            check.whole("halving", self.halving, 2, optional=True)
+            check.whole("halving_from", self.halving_from, 1)
+            if self.protocol == "literature":
+                expected = "False with protocol=literature, which trains on all sessions already"
+                check.that(not self.refit, "refit", expected, self.refit)
+                expected = "None with protocol=literature, which has no validation"
+                check.that(self.halving is None, "halving", expected, self.halving)
+            if self.refit == "only":
+                expected = "None with refit=only, which has no validation"
+                check.that(self.halving is None, "halving", expected, self.halving)
+            if self.order == "time":
+                expected = "None with order=time; a draw has no order in time"
+                check.that(self.half_life is None, "half_life", expected, self.half_life)
+            if self.checkpoint is not None:
+                expected = "True with checkpoint=RUN, which is a run to resume"
+                check.that(self.resume is True, "resume", expected, self.resume)
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> RunSettings:
+        """Take the settings from a configuration that has other keys, too."""
+        return cls(**{one.name: config[one.name] for one in fields(cls)})
