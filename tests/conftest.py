@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 import subprocess
+from collections.abc import Callable, Iterator
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 
 import pytest
 import torch
+from filelock import FileLock
 
 # The tests' tensors are small, their processes many, and results do not depend on the machine.
 torch.set_num_threads(1)
@@ -27,6 +29,109 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 def room(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tables are as wide as in a file, whatever terminal the tests run on."""
     monkeypatch.setattr("pyg_srgnn.utils.terminal.width", lambda: 200)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def drawing() -> Iterator[Any]:
+    """PNG files have their first bytes only: to draw takes longer than to train a tiny run."""
+    if importlib.util.find_spec("matplotlib") is None:
+        yield None
+        return
+    from matplotlib.figure import Figure
+
+    draw = Figure.savefig
+
+    def save(figure: Figure, path: Any, format: str | None = None, **settings: Any) -> None:
+        if format == "png":
+            Path(path).write_bytes(b"\x89PNG\r\n\x1a\n")
+        else:
+            draw(figure, path, format=format, **settings)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", save)
+        yield draw
+
+
+@pytest.fixture
+def pictures(drawing: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draws pictures after all, for a test that looks at one."""
+    if drawing is not None:
+        monkeypatch.setattr("matplotlib.figure.Figure.savefig", drawing)
+
+
+class Shared:
+    """Folders that are made once for all tests, in whichever process of pytest-xdist they run."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def made(self, name: str, make: Callable[[Path], object]) -> Path:
+        """The folder of a name; the first who asks for it has it made by ``make(folder)``."""
+        folder, done = self.root / name, self.root / f"{name}.done"
+        self.root.mkdir(exist_ok=True)
+        with FileLock(self.root / f"{name}.lock"):
+            if not done.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                make(folder)
+                done.touch()
+        return folder
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Shared:
+    """Makes folders that all tests read and none changes."""
+    base = tmp_path_factory.getbasetemp()
+    return Shared((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared")
+
+
+@pytest.fixture(scope="session")
+def tiny_root(shared: Shared) -> Path:
+    """``dataset.root`` of the finished runs; another dataset may be made there as well."""
+    return shared.made("datasets", Path.mkdir)
+
+
+@pytest.fixture(scope="session")
+def finished(shared: Shared, tiny_root: Path) -> Callable[[str], Path]:
+    """Finished runs to read; a test that changes something copies the directory.
+
+    ``finished("gru4rec")`` is the directory of a run of srgnn-train with ``model=gru4rec`` and
+    :data:`tests.tiny.TINY`, its dataset in ``tiny_root``; what was printed is its train.log.
+    """
+    from pyg_srgnn.commands import train
+    from tests.commands import run
+    from tests.tiny import tiny_keys
+
+    def trained(model: str) -> Path:
+        def make(folder: Path) -> None:
+            keys = [*tiny_keys(f"model={model}"), f"dataset.root={tiny_root}"]
+            result = run(train.main, "srgnn-train", *keys, f"hydra.run.dir={folder}")
+            assert result.status == 0, result.out + result.err
+
+        return shared.made(f"run-{model}", make)
+
+    return trained
+
+
+@pytest.fixture(scope="session")
+def tiny_run(finished: Callable[[str], Path]) -> Path:
+    """The finished run of the default model."""
+    return finished("srgnn")
+
+
+@pytest.fixture(scope="session")
+def exported(shared: Shared) -> Callable[[str, str], Path]:
+    """Exports to read; a test that changes something copies the folder.
+
+    ``exported("default", "onnx")`` is the export of a model of
+    :data:`tests.export.exports.MODELS` in a format.
+    """
+    from pyg_srgnn.export.write import export
+    from tests.export.exports import checkpoint
+
+    def folder(name: str, kind: str) -> Path:
+        return shared.made(f"{name}-{kind}", lambda path: export(checkpoint(name), path, kind))
+
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -140,6 +140,7 @@ def test_profile_takes_a_step_apart(
         torch.testing.assert_close(a, b)
 
 
+@pytest.mark.usefixtures("pictures")
 def test_scale_prints_writes_and_draws(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -27,9 +27,13 @@ TINY = [
 ]
 
 
+def tiny_keys(*overrides: str) -> list[str]:
+    """TINY and these, without the keys that a model which counts does not have."""
+    counts = any(key.removeprefix("model=") in BASELINES for key in overrides)
+    return [*(key for key in TINY if not (counts and key.startswith("model."))), *overrides]
+
+
 def tiny_config(root: Path, *overrides: str) -> DictConfig:
     """What srgnn-train would get for these overrides."""
-    counts = any(key.removeprefix("model=") in BASELINES for key in overrides)
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        tiny = [key for key in TINY if not (counts and key.startswith("model."))]
-        return compose("train", [*tiny, f"dataset.root={root}", *overrides])
+        return compose("train", tiny_keys(f"dataset.root={root}", *overrides))

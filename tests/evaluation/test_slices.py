@@ -85,6 +85,7 @@ def test_a_slice_without_samples_has_no_figures() -> None:
     assert math.isnan(part.hr) and math.isnan(part.mrr)
 
 
+@pytest.mark.usefixtures("pictures")
 def test_the_model_stands_beside_its_baselines(tmp_path: Path) -> None:
     table = random_table(0, days=3)
     table = table.with_columns(random_table(1)["rank"].alias("rank_stan"))

@@ -356,6 +356,7 @@ def test_explain_another_item_a_single_click_and_nothing(recommender, ids):
 
 
 @pytest.mark.parametrize("session", [[4], [3, 7, 3, 3, 9, 7]])
+@pytest.mark.usefixtures("pictures")
 def test_an_explanation_is_drawn(recommender, ids, session, tmp_path):
     found = recommender.explain([ids[i] for i in session])
     path = plot_explanation(found, tmp_path / "new" / "why.png")

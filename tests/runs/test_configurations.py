@@ -382,6 +382,7 @@ def write_ablation(root: Path) -> Path:
     return runs
 
 
+@pytest.mark.usefixtures("pictures")
 def test_the_ablation(root: Path) -> None:
     write_ablation(root)
     with (root / "README.md").open("a") as file:

@@ -370,6 +370,7 @@ def test_trap_plain_pickle_load_of_a_checkpoint_to_go_on_from(root: Path, tmp_pa
     assert not sentinel.exists()
 
 
+@pytest.mark.usefixtures("pictures")
 def test_sr_gnn_learns_more_than_the_baselines_know(root: Path, tmp_path: Path) -> None:
     config = tiny_config(
         root,
