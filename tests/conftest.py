@@ -25,10 +25,13 @@ os.environ["OMP_NUM_THREADS"] = "1"
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.fixture(autouse=True)
-def room(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="session", autouse=True)
+def room() -> Iterator[None]:
     """Tables are as wide as in a file, whatever terminal the tests run on."""
-    monkeypatch.setattr("pyg_srgnn.utils.terminal.width", lambda: 200)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pyg_srgnn.utils.terminal.width", lambda: 200)
+        patch.delenv("COLUMNS", raising=False)  # which pytest-xdist sets
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)
