@@ -443,7 +443,7 @@ def test_check_sees_what_has_changed(root: Path, capsys: pytest.CaptureFixture[s
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (block("headlines"), "README.md: unknown marker 'headlines'; there are summary, headline, metrics"),
+        (block("headlines"), "README.md: unknown marker 'headlines'; there are summary, headline"),
         ("<!-- headline -->\n", "marker 'headline' is not closed"),
         ("<!-- /headline -->\n", "marker '/headline' where 'none' is open"),
         ("<!-- headline -->\n<!-- /metrics -->\n", "marker '/metrics' where 'headline' is open"),
