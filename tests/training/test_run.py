@@ -45,13 +45,33 @@ def untimed(result: RunResult) -> RunResult:
 
 
 @pytest.fixture(scope="module")
-def four_epochs(root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
+def evaluated() -> list[str]:
+    """The classes of the scorers that ``four_epochs`` has tested."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def four_epochs(
+    root: Path, tmp_path_factory: pytest.TempPathFactory, evaluated: list[str]
+) -> tuple[Path, RunResult]:
+    def recording(scorer: Any, *args: Any, **kwargs: Any) -> Any:
+        evaluated.append(type(scorer).__name__)
+        return evaluate_rows(scorer, *args, **kwargs)
+
     run_dir = tmp_path_factory.mktemp("runs") / "four"
-    return run_dir, train(tiny_config(root, "trainer.max_epochs=4"), run_dir)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pyg_srgnn.evaluation.baselines.evaluate_rows", recording)
+        return run_dir, train(tiny_config(root, "trainer.max_epochs=4"), run_dir)
 
 
-def test_going_on_from_a_checkpoint_equals_a_run_without_a_break(
-    root: Path, tmp_path: Path, four_epochs: tuple[Path, Any]
+@pytest.fixture(scope="module")
+def refitted(root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, RunResult]:
+    run_dir = tmp_path_factory.mktemp("runs") / "refit"
+    return run_dir, train(tiny_config(root, "trainer.max_epochs=3", "refit=true"), run_dir)
+
+
+def test_a_resumed_checkpoint_equals_an_uninterrupted_run(
+    root: Path, tmp_path: Path, four_epochs: tuple[Path, RunResult]
 ) -> None:
     train(tiny_config(root, "trainer.max_epochs=2"), tmp_path / "two")
     config = tiny_config(root, "trainer.max_epochs=4", f"checkpoint={tmp_path / 'two'}")
@@ -80,8 +100,8 @@ def test_the_best_epoch_may_lie_before_the_break(root: Path, tmp_path: Path) -> 
     assert untimed(train(config, tmp_path / "resumed")) == untimed(whole)
 
 
-def test_an_interrupted_run_goes_on_in_its_directory(
-    root: Path, tmp_path: Path, four_epochs: tuple[Path, Any], monkeypatch: pytest.MonkeyPatch
+def test_an_interrupted_run_is_resumed_in_its_directory(
+    root: Path, tmp_path: Path, four_epochs: tuple[Path, RunResult], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = tiny_config(root, "trainer.max_epochs=4")
     interrupted(config, tmp_path / "run", monkeypatch)
@@ -91,7 +111,7 @@ def test_an_interrupted_run_goes_on_in_its_directory(
 
 
 def test_a_finished_run_is_not_run_again(
-    root: Path, four_epochs: tuple[Path, Any], monkeypatch: pytest.MonkeyPatch
+    root: Path, four_epochs: tuple[Path, RunResult], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pyg_srgnn.training.run._protocol", None)
     run_dir, whole = four_epochs
@@ -99,7 +119,7 @@ def test_a_finished_run_is_not_run_again(
 
 
 def test_another_configuration_does_not_enter_the_directory(
-    root: Path, four_epochs: tuple[Path, Any]
+    root: Path, four_epochs: tuple[Path, RunResult]
 ) -> None:
     with pytest.raises(ValueError, match=r"model\.channels: there 8, here 9"):
         train(tiny_config(root, "trainer.max_epochs=4", "model.channels=9"), four_epochs[0])
@@ -118,52 +138,41 @@ def test_early_stopping_stops_once_and_for_all(
 
 
 def test_refit_trains_on_all_training_sessions_for_the_chosen_epochs(
-    root: Path, tmp_path: Path
+    root: Path, refitted: tuple[Path, RunResult]
 ) -> None:
-    result = train(tiny_config(root, "trainer.max_epochs=3", "refit=true"), tmp_path)
+    run_dir, result = refitted
     assert result.refit is True
-    assert len(rows_of(tmp_path / "refit.csv")) == result.best_epoch
+    assert len(rows_of(run_dir / "refit.csv")) == result.best_epoch
     assert result.checkpoint == "checkpoints/refit.ckpt"
     config = tiny_config(root)
     assert result.samples["train"] == len(open_dataset(config.dataset, "trainval"))
-    refit = torch.load(tmp_path / "checkpoints" / "refit.ckpt", weights_only=True)
+    refit = torch.load(run_dir / "checkpoints" / "refit.ckpt", weights_only=True)
     steps = -(-result.samples["train"] // config.batch_size) * result.best_epoch
     assert refit["global_step"] == steps
     clicks = open_dataset(config.dataset, "trainval").sessions.num_clicks
     assert int(refit["clicks"].sum()) == clicks
 
 
-@pytest.mark.parametrize("refit", ["false", "true"])
+@pytest.mark.parametrize("name", ["four_epochs", "refitted"])
 def test_trap_best_hr_and_best_mrr_from_different_epochs(
-    root: Path, tmp_path: Path, refit: str
+    root: Path, name: str, request: pytest.FixtureRequest
 ) -> None:
     """All reported metrics come from one and the same checkpoint, chosen on validation."""
-    config = tiny_config(root, "trainer.max_epochs=3", f"refit={refit}")
-    result = train(config, tmp_path)
-    rows = rows_of(tmp_path / "epochs.csv")
-    best = max(rows, key=lambda row: float(row["valid/hr@20"]))
+    run_dir, result = request.getfixturevalue(name)
+    rows = rows_of(run_dir / "epochs.csv")
+    best = max(rows, key=lambda row: (float(row["valid/hr@20"]), float(row["valid/mrr@20"])))
     assert result.best_epoch == int(best["epoch"])
     assert result.valid["mrr@20"] == pytest.approx(float(best["valid/mrr@20"]), abs=1e-9)
 
-    test = open_dataset(config.dataset, "test")
-    model = Checkpoint.load(tmp_path).model
+    test = open_dataset(tiny_config(root).dataset, "test")
+    model = Checkpoint.load(run_dir).model
     again = evaluate(model, SessionLoader(test, 256), test.num_items)
     assert result.test == pytest.approx(again, abs=1e-12)  # batches differ, and so do sums' ends
 
 
-def test_the_test_set_is_read_once_for_the_model(
-    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    read: list[str] = []
-
-    def counting(scorer: Any, *args: Any, **kwargs: Any) -> tuple[dict[str, float], torch.Tensor]:
-        read.append(type(scorer).__name__)
-        return evaluate_rows(scorer, *args, **kwargs)
-
-    monkeypatch.setattr("pyg_srgnn.evaluation.baselines.evaluate_rows", counting)
-    train(tiny_config(root, "trainer.max_epochs=3"), tmp_path)
-    assert read.count("SRGNN") == 1
-    assert sorted(set(read) - {"SRGNN"}) == sorted(kind.__name__ for kind in BASELINES.values())
+@pytest.mark.usefixtures("four_epochs")
+def test_the_test_set_is_read_once_for_each_model(evaluated: list[str]) -> None:
+    assert evaluated == ["SRGNN", *(kind.__name__ for kind in BASELINES.values())]
 
 
 def test_the_test_set_is_left_alone(root: Path, tmp_path: Path, monkeypatch: Any) -> None:
@@ -190,10 +199,10 @@ def test_training_on_all_sessions_for_a_known_number_of_epochs(root: Path, tmp_p
     assert only.checkpoint == "checkpoints/refit.ckpt"
 
 
-def test_the_rows_of_the_test_set(root: Path, tmp_path: Path) -> None:
+def test_the_rows_of_the_test_set(root: Path, four_epochs: tuple[Path, RunResult]) -> None:
     config = tiny_config(root)
-    result = train(config, tmp_path)
-    rows = read_ranks(tmp_path / "ranks.parquet")
+    run_dir, result = four_epochs
+    rows = read_ranks(run_dir / "ranks.parquet")
     test, training = (open_dataset(config.dataset, split) for split in ("test", "train"))
     assert len(rows) == len(test) and rows["row"].to_list() == list(range(len(test)))
     assert (rows["rank"] <= 20).mean() == pytest.approx(result.test["hr@20"])
@@ -209,9 +218,11 @@ def test_the_rows_of_the_test_set(root: Path, tmp_path: Path) -> None:
         assert rows["seen"][number] == (int(data.y) in clicked)
 
 
-def test_the_slices_of_a_run(root: Path, tmp_path: Path) -> None:
-    config = tiny_config(root, "trainer.max_epochs=1", "baselines=[markov]")
-    result = train(config, tmp_path)
+def test_the_slices_of_a_run(
+    root: Path, tmp_path: Path, four_epochs: tuple[Path, RunResult]
+) -> None:
+    run_dir, result = four_epochs
+    shutil.copy(run_dir / "ranks.parquet", tmp_path)
     write_slices(tmp_path, result.model)
     with (tmp_path / "slices.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
@@ -250,7 +261,7 @@ def test_a_counting_model_is_run_as_a_model(root: Path, tmp_path: Path, name: st
 def test_an_average_of_the_weights(
     root: Path, tmp_path: Path, refit: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The average is what is validated, kept and tested; an interrupted run goes on with it."""
+    """The average is validated, kept and tested; a resumed run continues it."""
     keys = ["average=0.9", "trainer.max_epochs=3", f"refit={refit}", "optimizer.schedule=cosine"]
     whole = train(tiny_config(root, *keys), tmp_path / "whole")
     plain = train(tiny_config(root, *keys[1:]), tmp_path / "plain")
@@ -285,13 +296,15 @@ def test_the_literature_protocol_is_labelled(root: Path, tmp_path: Path) -> None
     assert result.samples["train"] == len(open_dataset(config.dataset, "trainval"))
 
 
-def test_same_seed_same_numbers_and_another_seed_others(root: Path, tmp_path: Path) -> None:
-    first, again, other = (
-        train(tiny_config(root, f"seed={seed}"), tmp_path / name)
-        for name, seed in (("first", 1), ("again", 1), ("other", 2))
+def test_same_seed_same_numbers_and_another_seed_others(
+    root: Path, tmp_path: Path, four_epochs: tuple[Path, RunResult]
+) -> None:
+    again, other = (
+        train(tiny_config(root, "trainer.max_epochs=4", f"seed={seed}"), tmp_path / str(seed))
+        for seed in (0, 1)
     )
-    assert first.test == again.test
-    assert first.test != other.test
+    assert untimed(four_epochs[1]) == untimed(again)
+    assert four_epochs[1].test != other.test
 
 
 def test_a_loss_that_is_no_number_stops_the_run(root: Path, tmp_path: Path) -> None:
@@ -299,13 +312,13 @@ def test_a_loss_that_is_no_number_stops_the_run(root: Path, tmp_path: Path) -> N
         train(tiny_config(root, "optimizer.lr=1e38"), tmp_path)
 
 
-def test_a_checkpoint_to_go_on_from_must_exist(root: Path, tmp_path: Path) -> None:
+def test_a_checkpoint_to_resume_must_exist(root: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="there is no file"):
         train(tiny_config(root, f"checkpoint={tmp_path / 'nowhere'}"), tmp_path / "run")
 
 
 def test_the_last_checkpoint_knows_the_best_of_its_own_epoch(
-    four_epochs: tuple[Path, Any],
+    four_epochs: tuple[Path, RunResult],
 ) -> None:
     """Else a later epoch, worse than it but better than the one before, would replace it."""
     run_dir = four_epochs[0]
@@ -321,30 +334,31 @@ def test_the_last_checkpoint_knows_the_best_of_its_own_epoch(
 
 
 @pytest.mark.parametrize(
-    ("override", "told"),
+    ("override", "message"),
     [
         ("optimizer.lr=0.5", "optimizer.lr: there 0.003, here 0.5"),
         ("dataset.valid=0.5", "dataset.valid: there 0.1, here 0.5"),
         ("protocol=literature", "protocol: there honest, here literature"),
     ],
 )
-def test_a_run_does_not_go_on_with_other_settings(
-    root: Path, tmp_path: Path, four_epochs: tuple[Path, Any], override: str, told: str
+def test_a_run_is_not_resumed_with_other_settings(
+    root: Path, tmp_path: Path, four_epochs: tuple[Path, RunResult], override: str, message: str
 ) -> None:
     config = tiny_config(root, "trainer.max_epochs=5", f"checkpoint={four_epochs[0]}", override)
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises(ValueError, match=message):
         train(config, tmp_path)
 
 
-def test_a_refitted_model_does_not_go_on(root: Path, tmp_path: Path) -> None:
-    train(tiny_config(root, "trainer.max_epochs=1", "refit=true"), tmp_path / "run")
-    refit = tmp_path / "run" / "checkpoints" / "refit.ckpt"
+def test_a_refitted_model_is_not_resumed(
+    root: Path, tmp_path: Path, refitted: tuple[Path, RunResult]
+) -> None:
+    refit = refitted[0] / "checkpoints" / "refit.ckpt"
     with pytest.raises(ValueError, match="has seen the validation sessions"):
         train(tiny_config(root, f"checkpoint={refit}"), tmp_path / "next")
 
 
-def test_a_run_does_not_go_on_to_fewer_epochs(
-    root: Path, tmp_path: Path, four_epochs: tuple[Path, Any]
+def test_a_run_is_not_resumed_for_fewer_epochs(
+    root: Path, tmp_path: Path, four_epochs: tuple[Path, RunResult]
 ) -> None:
     config = tiny_config(root, "trainer.max_epochs=3", f"checkpoint={four_epochs[0]}")
     with pytest.raises(ValueError, match="has trained 4 epochs already"):
@@ -359,7 +373,7 @@ class _Payload:
         return os.mkdir, (str(self.sentinel),)
 
 
-def test_trap_plain_pickle_load_of_a_checkpoint_to_go_on_from(root: Path, tmp_path: Path) -> None:
+def test_trap_plain_pickle_load_of_a_resumed_checkpoint(root: Path, tmp_path: Path) -> None:
     sentinel, evil = tmp_path / "executed", tmp_path / "checkpoints" / "evil.ckpt"
     evil.parent.mkdir()
     torch.save({"state_dict": _Payload(sentinel)}, evil, pickle_module=pickle)
