@@ -12,7 +12,6 @@ import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, LambdaCallback
 from lightning.pytorch.loggers import Logger
-from omegaconf import DictConfig, OmegaConf
 
 from pyg_srgnn.checkpoint import describe_training
 from pyg_srgnn.datasets import SessionDataset
@@ -79,44 +78,44 @@ def fit(
         epochs: Epochs to train for, unless ``watched`` ends the training before.
         horizon: Epochs that the schedule of the learning rate spans. (default: ``epochs``)
     """
-    config, name = job.config, _REFIT if watched is None else "last"
-    lightning.seed_everything(config.seed, workers=True, verbose=False)
-    settings = _plain(config.model) | {"num_items": training.num_items}
-    model = build_model(settings)
+    settings, name = job.settings, _REFIT if watched is None else "last"
+    lightning.seed_everything(settings.seed, workers=True, verbose=False)
+    model_settings = job.group("model") | {"num_items": training.num_items}
+    model = build_model(model_settings)
     model.set_training(training.sessions)
     module = SessionModule(
         model,
-        **config.optimizer,
+        **job.group("optimizer"),
         horizon=horizon or epochs,
-        ties=config.ties,
+        ties=settings.ties,
         part=_part(watched),
-        extra=_description(config, settings, training),
+        extra=_description(job, model_settings, training),
     )
     epoch_log = EpochLog(
         job.run_dir / ("refit.csv" if watched is None else "epochs.csv"),
         _part(watched),
-        config.monitor,
+        settings.monitor,
     )
     halving = _halving(job, watched, epoch_log)
     callbacks = _callbacks(job, training, watched, epoch_log, halving)
     last = job.run_dir / "checkpoints" / f"{name}.ckpt"
-    resumed = last if config.resume and last.is_file() else None
+    resumed = last if settings.resume and last.is_file() else None
     with _logger(job, watched) as logger:
         trainer = make_trainer(
-            _plain(config.trainer) | {"max_epochs": epochs},
-            deterministic=config.deterministic,
+            job.group("trainer") | {"max_epochs": epochs},
+            deterministic=settings.deterministic,
             default_root_dir=job.run_dir,
             logger=logger,
             callbacks=callbacks,
             plugins=[SafeCheckpointIO()],
         )
-        place = _place(trainer, config)
+        place = _place(trainer, settings.batch_size)
         if trainer.strategy.launcher is not None:
             job.launchers.append(trainer.strategy.launcher)
-        if config.warm_start is not None and resumed is None:
-            warm_start(model, settings, training, config.warm_start, config.new_items)
+        if settings.warm_start is not None and resumed is None:
+            warm_start(model, model_settings, training, settings.warm_start, settings.new_items)
         parameters = sum(parameter.numel() for parameter in model.parameters())
-        named = f"{config.model.name}, {parameters:,} parameters"
+        named = f"{model_settings['name']}, {parameters:,} parameters"
         log.info(ingredients(training, watched, named, place))
         if watched is not None and (warning := saturated(training.num_items)):
             log.info("%s; monitor=mrr@20 says more of an epoch", warning)
@@ -139,26 +138,22 @@ def fit(
     )
 
 
-def _plain(config: DictConfig) -> dict[str, Any]:
-    return dict(OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
-
-
 def _part(watched: SessionDataset | None) -> str:
     """The prefix of the metrics of every epoch."""
     return _REFIT if watched is None else watched.split
 
 
 def _description(
-    config: DictConfig, settings: dict[str, Any], training: SessionDataset
+    job: Job, model_settings: dict[str, Any], training: SessionDataset
 ) -> dict[str, Any]:
     """The entries of a checkpoint with which it recommends from the file alone."""
     return describe_training(
-        settings,
+        model_settings,
         training.vocabulary,
         torch.bincount(training.sessions.items, minlength=training.num_items),
-        _plain(config.dataset),
+        job.group("dataset"),
         training.split,
-        config.protocol,
+        job.settings.protocol,
         training.fingerprint,
         training.preparation,
     )
@@ -166,7 +161,7 @@ def _description(
 
 def _halving(job: Job, watched: SessionDataset | None, epoch_log: EpochLog) -> Halving | None:
     """The callback that stops a run of a sweep; None where runs are not compared."""
-    if _part(watched) != "valid" or job.config.halving is None or job.sweep_dir is None:
+    if _part(watched) != "valid" or job.settings.halving is None or job.sweep_dir is None:
         return None
     return Halving(epoch_log, job.sweep_dir, job.config)
 
@@ -179,22 +174,22 @@ def _callbacks(
     halving: Halving | None,
 ) -> list[Callback]:
     """The callbacks in the order in which they act."""
-    config, checkpoints = job.config, job.run_dir / "checkpoints"
+    settings, checkpoints = job.settings, job.run_dir / "checkpoints"
 
     def begin(trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         if trainer.is_global_zero:  # by this file it is known that the training began
             training.vocabulary.save(job.run_dir / "vocabulary.json")
 
     callbacks: list[Callback] = [LambdaCallback(on_train_start=begin), epoch_log]
-    if config.average:
-        callbacks.append(EMAWeightAveraging(decay=config.average, use_buffers=False))
-    if config.trainer.enable_progress_bar:
+    if settings.average:
+        callbacks.append(EMAWeightAveraging(decay=settings.average, use_buffers=False))
+    if job.config.trainer.enable_progress_bar:
         callbacks.append(TrainingProgress(epoch_log))
     if watched is not None:
-        monitor = f"{watched.split}/{config.monitor}"
+        monitor = f"{watched.split}/{settings.monitor}"
         callbacks.append(
             ResumableEarlyStopping(
-                epoch_log, monitor, patience=config.patience, mode="max", strict=False
+                epoch_log, monitor, patience=settings.patience, mode="max", strict=False
             )
         )
         callbacks.append(
@@ -234,14 +229,14 @@ def _interrupts(trainer: lightning.Trainer) -> Iterator[None]:
         raise (KeyboardInterrupt if trainer.interrupted else end) from None
 
 
-def _place(trainer: lightning.Trainer, config: DictConfig) -> Place:
+def _place(trainer: lightning.Trainer, batch_size: int) -> Place:
     """Where Lightning has this process train; only the first process logs."""
     place = Place(trainer.strategy.root_device, trainer.global_rank, trainer.world_size)
     if place.rank != 0:
         logging.getLogger("pyg_srgnn").setLevel(logging.WARNING)
-    if config.batch_size < place.processes:
+    if batch_size < place.processes:
         raise ValueError(
-            f"batch_size={config.batch_size}: it is split among trainer.devices x "
+            f"batch_size={batch_size}: it is split among trainer.devices x "
             f"trainer.num_nodes = {place.processes} processes, each of which needs a sample"
         )
     return place

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from lightning.pytorch.utilities import rank_zero_only
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from pyg_srgnn.datasets import SessionDataset, open_dataset
 from pyg_srgnn.datasets.loader import SessionLoader
 from pyg_srgnn.functional.topk import rows_at_once
 from pyg_srgnn.runs.directory import keep_data
 from pyg_srgnn.training.length import epochs_for
+from pyg_srgnn.training.settings import RunSettings
 
 
 class Place(NamedTuple):
@@ -44,45 +46,59 @@ class Job:
     sweep_dir: Path | None = None
     launchers: list[Any] = field(default_factory=list)
 
+    @cached_property
+    def settings(self) -> RunSettings:
+        """The top-level keys of the configuration, checked."""
+        return RunSettings.of(_plain(self.config))
+
+    def group(self, name: str) -> dict[str, Any]:
+        """The keys of a group, such as ``"model"``."""
+        return _plain(self.config[name])
+
     def open(self, split: str) -> SessionDataset:
         """Open a split of the dataset, whose data must be that of the run so far."""
         dataset = open_dataset(self.config.dataset, split)
-        if self.config.resume or is_first_process():  # the first may still have to clear the files
+        # With resume=false, the first process may still have to clear the directory.
+        if self.settings.resume or is_first_process():
             keep_data(self.run_dir, dataset.fingerprint)
         return dataset
 
     def training_loader(self, training: SessionDataset, place: Place = ALONE) -> SessionLoader:
         """Batches to train on, in the order of ``order`` and ``half_life``."""
-        config = self.config
+        settings = self.settings
         return self._loader(
             training,
             place,
-            batch_size=config.batch_size,
-            shuffle=config.order == "shuffle",
-            half_life=config.half_life,
+            batch_size=settings.batch_size,
+            shuffle=settings.order == "shuffle",
+            half_life=settings.half_life,
         )
 
     def ranking_loader(self, dataset: SessionDataset, place: Place = ALONE) -> SessionLoader:
         """Batches to rank, one after another."""
-        size = rows_at_once(dataset.num_items, self.config.eval_batch_size)
+        size = rows_at_once(dataset.num_items, self.settings.eval_batch_size)
         return self._loader(dataset, place, batch_size=size)
 
     def _loader(self, dataset: SessionDataset, place: Place, **options: Any) -> SessionLoader:
         return SessionLoader(
             dataset,
             **options,
-            seed=self.config.seed,
+            seed=self.settings.seed,
             num_replicas=place.processes,
             rank=place.rank,
-            num_workers=self.config.num_workers,
+            num_workers=self.settings.num_workers,
             pin_memory=place.device.type == "cuda",  # so that the copy need not be waited for
-            persistent_workers=self.config.num_workers > 0,
+            persistent_workers=self.settings.num_workers > 0,
         )
 
     def epochs(self, training: SessionDataset) -> int:
         """Epochs to train for: as configured, or :func:`epochs_for` the number of batches."""
         configured: int | None = self.config.trainer.max_epochs
         return configured or epochs_for(len(self.training_loader(training)))
+
+
+def _plain(config: DictConfig) -> dict[str, Any]:
+    return dict(OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
 
 
 def is_first_process() -> bool:

@@ -15,7 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from pyg_srgnn.baselines import BASELINES
 from pyg_srgnn.checkpoint import Checkpoint
@@ -84,7 +84,7 @@ def train(
     job = Job(config, Path(run_dir), None if sweep_dir is None else Path(sweep_dir))
     # The processes of one run share its directory; those of a killed sweep may still be there.
     with sole_process(job.run_dir, waits=True) if is_first_process() else nullcontext():
-        if is_first_process() and not config.resume:
+        if is_first_process() and not job.settings.resume:
             clear(job.run_dir)
         finished = claim(job.run_dir, config)
         if finished is not None:
@@ -94,9 +94,9 @@ def train(
             return finished
         if is_first_process():
             log.info(lines(*[""] * (sweep_dir is not None), directory(job.run_dir, command)))
-        if config.checkpoint is not None:
+        if job.settings.checkpoint is not None:
             data = open_dataset(config.dataset, "trainval").fingerprint
-            resume_from(Path(config.checkpoint), job.run_dir, config, data)
+            resume_from(Path(job.settings.checkpoint), job.run_dir, config, data)
         _quieten_lightning()
         with _processes_ended(job):
             result = _protocol(job)
@@ -109,12 +109,12 @@ def train(
 
 def _protocol(job: Job) -> RunResult:
     """Train and evaluate as the configuration asks for."""
-    config = job.config
-    if config.model.name in BASELINES:
+    settings = job.settings
+    if job.config.model.name in BASELINES:
         return _counted(job)
-    if config.protocol == "literature":
+    if settings.protocol == "literature":
         return _literature(job)
-    return _refit_only(job) if config.refit == "only" else _honest(job)
+    return _refit_only(job) if settings.refit == "only" else _honest(job)
 
 
 def _honest(job: Job) -> RunResult:
@@ -122,9 +122,9 @@ def _honest(job: Job) -> RunResult:
     training, valid = job.open("train"), job.open("valid")
     epochs = job.epochs(training)
     chosen = last = fit(job, training, valid, epochs)
-    best = _best(chosen.rows, f"valid/{job.config.monitor}")
+    best = _best(chosen.rows, f"valid/{job.settings.monitor}")
     best_epoch = int(best["epoch"])
-    if job.config.refit and chosen.pruned is None:
+    if job.settings.refit and chosen.pruned is None:
         gc.collect()  # frees the first trainer and the moments, a cycle of references
         log.info("refitting on training and validation for %d epochs", best_epoch)
         training = job.open("trainval")
@@ -145,7 +145,7 @@ def _refit_only(job: Job) -> RunResult:
 
 def _literature(job: Job) -> RunResult:
     """Train on all training sessions and report the best test epoch of each metric."""
-    training, monitor = job.open("trainval"), job.config.monitor
+    training, monitor = job.open("trainval"), job.settings.monitor
     fitted = fit(job, training, job.open("test"), job.epochs(training))
     names = _part(_best(fitted.rows, f"test/{monitor}"), "test")
     names.pop("tied")  # it has no best epoch
@@ -164,18 +164,18 @@ def _counted(job: Job) -> RunResult:
 
     Like a trained model, it is tested without the validation sessions, unless with ``refit``.
     """
-    config, place = job.config, ALONE
-    validates = config.protocol == "honest" and config.refit != "only"
+    settings, place = job.settings, ALONE
+    validates = settings.protocol == "honest" and settings.refit != "only"
     training = job.open("train" if validates else "trainval")
-    log.info(ingredients(training, None, f"{config.model.name}, counted", place))
+    log.info(ingredients(training, None, f"{job.config.model.name}, counted", place))
     model, seconds = _count(job, training)
     valid = None
     if validates:
         part = job.open("valid")
         valid = evaluate(
-            model, job.ranking_loader(part), part.num_items, config.ties, description="valid"
+            model, job.ranking_loader(part), part.num_items, settings.ties, description="valid"
         )
-        if config.refit:
+        if settings.refit:
             training = job.open("trainval")
             model, seconds = _count(job, training)
     return _conclude(job, training, model, place, valid=valid, train_seconds=seconds)
@@ -183,7 +183,7 @@ def _counted(job: Job) -> RunResult:
 
 def _count(job: Job, training: SessionDataset) -> tuple[Any, float]:
     """Fit the baseline of the configuration; return it and the seconds."""
-    settings = dict(OmegaConf.to_container(job.config.model, resolve=True))  # type: ignore[arg-type]
+    settings = job.group("model")
     training.vocabulary.save(job.run_dir / "vocabulary.json")
     started = time.perf_counter()
     model = BASELINES[settings.pop("name")].fit(training.sessions, training.num_items, **settings)
@@ -220,13 +220,13 @@ def _conclude(
         place: Where to evaluate.
         **facts: Fields of the result.
     """
-    config = job.config
+    settings, name = job.settings, job.config.model.name
     result = RunResult(
-        dataset=config.dataset.name,
-        protocol=config.protocol,
-        refit=config.refit if config.protocol == "honest" else False,
-        model=config.model.name,
-        seed=config.seed,
+        dataset=job.config.dataset.name,
+        protocol=settings.protocol,
+        refit=settings.refit if settings.protocol == "honest" else False,
+        model=name,
+        seed=settings.seed,
         data=training.fingerprint,
         samples={"train": len(training)},
         device=device_name(place.device),
@@ -234,25 +234,25 @@ def _conclude(
         versions={"python": platform.python_version()} | {n: version(n) for n in _PACKAGES},
         **facts,
     )
-    if not config.test or result.pruned is not None:
+    if not settings.test or result.pruned is not None:
         return result
     test = job.open("test")
     metrics = evaluate_with_baselines(
         model,
-        [name for name in config.baselines if name != config.model.name],
+        [each for each in settings.baselines if each != name],
         training,
         job.ranking_loader(test, place),
-        config.ties,
+        settings.ties,
         place.device,
-        name=config.model.name,
+        name=name,
         # Each of several processes has the ranks of its share alone.
         ranks=job.run_dir / "ranks.parquet" if place.processes == 1 else None,
         progress=place.rank == 0,
     )
     return replace(
         result,
-        test=metrics.pop(config.model.name, None),
-        baselines={name: {"test": of_baseline} for name, of_baseline in metrics.items()},
+        test=metrics.pop(name, None),
+        baselines={each: {"test": part} for each, part in metrics.items()},
         optimum={"test": test.optimum()} if hasattr(test, "optimum") else None,
         samples=result.samples | {"test": len(test)},
     )
