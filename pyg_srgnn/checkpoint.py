@@ -42,7 +42,7 @@ class ModelScorer:
     @property
     def log_probabilities(self) -> bool:
         """Whether the scores are log-probabilities."""
-        return self.model.mixes
+        return self.model.log_probabilities
 
     @torch.inference_mode()
     def topk(

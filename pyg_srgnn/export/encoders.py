@@ -1,43 +1,83 @@
-"""The part of a trained model that knows no item, in the form that is exported.
+"""The learned part of a model that knows no item, in the form that is exported.
 
-An encoder is called with tensors alone, and holds nothing that grows with the catalogue: whoever
-calls it looks the clicked items' vectors up, and multiplies what it returns with all of them.
+An encoder is called with tensors alone, and holds nothing that grows with the catalogue: its caller
+looks up the clicked items' vectors and the candidates of a mixture, and multiplies what it returns
+with the vectors of all items.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+import copy
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from pyg_srgnn.functional.graphs import graph_tensors
+from pyg_srgnn.functional.graphs import SessionGraphs, graph_tensors
+from pyg_srgnn.functional.mixture import find_candidates
+from pyg_srgnn.inference.manifest import ExportedComponent
 from pyg_srgnn.nn.gru4rec import GRU4Rec
 from pyg_srgnn.nn.session_model import SessionModel
 from pyg_srgnn.nn.srgnn import SRGNN
 
-
-class _Graphs(NamedTuple):
-    """What a model reads of a batch of session graphs beside the items of its nodes."""
-
-    edge_index: Tensor
-    edge_weight: Tensor
-    edge_weight_in: Tensor
-    alias_index: Tensor
-    batch: Tensor
-    num_graphs: int
+_Model = TypeVar("_Model", bound=SessionModel)
+_ANY = torch.export.Dim.DYNAMIC  # a dimension of any size
 
 
-class GraphEncoder(nn.Module):
+class Encoder(nn.Module):
+    """The learned part of a model, with what a manifest says of it."""
+
+    kind: str
+    """See :attr:`pyg_srgnn.inference.manifest.Facts.encoder`, and there for the next three."""
+    layers = 1
+    attends = False
+    components: list[ExportedComponent]
+    example: tuple[Tensor, ...]
+    """Arguments of which no size is 0 or 1, or equals another by chance."""
+    dynamic: tuple[Any, ...]
+    """Which dimensions of the arguments may have any size."""
+
+
+class GraphEncoder(Encoder):
     """Session graphs to session vectors, by :class:`SRGNN`.
 
     Args:
         model: The model.
     """
 
+    kind = "graphs"
+
     def __init__(self, model: SRGNN) -> None:
         super().__init__()
-        self.model = model
+        lengths = torch.tensor([3, 5, 2, 7])
+        tensors = graph_tensors(torch.arange(17) % 4, lengths)
+        x = torch.zeros_like(tensors.pop("x"))
+        graphs = SessionGraphs(**tensors, num_graphs=lengths.numel())
+        sources = {name: each.source() for name, each in model.components.items()}
+        candidates, _ = find_candidates([*sources.values()], x, graphs)
+        self.components: list[ExportedComponent] = []
+        known: list[Tensor] = []
+        for (name, source), found in zip(sources.items(), candidates, strict=True):
+            component = ExportedComponent(
+                name=name,
+                lookup=source.lookup,
+                exclusive=source.exclusive,
+                tables={table: f"{name}.{table}" for table in source.tables},
+                known=None if found.known is None else f"known_{len(known)}",
+                gate=f"{name}_gate",
+                log_share=f"{name}_log_share" if found.share is None else None,
+            )
+            self.components.append(component)
+            known += [] if found.known is None else [found.known]
+        embedded = torch.zeros(x.numel(), model.embedding.embedding_dim)
+        self.example = embedded, *tensors.values(), torch.zeros(lengths.numel()), *known
+        edges = 1  # the dimension of edge_index that has any size
+        self.dynamic = (
+            *({int(argument == edges): _ANY} for argument in range(7)),
+            *([tuple({0: _ANY} for _ in known)] if known else []),
+        )
+        self.attends = model.readout.attends
+        self.model = _without_items(model)
 
     def forward(
         self,
@@ -47,7 +87,8 @@ class GraphEncoder(nn.Module):
         edge_weight_in: Tensor,
         alias_index: Tensor,
         batch: Tensor,
-        known: Tensor,
+        sessions: Tensor,
+        *known: Tensor,
     ) -> dict[str, Tensor]:
         """Encode a batch.
 
@@ -58,49 +99,49 @@ class GraphEncoder(nn.Module):
             edge_weight_in: [E].
             alias_index: [L].
             batch: [N].
-            known: See :class:`pyg_srgnn.functional.mixture.Followers` [B].
+            sessions: Zeros [B], whose size is the number of sessions.
+            *known: What the lookups know, of the components for which they do
+                [B, ...]; see :class:`pyg_srgnn.functional.lookups.Candidates`.
 
         Returns:
-            ``session`` [B, d], the vectors whose products with all items are the scores; of a
-            readout that attends ``attention`` [L]; of a :class:`RepeatHead` ``within`` [N] and
-            ``again`` [B], of a :class:`TransitionHead` ``trust`` [B].
+            ``session`` [B, d], the vectors whose products with all items are the scores;
+            ``attention`` [L] of a readout that attends; and of every component of a mixture its
+            gate [B] and, if they are learned, its log-shares [C].
         """
         model = self.model
-        graphs = _Graphs(edge_index, edge_weight, edge_weight_in, alias_index, batch, known.size(0))
+        graphs = SessionGraphs(
+            edge_index, edge_weight, edge_weight_in, alias_index, batch, sessions.size(0)
+        )
         h = model.propagate(embedded, graphs)
         session = model.finish(model.read(h, graphs))
         found = {"session": session}
-        if model.readout.attends:
-            found["attention"] = model.readout.attention(h, alias_index, batch, known.size(0))
-        if model.repeat is not None:
-            found["within"], found["again"] = model.repeat(h, session, graphs)
-        if model.transitions is not None:
-            found["trust"] = model.transitions.trust(session, known)
+        if self.attends:
+            found["attention"] = model.readout.attention(h, alias_index, batch, graphs.num_graphs)
+        rest = iter(known)
+        for facts, component in zip(self.components, model.components.values(), strict=True):
+            told = None if facts.known is None else next(rest)
+            found[facts.gate], log_share = component(h, session, graphs, told)
+            if facts.log_share is not None:
+                found[facts.log_share] = log_share
         return found
 
-    def example(self) -> tuple[Tensor, ...]:
-        """Arguments of :meth:`forward` of which no size is 0 or 1, or equals another by chance."""
-        lengths = torch.tensor([3, 5, 2, 7])
-        graphs = graph_tensors(torch.arange(17) % 4, lengths)
-        embedded = torch.zeros(graphs.pop("x").numel(), self.model.embedding.embedding_dim)
-        return (embedded, *graphs.values(), torch.zeros(lengths.numel()))
 
-    def dynamic(self) -> tuple[dict[int, Any], ...]:
-        """Which dimensions of the arguments may have any size."""
-        any_size = torch.export.Dim.DYNAMIC
-        return tuple({int(argument == 1): any_size} for argument in range(7))
-
-
-class StepEncoder(nn.Module):
-    """A click more, to the states of :class:`GRU4Rec`.
+class StepEncoder(Encoder):
+    """One more click, to the states of :class:`GRU4Rec`.
 
     Args:
         model: The model.
     """
 
+    kind = "steps"
+
     def __init__(self, model: GRU4Rec) -> None:
         super().__init__()
-        self.model = model
+        self.model = _without_items(model)
+        self.layers, channels = model.gru.num_layers, model.gru.hidden_size
+        self.components = []
+        self.example = torch.zeros(3, channels), torch.zeros(self.layers, 3, channels)
+        self.dynamic = {0: _ANY}, {1: _ANY}
 
     def forward(self, embedded: Tensor, state: Tensor) -> dict[str, Tensor]:
         """Take one click of every session.
@@ -116,18 +157,8 @@ class StepEncoder(nn.Module):
         state = self.model.gru(embedded.unsqueeze(0), state)[1]
         return {"session": self.model.finish(state[-1]), "after": state}
 
-    def example(self) -> tuple[Tensor, ...]:
-        """Arguments of :meth:`forward`."""
-        channels, layers = self.model.gru.hidden_size, self.model.gru.num_layers
-        return torch.zeros(3, channels), torch.zeros(layers, 3, channels)
 
-    def dynamic(self) -> tuple[dict[int, Any], ...]:
-        """Which dimensions of the arguments may have any size."""
-        any_size = torch.export.Dim.DYNAMIC
-        return {0: any_size}, {1: any_size}
-
-
-def encoder_of(model: SessionModel) -> GraphEncoder | StepEncoder:
+def encoder_of(model: SessionModel) -> Encoder:
     """The encoder of a model.
 
     Raises:
@@ -140,3 +171,12 @@ def encoder_of(model: SessionModel) -> GraphEncoder | StepEncoder:
     raise ValueError(
         f"a model of the class {type(model).__name__} cannot be exported; SRGNN and GRU4Rec can"
     )
+
+
+def _without_items(model: _Model) -> _Model:
+    """A copy of a model whose tables have the row of one item: it encodes without them."""
+    kept: dict[int, Any] = {}
+    for table in model.item_tables():
+        row = table.detach()[:1].clone()
+        kept[id(table)] = nn.Parameter(row) if isinstance(table, nn.Parameter) else row
+    return copy.deepcopy(model, kept).eval()

@@ -11,7 +11,6 @@ import polars as pl
 
 from pyg_srgnn import __version__
 from pyg_srgnn.checkpoint import Checkpoint
-from pyg_srgnn.inference.exported import mixes
 from pyg_srgnn.reports.table import LITERATURE, metrics_table
 from pyg_srgnn.runs.result import RunResult
 
@@ -43,7 +42,9 @@ def model_card(checkpoint: Checkpoint, manifest: Mapping[str, Any], off: float) 
     name, dataset = settings["name"], manifest["dataset"]["name"]
     changed = ", ".join(f"{key}={value}" for key, value in settings.items() if key != "name")
     sums = "\n".join(f"| `{file}` | `{digest}` |" for file, digest in manifest["files"].items())
-    limits = _LIMITS.format(scores=_MIXTURE if mixes(settings) else _PRODUCT)
+    limits = _LIMITS.format(
+        scores=_MIXTURE if manifest["scorer"]["log_probabilities"] else _PRODUCT
+    )
     return f"""# {name} on {dataset}
 
 The next items of a session of clicks, by pyg_srgnn {__version__}.
@@ -92,7 +93,7 @@ def _exactness(manifest: Mapping[str, Any]) -> str:
             f"{index['k']} is {index['recall']:.4f} beside exact search ({index['queries']:,} "
             f"{index['queried_with']}). Their scores are exact."
         )
-    if mixes(manifest["model"]) or precision == "float32":
+    if manifest["scorer"]["log_probabilities"] or precision == "float32":
         return "Items are scored in float32."
     return (
         f"Items are looked for in {precision} and scored in float32; the best are the same as in "

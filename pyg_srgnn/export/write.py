@@ -16,11 +16,15 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from pyg_srgnn.checkpoint import Checkpoint
-from pyg_srgnn.export.encoders import GraphEncoder, StepEncoder, encoder_of
+from pyg_srgnn.export.encoders import Encoder, encoder_of
 from pyg_srgnn.export.formats import write_onnx, write_pt2
 from pyg_srgnn.export.held_out import held_out_vectors
 from pyg_srgnn.export.model_card import model_card
-from pyg_srgnn.inference.artifact import (
+from pyg_srgnn.inference.artifact import Artifact
+from pyg_srgnn.inference.catalogue import PRECISIONS
+from pyg_srgnn.inference.formats import FILES
+from pyg_srgnn.inference.index import Index
+from pyg_srgnn.inference.manifest import (
     CARD,
     FORMAT,
     INDEX,
@@ -28,13 +32,10 @@ from pyg_srgnn.inference.artifact import (
     VERSION,
     VOCABULARY,
     WEIGHTS,
-    Artifact,
+    Facts,
+    Table,
 )
-from pyg_srgnn.inference.catalogue import PRECISIONS
-from pyg_srgnn.inference.exported import mixes
-from pyg_srgnn.inference.formats import FILES
-from pyg_srgnn.inference.index import Index
-from pyg_srgnn.nn import SRGNN, SessionModel, build_model
+from pyg_srgnn.nn import SessionModel
 from pyg_srgnn.utils.arguments import checking
 from pyg_srgnn.utils.files import folder_written_aside, sha256_of
 
@@ -87,7 +88,7 @@ def export(
     """
     output = Path(output)
     check_settings(kind, precision, index_above)
-    if index_above is not None and mixes(checkpoint.settings):
+    if index_above is not None and checkpoint.model.log_probabilities:
         raise ValueError(
             f"index_above={index_above}: this model mixes probabilities, which asks for the scores "
             f"of all items; an index is for plain products (model=srgnn_plain, gru4rec)"
@@ -99,9 +100,19 @@ def export(
     checkpoint.model.to("cpu", torch.float32).eval()
     aside = output.with_name(f".{output.name}.part")
     with folder_written_aside(output, aside):
-        _write_encoder(checkpoint, kind, aside / FILES[kind])
+        encoder = encoder_of(checkpoint.model)
+        _write_encoder(encoder, kind, aside / FILES[kind])
         checkpoint.vocabulary.save(aside / VOCABULARY)
-        save_file(weights_of(checkpoint.model, checkpoint.clicks), aside / WEIGHTS)
+        weights = weights_of(checkpoint.model, checkpoint.clicks)
+        save_file(weights, aside / WEIGHTS)
+        facts = Facts(
+            encoder.kind,
+            encoder.layers,
+            encoder.attends,
+            checkpoint.model.log_probabilities,
+            encoder.components,
+            {name: Table.of(tensor) for name, tensor in weights.items()},
+        )
         # safetensors lets its owner alone read a file; who serves may be somebody else.
         (aside / WEIGHTS).chmod((aside / VOCABULARY).stat().st_mode)
         names = (FILES[kind], WEIGHTS, VOCABULARY)
@@ -110,6 +121,7 @@ def export(
             "version": VERSION,
             "export": kind,
             "model": checkpoint.settings,
+            "scorer": facts.to_json(),
             "precision": precision,
             "dataset": {"name": checkpoint.dataset["name"], **(checkpoint.preparation or {})},
             "split": checkpoint.split,
@@ -136,7 +148,7 @@ def export(
 
 
 def weights_of(model: SessionModel, clicks: Tensor) -> dict[str, Tensor]:
-    """Everything of a model that has a row an item; see :mod:`pyg_srgnn.inference.exported`.
+    """The tensors of :class:`pyg_srgnn.inference.manifest.Facts`.
 
     Args:
         model: The model.
@@ -144,14 +156,13 @@ def weights_of(model: SessionModel, clicks: Tensor) -> dict[str, Tensor]:
     """
     with torch.no_grad():
         weights = {"item_vectors": model.item_vectors().clone(), "clicks": clicks.contiguous()}
-        if isinstance(model, SRGNN):
-            if model.global_graph is not None:
-                parts = torch.split(torch.arange(model.num_items), _ROWS)
-                weights["clicked_vectors"] = torch.cat([model.clicked(part) for part in parts])
-            if model.transitions is not None:
-                weights["followers"] = model.transitions.followers.clone()
-                weights["count"] = model.transitions.count.clone()
-                weights["place_weight"] = model.transitions.weight()
+        parts = torch.split(torch.arange(model.num_items), _ROWS)
+        clicked = torch.cat([model.clicked(part) for part in parts])
+        if not torch.equal(clicked, weights["item_vectors"]):
+            weights["clicked_vectors"] = clicked
+        for name, component in model.components.items():
+            for table, tensor in component.tables().items():
+                weights[f"{name}.{table}"] = tensor.clone()
     return weights
 
 
@@ -166,29 +177,16 @@ def largest_difference(checkpoint: Checkpoint, artifact: Artifact) -> float:
     return float(apart.nan_to_num_(torch.inf).max())
 
 
-def _write_encoder(checkpoint: Checkpoint, kind: str, path: Path) -> None:
-    """Export the encoder, which takes batches of any size."""
-    encoder = _without_items(checkpoint)
+def _write_encoder(encoder: Encoder, kind: str, path: Path) -> None:
+    """Export an encoder, which takes batches of any size."""
     with torch.no_grad(), _quietly():
         program = torch.export.export(
-            encoder, encoder.example(), dynamic_shapes=encoder.dynamic(), strict=False
+            encoder, encoder.example, dynamic_shapes=encoder.dynamic, strict=False
         )
         if kind == "torch_export":
             write_pt2(program, path)
         else:
-            write_onnx(program, path, list(encoder(*encoder.example())))
-
-
-def _without_items(checkpoint: Checkpoint) -> GraphEncoder | StepEncoder:
-    """The encoder, as it would be of a catalogue of one item: it depends on none."""
-    small = build_model({**checkpoint.settings, "num_items": 1}).eval()
-    weights = checkpoint.model.state_dict()
-    fitting = {
-        name: weights[name] if weights[name].shape == tensor.shape else tensor
-        for name, tensor in small.state_dict().items()
-    }
-    small.load_state_dict(fitting)
-    return encoder_of(small)
+            write_onnx(program, path, list(encoder(*encoder.example)))
 
 
 def _may_be_replaced(folder: Path) -> bool:

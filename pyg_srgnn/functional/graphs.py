@@ -11,9 +11,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import chain
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+
+class SessionGraphs(NamedTuple):
+    """The graphs of B sessions without the items of their nodes; see :func:`graph_tensors`."""
+
+    edge_index: Tensor
+    edge_weight: Tensor
+    edge_weight_in: Tensor
+    alias_index: Tensor
+    batch: Tensor
+    num_graphs: int
 
 
 def flat_clicks(sessions: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:

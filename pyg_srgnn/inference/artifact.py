@@ -14,40 +14,24 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
-from math import prod
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors.torch import load
 from torch import Tensor
 
 from pyg_srgnn.data.vocabulary import Vocabulary
-from pyg_srgnn.functional.mixture import PLACES
-from pyg_srgnn.inference.catalogue import PRECISIONS
 from pyg_srgnn.inference.exported import ExportedModel, exported_class
 from pyg_srgnn.inference.formats import FILES, OPENERS
 from pyg_srgnn.inference.index import Index
+from pyg_srgnn.inference.manifest import INDEX, MANIFEST, VOCABULARY, WEIGHTS, read_manifest
 
-MANIFEST = "manifest.json"
-FORMAT, VERSION = "pyg_srgnn export", 1
-WEIGHTS, VOCABULARY, CARD = "weights.safetensors", "vocabulary.json", "model_card.md"
-INDEX = "index.safetensors"
-
-# Bytes, at most.
-_MANIFEST = 16 << 20
-_HEADER = 64 << 10  # of a file of safetensors
-_ID = 512 * 12 + 4  # of an id in JSON: as many characters as a request may have, all escaped
-_GRAPH = 16 << 20  # of an encoder without its matrices
-_MATRICES = 64  # [d, d], of a layer of an encoder
-# The settings of a model that are sizes, and their defaults.
-_SIZES = {"num_items": None, "channels": 100, "num_layers": 1, "transitions": 1}
+_MANIFEST = 16 << 20  # bytes, at most
 
 
 @dataclass(frozen=True)
@@ -96,25 +80,27 @@ class Artifact:
         folder = Path(folder)
         if not is_artifact(folder):
             raise FileNotFoundError(f"{folder} is no folder of srgnn-export: it has no {MANIFEST}")
-        told = _read(folder, MANIFEST, _size(folder, MANIFEST, _MANIFEST))
-        manifest = _manifest(told, folder / MANIFEST)
+        data = _read(folder, MANIFEST, _size(folder, MANIFEST, _MANIFEST))
+        with _naming(folder / MANIFEST):
+            manifest, facts = read_manifest(data)
         # A file is read once: what is used are the bytes that were checked, whatever others
         # write meanwhile. That is also why nothing is mapped into memory.
         names = [FILES[manifest["export"]], WEIGHTS, VOCABULARY]
         names += [INDEX] if manifest.get("index") is not None else []
-        with _naming(folder / MANIFEST):
-            most = _bounds(manifest["model"], names[0])
+        most = facts.bounds(names[0])
         sizes = {
             name: _size(folder, name, most[name], manifest["sizes"].get(name)) for name in names
         }
         held = {name: _verified(folder, name, sizes[name], manifest["files"]) for name in names}
         encoder = folder / names[0]
         with _naming(folder / VOCABULARY):
-            _check_count(held[VOCABULARY], manifest["model"]["num_items"])
+            _check_count(held[VOCABULARY], facts.num_items)
             vocabulary = Vocabulary.load(folder / VOCABULARY, held[VOCABULARY])
+            if len(vocabulary) != facts.num_items:
+                raise ValueError(f"it has {len(vocabulary)} ids for {facts.num_items} items")
         with _naming(folder / WEIGHTS):
             weights = load(held.pop(WEIGHTS))
-            _check(weights, manifest["model"], len(vocabulary))
+            facts.check(weights)
         index = None
         if INDEX in held:
             with _naming(folder / INDEX):
@@ -122,9 +108,7 @@ class Artifact:
         with _naming(encoder):
             encode = OPENERS[manifest["export"]](held[names[0]], encoder, threads)
         with _naming(folder / MANIFEST):
-            scorer = exported_class(manifest["model"])(
-                encode, manifest["model"], weights, manifest["precision"], index
-            )
+            scorer = exported_class(facts)(encode, facts, weights, manifest["precision"], index)
         with _naming(encoder):
             if not scorer.scores([[0], [0, len(vocabulary) - 1]]).shape == (2, len(vocabulary)):
                 raise ValueError("it does not score the items of this folder")
@@ -136,61 +120,13 @@ class Artifact:
             manifest["split"],
             manifest["protocol"],
             folder,
-            hashlib.sha256(told).hexdigest(),
+            hashlib.sha256(data).hexdigest(),
         )
 
 
 def is_artifact(path: str | Path) -> bool:
     """Whether a folder looks like an export."""
     return (Path(path) / MANIFEST).is_file()
-
-
-def _manifest(data: bytes, path: Path) -> dict[str, Any]:
-    """The manifest, with everything that loading asks for.
-
-    Raises:
-        ValueError: If something is missing or odd.
-    """
-    with _naming(path):
-        found = json.loads(data.decode("utf-8"))
-        if not isinstance(found, dict) or found.get("format") != FORMAT:
-            raise ValueError(f"expected a JSON object whose format is {FORMAT!r}")
-        if found.get("version") != VERSION:
-            raise ValueError(
-                f"its version is {found.get('version')!r}; this pyg_srgnn reads version {VERSION}"
-            )
-        for key, allowed in (("export", tuple(FILES)), ("precision", PRECISIONS)):
-            if found.get(key) not in allowed:
-                raise ValueError(
-                    f"{key} must be one of {', '.join(allowed)} (got {found.get(key)!r})"
-                )
-        found.setdefault("sizes", {})  # exports had none at first
-        kinds = {"model": dict, "dataset": dict, "files": dict, "sizes": dict}
-        texts = dict.fromkeys(("split", "protocol"), str)
-        for key, kind in (kinds | texts).items():
-            if not isinstance(found.get(key), kind):
-                raise ValueError(f"{key} must be a {kind.__name__} (got {found.get(key)!r})")
-    return found
-
-
-def _bounds(settings: Mapping[str, Any], encoder: str) -> dict[str, int]:
-    """Bytes that each file of such a model may have.
-
-    Raises:
-        ValueError: If a setting is no size.
-    """
-    sizes: dict[str, Any] = {name: settings.get(name) or usual for name, usual in _SIZES.items()}
-    for name, size in sizes.items():
-        if type(size) is not int or not 0 < size < 1 << 31:
-            raise ValueError(f"model.{name} must be a whole number >= 1 (got {size!r})")
-    items, channels, layers, _ = sizes.values()
-    tensors = _tensors(settings, items).values()
-    return {
-        encoder: _GRAPH + 4 * _MATRICES * layers * channels**2,
-        WEIGHTS: _HEADER + sum(kind.itemsize * prod(shape) for kind, shape in tensors),
-        VOCABULARY: 2 + _ID * items,
-        INDEX: _HEADER + (8 + 4 * channels) * items,
-    }
 
 
 def _size(folder: Path, name: str, most: int, exported: int | None = None) -> int:
@@ -254,39 +190,6 @@ def _check_count(ids: bytes, most: int) -> None:
     commas = (found for found in re.finditer(rb'"[^"]*"|,', plain) if found[0] == b",")
     if next(islice(commas, most - 1, None), None) is not None:
         raise ValueError(f"it has more ids than the model has items, {most:,}")
-
-
-def _tensors(settings: Mapping[str, Any], items: int) -> dict[str, tuple[torch.dtype, list[int]]]:
-    """Types and shapes of the weights of a model with these settings."""
-    channels, kept = settings.get("channels", _SIZES["channels"]), settings.get("transitions")
-    found = {
-        "item_vectors": (torch.float32, [items, channels]),
-        "clicks": (torch.int64, [items]),
-    }
-    if settings.get("neighbours"):
-        found["clicked_vectors"] = (torch.float32, [items, channels])
-    if kept:
-        found["followers"] = (torch.int32, [items, kept])
-        found["count"] = (torch.float32, [items, kept])
-        found["place_weight"] = (torch.float32, [PLACES])
-    return found
-
-
-def _check(weights: Mapping[str, Tensor], settings: Mapping[str, Any], num_items: int) -> None:
-    """Hold the tensors against the model's settings and the number of ids.
-
-    Raises:
-        ValueError: If one is missing, or has another shape or type.
-    """
-    for name, (kind, shape) in _tensors(settings, num_items).items():
-        found = weights.get(name)
-        if found is None or found.dtype != kind or list(found.shape) != shape:
-            told = "nothing" if found is None else f"{found.dtype} {list(found.shape)}"
-            raise ValueError(f"{name} must be {kind} {shape} beside {num_items} ids (got {told})")
-    if settings.get("transitions"):
-        followers = weights["followers"]
-        if not 0 <= int(followers.min()) <= int(followers.max()) < num_items:
-            raise ValueError(f"followers must be items from 0 to {num_items - 1}")
 
 
 @contextmanager

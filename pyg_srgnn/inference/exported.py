@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from pyg_srgnn.functional.graphs import flat_clicks, graph_tensors
-from pyg_srgnn.functional.mixture import Followers, Repeats, followers_of, log_mixture
+from pyg_srgnn.functional.graphs import SessionGraphs, flat_clicks, graph_tensors
+from pyg_srgnn.functional.lookups import Candidates
+from pyg_srgnn.functional.mixture import Share, Source, find_candidates, log_mixture
 from pyg_srgnn.functional.products import PackedItems
 from pyg_srgnn.functional.topk import bar, best_of_scores
 from pyg_srgnn.inference.catalogue import Catalogue
 from pyg_srgnn.inference.formats import Encode
 from pyg_srgnn.inference.index import Index
+from pyg_srgnn.inference.manifest import Facts
 from pyg_srgnn.inference.scorer import Session
-
-_COUNTS = ("followers", "count", "place_weight")
 
 
 class ExportedModel(ABC):
@@ -27,10 +26,8 @@ class ExportedModel(ABC):
 
     Args:
         encode: The encoder.
-        settings: The model's settings, as :func:`pyg_srgnn.nn.build_model` takes them.
-        weights: ``item_vectors`` [V, d], the vectors that session vectors are multiplied with, and
-            ``clicked_vectors`` [V, d], what clicked items enter the encoder as, where these are
-            others.
+        facts: What scoring has to know of the model.
+        weights: The tensors that the facts name.
         precision: See :class:`pyg_srgnn.inference.catalogue.Catalogue`. (default: ``"float32"``)
         index: Takes the catalogue's place where the best of all items are looked for. (default:
             none: exact)
@@ -39,13 +36,13 @@ class ExportedModel(ABC):
     def __init__(
         self,
         encode: Encode,
-        settings: Mapping[str, Any],
+        facts: Facts,
         weights: Mapping[str, Tensor],
         precision: str = "float32",
         index: Index | None = None,
     ) -> None:
         self.encode = encode
-        self.settings = settings
+        self.facts = facts
         self.items = weights["item_vectors"]
         self.clicked = weights.get("clicked_vectors", self.items)
         self.catalogue = Catalogue(self.items, precision) if index is None else index
@@ -58,7 +55,7 @@ class ExportedModel(ABC):
     @property
     def log_probabilities(self) -> bool:
         """Whether the scores are log-probabilities."""
-        return mixes(self.settings)
+        return self.facts.log_probabilities
 
     @torch.inference_mode()
     def topk(
@@ -106,10 +103,10 @@ class ExportedModel(ABC):
 
 
 class ExportedSequence(ExportedModel):
-    """GRU4Rec: its encoder takes a click of all sessions at a time."""
+    """An encoder that takes a click of all sessions at a time."""
 
     def _vectors(self, clicks: Tensor, lengths: Tensor) -> Tensor:
-        layers, channels = self.settings.get("num_layers", 1), self.clicked.size(1)
+        layers, channels = self.facts.layers, self.facts.channels
         order = lengths.argsort(descending=True, stable=True)  # so that those that go on are first
         starts = (lengths.cumsum(0) - lengths)[order]
         vectors = torch.zeros(lengths.numel(), channels)
@@ -124,56 +121,66 @@ class ExportedSequence(ExportedModel):
 
 
 class ExportedGraphs(ExportedModel):
-    """SR-GNN without a mixture: its encoder takes session graphs."""
-
-    @torch.inference_mode()
-    def attention(self, sessions: Sequence[Session]) -> Tensor | None:
-        """Weight of every click, session after session [L]; None of a readout without attention."""
-        if self.settings.get("readout", "hybrid") not in ("hybrid", "attention"):
-            return None
-        graphs = graph_tensors(*flat_clicks(sessions))
-        return self._encoded(graphs, self._unknown(len(sessions)), "attention")["attention"]
-
-    def _vectors(self, clicks: Tensor, lengths: Tensor) -> Tensor:
-        graphs = graph_tensors(clicks, lengths)
-        return self._encoded(graphs, self._unknown(lengths.numel()), "session")["session"]
-
-    def _unknown(self, num_sessions: int) -> Tensor:
-        """What an encoder is told of transitions where they do not matter [B]."""
-        return torch.zeros(num_sessions)
-
-    def _encoded(
-        self, graphs: Mapping[str, Tensor], known: Tensor, *wanted: str
-    ) -> dict[str, Tensor]:
-        embedded = self.clicked.index_select(0, graphs["x"])
-        return self.encode({**graphs, "embedded": embedded, "known": known}, wanted)
-
-
-class ExportedMixture(ExportedGraphs):
-    """SR-GNN whose scores are log-probabilities of a mixture.
-
-    Args:
-        encode: See :class:`ExportedModel`.
-        settings: See :class:`ExportedModel`.
-        weights: See :class:`ExportedModel`; of a model with transitions, ``followers`` and
-            ``count`` [V, K] and ``place_weight`` [P] beside them, see
-            :func:`pyg_srgnn.functional.mixture.followers_of`.
-        precision: Not used: a mixture asks for the scores of all items. (default: ``"float32"``)
-        index: Not used either. (default: none)
-    """
+    """An encoder of session graphs, whose products with the items are the scores."""
 
     def __init__(
         self,
         encode: Encode,
-        settings: Mapping[str, Any],
+        facts: Facts,
         weights: Mapping[str, Tensor],
         precision: str = "float32",
         index: Index | None = None,
     ) -> None:
-        super().__init__(encode, settings, weights)
+        super().__init__(encode, facts, weights, precision, index)
+        self.sources = [
+            Source(each.lookup, each.exclusive, {to: weights[of] for to, of in each.tables.items()})
+            for each in facts.components
+        ]
+
+    @torch.inference_mode()
+    def attention(self, sessions: Sequence[Session]) -> Tensor | None:
+        """Weight of every click, session after session [L]; None of a readout without attention."""
+        if not self.facts.attends:
+            return None
+        return self._encoded(*flat_clicks(sessions), "attention")[0]["attention"]
+
+    def _vectors(self, clicks: Tensor, lengths: Tensor) -> Tensor:
+        return self._encoded(clicks, lengths, "session")[0]["session"]
+
+    def _encoded(
+        self, clicks: Tensor, lengths: Tensor, *wanted: str
+    ) -> tuple[dict[str, Tensor], list[Candidates]]:
+        """Results of the encoder, and the candidates of every component."""
+        tensors = graph_tensors(clicks, lengths)
+        x = tensors.pop("x")
+        graphs = SessionGraphs(**tensors, num_graphs=lengths.numel())
+        candidates, _ = find_candidates(self.sources, x, graphs)
+        blank = torch.zeros(lengths.numel())
+        arguments = {
+            **tensors,
+            "embedded": self.clicked.index_select(0, x),
+            "sessions": blank,
+            "known": blank,  # as version 1 of exports calls it
+        }
+        for component, found in zip(self.facts.components, candidates, strict=True):
+            if component.known is not None and found.known is not None:
+                arguments[component.known] = found.known
+        return self.encode(arguments, wanted), candidates
+
+
+class ExportedMixture(ExportedGraphs):
+    """An encoder of session graphs, whose scores are log-probabilities of a mixture.
+
+    A mixture asks for the scores of all items, so that neither precision nor index is used.
+    """
+
+    def __init__(
+        self, encode: Encode, facts: Facts, weights: Mapping[str, Tensor], *unused: object
+    ) -> None:
+        super().__init__(encode, facts, weights)
         self.packed = PackedItems(self.items)
-        self.repeats = bool(settings.get("repeat", False))
-        self.counts = [weights[name] for name in _COUNTS] if settings.get("transitions") else []
+        results = [(each.gate, each.log_share) for each in facts.components]
+        self._wanted = ["session", *(name for names in results for name in names if name)]
 
     def _best(self, clicks: Tensor, lengths: Tensor, k: int) -> tuple[Tensor, Tensor]:
         scores, shift = self._scores(clicks, lengths)
@@ -181,33 +188,17 @@ class ExportedMixture(ExportedGraphs):
         return values + shift, items
 
     def _scores(self, clicks: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        graphs = graph_tensors(clicks, lengths)
-        x, batch = graphs["x"], graphs["batch"]
-        followers: Followers | None = None
-        known, wanted = self._unknown(lengths.numel()), ["session"]
-        if self.counts:
-            table, count, weight = self.counts
-            followers = followers_of(
-                x,
-                graphs["alias_index"],
-                batch,
-                lengths.numel(),
-                table,
-                count,
-                weight,
-                new_only=self.repeats,
+        results, candidates = self._encoded(clicks, lengths, *self._wanted)
+        shares = [
+            Share.of(
+                found,
+                results[component.gate],
+                results[component.log_share] if component.log_share else None,
+                component.exclusive,
             )
-            known = followers.known
-            wanted.append("trust")
-        if self.repeats:
-            wanted += ["within", "again"]
-        found = self._encoded(graphs, known, *wanted)
-        repeats = Repeats(found["within"], found["again"]) if self.repeats else None
-        trust = None
-        if followers is not None:
-            trust = found["trust"].masked_fill(~followers.some, -torch.inf)
-        scores = self.packed.scores(found["session"])
-        return log_mixture(scores, batch, x, repeats, followers, trust)
+            for component, found in zip(self.facts.components, candidates, strict=True)
+        ]
+        return log_mixture(self.packed.scores(results["session"]), shares)
 
 
 def _without_seen(
@@ -220,19 +211,8 @@ def _without_seen(
     return best.values, items.gather(1, best.indices)
 
 
-def mixes(settings: Mapping[str, Any]) -> bool:
-    """Whether a model of these settings scores by probabilities of a mixture, of all items."""
-    return bool(settings.get("repeat") or settings.get("transitions"))
-
-
-def exported_class(settings: Mapping[str, Any]) -> type[ExportedModel]:
-    """What scores with an exported model of these settings.
-
-    Raises:
-        ValueError: If there is no such model.
-    """
-    if settings.get("name") == "gru4rec":
+def exported_class(facts: Facts) -> type[ExportedModel]:
+    """The class that scores with an exported model."""
+    if facts.encoder == "steps":
         return ExportedSequence
-    if settings.get("name") != "srgnn":
-        raise ValueError(f"model.name must be srgnn or gru4rec (got {settings.get('name')!r})")
-    return ExportedMixture if mixes(settings) else ExportedGraphs
+    return ExportedMixture if facts.components else ExportedGraphs

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
-from torch_geometric.data import Data
 from torch_geometric.utils import scatter
 
-from pyg_srgnn.data.graph_clicks import frequencies, session_of_node
-from pyg_srgnn.functional.graphs import counts, places_from_end
-from pyg_srgnn.functional.mixture import Repeats
+from pyg_srgnn.functional.graphs import SessionGraphs, counts, places_from_end
+from pyg_srgnn.nn.component import Component
 from pyg_srgnn.nn.losses import at_least_float32
 
 _MOST = 20  # clicks and places beyond it look alike
 
 
-class RepeatHead(nn.Module):
+class RepeatHead(Component):
     r"""Probability that the next click repeats an item of the session, and which one.
 
     .. math::
@@ -33,6 +30,9 @@ class RepeatHead(nn.Module):
         channels: Size d of the nodes' features and of the sessions' vectors.
     """
 
+    lookup = "own_items"
+    exclusive = True
+
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.lin_node = nn.Linear(channels, channels)
@@ -45,22 +45,17 @@ class RepeatHead(nn.Module):
         self.repeats = nn.Embedding(_MOST + 1, channels)
         self.gate = nn.Linear(channels, 1)
 
-    def forward(self, h: Tensor, s_h: Tensor, data: Data) -> Repeats:
-        r"""Logarithms of the probabilities.
+    def forward(
+        self, h: Tensor, s_h: Tensor, graphs: SessionGraphs, known: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        r"""The gate's logit [B], and :math:`\log softmax(r)` of every node [N].
 
-        Args:
-            h: Node features [N, d].
-            s_h: Session vectors [B, d].
-            data: The session graphs.
-
-        Returns:
-            :math:`\log softmax(r)` of every node among its session's [N], and the gate's logit
-            [B]: ``logsigmoid`` of it is log g, of its negative log (1 - g).
+        See :meth:`Component.forward` for the arguments.
         """
-        session, num_sessions = session_of_node(data)
-        often = frequencies(data)
-        place, clicks = places_from_end(session[data.alias_index], num_sessions)
-        last = torch.full_like(session, _MOST).scatter_reduce_(0, data.alias_index, place, "amin")
+        session, num_sessions = graphs.batch, graphs.num_graphs
+        often = counts(graphs.alias_index, session.numel())
+        place, clicks = places_from_end(session[graphs.alias_index], num_sessions)
+        last = torch.full_like(session, _MOST).scatter_reduce_(0, graphs.alias_index, place, "amin")
         hidden = (
             self.lin_node(h)
             + self.lin_session(s_h)[session]
@@ -79,20 +74,4 @@ class RepeatHead(nn.Module):
             + self.clicks(clicks.clamp(max=_MOST))
             + self.repeats(repeats.clamp(max=_MOST))
         )
-        return Repeats(within, at_least_float32(self.gate(torch.tanh(hidden)).squeeze(-1)))
-
-    @staticmethod
-    def losses(within: Tensor, gate: Tensor, rest: Tensor, data: Data) -> Tensor:
-        """Loss of each session, -log p(target) [B].
-
-        Args:
-            within: See :meth:`forward` [N].
-            gate: See :meth:`forward` [B].
-            rest: -log of the target's probability among the rest [B].
-            data: The session graphs with their targets ``y``.
-        """
-        session, _ = session_of_node(data)
-        node = (data.x == data.y[session]).nonzero().squeeze(1)  # a session's target is one node
-        loss = rest - F.logsigmoid(-gate)
-        again = session[node]
-        return loss.index_put((again,), -within[node] - F.logsigmoid(gate[again]))
+        return at_least_float32(self.gate(torch.tanh(hidden)).squeeze(-1)), within

@@ -9,6 +9,7 @@ from torch_geometric.data import Data
 
 from pyg_srgnn.data.sessions import Sessions
 from pyg_srgnn.functional.topk import best_of_products
+from pyg_srgnn.nn.component import Component
 from pyg_srgnn.nn.losses import (
     Pairs,
     bfloat16_is_fast,
@@ -144,9 +145,24 @@ class SessionModel(nn.Module):
         raise NotImplementedError
 
     @property
-    def mixes(self) -> bool:
-        """Whether the scores are log-probabilities of a mixture, beyond one softmax."""
-        return False
+    def components(self) -> dict[str, Component]:
+        """What is mixed into the softmax, by its name: the innermost first, exclusive ones last."""
+        found = [
+            (name, part) for name, part in self.named_children() if isinstance(part, Component)
+        ]
+        return dict(sorted(found, key=lambda named: named[1].exclusive))
+
+    @property
+    def log_probabilities(self) -> bool:
+        """Whether the scores are log-probabilities, those of a mixture."""
+        return bool(self.components)
+
+    def item_tables(self) -> list[Tensor]:
+        """Everything that has a row an item, which an exported encoder goes without."""
+        tables = [self.embedding.weight]
+        for component in self.components.values():
+            tables += component.tables().values()
+        return tables
 
     def attention(self, data: Data) -> Tensor | None:
         """Weight of every click in the session's vector [L]; None of a model without attention."""

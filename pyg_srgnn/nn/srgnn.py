@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
-from pyg_srgnn.data.graph_clicks import frequencies, session_of_node
+from pyg_srgnn.data.graph_clicks import session_of_node
 from pyg_srgnn.data.sessions import Sessions
-from pyg_srgnn.functional.mixture import log_mixture
+from pyg_srgnn.functional.graphs import SessionGraphs, counts
+from pyg_srgnn.functional.mixture import find_candidates, log_mixture
 from pyg_srgnn.functional.topk import best_of_scores
 from pyg_srgnn.nn.global_graph import GlobalGraph
 from pyg_srgnn.nn.readout import SessionReadout
@@ -111,15 +112,21 @@ class SRGNN(SessionModel):
         self.reset_parameters()
 
     def set_training(self, sessions: Sessions) -> None:
-        """Tell what has to be counted before training: popularity, neighbours, transitions.
+        """Count what has to be counted before training: popularity, neighbours, transitions.
 
         Args:
             sessions: The training sessions.
         """
         super().set_training(sessions)
-        for part in (self.global_graph, self.transitions):
-            if part is not None:
-                part.set_training(sessions)
+        if self.global_graph is not None:
+            self.global_graph.set_training(sessions)
+        for component in self.components.values():
+            component.set_training(sessions)
+
+    def item_tables(self) -> list[Tensor]:
+        """Everything that has a row an item, which an exported encoder goes without."""
+        graph = self.global_graph
+        return super().item_tables() + ([] if graph is None else [graph.neighbours, graph.weight])
 
     def clicked(self, items: Tensor) -> Tensor:
         """Embeddings of clicked items, with what their neighbours add [N, d]."""
@@ -130,15 +137,16 @@ class SRGNN(SessionModel):
 
     def nodes(self, data: Data) -> Tensor:
         """Features of the nodes after propagation [N, d]."""
-        return self.propagate(self.clicked(data.x), data)
+        return self.propagate(self.clicked(data.x), _graphs(data))
 
-    def propagate(self, embedded: Tensor, data: Data) -> Tensor:
+    def propagate(self, embedded: Tensor, graphs: SessionGraphs) -> Tensor:
         """Features of nodes that enter as ``embedded``, after propagation [N, d] both."""
         if self.frequency is not None:
-            embedded = embedded + self.frequency(frequencies(data).clamp(max=_MOST_CLICKS))
+            often = counts(graphs.alias_index, graphs.batch.numel())
+            embedded = embedded + self.frequency(often.clamp(max=_MOST_CLICKS))
         # A session graph has each edge once: weights left out are those of the binary rule.
-        weights = () if self.binary_edges else (data.edge_weight, data.edge_weight_in)
-        h: Tensor = self.conv(embedded, data.edge_index, *weights)
+        weights = () if self.binary_edges else (graphs.edge_weight, graphs.edge_weight_in)
+        h: Tensor = self.conv(embedded, graphs.edge_index, *weights)
         if self.residual == "add":
             return embedded + h
         if self.lin_residual is not None:
@@ -148,11 +156,11 @@ class SRGNN(SessionModel):
 
     def encode(self, data: Data) -> Tensor:
         """Session vectors [B, d], before they are normalised."""
-        return self.read(self.nodes(data), data)
+        return self.read(self.nodes(data), _graphs(data))
 
-    def read(self, h: Tensor, data: Data) -> Tensor:
+    def read(self, h: Tensor, graphs: SessionGraphs) -> Tensor:
         """Session vectors [B, d] of the nodes' features [N, d], before they are normalised."""
-        s_h: Tensor = self.readout(h, data.alias_index, *session_of_node(data))
+        s_h: Tensor = self.readout(h, graphs.alias_index, graphs.batch, graphs.num_graphs)
         return s_h
 
     def attention(self, data: Data) -> Tensor | None:
@@ -161,29 +169,24 @@ class SRGNN(SessionModel):
             return None
         return self.readout.attention(self.nodes(data), data.alias_index, *session_of_node(data))
 
-    @property
-    def mixes(self) -> bool:
-        """Whether the scores are log-probabilities of a mixture, beyond one softmax."""
-        return self.repeat is not None or self.transitions is not None
-
     def scores(self, data: Data) -> Tensor:
         """Scores of every item for every session [B, V]; of a mixture, log-probabilities."""
-        if not self.mixes:
+        if not self.components:
             return super().scores(data)
         logs, shift = self._mixture(data)
         return logs.add_(shift)
 
     def _mixture(self, data: Data) -> tuple[Tensor, Tensor]:
         """See :func:`pyg_srgnn.functional.mixture.log_mixture`."""
+        components, graphs = self.components.values(), _graphs(data)
         h = self.nodes(data)
-        s_h = self.finish(self.read(h, data))
-        scores = s_h @ self.item_vectors().T
-        repeats = None if self.repeat is None else self.repeat(h, s_h, data)
-        followers = trust = None
-        if self.transitions is not None:
-            followers, trust = self.transitions(s_h, data, self.repeat is not None)
-        batch = session_of_node(data)[0]
-        return log_mixture(scores, batch, data.x, repeats, followers, trust)
+        s_h = self.finish(self.read(h, graphs))
+        found, _ = find_candidates([each.source() for each in components], data.x, graphs)
+        shares = [
+            component.share(h, s_h, graphs, candidates)
+            for component, candidates in zip(components, found, strict=True)
+        ]
+        return log_mixture(s_h @ self.item_vectors().T, shares)
 
     def loss(self, data: Data) -> Tensor:
         """Mean loss of the sessions against their next items ``data.y``, a scalar.
@@ -192,26 +195,22 @@ class SRGNN(SessionModel):
             RuntimeError: If something has to be counted before, but :meth:`set_training` was not
                 called.
         """
-        if not self.mixes:
+        components, graphs = self.components.values(), _graphs(data)
+        if not components:
             return super().loss(data)
         h = self.nodes(data)
-        s_h = self.finish(self.read(h, data))
-        own = (session_of_node(data)[0], data.x) if self.repeat is not None else None
-        losses = self.losses(s_h, data.y, without=own)
-        if self.transitions is not None:
-            # The model learns from every target in full, as it would alone, and the gate what the
-            # counts are worth beside it: sharing the targets out would leave it the rare ones.
-            followers, trust = self.transitions(s_h.detach(), data, self.repeat is not None)
-            alone = losses.detach()
-            mixed = self.transitions.losses(followers, trust, alone, data.y)
-            losses = mixed + losses - alone
-        if self.repeat is not None:
-            within, gate = self.repeat(h, s_h, data)
-            losses = self.repeat.losses(within, gate, losses, data)
+        s_h = self.finish(self.read(h, graphs))
+        sources = [component.source() for component in components]
+        hidden = data.y if self.training else None
+        found, taken = find_candidates(sources, data.x, graphs, hidden)
+        losses = self.losses(s_h, data.y, without=taken)
+        for component, candidates in zip(components, found, strict=True):
+            share = component.share(h, s_h, graphs, candidates)
+            losses = component.losses(share, losses, data.y)
         return losses.mean()
 
     def _best(self, data: Data, k: int) -> tuple[Tensor, Tensor]:
-        if not self.mixes:
+        if not self.components:
             return super()._best(data, k)
         logs, shift = self._mixture(data)
         values, items = best_of_scores(logs, k)
@@ -271,6 +270,12 @@ class SRGNN(SessionModel):
                 )
         model.to(given["embedding.weight"].dtype).load_state_dict(converted)
         return model
+
+
+def _graphs(data: Data) -> SessionGraphs:
+    """The graphs of a ``Data`` or a ``Batch``."""
+    edges = data.edge_index, data.edge_weight, data.edge_weight_in
+    return SessionGraphs(*edges, data.alias_index, *session_of_node(data))
 
 
 _AUTHORS = frozenset(

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
-from torch_geometric.data import Data
 
-from pyg_srgnn.data.graph_clicks import session_of_node
 from pyg_srgnn.data.pairs import UNITS, count_pairs, heaviest, weights_by_distance
 from pyg_srgnn.data.sessions import Sessions
-from pyg_srgnn.functional.graphs import summed
-from pyg_srgnn.functional.mixture import PLACES, Followers, followers_of
+from pyg_srgnn.functional.graphs import SessionGraphs
+from pyg_srgnn.functional.lookups import PLACES
+from pyg_srgnn.functional.mixture import Share
+from pyg_srgnn.nn.component import Component
 from pyg_srgnn.nn.losses import at_least_float32
 
 _WINDOW = 10  # steps within which a click follows another
 
 
-class TransitionHead(nn.Module):
+class TransitionHead(Component):
     r"""A mixture of the model's softmax with the transitions counted in the training sessions.
 
     .. math::
@@ -38,6 +37,8 @@ class TransitionHead(nn.Module):
         channels: Size d of a session's vector.
         num_followers: Followers kept of each item, those counted most. (default: 50)
     """
+
+    lookup = "followers"
 
     def __init__(self, num_items: int, channels: int, num_followers: int = 50) -> None:
         super().__init__()
@@ -60,58 +61,25 @@ class TransitionHead(nn.Module):
         self.followers.copy_(followers)
         self.count.copy_(count / UNITS)
 
-    def forward(self, s_h: Tensor, data: Data, new_only: bool) -> tuple[Followers, Tensor]:
-        """The followers, and how much to trust them.
+    def tables(self) -> dict[str, Tensor]:
+        """The counts, and the weight of every place from the session's end [P]."""
+        weight = self.place.weight.squeeze(1).exp()
+        return {"followers": self.followers, "count": self.count, "place_weight": weight}
 
-        Args:
-            s_h: Session vectors [B, d].
-            data: The session graphs; in training, with their targets ``y``.
-            new_only: Whether the session's own items are left out.
+    def forward(
+        self, h: Tensor, s_h: Tensor, graphs: SessionGraphs, known: Tensor | None
+    ) -> tuple[Tensor, None]:
+        """The gate's logit [B]; see :meth:`Component.forward`."""
+        assert known is not None, "followers_of tells how often the last item was followed"
+        both = torch.cat([s_h.detach(), known.unsqueeze(1)], dim=1)
+        hidden = torch.tanh(self.lin_gate(both))
+        return at_least_float32(self.gate(hidden).squeeze(1)), None
 
-        Returns:
-            The followers, and the gate's logit [B], minus infinity where there is none.
+    def losses(self, share: Share, rest: Tensor, target: Tensor) -> Tensor:
+        """Loss of each session [B]; see :meth:`Component.losses`.
+
+        The model learns from every target in full, as it would alone, and the gate how much to
+        trust the counts beside it. Sharing the targets out would leave the model the rare ones.
         """
-        node, num_sessions = session_of_node(data)
-        followers = followers_of(
-            data.x,
-            data.alias_index,
-            node,
-            num_sessions,
-            self.followers,
-            self.count,
-            self.weight().to(s_h.dtype),
-            new_only,
-            data.y if self.training else None,
-        )
-        trust = self.trust(s_h, followers.known)
-        return followers, trust.masked_fill(~followers.some, -torch.inf)
-
-    def weight(self) -> Tensor:
-        """Weight of every place from the session's end [P]."""
-        return self.place.weight.squeeze(1).exp()
-
-    def trust(self, s_h: Tensor, known: Tensor) -> Tensor:
-        """The gate's logit of every session [B].
-
-        Args:
-            s_h: Session vectors [B, d].
-            known: See :class:`pyg_srgnn.functional.mixture.Followers` [B].
-        """
-        hidden = torch.tanh(self.lin_gate(torch.cat([s_h, known.unsqueeze(1)], dim=1)))
-        return at_least_float32(self.gate(hidden).squeeze(1))
-
-    @staticmethod
-    def losses(followers: Followers, gate: Tensor, rest: Tensor, target: Tensor) -> Tensor:
-        """Loss of each session, -log p(target) [B].
-
-        Args:
-            followers: See :meth:`forward`.
-            gate: See :meth:`forward` [B].
-            rest: -log of the target's probability in the model's softmax [B].
-            target: Next items [B].
-        """
-        session, item, share = followers.session, followers.item, followers.share
-        hit = item == target[session]
-        counted = summed(share[hit], session[hit], target.numel())
-        counted = counted.clamp(min=torch.finfo(share.dtype).tiny).log()
-        return -torch.logaddexp(F.logsigmoid(-gate) - rest, F.logsigmoid(gate) + counted)
+        alone = rest.detach()
+        return super().losses(share, alone, target) + rest - alone

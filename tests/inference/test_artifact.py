@@ -100,28 +100,96 @@ def test_an_encoder_cut_under_a_right_checksum(folder: Path, size: int) -> None:
 
 
 CHANGES: dict[str, tuple[dict[str, Any], str]] = {
-    "a newer version": ({"version": 2}, "version is 2; this pyg_srgnn reads version 1"),
+    "a newer version": ({"version": 3}, "version is 3; this pyg_srgnn reads 1 and 2"),
     "another format": ({"format": "of something else"}, "format is 'pyg_srgnn export'"),
     "another kind": ({"export": "pickle"}, "export must be one of onnx, torch_export"),
     "no model": ({"model": None}, "model must be a dict"),
     "no checksums": ({"files": {}}, "is not the file that was exported"),
-    "another model": ({"model": {"name": "bert"}}, "must be"),
-    "other sizes": (
-        {"model": {"name": "srgnn", "channels": 9, "num_items": 99}},
-        "item_vectors must be",
-    ),
-    "no number of items": ({"model": {"name": "srgnn"}}, "model.num_items must be a whole number"),
-    "an odd number of items": ({"model": {"num_items": 1e9}}, "model.num_items must be a whole"),
     "no sizes": ({"sizes": None}, "sizes must be a dict"),
     "an unknown precision": ({"precision": "int4"}, "precision must be one of float32"),
+    "no facts": ({"scorer": None}, "scorer must be a dict"),
 }
 
 
 @pytest.mark.parametrize("what", CHANGES)
 def test_a_manifest_that_says_something_else(folder: Path, what: str) -> None:
-    changed, told = CHANGES[what]
+    changed, message = CHANGES[what]
     change(folder, **changed)
-    refused(folder, told)
+    refused(folder, message)
+
+
+def set_at(value: Any, *keys: str | int) -> Callable[[Any], None]:
+    """Set one of the facts."""
+
+    def changed(facts: Any) -> None:
+        for key in keys[:-1]:
+            facts = facts[key]
+        facts[keys[-1]] = value
+
+    return changed
+
+
+def table(name: str, shape: list[Any], dtype: str = "float32") -> Callable[[Any], None]:
+    return set_at({"dtype": dtype, "shape": shape}, "tables", name)
+
+
+FACTS: dict[str, tuple[Callable[[Any], None], str]] = {
+    "another encoder": (set_at("bert", "encoder"), "encoder must be one of graphs, steps"),
+    "an encoder of steps": (set_at("steps", "encoder"), "encoder."),
+    "no layers": (set_at(0, "layers"), "layers must be a whole number >= 1"),
+    "attention as a text": (set_at("yes", "attends"), "attends must be a bool"),
+    "no items": (table("item_vectors", [0, 8]), "item_vectors.shape must be a whole number >= 1"),
+    "items that are no number": (table("item_vectors", [1e9, 8]), "item_vectors.shape must be"),
+    "vectors that are none": (table("item_vectors", [40]), "item_vectors must be a matrix"),
+    "other vectors": (table("item_vectors", [40, 9]), "clicked_vectors must be float32 [40, 9]"),
+    "other clicks": (table("clicks", [39], "int64"), "clicks must be int64 [40]"),
+    "clicks of another type": (table("clicks", [40]), "clicks must be int64 [40]"),
+    "another type": (table("clicks", [40], "object"), "clicks.dtype must be one of float32"),
+    "an enormous table": (table("more", [1 << 30] * 3), "more must be float32"),
+    "a shape without sizes": (set_at({"dtype": "float32"}, "tables", "clicks"), "shape must be"),
+    "an unknown lookup": (set_at("eval", "components", 0, "lookup"), "lookup must be one of"),
+    "another lookup": (set_at("own_items", "components", 0, "lookup"), "tables must be of []"),
+    "a table that is not there": (
+        set_at("odd", "components", 0, "tables", "count"),
+        "tables must be one of item_vectors",
+    ),
+    "tables of two shapes": (
+        set_at("item_vectors", "components", 0, "tables", "count"),
+        "followers: count must have the shape",
+    ),
+    "a result that is not there": (set_at("odd", "components", 0, "gate"), "encoder."),
+    "a component that is none": (set_at(["odd"], "components"), "components must be a dict"),
+    "no name": (set_at(None, "components", 1, "name"), "name must be a str"),
+    "a number for a name": (set_at(3, "components", 1, "known"), "known must be a str or null"),
+}
+
+
+@pytest.mark.parametrize("what", FACTS)
+def test_facts_that_do_not_fit(folder: Path, what: str) -> None:
+    changed, message = FACTS[what]
+    facts = json.loads((folder / "manifest.json").read_text())["scorer"]
+    changed(facts)
+    change(folder, scorer=facts)
+    refused(folder, message)
+
+
+SETTINGS: dict[str, tuple[dict[str, Any], str]] = {
+    "another model": ({"name": "bert"}, "model.name must be one of srgnn, gru4rec"),
+    "other sizes": ({"channels": 9}, "item_vectors must be float32 [40, 9]"),
+    "no number of items": ({"num_items": None}, "model.num_items must be a whole number"),
+    "an odd number of items": ({"num_items": 1e9}, "model.num_items must be a whole number"),
+    "no repeats": ({"repeat": False, "transitions": 3}, "followers must be int32 [40, 3]"),
+}
+
+
+@pytest.mark.parametrize("what", SETTINGS)
+def test_settings_of_version_1_that_do_not_fit(tmp_path: Path, what: str) -> None:
+    changed, message = SETTINGS[what]
+    old = Path(__file__).parents[1] / "fixtures" / "v0.1.0" / "srgnn-onnx"
+    folder = Path(shutil.copytree(old, tmp_path / "copy"))
+    model = json.loads((folder / "manifest.json").read_text())["model"]
+    change(folder, model=model | changed)
+    refused(folder, message)
 
 
 @pytest.mark.parametrize("content", ["", "[1]", "{", "null", "\x00"])
@@ -133,7 +201,7 @@ def test_a_manifest_that_is_none(folder: Path, content: str) -> None:
 def test_the_parts_of_two_exports(folder: Path) -> None:
     (folder / "vocabulary.json").write_text('["only", "two"]')
     sign(folder)
-    refused(folder, "weights.safetensors", "must be torch.float32 [2, 8] beside 2 ids")
+    refused(folder, "vocabulary.json", "it has 2 ids for 40 items")
 
 
 @pytest.mark.parametrize("odd", ["missing", "beyond", "other type"])
@@ -143,12 +211,12 @@ def test_weights_that_do_not_fit(folder: Path, odd: str) -> None:
     if odd == "missing":
         del weights["clicks"]
     elif odd == "beyond":
-        weights["followers"][3, 2] = 40
+        weights["transitions.followers"][3, 2] = 40
     else:
         weights["item_vectors"] = weights["item_vectors"].double()
     save_file(weights, path)
     sign(folder)
-    refused(folder, "weights.safetensors", "followers" if odd == "beyond" else "must be torch")
+    refused(folder, "weights.safetensors", "followers must hold" if odd == "beyond" else "must be ")
 
 
 def test_no_folder(tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def test_scores_and_loss(options: dict[str, Any]) -> None:
     with torch.no_grad():
         found = model.scores(batch)
     torch.testing.assert_close(found.log_softmax(dim=1), expected.detach(), rtol=0, atol=1e-9)
-    if model.mixes:  # they are log-probabilities as they are
+    if model.log_probabilities:  # they are log-probabilities as they are
         torch.testing.assert_close(found, expected.detach(), rtol=0, atol=1e-9)
 
     wanted = torch.stack([-row[target] for row, target in zip(expected, TARGETS, strict=True)])

@@ -1,0 +1,143 @@
+"""Candidates of a mixture's components, looked up in tables by the items of a session."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from pyg_srgnn.functional.graphs import SessionGraphs, places_from_end, summed
+
+PLACES = 10  # last clicks whose followers are looked up
+
+Pairs = tuple[Tensor, Tensor]
+"""Sessions [P] and items [P]."""
+
+
+class Candidates(NamedTuple):
+    """Items that a component gives probability to, of all sessions together."""
+
+    session: Tensor
+    """Session of each [C]."""
+    item: Tensor
+    """Index of each [C]."""
+    share: Tensor | None = None
+    """Probability of each among its session's candidates, 0 where there is none; an item may
+    appear several times [C]. None if the component learns it, and each item appears once."""
+    known: Tensor | None = None
+    """What the tables tell the gate of each session [B, ...]; None: nothing."""
+    some: Tensor | None = None
+    """Whether a session has a candidate, bool [B]; None: each has."""
+
+
+def own_items(
+    x: Tensor, graphs: SessionGraphs, taken: Pairs | None, target: Tensor | None
+) -> Candidates:
+    """The items of the sessions themselves; see :class:`Lookup` for the arguments."""
+    return Candidates(graphs.batch, x)
+
+
+def followers_of(
+    x: Tensor,
+    graphs: SessionGraphs,
+    taken: Pairs | None,
+    target: Tensor | None,
+    followers: Tensor,
+    count: Tensor,
+    place_weight: Tensor,
+) -> Candidates:
+    r"""The items that followed the last items of the sessions in training.
+
+    .. math::
+        q(i) \propto \sum_t \omega_t \, c(t, i) / \sum_j c(t, j)
+
+    The gate is told the logarithm of 1 + how often the last item was followed [B].
+
+    Args:
+        x: See :class:`Lookup`.
+        graphs: See :class:`Lookup`.
+        taken: See :class:`Lookup`.
+        target: See :class:`Lookup`; its own transition is left out of the counts.
+        followers: Followers of each item, int32 [V, K].
+        count: How often, and how soon, each of them followed [V, K].
+        place_weight: Weight of each place from the session's end [:data:`PLACES`].
+    """
+    num_items = followers.size(0)
+    session = graphs.batch.index_select(0, graphs.alias_index)
+    place, clicks = places_from_end(session, graphs.num_graphs)
+    item = x.index_select(0, graphs.alias_index)
+    last = item.index_select(0, clicks.cumsum(0) - 1)
+    known = torch.log1p(count.index_select(0, last).sum(dim=1)).to(place_weight.dtype)
+    near = (place < PLACES).nonzero().squeeze(1)
+    session, place, item = (each.index_select(0, near) for each in (session, place, item))
+    found = followers.index_select(0, item).long()
+    counted = count.index_select(0, item).to(place_weight.dtype)
+    if target is not None:
+        own = (1 / (place + 1).to(counted.dtype)).unsqueeze(1)
+        of_target = found == target[session].unsqueeze(1)
+        counted = torch.where(of_target, (counted - own).clamp(min=0), counted)
+    if taken is not None:
+        nodes = (taken[0] * num_items + taken[1]).sort().values
+        key = session.unsqueeze(1) * num_items + found
+        at = torch.searchsorted(nodes, key).clamp_(max=nodes.numel() - 1)
+        counted = counted.masked_fill(nodes[at] == key, 0)
+    share = counted / counted.sum(dim=1, keepdim=True).clamp(min=1e-6)
+    share = share * place_weight.index_select(0, place).unsqueeze(1)
+    total = summed(share.sum(dim=1), session, graphs.num_graphs)
+    share = share / total.clamp(min=1e-12).index_select(0, session).unsqueeze(1)
+    session = session.unsqueeze(1).expand_as(found)
+    return Candidates(session.flatten(), found.flatten(), share.flatten(), known, total > 0)
+
+
+class Lookup(NamedTuple):
+    """A function that finds candidates, and the tables that it reads."""
+
+    find: Callable[..., Candidates]
+    """Called with the item of each node ``x`` [N], the :class:`SessionGraphs`, the pairs that other
+    components have ``taken`` (or None), the ``target`` of each session [B] while it is trained
+    (else None), and the tables by their names."""
+    shapes: Mapping[str, tuple[int | str, ...]] = {}
+    """Shape of each table; a size that is a name is the same in all of them, V is the number of
+    items."""
+    indices: Mapping[str, str] = {}
+    """The size that the indices in a table are below."""
+
+
+LOOKUPS: dict[str, Lookup] = {
+    "own_items": Lookup(own_items),
+    "followers": Lookup(
+        followers_of,
+        {"followers": ("V", "K"), "count": ("V", "K"), "place_weight": (PLACES,)},
+        {"followers": "V"},
+    ),
+}
+"""Every lookup by the name that components and exported models give it."""
+
+
+def check_tables(lookup: str, tables: Mapping[str, Tensor], num_items: int) -> None:
+    """Check that a lookup can read tables.
+
+    Args:
+        lookup: A name in :data:`LOOKUPS`.
+        tables: The tables.
+        num_items: Number of items V.
+
+    Raises:
+        ValueError: If a table is missing, or has another shape or indices beyond it.
+    """
+    sizes: dict[int | str, int] = {"V": num_items}
+    for name, shape in LOOKUPS[lookup].shapes.items():
+        found = list(tables[name].shape) if name in tables else []
+        if len(found) == len(shape):
+            expected = [
+                sizes.setdefault(size, size if isinstance(size, int) else there)
+                for size, there in zip(shape, found, strict=True)
+            ]
+        if len(found) != len(shape) or found != expected:
+            raise ValueError(f"{lookup}: {name} must have the shape {list(shape)} (got {found})")
+    for name, size in LOOKUPS[lookup].indices.items():
+        table, most = tables[name], sizes[size] - 1
+        if table.numel() and not 0 <= int(table.min()) <= int(table.max()) <= most:
+            raise ValueError(f"{lookup}: {name} must hold indices from 0 to {most}")

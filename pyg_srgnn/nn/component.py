@@ -1,0 +1,64 @@
+"""The base of what a model mixes into its softmax."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from pyg_srgnn.data.sessions import Sessions
+from pyg_srgnn.functional.graphs import SessionGraphs
+from pyg_srgnn.functional.lookups import Candidates
+from pyg_srgnn.functional.mixture import Share, Source, mixture_losses
+
+
+class Component(nn.Module, ABC):
+    """A component of the mixture of :class:`SRGNN`, see :mod:`pyg_srgnn.functional.mixture`.
+
+    A module of this kind that is an attribute of a model is part of its mixture, in training, in
+    evaluation and in exports. Candidates are looked up in its :meth:`tables` by a pure function,
+    which an exported model calls as well; what is learned, in :meth:`forward`, is traced.
+    """
+
+    lookup: ClassVar[str]
+    """The function that finds the candidates, in :data:`pyg_srgnn.functional.lookups.LOOKUPS`."""
+    exclusive: ClassVar[bool] = False
+    """Whether the candidates get probability from this component alone."""
+
+    @abstractmethod
+    def forward(
+        self, h: Tensor, s_h: Tensor, graphs: SessionGraphs, known: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """How much to trust the candidates.
+
+        Args:
+            h: Node features [N, d].
+            s_h: Session vectors [B, d].
+            graphs: The session graphs.
+            known: What the lookup knows of each session [B, ...], or None.
+
+        Returns:
+            The gate's logit [B], and the logarithm of each candidate's probability among its
+            session's [C], or None if the lookup gives these.
+        """
+
+    def set_training(self, sessions: Sessions) -> None:
+        """Count in the training sessions; by default nothing."""
+
+    def tables(self) -> dict[str, Tensor]:
+        """The tables of the lookup, by default none."""
+        return {}
+
+    def source(self) -> Source:
+        """Where the candidates come from."""
+        return Source(self.lookup, self.exclusive, self.tables())
+
+    def share(self, h: Tensor, s_h: Tensor, graphs: SessionGraphs, candidates: Candidates) -> Share:
+        """What this component gives to its candidates; see :meth:`forward` for the arguments."""
+        gate, log_share = self(h, s_h, graphs, candidates.known)
+        return Share.of(candidates, gate, log_share, self.exclusive)
+
+    def losses(self, share: Share, rest: Tensor, target: Tensor) -> Tensor:
+        """Loss of each session [B]; see :func:`pyg_srgnn.functional.mixture.mixture_losses`."""
+        return mixture_losses(share, rest, target)
