@@ -13,8 +13,8 @@ from pyg_srgnn.serving import messages
 from pyg_srgnn.serving.bodies import described, read
 from pyg_srgnn.serving.guard import problem
 from pyg_srgnn.serving.prometheus import CONTENT_TYPE
+from pyg_srgnn.serving.service import Service, unavailable
 from pyg_srgnn.serving.session_store import Store, Unreachable
-from pyg_srgnn.serving.state import Service
 
 _MOST = 50_000  # items of an answer, which others wait for while it is written
 
@@ -100,9 +100,7 @@ def session_routes(service: Service, store: Store) -> APIRouter:
         try:
             return _json({"deleted": await store.delete(id)})
         except Unreachable:
-            raise HTTPException(
-                503, "the store of sessions cannot be reached", {"Retry-After": "1"}
-            ) from None
+            raise unavailable("the store of sessions cannot be reached") from None
 
     return router
 

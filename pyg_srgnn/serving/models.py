@@ -7,61 +7,70 @@ import gc
 import logging
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from functools import cached_property
 
 from pyg_srgnn.inference.recommender import Recommender
 from pyg_srgnn.runs.find import find_run
 from pyg_srgnn.serving.item_names import load_names
+from pyg_srgnn.serving.item_search import ItemSearch
 from pyg_srgnn.serving.prometheus import Metrics
+from pyg_srgnn.serving.settings import Settings
 from pyg_srgnn.serving.trial import answer_once, try_out
 
 log = logging.getLogger(__name__)
 
 LOADING = "loading a model"  # name of the threads that do
 
-Names = dict[int | str, str]
-Loaded = tuple[Recommender, Names | None]
+
+class Served:
+    """A recommender, and how its items are named and found.
+
+    Args:
+        recommender: The recommender.
+        names: Names of items.
+    """
+
+    def __init__(self, recommender: Recommender, names: Mapping[int | str, str]) -> None:
+        self.recommender = recommender
+        self.names = names
+        self._building = threading.Lock()
+
+    def find(self, query: str, limit: int) -> list[int | str]:
+        """Find items; see :class:`~pyg_srgnn.serving.item_search.ItemSearch`."""
+        with self._building:
+            search = self._search
+        return search(query, limit)
+
+    @cached_property
+    def _search(self) -> ItemSearch:
+        return ItemSearch(self.recommender.vocabulary, self.recommender.popularity, self.names)
 
 
 class Models:
-    """Loads a recommender, and another one when the files have changed.
+    """Loads the model, and loads it again when its files have changed.
 
-    Whoever asks :attr:`recommender` gets the old one until the new one has answered; requests
-    that are being scored finish with the one that they began with.
+    The old model serves until the new one has answered once; requests that are being scored finish
+    with the model that they began with.
 
     Args:
-        path: A run directory, checkpoint file or exported folder.
-        names: A file of item names. (default: none)
+        settings: Where the model and the names are, and how long a reload may take.
         metrics: Where reloads are counted.
-        batch_size: Sessions that are scored at once, at most.
-        patience: Seconds that a new model has to be loaded and to answer.
-        changed: Is told of every model that begins to serve. (default: nobody)
     """
 
-    def __init__(
-        self,
-        path: str,
-        names: str | None,
-        metrics: Metrics,
-        batch_size: int,
-        patience: float,
-        changed: Callable[[Recommender, Names | None], None] = lambda *_: None,
-    ) -> None:
-        self.path = path
-        self.names = names
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        self.settings = settings
+        self.path = settings.checkpoint
         self.metrics = metrics
-        self.batch_size = batch_size
-        self.patience = patience
-        self.changed = changed
-        self.recommender: Recommender | None = None
+        self.served: Served | None = None
         self._loading = asyncio.Lock()
         self._seen: tuple[object, ...] = ()
 
-    def current(self) -> Recommender:
-        """What serves now."""
-        assert self.recommender is not None, "asked before a model was loaded"
-        return self.recommender
+    def current(self) -> Served:
+        """The model that serves now."""
+        assert self.served is not None, "asked before a model was loaded"
+        return self.served
 
     async def load(self) -> None:
         """Load the model and let it answer once; then it serves.
@@ -79,7 +88,7 @@ class Models:
         try:
             async with self._loading:
                 self._seen = _state(self.path)
-                await try_out(self.path, self.batch_size, self.patience)
+                await try_out(self.path, self.settings.batch_size, self.settings.reload_timeout)
                 if _state(self.path) != self._seen:
                     raise ValueError(f"{self.path} has changed while it was tried out")
                 await self._take()
@@ -105,25 +114,24 @@ class Models:
                 await self.reload()
 
     async def _take(self) -> None:
-        recommender, names = await _aside(self._load)
-        self.recommender = recommender
-        self.changed(recommender, names)
+        self.served = await _aside(self._load)
         # What stays is not searched for garbage again: that would stop everything for 0.1 s.
         # What stayed until now may be garbage, though.
         gc.unfreeze()
         gc.collect()
         gc.freeze()
 
-    def _load(self) -> Loaded:
+    def _load(self) -> Served:
         recommender = Recommender.load(self.path)
-        names = None if self.names is None else load_names(self.names, recommender.vocabulary)
-        answer_once(recommender, self.path, self.batch_size)
-        return recommender, names
+        file = self.settings.names
+        names = {} if file is None else load_names(file, recommender.vocabulary)
+        answer_once(recommender, self.path, self.settings.batch_size)
+        return Served(recommender, names)
 
 
-async def _aside(work: Callable[[], Loaded]) -> Loaded:
+async def _aside(work: Callable[[], Served]) -> Served:
     """Do some work in a thread that the end of the process does not wait for."""
-    done: Future[Loaded] = Future()
+    done: Future[Served] = Future()
 
     def run() -> None:
         done.set_running_or_notify_cancel()

@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
-from threading import Lock
 from typing import Annotated
 
 from fastapi import APIRouter, HTTPException, Query, Request, Response
-from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import RedirectResponse
 from pydantic import BaseModel, FailFast, Field, RootModel
 
 from pyg_srgnn.inference.answer import Explanation
-from pyg_srgnn.inference.recommender import Recommender
 from pyg_srgnn.serving.bodies import described, read
-from pyg_srgnn.serving.guard import problem
-from pyg_srgnn.serving.item_search import ItemSearch
 from pyg_srgnn.serving.messages import ItemId, Message
-
-router = APIRouter()
-
-_WAITING = 32  # explanations that wait for the one being made, at most
+from pyg_srgnn.serving.models import Served
+from pyg_srgnn.serving.service import Service
 
 _TYPES = {
     ".html": "text/html",
@@ -74,66 +66,56 @@ class Explained(Message):
     item: ItemId | None = Field(None, description="null: the best one")
 
 
-@router.get("/", include_in_schema=False)
-def index(request: Request) -> Response:
-    """The page."""
-    return _file(request, "index.html")
+def page_routes(service: Service) -> APIRouter:
+    """The pages with their files, and the endpoints that only the pages need."""
+    router = APIRouter()
 
+    @router.get("/", include_in_schema=False)
+    def index(request: Request) -> Response:
+        """The page."""
+        return _file(request, "index.html")
 
-@router.get("/docs", include_in_schema=False)
-def docs(request: Request) -> Response:
-    """Every endpoint, to read about and to try."""
-    return _file(request, "docs.html")
+    @router.get("/docs", include_in_schema=False)
+    def docs(request: Request) -> Response:
+        """Every endpoint, to read about and to try."""
+        return _file(request, "docs.html")
 
+    @router.get("/docs/", include_in_schema=False)
+    def docs_elsewhere() -> Response:
+        """A redirect: the files of the page lie beside its name."""
+        return RedirectResponse("../docs")
 
-@router.get("/docs/", include_in_schema=False)
-def docs_elsewhere() -> Response:
-    """The same, whose files lie beside its name."""
-    return RedirectResponse("../docs")
+    @router.get("/static/{name}", include_in_schema=False)
+    def static(request: Request, name: str) -> Response:
+        """A file of the page."""
+        return _file(request, name)
 
+    @router.get("/items")
+    def find_items(
+        query: Annotated[str, Query(max_length=200)] = "",
+        limit: Annotated[int, Query(ge=1, le=50)] = 10,
+    ) -> Items:
+        """Items whose id or name holds a text; the most popular ones where there is no text."""
+        served = service.models.current()
+        return _named(served, served.find(query, limit))
 
-@router.get("/static/{name}", include_in_schema=False)
-def static(request: Request, name: str) -> Response:
-    """A file of the page."""
-    return _file(request, name)
+    @router.post("/items", **described(Items, Wanted))
+    async def name_items(request: Request) -> Items:
+        """The names of items, and whether the model knows them."""
+        wanted = await read(request, Wanted)
+        return _named(service.models.current(), wanted.ids)
 
+    @router.post("/explain", response_model=Explanation, **described(Explanation, Explained))
+    async def explain(request: Request) -> Explanation | Response:
+        """Why an item is recommended: graph, attention, and what each click adds to its score."""
+        asked = await read(request, Explained)
+        try:
+            found = await service.explain(asked.items, asked.item, request.is_disconnected)
+        except ValueError as error:  # no item is known
+            raise HTTPException(422, str(error)) from error
+        return Response(status_code=499) if found is None else found
 
-@router.get("/items")
-def find_items(
-    request: Request,
-    query: Annotated[str, Query(max_length=200)] = "",
-    limit: Annotated[int, Query(ge=1, le=50)] = 10,
-) -> Items:
-    """Items whose id or name holds a text; the most popular ones where there is no text."""
-    return _named(request, _search(request)(query, limit))
-
-
-@router.post("/items", **described(Items, Wanted))
-async def name_items(request: Request) -> Items:
-    """The names of items, and whether the model knows them."""
-    return _named(request, (await read(request, Wanted)).ids)
-
-
-@router.post("/explain", response_model=Explanation, **described(Explanation, Explained))
-async def explain(request: Request) -> Explanation | Response:
-    """Why an item is recommended: graph, attention, and what each click adds to its score."""
-    asked = await read(request, Explained)
-    state = request.app.state
-    if not hasattr(state, "explaining"):
-        state.explaining, state.explanations = asyncio.Semaphore(), 0
-    if state.explanations > _WAITING:
-        return problem(503, "too many explanations wait", {"Retry-After": "1"})
-    state.explanations += 1
-    try:
-        async with state.explaining:  # one at a time: recommendations go first
-            if await request.is_disconnected():  # while it waited
-                return Response(status_code=499)
-            recommender: Recommender = state.recommender
-            return await run_in_threadpool(recommender.explain, asked.items, asked.item)
-    except ValueError as error:  # no item is known
-        raise HTTPException(422, str(error)) from error
-    finally:
-        state.explanations -= 1
+    return router
 
 
 def _file(request: Request, name: str) -> Response:
@@ -146,23 +128,6 @@ def _file(request: Request, name: str) -> Response:
     return Response(content, headers=headers, media_type=kind)
 
 
-_building = Lock()
-
-
-def _search(request: Request) -> ItemSearch:
-    """The search through the catalogue that is being served, made when it is first asked for."""
-    state = request.app.state
-    with _building:
-        recommender: Recommender = state.recommender
-        made = getattr(state, "item_search", None)
-        if made is None or made.vocabulary is not recommender.vocabulary:
-            made = ItemSearch(recommender.vocabulary, recommender.popularity, state.names)
-            state.item_search = made
-    return made
-
-
-def _named(request: Request, ids: Sequence[int | str]) -> Items:
-    state = request.app.state
-    names, vocabulary = state.names or {}, state.recommender.vocabulary
-    found = [Item(id=raw, name=names.get(raw), known=raw in vocabulary) for raw in ids]
-    return Items(found)
+def _named(served: Served, ids: Sequence[int | str]) -> Items:
+    vocabulary = served.recommender.vocabulary
+    return Items([Item(id=raw, name=served.names.get(raw), known=raw in vocabulary) for raw in ids])

@@ -13,12 +13,12 @@ from types import FrameType
 
 import uvicorn
 
+from pyg_srgnn.serving.app import create_app
 from pyg_srgnn.serving.logs import log_json
 from pyg_srgnn.serving.models import LOADING
 from pyg_srgnn.serving.protocol import Bounded, Connections
-from pyg_srgnn.serving.service import create_app
+from pyg_srgnn.serving.service import Service
 from pyg_srgnn.serving.settings import Settings
-from pyg_srgnn.serving.state import Service
 
 log = logging.getLogger(__name__)
 

@@ -1,109 +1,104 @@
-"""The service: a recommender over HTTP, as an ASGI application."""
+"""The service behind the endpoints: the model, its queue, the kept sessions and the metrics."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable, Sequence
 
-import torch
-from fastapi import FastAPI
-from fastapi.exceptions import RequestValidationError
+from fastapi import HTTPException
+from fastapi.concurrency import run_in_threadpool
 
-import pyg_srgnn
-from pyg_srgnn.inference.recommender import Recommender
-from pyg_srgnn.serving import endpoints, page
-from pyg_srgnn.serving.bodies import REFUSALS, invalid
-from pyg_srgnn.serving.guard import Guard
-from pyg_srgnn.serving.hosts import Hosts, is_loopback
-from pyg_srgnn.serving.messages import Problem
-from pyg_srgnn.serving.models import Names
+from pyg_srgnn.inference.answer import Answer, Explanation
+from pyg_srgnn.serving.batching import Batcher, QueueFull, RawSession
+from pyg_srgnn.serving.models import Models
+from pyg_srgnn.serving.prometheus import Metrics
+from pyg_srgnn.serving.session_store import open_store
 from pyg_srgnn.serving.settings import Settings
-from pyg_srgnn.serving.state import Service
 
-log = logging.getLogger(__name__)
+_WAITING = 32  # explanations that wait for the one being made, at most
 
 
-def create_app(settings: Settings, failed: Callable[[Exception], None] | None = None) -> FastAPI:
-    """Make the application; its model is loaded once it runs.
+def unavailable(detail: str) -> HTTPException:
+    """The error 503, which asks the client to try again after a second."""
+    return HTTPException(503, detail, {"Retry-After": "1"})
 
-    ``app.state.service`` is the :class:`~pyg_srgnn.serving.state.Service` behind it,
-    ``app.state.recommender`` the recommender and ``app.state.names`` the items' names (or None)
-    that serve now.
+
+class Service:
+    """A model that answers requests.
 
     Args:
         settings: Where the model is, and the limits.
-        failed: Is told if the model cannot be loaded. (default: nobody, it is logged)
 
     Raises:
         ValueError: If the store of sessions cannot be what the settings say.
     """
 
-    def changed(recommender: Recommender, names: Names | None) -> None:
-        app.state.recommender, app.state.names = recommender, names
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.metrics = Metrics()
+        self.models = Models(settings, self.metrics)
+        self.batcher = Batcher(
+            lambda: self.models.current().recommender,
+            self.metrics,
+            settings.batch_size,
+            settings.batch_wait_ms / 1000,
+            settings.max_queue,
+        )
+        self.store = open_store(settings, self.metrics)
+        self.stopping = False
+        self.explanations = 0  # that are being made, or wait
+        self._explaining = asyncio.Semaphore()
+        self.metrics.watch(lambda: self.batcher.queued, lambda: self.ready)
 
-    service = Service(settings, changed)
+    @property
+    def loaded(self) -> bool:
+        """Whether a model answers."""
+        return self.models.served is not None
 
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        if settings.threads is not None:
-            torch.set_num_threads(settings.threads)
-        work = asyncio.create_task(_serve_models(service, failed))
+    @property
+    def ready(self) -> bool:
+        """Whether new requests should come here."""
+        return self.loaded and not self.stopping
+
+    async def recommend(
+        self, sessions: Sequence[RawSession], k: int, exclude_seen: bool
+    ) -> list[Answer]:
+        """Answer sessions, and count the answers.
+
+        Raises:
+            HTTPException: 503, if too many sessions wait already.
+        """
         try:
-            yield
+            answers = await self.batcher.recommend(sessions, k, exclude_seen)
+        except QueueFull:
+            raise unavailable("too many requests wait") from None
+        self.metrics.unknown.inc(sum(len(answer.unknown) for answer in answers))
+        self.metrics.popular.inc(sum(answer.popular for answer in answers))
+        return answers
+
+    async def explain(
+        self, session: RawSession, item: int | str | None, gone: Callable[[], Awaitable[bool]]
+    ) -> Explanation | None:
+        """Explain an item; None if the client has gone before it was its turn.
+
+        Raises:
+            HTTPException: 503, if too many explanations wait already.
+            ValueError: If the session has no known item, or the item is unknown.
+        """
+        if self.explanations > _WAITING:
+            raise unavailable("too many explanations wait")
+        self.explanations += 1
+        try:
+            async with self._explaining:  # one at a time: recommendations go first
+                if await gone():
+                    return None
+                recommender = self.models.current().recommender
+                return await run_in_threadpool(recommender.explain, session, item)
         finally:
-            work.cancel()
-            with suppress(asyncio.CancelledError):
-                await work
-            await service.close()
+            self.explanations -= 1
 
-    app = FastAPI(
-        title="pyg_srgnn",
-        version=pyg_srgnn.__version__,
-        description="The next items of sessions of clicks.",
-        lifespan=lifespan,
-        docs_url=None,  # its page and ReDoc's load scripts from elsewhere; ours is in page.py
-        redoc_url=None,
-        redirect_slashes=False,  # to whatever a Host says
-        responses={422: {"model": Problem, "description": REFUSALS[422]}},
-    )
-    app.state.service = service
-    app.add_middleware(
-        Guard,
-        metrics=service.metrics,
-        ready=lambda: service.loaded,
-        hosts=_hosts(settings),
-        token=settings.token,
-        max_body=settings.max_body,
-        log_requests=settings.log_requests or settings.log_sessions,
-    )
-    app.add_exception_handler(RequestValidationError, invalid)
-    app.include_router(endpoints.recommend_routes(service))
-    if service.store is not None:
-        app.include_router(endpoints.session_routes(service, service.store))
-    app.include_router(page.router)
-    app.include_router(endpoints.state_routes(service))
-    return app
-
-
-def _hosts(settings: Settings) -> Hosts | None:
-    """The names that a Host may have; None for any, where requests bear a token."""
-    if settings.token is not None and settings.hosts is None:
-        return None
-    return Hosts(settings.hosts or (), addresses=not is_loopback(settings.host))
-
-
-async def _serve_models(service: Service, failed: Callable[[Exception], None] | None) -> None:
-    """Load the model, and, where that is wished, those that come after it."""
-    try:
-        await service.models.load()
-    except Exception as error:
-        if failed is None:
-            log.error("%s", error, extra={"event": "load_failed"})
-        else:
-            failed(error)
-        return
-    log.info("ready", extra={"event": "ready"})
-    if service.settings.reload_seconds:
-        await service.models.watch(service.settings.reload_seconds)
+    async def close(self) -> None:
+        """Wait for the batch that is being scored, and close the store of sessions."""
+        self.batcher.close()
+        if self.store is not None:
+            await self.store.close()

@@ -10,6 +10,7 @@ from time import monotonic
 from typing import Any, Protocol
 
 from pyg_srgnn.serving.prometheus import Metrics
+from pyg_srgnn.serving.settings import Settings
 from pyg_srgnn.utils.extras import pip_install
 
 log = logging.getLogger(__name__)
@@ -224,22 +225,18 @@ class Redis:
         return answer
 
 
-def open_store(
-    where: str,
-    ttl: float,
-    longest: int,
-    most: int,
-    metrics: Metrics,
-    password: str | None = None,
-) -> Store:
-    """The store that a setting names: ``memory``, or a Redis URL.
+def open_store(settings: Settings, metrics: Metrics) -> Store | None:
+    """Open the store that the settings name: none, ``memory`` or a Redis URL.
 
     Raises:
-        ValueError: If it names none.
+        ValueError: If it is no such URL, or the client of Redis is not installed.
     """
+    where, ttl, longest = settings.sessions, settings.session_ttl, settings.max_clicks
+    if where is None:
+        return None
     if where == "memory":
-        return Memory(ttl, longest, most)
-    return Redis(where, ttl, longest, metrics, password)
+        return Memory(ttl, longest, settings.max_kept)
+    return Redis(where, ttl, longest, metrics, settings.redis_password)
 
 
 def _click(entry: bytes) -> int | str | None:

@@ -19,8 +19,8 @@ from typing import Any
 import requests
 
 from pyg_srgnn.serving.server import Server, listen
+from pyg_srgnn.serving.service import Service
 from pyg_srgnn.serving.settings import Settings
-from pyg_srgnn.serving.state import Service
 
 
 def eventually(true: Callable[[], Any], why: str, seconds: float = 60) -> Any:
@@ -85,10 +85,18 @@ class Running:
 
 
 @contextmanager
-def in_thread(checkpoint: Path, wait: bool = True, **settings: Any) -> Iterator[Running]:
-    """Serve in a thread; it has no signals."""
-    listening = listen("127.0.0.1", 0)
+def in_thread(
+    checkpoint: Path,
+    wait: bool = True,
+    port: int = 0,
+    wrap: Callable[[Any], Any] | None = None,
+    **settings: Any,
+) -> Iterator[Running]:
+    """Serve in a thread, which gets no signals; ``wrap`` makes another application of ours."""
+    listening = listen("127.0.0.1", port)
     server = Looping(Settings(str(checkpoint), **settings))
+    if wrap is not None:
+        server.config.app = wrap(server.config.app)
     running = Running(f"http://127.0.0.1:{listening.getsockname()[1]}", server)
     thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
     thread.start()
@@ -101,6 +109,33 @@ def in_thread(checkpoint: Path, wait: bool = True, **settings: Any) -> Iterator[
         server.should_exit = True
         thread.join(60)
         assert not thread.is_alive()
+
+
+class Held:
+    """Lets a test hold back the answer to one request for recommendations."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+        self.wanted = False
+        self.caught, self.answered = threading.Event(), threading.Event()
+        self.go = threading.Event()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if not (self.wanted and scope.get("path") == "/recommend"):
+            return await self.app(scope, receive, send)
+        self.wanted = False
+        body = await receive()
+        self.caught.set()
+        await asyncio.to_thread(self.go.wait, 60)
+        messages = iter([body])
+
+        async def replay() -> Any:
+            return next(messages, None) or await receive()
+
+        try:
+            await self.app(scope, replay, send)
+        finally:
+            self.answered.set()
 
 
 class Process(Running):

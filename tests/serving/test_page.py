@@ -10,17 +10,13 @@ import math
 import os
 import re
 import shutil
-import time
-from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import pytest
 
 from pyg_srgnn import Recommender
-from pyg_srgnn.serving.service import create_app
-from pyg_srgnn.serving.settings import Settings
 from tests.serving import shop
-from tests.serving.live import Held, serving
+from tests.serving.running import Held, eventually, in_thread
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 if CHROMIUM is None:
@@ -45,19 +41,13 @@ def recommender(model):
 
 @pytest.fixture(scope="module")
 def names(tmp_path_factory):
-    return shop.write_names(tmp_path_factory.mktemp("names") / "names.tsv")
-
-
-def app_of(model, names=None, **settings):
-    names = None if names is None else str(names)
-    return create_app(Settings(str(model), names=names, **settings))
+    return str(shop.write_names(tmp_path_factory.mktemp("names") / "names.tsv"))
 
 
 @pytest.fixture(scope="module")
 def service(model, names):
-    app = Held(app_of(model, names))
-    with serving(app) as url:
-        yield SimpleNamespace(url=url, app=app)
+    with in_thread(model, names=names, wrap=Held) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
@@ -213,10 +203,10 @@ def test_scores_that_are_no_probabilities_are_called_scores(open_page, tmp_path)
     model = shop.untrained(tmp_path, shop.IDS)
     recommender = Recommender.load(model)
     why = recommender.explain([1000, 1001, 1003])
-    with serving(app_of(model)) as url:
-        page = open_page(url)
+    with in_thread(model) as running:
+        page = open_page(running.url)
         expect(page.locator("#meaning")).to_contain_text("share of the item in all clicks")
-        page = open_page(url, "[1000,1001,1003]")
+        page = open_page(running.url, "[1000,1001,1003]")
         expect(page.locator("#meaning")).to_contain_text("scores, not probabilities")
         (best,) = recommender.recommend([[1000, 1001, 1003]], k=10)
         assert shown(page) == [(str(item), f"{score:.3f}") for item, score in best]
@@ -343,8 +333,8 @@ def test_names_and_ids_are_texts(open_page, tmp_path):
     model = shop.untrained(tmp_path, [EVIL, "a&b", "<b>bold</b>", '"', "snowman ☃"])
     names = tmp_path / "names.json"
     names.write_text(json.dumps({"a&b": EVIL, '"': "</script><script>alert(2)</script>"}))
-    with serving(app_of(model, names)) as url:
-        page = open_page(url)
+    with in_thread(model, names=str(names)) as running:
+        page = open_page(running.url)
         page.locator("#query").press_sequentially("<img")
         expect(page.get_by_role("option")).to_have_count(2)
         page.get_by_role("option").first.click()
@@ -362,8 +352,8 @@ def test_names_and_ids_are_texts(open_page, tmp_path):
 
 def test_ids_keep_all_their_digits(open_page, tmp_path):
     model = shop.untrained(tmp_path, [LARGE, LARGE + 1, 3])
-    with serving(app_of(model)) as url:
-        page = open_page(url, f"[{LARGE + 1}]")
+    with in_thread(model) as running:
+        page = open_page(running.url, f"[{LARGE + 1}]")
         assert clicks(page) == [str(LARGE + 1)]
         assert page.locator(".click.unknown").count() == 0
         page.locator("#query").press_sequentially(str(LARGE))
@@ -377,7 +367,7 @@ def test_ids_keep_all_their_digits(open_page, tmp_path):
 
 def test_a_late_answer_is_not_shown(open_page, service, recommender):
     page = open_page(service.url)
-    held = service.app
+    held = service.server.config.app
     for event in (held.caught, held.answered, held.go):
         event.clear()
     held.wanted = True
@@ -399,11 +389,11 @@ def test_a_late_answer_is_not_shown(open_page, service, recommender):
 
 
 def test_a_service_that_goes_away_and_comes_back(open_page, model, names):
-    with serving(app_of(model, names)) as url:
-        page = open_page(url, "[1000]", allow="ERR_CONNECTION_REFUSED")
+    with in_thread(model, names=names) as running:
+        page = open_page(running.url, "[1000]", allow="ERR_CONNECTION_REFUSED")
     page.locator("#best button").first.click()
     expect(page.get_by_role("alert")).to_contain_text("The service cannot be reached")
-    with serving(app_of(model, names), port=urlsplit(url).port):
+    with in_thread(model, names=names, port=running.address[1]):
         expect(page.get_by_role("alert")).to_be_hidden()
         settled(page)
         assert len(clicks(page)) == 2
@@ -411,8 +401,8 @@ def test_a_service_that_goes_away_and_comes_back(open_page, model, names):
 
 
 def test_a_token_is_asked_for_and_kept(open_page, model, names):
-    with serving(app_of(model, names, token="open-sesame")) as url:
-        page = open_page(url, "[1000]", settle=False, allow="401")
+    with in_thread(model, names=names, token="open-sesame") as running:
+        page = open_page(running.url, "[1000]", settle=False, allow="401")
         dialog = page.get_by_role("dialog")
         expect(dialog).to_be_visible()
         dialog.get_by_label("Token").fill("wrong-token")
@@ -427,14 +417,14 @@ def test_a_token_is_asked_for_and_kept(open_page, model, names):
         settled(page)
         expect(dialog).to_be_hidden()
 
-        other = open_page(url, "[1000]", settle=False, allow="401")
+        other = open_page(running.url, "[1000]", settle=False, allow="401")
         other.get_by_role("button", name="Cancel").click()
         expect(other.get_by_role("alert")).to_contain_text("asks for a token")
 
 
 def test_a_refusal_is_told(open_page, model):
-    with serving(app_of(model, max_clicks=3)) as url:
-        page = open_page(url, "[1000,1001,1002]", allow="422")
+    with in_thread(model, max_clicks=3) as running:
+        page = open_page(running.url, "[1000,1001,1002]", allow="422")
         page.locator("#best button").first.click()
         expect(page.get_by_role("alert")).to_contain_text("items: List should have at most 3")
         settled(page)
@@ -464,15 +454,12 @@ def test_another_catalogue_while_the_page_is_open(open_page, tmp_path):
     other = shop.untrained(tmp_path / "new", [77, *shop.IDS[1:]])
     session = [1000, 77, 1001]
     why = Recommender.load(other).explain(session)
-    app = app_of(model, reload_seconds=0.1)
-    with serving(app) as url:
-        page = open_page(url, session)
+    with in_thread(model, reload_seconds=0.1) as running:
+        page = open_page(running.url, session)
         expect(page.locator(".click.unknown b")).to_have_text("77")
         os.replace(other, model)
-        until = time.monotonic() + 15
-        while 77 not in app.state.recommender.vocabulary:
-            assert time.monotonic() < until, "the new model is not loaded"
-            time.sleep(0.02)
+        models = running.service.models
+        eventually(lambda: 77 in models.current().recommender.vocabulary, "the new model")
         page.get_by_label("without those of the session").check()
         settled(page)
         expect(page.locator(".click.unknown b")).to_have_text("1000")
@@ -522,8 +509,8 @@ def test_on_a_phone(open_page, service):
 
 def test_long_ids_on_a_phone(open_page, tmp_path):
     ids = ["w" * 200, "item " * 40, "𝕴" * 50, "plain"]
-    with serving(app_of(shop.untrained(tmp_path, ids))) as url:
-        page = open_page(url, viewport={"width": 360, "height": 740})
+    with in_thread(shop.untrained(tmp_path, ids)) as running:
+        page = open_page(running.url, viewport={"width": 360, "height": 740})
         for place in range(4):
             page.locator("#best button").nth(place).click()
             settled(page)
@@ -572,13 +559,14 @@ def test_every_text_can_be_read(open_page, service, scheme):
 
 
 def test_every_endpoint_can_be_tried(open_page, model):
-    app = app_of(model, token="open-sesame", sessions="memory")
-    with serving(app) as url:
-        page = open_page(url + "/docs", settle=False, allow="401")
+    with in_thread(model, token="open-sesame", sessions="memory") as running:
+        page = open_page(running.url + "/docs", settle=False, allow="401")
         page.locator("#token-text").fill("open-sesame")
         page.get_by_role("button", name="Use it").click()
         endpoints = page.locator("details")
-        described = [(path, way) for path, ways in app.openapi()["paths"].items() for way in ways]
+        bearer = {"Authorization": "Bearer open-sesame"}
+        paths = running.get("/openapi.json", headers=bearer).json()["paths"]
+        described = [(path, way) for path, ways in paths.items() for way in ways]
         expect(endpoints).to_have_count(len(described))
         answers = {}
         for number, (path, way) in enumerate(described):
@@ -608,6 +596,5 @@ def test_screenshot(open_page, service, tmp_path):
     settled(page)
     page.mouse.move(0, 0)
     page.evaluate("document.activeElement.blur()")
-    page.wait_for_timeout(700)  # the bars have moved, the arrow is drawn
     path = os.environ.get("SRGNN_SCREENSHOT") or tmp_path / "page.png"
-    assert page.screenshot(path=path, full_page=True).startswith(b"\x89PNG")
+    assert page.screenshot(path=path, full_page=True, animations="disabled").startswith(b"\x89PNG")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import subprocess
 import sys
 import threading
-import time
 import urllib.error
 import urllib.request
 import zipfile
@@ -21,10 +21,9 @@ import pytest
 
 from pyg_srgnn import Recommender
 from pyg_srgnn.serving import page
-from pyg_srgnn.serving.service import create_app
-from pyg_srgnn.serving.settings import Settings
+from pyg_srgnn.serving.models import Served
 from tests.serving import shop
-from tests.serving.live import serving
+from tests.serving.running import eventually, in_thread
 
 FOLDER = Path(page.__file__).with_name("static")
 
@@ -42,8 +41,8 @@ def recommender(model):
 @pytest.fixture(scope="module")
 def url(model, tmp_path_factory):
     names = shop.write_names(tmp_path_factory.mktemp("names") / "names.tsv")
-    with serving(create_app(Settings(str(model), names=str(names)))) as url:
-        yield url
+    with in_thread(model, names=str(names)) as running:
+        yield running.url
 
 
 def ask(url, body=None, headers=None, **query):
@@ -207,21 +206,21 @@ class Held(Recommender):
 
 def test_explanations_wait_for_their_turn(model):
     """One is made, 32 wait, and one of these is no longer wanted."""
-    app = create_app(Settings(str(model)))
     headers = {"Content-Type": "application/json"}
-    with serving(app) as url, ExitStack() as stack:
-        held = app.state.recommender = Held.load(model).hold()
+    with in_thread(model) as running, ExitStack() as stack:
+        url, service = running.url, running.service
+        held = Held.load(model).hold()
+        service.models.served = Served(held, {})
         stack.callback(held.go.set)
         asking = []
         for item in shop.IDS[:33]:
             connection = HTTPConnection(urlsplit(url).netloc, timeout=20)
             asking.append(stack.enter_context(closing(connection)))
             connection.request("POST", "/explain", json.dumps({"items": [item]}), headers)
-            until = time.monotonic() + 15
-            while getattr(app.state, "explanations", 0) < len(asking):
-                assert time.monotonic() < until, "the service does not take the question"
-                time.sleep(0.005)
-        asking.pop(5).close()
+            eventually(lambda: service.explanations == len(asking), "the question is taken")
+        gone = asking.pop(5)
+        gone.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        gone.close()  # with a reset: a half-closed connection still gets its answer
         answer = ask(url + "/explain", {"items": [1000]})
         assert answer.status == 503 and answer.headers["Retry-After"] == "1"
         assert answer.content["detail"] == "too many explanations wait"
@@ -235,7 +234,8 @@ def test_explanations_wait_for_their_turn(model):
 
 
 def test_the_page_is_open_and_what_it_asks_is_not(model):
-    with serving(create_app(Settings(str(model), token="open-sesame"))) as url:
+    with in_thread(model, token="open-sesame") as running:
+        url = running.url
         for path in ("/", "/docs", "/static/page.js"):
             assert ask(url + path).status == 200
         for path, body in (("/items", None), ("/items", {"ids": []}), ("/explain", {"items": [1]})):

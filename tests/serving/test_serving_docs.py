@@ -11,10 +11,9 @@ import pytest
 
 from pyg_srgnn import Recommender
 from pyg_srgnn.serving.prometheus import Metrics
-from pyg_srgnn.serving.service import create_app
 from pyg_srgnn.serving.settings import Settings
 from tests.serving import shop
-from tests.serving.live import serving
+from tests.serving.running import in_thread
 
 TEXT = (Path(__file__).parents[2] / "docs" / "serving.md").read_text(encoding="utf-8")
 
@@ -24,8 +23,8 @@ def test_the_client(tmp_path):
     (code,) = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
     names: dict[str, Any] = {}
     exec(compile(code, "docs/serving.md", "exec"), names)
-    with serving(create_app(Settings(str(model)))) as url:
-        found = names["recommend"]([17, 4, 17], k=2, url=url)
+    with in_thread(model) as running:
+        found = names["recommend"]([17, 4, 17], k=2, url=running.url)
     (wanted,) = Recommender.load(model).recommend([[17, 4, 17]], k=2)
     assert [item for item, _ in found] == [item for item, _ in wanted]
     assert [score for _, score in found] == pytest.approx([score for _, score in wanted], abs=1e-5)

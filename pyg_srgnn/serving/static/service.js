@@ -1,5 +1,7 @@
-// Questions to the service. Ids keep all their digits where the browser shows what was written (see
+// Requests to the service. Ids keep all their digits where the browser shows what was written (see
 // parse); a token is sent where one is asked for.
+
+import { html } from "./element.js";
 
 /** The service has answered that the question is wrong. */
 export class Refused extends Error {}
@@ -74,31 +76,44 @@ function failed(error, signal) {
   throw new Unreachable(error.name === "TimeoutError" ? "it does not answer" : "no connection");
 }
 
-let asking = null; // one dialog, whoever waits for it
+let asking = null; // the dialog's answer, which every request waits for
 
+/** Ask for the token in a dialog; the one that was refused is not used again. */
 function newToken(refused) {
   asking ??= new Promise((resolve, reject) => {
-    const dialog = document.getElementById("token");
-    const text = document.getElementById("token-text");
-    document.getElementById("token-why").textContent = refused
-      ? "The service does not accept the token that it was given."
-      : "";
-    text.value = "";
-    dialog.returnValue = "";
-    dialog.addEventListener(
-      "close",
-      () => {
-        asking = null;
-        if (dialog.returnValue !== "use") {
-          return reject(new Refused("The service asks for a token: reload the page to give one."));
-        }
-        sessionStorage.setItem(KEPT, text.value);
-        text.value = "";
-        resolve();
-      },
-      { once: true },
-    );
+    const [dialog, text] = tokenDialog(refused);
+    dialog.addEventListener("close", () => {
+      asking = null;
+      dialog.remove();
+      if (dialog.returnValue !== "use") {
+        return reject(new Refused("The service asks for a token: reload the page to give one."));
+      }
+      sessionStorage.setItem(KEPT, text.value);
+      resolve();
+    });
+    document.body.append(dialog);
     dialog.showModal();
   });
   return asking;
+}
+
+/** The dialog, and the field in it. */
+function tokenDialog(refused) {
+  const text = html("input", { id: "token-text", type: "password", autocomplete: "off", required: "" });
+  const form = html(
+    "form",
+    { method: "dialog" },
+    html("h2", { id: "token-title" }, "This service asks for a token"),
+    html("p", { class: "note" }, refused ? "The service does not accept the token that it was given." : ""),
+    html("label", { for: "token-text" }, "Token"),
+    text,
+    html(
+      "div",
+      { class: "head" },
+      html("button", { type: "submit", value: "use", class: "main" }, "Use it"),
+      html("button", { type: "submit", value: "", formnovalidate: "" }, "Cancel"),
+    ),
+    html("p", { class: "note" }, "It is kept until this tab is closed."),
+  );
+  return [html("dialog", { "aria-labelledby": "token-title" }, form), text];
 }
