@@ -21,7 +21,7 @@ from pyg_srgnn.nn import SessionModel, build_model
 from pyg_srgnn.runs.result import METRICS_FILE, RunResult
 
 if TYPE_CHECKING:
-    from pyg_srgnn.clicklog.prepare import Preparation
+    from pyg_srgnn.clicklog.spec import Preparation
 
 
 class ModelScorer:
@@ -90,7 +90,7 @@ class Checkpoint:
         data: The fingerprint of its data; None of a checkpoint of an earlier version.
             (default: None)
         preparation: What made its sessions of a click log, as
-            :meth:`~pyg_srgnn.clicklog.prepare.Preparation.to_dict` gives it; None where they were
+            :meth:`~pyg_srgnn.clicklog.spec.Preparation.to_dict` gives it; None where they were
             not made of one, or an earlier version did not say. (default: None)
     """
 
@@ -163,7 +163,7 @@ def _preparation_in(dataset: dict[str, Any]) -> dict[str, Any] | None:
     """The preparation of a checkpoint of an earlier version, if its dataset's arguments say it."""
     if dataset["name"] != "click_log":
         return None
-    from pyg_srgnn.clicklog.prepare import Preparation  # which few need
+    from pyg_srgnn.clicklog.spec import Preparation  # which few need
 
     known = {one.name for one in fields(Preparation)}
     return {key: value for key, value in dataset.items() if key in known}

@@ -7,7 +7,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from pyg_srgnn.baselines import BASELINES
-from pyg_srgnn.clicklog.prepare import Preparation
+from pyg_srgnn.clicklog.spec import Preparation
 from pyg_srgnn.commands.application import CONF
 from pyg_srgnn.commands.recommend_file import recommend_file
 from pyg_srgnn.datasets import DATASETS

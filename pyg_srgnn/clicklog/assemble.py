@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -12,12 +12,10 @@ from numpy.typing import NDArray
 
 from pyg_srgnn.clicklog.prepared import Prepared
 from pyg_srgnn.clicklog.rules import Chosen
+from pyg_srgnn.clicklog.spec import Preparation
 from pyg_srgnn.data.sessions import Sessions
 from pyg_srgnn.data.vocabulary import Vocabulary
 from pyg_srgnn.utils.progress import Bar
-
-if TYPE_CHECKING:
-    from pyg_srgnn.clicklog.prepare import Preparation
 
 Ints = NDArray[np.int64]
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from pyg_srgnn.clicklog.prepare import Preparation
+from pyg_srgnn.clicklog.dialect import best_delimiter, fields
+from pyg_srgnn.clicklog.spec import Preparation
 
 COMMON_NAMES = {
     "session": (
@@ -20,21 +18,6 @@ COMMON_NAMES = {
     "time": ("timestamp", "time", "ts", "datetime", "eventtime", "eventdate", "date", "createdat"),
 }  # fmt: skip
 """Column names that are understood without being told, compared without case, - and _."""
-
-DELIMITERS = (",", ";", "\t", "|")
-
-
-def best_delimiter(line: str) -> str:
-    """What parts a line into most columns."""
-    return max(DELIMITERS, key=lambda d: len(fields(line, d)))
-
-
-def fields(line: str, delimiter: str) -> list[str]:
-    """The columns of a line."""
-    try:
-        return next(csv.reader([line], delimiter=delimiter), [])
-    except csv.Error:  # such as a line end within it
-        return line.split(delimiter)
 
 
 def roles(

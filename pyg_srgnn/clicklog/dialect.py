@@ -16,8 +16,11 @@ from typing import Any
 
 import polars as pl
 
+from pyg_srgnn.utils.files import first_bytes
+
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 _START = 1 << 16  # characters by which a dialect is known
+DELIMITERS = (",", ";", "\t", "|")
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,19 @@ def dialect(file: Path, delimiter: str = "") -> Dialect:
     beside = f"{delimiter} " in start or f" {delimiter}" in start
     blanks = beside and _has_blanks(whole, delimiter)
     return Dialect(newline, named[1] if named else "", escaped, blanks)
+
+
+def best_delimiter(line: str) -> str:
+    """What parts a line into most columns."""
+    return max(DELIMITERS, key=lambda d: len(fields(line, d)))
+
+
+def fields(line: str, delimiter: str) -> list[str]:
+    """The columns of a line."""
+    try:
+        return next(csv.reader([line], delimiter=delimiter), [])
+    except csv.Error:  # such as a line end within it
+        return line.split(delimiter)
 
 
 def _is_escaped(lines: list[str], delimiter: str) -> bool:
@@ -140,12 +156,6 @@ def whole_file(file: Path) -> Iterator[None]:
 def cut_short(file: Path) -> ValueError:
     """What is said of a compressed file without an end."""
     return ValueError(f"{file} is cut short or damaged, it cannot be decompressed; fetch it again")
-
-
-def first_bytes(file: Path) -> bytes:
-    """Some bytes of the beginning of a file as it lies there."""
-    with file.open("rb") as opened:
-        return opened.read(1024)
 
 
 def _magic(file: Path) -> bytes:

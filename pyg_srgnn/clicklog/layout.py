@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import polars as pl
 
-from pyg_srgnn.clicklog.columns import best_delimiter, fields, roles
+from pyg_srgnn.clicklog.columns import roles
 from pyg_srgnn.clicklog.dialect import (
+    best_delimiter,
     dialect,
-    first_bytes,
+    fields,
     is_binary,
     is_utf8,
     lines_of,
@@ -23,11 +24,9 @@ from pyg_srgnn.clicklog.dialect import (
     scan_text,
     whole_file,
 )
-from pyg_srgnn.clicklog.log_files import is_parquet
+from pyg_srgnn.clicklog.spec import Preparation
 from pyg_srgnn.clicklog.times import has_clock, time_format
-
-if TYPE_CHECKING:
-    from pyg_srgnn.clicklog.prepare import Preparation
+from pyg_srgnn.utils.files import first_bytes, is_parquet
 
 _SAMPLE = 1_000
 _UTF8 = (
@@ -81,7 +80,7 @@ class Layout:
         return f"{self.files[0]}{more}: {roles}{times}{split}"
 
 
-def look_at(files: tuple[Path, ...], preparation: Preparation) -> Layout:
+def find_layout(files: tuple[Path, ...], preparation: Preparation) -> Layout:
     """Find out how a log is to be read from its first rows and what was declared.
 
     Raises:

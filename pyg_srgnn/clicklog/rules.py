@@ -8,17 +8,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import narwhals as nw
 import polars as pl
 
-from pyg_srgnn.clicklog.read import Found
+from pyg_srgnn.clicklog.clicks import Found
+from pyg_srgnn.clicklog.engine import Engine
+from pyg_srgnn.clicklog.spec import Preparation
 from pyg_srgnn.data.vocabulary import Vocabulary
-
-if TYPE_CHECKING:
-    from pyg_srgnn.clicklog.engine import Engine
-    from pyg_srgnn.clicklog.prepare import Preparation
 
 Frame = nw.LazyFrame[Any]
 _MICROS = 1_000_000
@@ -61,7 +59,7 @@ def filtered(
     """Make sessions of clicks and drop what is too short or too rare.
 
     Args:
-        clicks: What :func:`pyg_srgnn.clicklog.read.read_clicks` gives.
+        clicks: What :func:`pyg_srgnn.clicklog.clicks.read_clicks` gives.
         preparation: The rules.
         engine: What runs them.
         found: What the log holds.
@@ -84,7 +82,7 @@ def last_sessions(
     item too rare. Each session can be computed without the others.
 
     Args:
-        clicks: The result of :func:`pyg_srgnn.clicklog.read.read_clicks`, not empty.
+        clicks: The result of :func:`pyg_srgnn.clicklog.clicks.read_clicks`, not empty.
         preparation: The rules.
         engine: The engine that runs them.
         found: The log's counts and times.

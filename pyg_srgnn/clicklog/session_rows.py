@@ -12,13 +12,13 @@ from typing import Any
 import narwhals as nw
 import polars as pl
 
-from pyg_srgnn.clicklog.engine import open_engine
-from pyg_srgnn.clicklog.layout import look_at, scan_parquet
-from pyg_srgnn.clicklog.log_files import is_parquet
-from pyg_srgnn.clicklog.new_log import for_new_log
-from pyg_srgnn.clicklog.prepare import Preparation
+from pyg_srgnn.clicklog.adapt import adapt
+from pyg_srgnn.clicklog.clicks import read_clicks
+from pyg_srgnn.clicklog.layout import find_layout, scan_parquet
+from pyg_srgnn.clicklog.polars_engine import PolarsEngine
 from pyg_srgnn.clicklog.rules import last_sessions
-from pyg_srgnn.utils.files import os_errors
+from pyg_srgnn.clicklog.spec import Preparation
+from pyg_srgnn.utils.files import is_parquet, os_errors
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +110,7 @@ def _staged(
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         if new_log is not None:
-            preparation = for_new_log(preparation, files, new_log)
+            preparation = adapt(preparation, files, new_log)
         _write_sessions(files, preparation, whole, folder)
         complete.touch()
     return sorted(folder.glob("*.parquet"))
@@ -122,12 +122,12 @@ def _write_sessions(
     """Write the sessions of a click log, in files each of which fits into memory."""
     staged = folder / "clicks"
     staged.mkdir()
-    engine = open_engine("polars")
-    layout = look_at(tuple(files), preparation)
+    engine = PolarsEngine()
+    layout = find_layout(tuple(files), preparation)
     log.info("%s", layout.describe())
     if not whole:
         layout = replace(layout, whole=layout.whole - {"item"})
-    clicks, found = engine.read(layout, preparation, staged)
+    clicks, found = read_clicks(engine, layout, preparation, staged)
     pieces = 1 + found.rows // _CLICKS_AT_ONCE
     piece = (pl.col("session").hash(seed=0) % pieces).cast(pl.Int64).alias("piece")
     frame = clicks.to_native().with_columns(piece)

@@ -12,6 +12,7 @@ import polars as pl
 from pyg_srgnn.clicklog.dialect import scan_text
 from pyg_srgnn.clicklog.layout import Layout, number_text
 from pyg_srgnn.clicklog.spark_values import NUMBERS, identifier, is_local, micros, text, whole
+from pyg_srgnn.clicklog.spec import Preparation
 from pyg_srgnn.clicklog.times import EARLIEST, LATEST
 
 BLANK = "blank"
@@ -19,7 +20,7 @@ PROBLEMS = ("bytes that are not UTF-8", "a quote out of place", "wrong number of
 """What may be wrong with the form of a line."""
 
 
-def clicks_of(spark: Any, layout: Layout, preparation: Any) -> Any:
+def clicks_of(spark: Any, layout: Layout, preparation: Preparation) -> Any:
     """Read all lines or rows of a log.
 
     Args:
@@ -97,7 +98,7 @@ def _clicks(
     line: Any,
     problem: Any,
     layout: Layout,
-    preparation: Any,
+    preparation: Preparation,
 ) -> Any:
     from pyspark.sql import functions as F
 

@@ -76,7 +76,7 @@ def main(config: DictConfig) -> None:
     recommender = Recommender.of(trained)
     if config.input is not None:
         with gc_paused():
-            from pyg_srgnn.clicklog.prepare import Preparation
+            from pyg_srgnn.clicklog.spec import Preparation
             from pyg_srgnn.commands.recommend_file import recommend_file
 
         log = OmegaConf.to_container(config.log, resolve=True)

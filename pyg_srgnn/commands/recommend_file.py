@@ -11,9 +11,9 @@ from typing import Any
 
 import polars as pl
 
-from pyg_srgnn.clicklog.log_files import find_files
-from pyg_srgnn.clicklog.prepare import Preparation
+from pyg_srgnn.clicklog.files import find_files
 from pyg_srgnn.clicklog.session_rows import session_rows
+from pyg_srgnn.clicklog.spec import Preparation
 from pyg_srgnn.inference.recommender import Recommender
 from pyg_srgnn.utils.files import written_aside
 from pyg_srgnn.utils.progress import Bar

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pyg_srgnn.data.vocabulary import Vocabulary
-from pyg_srgnn.utils.files import written_aside
+from pyg_srgnn.utils.files import is_parquet, written_aside
 
 if TYPE_CHECKING:
     from typing import Self
@@ -211,8 +211,6 @@ def _from_frame(
 
 def _scan_parquet(path: str | Path) -> polars.LazyFrame:
     import polars
-
-    from pyg_srgnn.clicklog.log_files import is_parquet
 
     path = Path(path)
     if path.is_file():

@@ -26,7 +26,7 @@ from pyg_srgnn.utils.arguments import checking
 from pyg_srgnn.utils.files import folder_written_aside
 
 if TYPE_CHECKING:
-    from pyg_srgnn.clicklog.prepare import Preparation
+    from pyg_srgnn.clicklog.spec import Preparation
 
 SPLITS = ("train", "valid", "trainval", "test")
 _FORMAT = 1  # of the processed files; another number makes every cache anew

@@ -11,10 +11,10 @@ from typing import Any
 
 from torch_geometric.data import Data
 
-from pyg_srgnn.clicklog.engine import ENGINES
-from pyg_srgnn.clicklog.log_files import find_files
-from pyg_srgnn.clicklog.prepare import Preparation, prepare
+from pyg_srgnn.clicklog.files import find_files
+from pyg_srgnn.clicklog.prepare import ENGINES, prepare
 from pyg_srgnn.clicklog.prepared import FILES, REPORT, Prepared, is_prepared
+from pyg_srgnn.clicklog.spec import Preparation
 from pyg_srgnn.data.sessions import Sessions
 from pyg_srgnn.data.vocabulary import Vocabulary
 from pyg_srgnn.datasets.base import SessionDataset
@@ -123,7 +123,7 @@ class ClickLog(RawDataset):
         engine: What runs the preparation: ``"polars"`` or ``"spark"``. (default: ``"polars"``)
         vocabulary: A ``vocabulary.json``, or a folder with one, as a run's directory is: its items
             keep their index, new ones are numbered after them. (default: None)
-        **rules: The columns and rules of :class:`~pyg_srgnn.clicklog.prepare.Preparation`.
+        **rules: The columns and rules of :class:`~pyg_srgnn.clicklog.spec.Preparation`.
 
     Raises:
         ValueError: If the log cannot be read as it is declared, or a row is bad; names file and

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pyg_srgnn.clicklog.prepare import Preparation
+from pyg_srgnn.clicklog.spec import Preparation
 from pyg_srgnn.datasets.click_log import RawDataset
 from pyg_srgnn.datasets.download import Source
 from pyg_srgnn.datasets.two_file import Counts, TwoFileBenchmark

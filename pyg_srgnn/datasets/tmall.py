@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from itertools import takewhile
 from pathlib import Path
 
-from pyg_srgnn.clicklog.prepare import Preparation
+from pyg_srgnn.clicklog.spec import Preparation
 from pyg_srgnn.datasets.click_log import RawDataset
 from pyg_srgnn.datasets.download import Source
 from pyg_srgnn.datasets.two_file import Counts, TwoFileBenchmark

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from torch_geometric.data import Data
 
-from pyg_srgnn.clicklog.prepare import Preparation
+from pyg_srgnn.clicklog.spec import Preparation
 from pyg_srgnn.datasets.archive import unpack
 from pyg_srgnn.datasets.click_log import RawDataset
 from pyg_srgnn.datasets.download import DownloadError, Source, fetch

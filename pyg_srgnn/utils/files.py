@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+_PARQUET = b"PAR1\x15"  # the mark, and the first field of what follows; PAR1 may begin a text
+
 
 @contextmanager
 def written_aside(path: str | Path) -> Iterator[Path]:
@@ -81,6 +83,17 @@ def sha256_of(path: Path) -> str:
         while chunk := file.read(1 << 20):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def first_bytes(file: Path) -> bytes:
+    """Some bytes of the beginning of a file as it lies there."""
+    with file.open("rb") as opened:
+        return opened.read(1024)
+
+
+def is_parquet(file: Path) -> bool:
+    """Whether a file is Parquet, whatever its name."""
+    return first_bytes(file).startswith(_PARQUET)
 
 
 def flush(path: Path) -> None:

@@ -10,9 +10,9 @@ import duckdb
 import narwhals as nw
 import polars as pl
 
-from pyg_srgnn.clicklog.engine import PolarsEngine
+from pyg_srgnn.clicklog.engine import Staged
 from pyg_srgnn.clicklog.layout import Layout
-from pyg_srgnn.clicklog.read import Found, Staged, read_clicks
+from pyg_srgnn.clicklog.polars_engine import PolarsEngine
 
 
 class DuckDBEngine:
@@ -22,11 +22,6 @@ class DuckDBEngine:
         self.reader = PolarsEngine()
         self.database = duckdb.connect(config={"threads": 1})
         self.nulls, self.locate = self.reader.nulls, self.reader.locate
-
-    def read(
-        self, layout: Layout, preparation: Any, folder: Path
-    ) -> tuple[nw.LazyFrame[Any], Found]:
-        return read_clicks(self, layout, preparation, folder)
 
     def stage(self, layout: Layout, preparation: Any, folder: Path, careful: bool) -> Staged:
         staged = self.reader.stage(layout, preparation, folder, careful)

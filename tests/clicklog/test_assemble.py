@@ -12,10 +12,10 @@ import polars as pl
 import pytest
 
 from pyg_srgnn.clicklog import assemble
-from pyg_srgnn.clicklog.engine import PolarsEngine
-from pyg_srgnn.clicklog.prepare import Preparation
+from pyg_srgnn.clicklog.polars_engine import PolarsEngine
 from pyg_srgnn.clicklog.prepared import Prepared
 from pyg_srgnn.clicklog.rules import Chosen
+from pyg_srgnn.clicklog.spec import Preparation
 from pyg_srgnn.data import Vocabulary
 
 DAY = 86_400

@@ -11,7 +11,9 @@ from typing import Any
 import polars as pl
 import pytest
 
-from pyg_srgnn.clicklog.prepare import Preparation, Prepared, prepare
+from pyg_srgnn.clicklog.prepare import prepare
+from pyg_srgnn.clicklog.prepared import Prepared
+from pyg_srgnn.clicklog.spec import Preparation
 
 START = 1_396_867_800
 HEADER = "session,item,time"

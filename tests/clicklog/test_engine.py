@@ -18,8 +18,10 @@ from hypothesis import given
 
 from benchmarks.click_log import write as write_yoochoose
 from pyg_srgnn.clicklog import spark_values
-from pyg_srgnn.clicklog.prepare import Preparation, Prepared, prepare
-from pyg_srgnn.clicklog.spark import SETTINGS, SparkEngine
+from pyg_srgnn.clicklog.prepare import prepare
+from pyg_srgnn.clicklog.prepared import Prepared
+from pyg_srgnn.clicklog.spark_engine import SETTINGS, SparkEngine
+from pyg_srgnn.clicklog.spec import Preparation
 from pyg_srgnn.clicklog.times import micros
 from pyg_srgnn.data.vocabulary import Vocabulary
 from pyg_srgnn.datasets.click_log import ClickLog

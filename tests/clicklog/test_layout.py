@@ -15,9 +15,11 @@ from typing import Any
 import polars as pl
 import pytest
 
-from pyg_srgnn.clicklog.layout import look_at
-from pyg_srgnn.clicklog.log_files import find_files
-from pyg_srgnn.clicklog.prepare import Preparation, Prepared, prepare
+from pyg_srgnn.clicklog.files import find_files
+from pyg_srgnn.clicklog.layout import find_layout
+from pyg_srgnn.clicklog.prepare import prepare
+from pyg_srgnn.clicklog.prepared import Prepared
+from pyg_srgnn.clicklog.spec import Preparation
 from pyg_srgnn.clicklog.times import micros
 
 START = 1_396_867_800
@@ -772,7 +774,7 @@ def test_an_order_by_position(tmp_path: Path) -> None:
 def test_a_layout_says_how_many_more_files(tmp_path: Path) -> None:
     for name in "abc":
         (tmp_path / f"{name}.csv").write_text(table())
-    layout = look_at(find_files(tmp_path), Preparation())
+    layout = find_layout(find_files(tmp_path), Preparation())
     assert layout.describe().startswith(f"{tmp_path / 'a.csv'} and 2 more files: session=session")
 
 

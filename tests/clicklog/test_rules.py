@@ -17,7 +17,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from pyg_srgnn.clicklog.prepare import Preparation, Prepared, prepare
+from pyg_srgnn.clicklog.prepare import prepare
+from pyg_srgnn.clicklog.prepared import Prepared
+from pyg_srgnn.clicklog.spec import Preparation
 from pyg_srgnn.data.vocabulary import Vocabulary
 from tests.reference.preparation import Prepared as Expected
 from tests.reference.preparation import reference

@@ -11,7 +11,8 @@ import narwhals as nw
 import polars as pl
 import pytest
 
-from pyg_srgnn.clicklog.prepare import Preparation, prepare
+from pyg_srgnn.clicklog.prepare import prepare
+from pyg_srgnn.clicklog.spec import Preparation
 from pyg_srgnn.clicklog.zones import localised
 from pyg_srgnn.reports import preparation_table
 from tests.reference.preparation import EPOCH

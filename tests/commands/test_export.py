@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from pyg_srgnn.checkpoint import describe_training
-from pyg_srgnn.clicklog.prepare import Preparation
+from pyg_srgnn.clicklog.spec import Preparation
 from pyg_srgnn.commands import export, recommend
 from pyg_srgnn.utils.files import sha256_of
 from tests.commands import Result, run

@@ -11,7 +11,8 @@ import torch
 
 from pyg_srgnn import Recommender
 from pyg_srgnn.checkpoint import Checkpoint
-from pyg_srgnn.clicklog.prepare import Preparation, prepare
+from pyg_srgnn.clicklog.prepare import prepare
+from pyg_srgnn.clicklog.spec import Preparation
 from pyg_srgnn.commands import export, recommend, train
 from pyg_srgnn.datasets import RetailRocket
 from tests.commands import Result, run

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from pyg_srgnn import Recommender
 from pyg_srgnn.checkpoint import ModelScorer
 from pyg_srgnn.clicklog import session_rows
-from pyg_srgnn.clicklog.prepare import Preparation, prepare
+from pyg_srgnn.clicklog.prepare import prepare
+from pyg_srgnn.clicklog.spec import Preparation
 from pyg_srgnn.commands import recommend_file as batch
 from pyg_srgnn.commands.recommend_file import recommend_file
 from pyg_srgnn.data import Vocabulary

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 from safetensors import SafetensorError
 
-from pyg_srgnn.clicklog.prepare import Preparation, prepare
+from pyg_srgnn.clicklog.prepare import prepare
+from pyg_srgnn.clicklog.spec import Preparation
 from pyg_srgnn.commands import prepare as command
 from pyg_srgnn.data.vocabulary import Vocabulary
 from pyg_srgnn.datasets import ClickLog, base, click_log, open_dataset

@@ -9,16 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from pyg_srgnn.clicklog.columns import COMMON_NAMES
-from pyg_srgnn.clicklog.layout import column_names, look_at
-from pyg_srgnn.clicklog.prepare import Preparation
+from pyg_srgnn.clicklog.layout import column_names, find_layout
+from pyg_srgnn.clicklog.spec import Preparation
 from pyg_srgnn.clicklog.times import has_clock
 
 log = logging.getLogger(__name__)
 
 
-def for_new_log(
-    trained: Preparation, files: Sequence[Path], given: Mapping[str, Any]
-) -> Preparation:
+def adapt(trained: Preparation, files: Sequence[Path], given: Mapping[str, Any]) -> Preparation:
     """The same rules, and the same columns as far as the new log has them.
 
     The others are guessed. A condition of ``where`` on a column that the new log lacks is left
@@ -53,7 +51,7 @@ def for_new_log(
     found = replace(asked, where=where, **guessed)
     if found.time_zone is not None and "time_zone" not in given:
         without = replace(found, time_zone=None)
-        written = look_at(tuple(files), without).time_format
+        written = find_layout(tuple(files), without).time_format
         if not (written and has_clock(written)):  # such times need no zone
             return without
     return found

@@ -16,13 +16,14 @@ import narwhals as nw
 import polars as pl
 
 from pyg_srgnn.clicklog.bad_rows import BadRows, judge
-from pyg_srgnn.clicklog.dialect import cut_short, dialect, first_bytes
-from pyg_srgnn.clicklog.engine import parquet_row, piece_folders
+from pyg_srgnn.clicklog.dialect import cut_short, dialect
+from pyg_srgnn.clicklog.engine import Staged, parquet_row, piece_folders
 from pyg_srgnn.clicklog.layout import Layout
-from pyg_srgnn.clicklog.read import Found, Staged, read_clicks
 from pyg_srgnn.clicklog.spark_lines import BLANK, PROBLEMS, clicks_of, url, used_columns
 from pyg_srgnn.clicklog.spark_values import no_id
+from pyg_srgnn.clicklog.spec import Preparation
 from pyg_srgnn.utils.extras import pip_install
+from pyg_srgnn.utils.files import first_bytes
 
 SETTINGS = {
     "spark.sql.session.timeZone": "UTC",  # times without a zone
@@ -67,20 +68,20 @@ class SparkEngine:
         self._layout: Layout | None = None
         self._staged: Staged | None = None
 
-    def read(
-        self, layout: Layout, preparation: Any, folder: Path
-    ) -> tuple[nw.LazyFrame[Any], Found]:
-        """Read the clicks of a log."""
-        for file in layout.files:
-            _refuse_unknown(file, layout)
-        return read_clicks(self, layout, preparation, folder)
-
-    def stage(self, layout: Layout, preparation: Any, folder: Path, careful: bool) -> Staged:
+    def stage(
+        self,
+        layout: Layout,
+        preparation: Preparation,
+        folder: Path,
+        careful: bool,
+    ) -> Staged:
         """Read a log into Parquet files, its rows numbered in their order in the files."""
         from pyspark.sql import functions as F
 
         if self._staged and layout == self._layout:  # times were read with all care before
             return self._staged
+        for file in layout.files:
+            _refuse_unknown(file, layout)
         try:
             lines = clicks_of(self.spark, layout, preparation)
             read = self._written(lines, folder / "read")
@@ -163,7 +164,7 @@ class SparkEngine:
         start, file = self._starts[bisect_right(self._starts, row, key=itemgetter(0)) - 1]
         return file, row - start
 
-    def nulls(self, layout: Layout, preparation: Any, column: str) -> int:
+    def nulls(self, layout: Layout, preparation: Preparation, column: str) -> int:
         """How many rows have nothing in a column."""
         from pyspark.sql import functions as F
 
@@ -173,7 +174,12 @@ class SparkEngine:
         empty = value.isNull() | no_id(value) | value.isin("NaN")
         return int(self._numbered.filter(null & empty).count())
 
-    def locate(self, layout: Layout, preparation: Any, row: int) -> tuple[str, dict[str, Any]]:
+    def locate(
+        self,
+        layout: Layout,
+        preparation: Preparation,
+        row: int,
+    ) -> tuple[str, dict[str, Any]]:
         """Where a row is, in words, and what stands in it."""
         if layout.parquet:
             return parquet_row(*self._place(row))

@@ -5,18 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import narwhals as nw
 
-from pyg_srgnn.clicklog.bad_rows import BadRows
+from pyg_srgnn.clicklog.engine import Engine, Staged
 from pyg_srgnn.clicklog.layout import Layout
+from pyg_srgnn.clicklog.spec import Preparation
 from pyg_srgnn.clicklog.times import EARLIEST, LATEST, expected_time
 from pyg_srgnn.clicklog.zones import in_file_order, localised
-
-if TYPE_CHECKING:
-    from pyg_srgnn.clicklog.engine import Engine
-    from pyg_srgnn.clicklog.prepare import Preparation
 
 
 @dataclass(frozen=True)
@@ -97,21 +94,6 @@ def read_clicks(
         "time" in layout.columns,
         int(answer.get("repeated") or 0),
     )
-
-
-@dataclass(frozen=True)
-class Staged:
-    """Clicks as an engine has written them aside.
-
-    Args:
-        clicks: The frame.
-        rows: Rows read, those that ``where`` left out among them.
-        bad_rows: Rows whose very form is wrong, left out of the clicks.
-    """
-
-    clicks: nw.LazyFrame[Any]
-    rows: int
-    bad_rows: BadRows
 
 
 def _staged(

@@ -9,13 +9,12 @@ from fnmatch import fnmatch
 from itertools import takewhile
 from pathlib import Path
 
-from pyg_srgnn.clicklog.columns import best_delimiter, fields
-from pyg_srgnn.clicklog.dialect import first_bytes, is_binary, lines_of
+from pyg_srgnn.clicklog.dialect import best_delimiter, fields, is_binary, lines_of
+from pyg_srgnn.utils.files import is_parquet
 
 _TEXT_SUFFIXES = (".csv", ".tsv", ".txt", ".dat", ".log")
 _TABLES = {"_delta_log": "Delta", ".hoodie": "Hudi", "metadata/*.metadata.json": "Iceberg"}
 _NAMED = 3
-_PARQUET = b"PAR1\x15"  # the mark, and the first field of what follows; PAR1 may begin a text
 
 
 def find_files(path: str | Path | Sequence[str | Path]) -> tuple[Path, ...]:
@@ -43,11 +42,6 @@ def find_files(path: str | Path | Sequence[str | Path]) -> tuple[Path, ...]:
     if len({is_parquet(file) for file in files.values()}) > 1:
         raise ValueError(f"{path}: a log is either all Parquet or all text, found both")
     return tuple(files.values())
-
-
-def is_parquet(file: Path) -> bool:
-    """Whether a file is Parquet, whatever its name."""
-    return first_bytes(file).startswith(_PARQUET)
 
 
 def _below(place: Path) -> list[Path]:

@@ -1,0 +1,316 @@
+"""The Polars engine: one machine, streaming."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import narwhals as nw
+import polars as pl
+
+from pyg_srgnn.clicklog.bad_rows import BadRows, copy_without, look_at_lines, nth_record
+from pyg_srgnn.clicklog.dialect import dialect, scan_text, whole_file
+from pyg_srgnn.clicklog.engine import Staged, parquet_row, piece_folders
+from pyg_srgnn.clicklog.layout import Layout, number_text, scan_parquet
+from pyg_srgnn.clicklog.spec import Preparation
+from pyg_srgnn.clicklog.times import is_local, micros
+from pyg_srgnn.utils.files import os_errors
+from pyg_srgnn.utils.progress import working
+
+_EXACT = {"Float16": 2**11, "Float32": 2**24, "Float64": 2**53}
+"""From where on two whole numbers may be the same float."""
+
+
+@dataclass(frozen=True)
+class _Source:
+    """A file of a log as Polars reads it.
+
+    Args:
+        file: The file.
+        read: What is read: the file, or a copy without its bad records.
+        records: How many numbers its rows take: blank lines and bad records have one, too.
+        rows: How many of them are not blank.
+        gaps: Whether there are blank lines in what is read.
+    """
+
+    file: Path
+    read: Path
+    records: int
+    rows: int
+    gaps: bool
+
+
+_CHECKED = pl.lit(False).alias("short"), pl.lit(False).alias("others")
+
+
+class PolarsEngine:
+    """One machine: Polars' streaming engine."""
+
+    def __init__(self) -> None:
+        self.sources: list[_Source] = []
+        self.bad_rows = BadRows()
+
+    def stage(
+        self,
+        layout: Layout,
+        preparation: Preparation,
+        folder: Path,
+        careful: bool,
+    ) -> Staged:
+        """Read a log into one Parquet file for each of its own."""
+        folder.mkdir(parents=True)
+        if not careful:
+            self.sources, self.bad_rows = [], BadRows()
+        parts, offset = [], 0
+        for number, file in enumerate(layout.files):
+            parts.append(folder / f"{number:06}.parquet")
+            if careful:
+                self._sink(number, layout, preparation, parts[-1], offset, careful)
+            elif not self._sink_regular(file, layout, preparation, parts[-1], offset):
+                self.sources.append(self._source(file, layout, parts[-1].with_suffix(".csv")))
+                self._sink(number, layout, preparation, parts[-1], offset, careful)
+            offset += self.sources[number].records
+        if preparation.on_bad_rows == "error":
+            self.bad_rows.refuse()
+        rows = sum(source.rows for source in self.sources)
+        return Staged(nw.from_native(pl.scan_parquet(parts, glob=False)), rows, self.bad_rows)
+
+    def _sink_regular(
+        self, file: Path, layout: Layout, preparation: Preparation, part: Path, offset: int
+    ) -> bool:
+        """Stage a text file in one go; False where a row of it may have a wrong form."""
+        if layout.parquet or not dialect(file, layout.delimiter).plain:
+            return False
+        scan = scan_text(file, layout.delimiter, layout.names, layout.header)
+        names = list(scan.collect_schema())
+        # Polars fills a row that is too short with nulls, and tells of one that is too long only
+        # where every column is asked for.
+        others = set(names) - {*layout.columns.values(), *preparation.where, names[-1]}
+        unused = pl.any_horizontal(pl.col(*others).is_null()) if others else pl.lit(False)
+        checks = pl.col(names[-1]).is_null().alias("short"), unused.alias("others")
+        source = _Source(file, file, 0, 0, gaps=False)
+        numbered = _numbered(source, layout, offset)
+        try:
+            with whole_file(file), working(f"reading {file.name}", part):
+                _write(_parsed(numbered, layout, preparation, False, *checks), part)
+                counted = scan if preparation.where else pl.scan_parquet(part, glob=False)
+                rows = int(counted.select(pl.len()).collect(engine="streaming").item())
+        except pl.exceptions.ComputeError:
+            return False
+        if pl.scan_parquet(part, glob=False).select(pl.col("short").any()).collect().item():
+            return False
+        self.sources.append(replace(source, records=rows, rows=rows))
+        return True
+
+    def _source(self, file: Path, layout: Layout, clean: Path) -> _Source:
+        if layout.parquet:
+            rows = int(scan_parquet(file).select(pl.len()).collect().item())
+            return _Source(file, file, rows, rows, gaps=False)
+        if not dialect(file, layout.delimiter).plain:
+            return self._cleaned(file, layout, clean)
+        with working(f"looking at {file.name}"):
+            found = look_at_lines(file, layout)
+        if found.plain:
+            lines = found.lines - layout.header
+            return _Source(file, file, lines, lines - found.blank, found.blank > 0)
+        return self._cleaned(file, layout, clean)
+
+    def _cleaned(self, file: Path, layout: Layout, clean: Path) -> _Source:
+        with os_errors(clean), working(f"looking for bad rows in {file.name}", clean):
+            counts = copy_without(file, layout, self.bad_rows, clean)
+            return _Source(file, clean, *counts, gaps=True)
+
+    def _sink(
+        self,
+        number: int,
+        layout: Layout,
+        preparation: Preparation,
+        part: Path,
+        offset: int,
+        careful: bool,
+    ) -> None:
+        """Stage one file."""
+        source = self.sources[number]
+        try:
+            scan = _numbered(source, layout, offset)
+            with working(f"reading {source.file.name}", part):
+                _write(_parsed(scan, layout, preparation, careful, *_CHECKED), part)
+        except pl.exceptions.ComputeError as error:
+            if layout.parquet or source.read != source.file:
+                raise ValueError(f"{source.file} cannot be read: {error}") from error
+            # Polars stumbles over quotes that Python's reader knows what to make of.
+            clean = part.with_suffix(".csv")
+            self.sources[number] = self._cleaned(source.file, layout, clean)
+            if preparation.on_bad_rows == "error":
+                self.bad_rows.refuse()
+            self._sink(number, layout, preparation, part, offset, careful)
+
+    def nulls(self, layout: Layout, preparation: Preparation, column: str) -> int:
+        """How many rows have nothing in a column."""
+        count = 0
+        for source in self.sources:
+            scan = _scan(source, layout)
+            schema = scan.collect_schema()
+            asked = scan.filter(_asked(preparation, schema))
+            frame = asked.select(_no_id(pl.col(column), schema[column]).sum())
+            count += int(frame.collect(engine="streaming").item() or 0)
+        return count
+
+    def locate(
+        self,
+        layout: Layout,
+        preparation: Preparation,
+        row: int,
+    ) -> tuple[str, dict[str, Any]]:
+        """Where a row is, in words, and what stands in it."""
+        for source in self.sources:
+            if row < source.records:
+                break
+            row -= source.records
+        file = source.file
+        if layout.parquet:
+            return parquet_row(file, row)
+        names = list(_scan(source, layout).collect_schema())
+        number = row + layout.header + 1
+        if source.read == file:
+            line = pl.scan_lines(file, glob=False).slice(number - 1, 1).collect().item()
+            cells = next(csv.reader([line], delimiter=layout.delimiter))
+        else:
+            number, cells = nth_record(file, layout, row)
+        return f"{file}, line {number:,}", dict(zip(names, cells, strict=False))
+
+    def one_row(self, frame: nw.LazyFrame[Any]) -> dict[str, Any]:
+        """Compute a frame of one row."""
+        with working("counting clicks"):
+            answer: pl.DataFrame = frame.to_native().collect(engine="streaming")
+        return answer.row(0, named=True)
+
+    def keep(self, frame: nw.LazyFrame[Any], path: Path) -> nw.LazyFrame[Any]:
+        """Compute a frame now, in memory."""
+        with working("making sessions"):
+            kept: pl.DataFrame = frame.to_native().collect(engine="streaming")
+        return nw.from_native(kept.lazy())
+
+    def store(self, frame: nw.LazyFrame[Any], path: Path) -> nw.LazyFrame[Any]:
+        """Compute a frame now, into a file."""
+        path = path.with_suffix(".parquet")
+        with working("making sessions", path):
+            _write(frame.to_native(), path)
+        return nw.from_native(pl.scan_parquet(path, glob=False))
+
+    def gather(self, frame: nw.LazyFrame[Any], path: Path) -> pl.DataFrame:
+        """Hand a frame over to Polars, as it is."""
+        native: pl.DataFrame = frame.to_native().collect()
+        return native
+
+    def scatter(self, frame: nw.LazyFrame[Any], path: Path) -> list[Path]:
+        """Write a frame to folders of Parquet files, one for each piece."""
+        with working("sorting clicks", path):
+            _write(frame.to_native(), path, pl.PartitionBy(path, key="piece", include_key=False))
+        return piece_folders(path)
+
+    def scan(self, path: Path) -> nw.LazyFrame[Any]:
+        """Open a Parquet file."""
+        return nw.from_native(pl.scan_parquet(path, glob=False))
+
+
+def _scan(source: _Source, layout: Layout, **options: Any) -> pl.LazyFrame:
+    if layout.parquet:
+        return scan_parquet(source.read, **options)
+    scan = scan_text(source.read, layout.delimiter, layout.names, layout.header, **options)
+    if not source.gaps:
+        return scan
+    # A line with nothing in it is no click.
+    return scan.filter(pl.any_horizontal(pl.col(layout.names).str.strip_chars() != ""))
+
+
+def _numbered(source: _Source, layout: Layout, offset: int) -> pl.LazyFrame:
+    """The rows of a file, their number in the column that :func:`_row` names."""
+    return _scan(source, layout, row_index_name=_row(layout), row_index_offset=offset)
+
+
+def _row(layout: Layout) -> str:
+    """A name that no column of the log has."""
+    name = "row"
+    while name in layout.names:
+        name += "_"
+    return name
+
+
+def _write(frame: pl.LazyFrame, path: Path, pieces: pl.PartitionBy | None = None) -> None:
+    # It is read a few times and thrown away: compression and statistics cost more than they save.
+    with os_errors(path):
+        frame.sink_parquet(pieces or path, compression="uncompressed", statistics=False)
+
+
+def _asked(preparation: Preparation, schema: pl.Schema) -> pl.Expr:
+    """Whether ``where`` asks for a row."""
+    asked = pl.lit(True)
+    for name, texts in preparation.asked.items():
+        kind = schema[name]
+        texts = [number_text(text) for text in texts] if kind.is_numeric() else texts
+        asked &= _text(pl.col(name), kind).is_in(texts)
+    return asked
+
+
+def _parsed(
+    frame: pl.LazyFrame, layout: Layout, preparation: Preparation, careful: bool, *checks: pl.Expr
+) -> pl.LazyFrame:
+    """Typed columns, and whether the row is too short or has no value in a column of no use."""
+    schema = frame.collect_schema()
+    columns = [
+        _id(pl.col(name), schema[name], role in layout.whole).alias(role)
+        for role, name in (("session", layout.session), ("item", layout.columns["item"]))
+    ]
+    if name := layout.columns.get("time", ""):
+        time = micros(pl.col(name), schema[name], str(layout.time_format), layout.sample, careful)
+        columns.append(time.alias("time"))
+        if preparation.time_zone:
+            local = is_local(pl.col(name), schema[name], str(layout.time_format))
+            columns.append(local.alias("local"))
+    if name := layout.columns.get("order", ""):
+        columns.append(_whole(pl.col(name), schema[name]).alias("order"))
+    if preparation.where:  # a row whose form is wrong is looked at though it is not asked for
+        frame = frame.filter(_asked(preparation, schema) | checks[0])
+    return frame.select(*columns, pl.col(_row(layout)).cast(pl.Int64).alias("row"), *checks)
+
+
+def _no_id(column: pl.Expr, kind: pl.DataType) -> pl.Expr:
+    """Whether there is nothing that tells items or sessions apart, in the way of the type."""
+    if kind.is_float():
+        return column.is_null() | column.is_nan() | (column.abs() >= _EXACT[str(kind)])
+    if kind == pl.String:
+        return column.is_null() | (column == "") | column.str.contains("\0", literal=True)
+    return column.is_null()
+
+
+def _id(column: pl.Expr, kind: pl.DataType, whole: bool) -> pl.Expr:
+    if not whole:
+        return pl.when(~_no_id(column, kind)).then(_text(column, kind))
+    number = _whole(column, kind)
+    if kind != pl.String:
+        return pl.when(~_no_id(column, kind)).then(number) if kind.is_float() else number
+    # 007 is not 7: where whole numbers are written so, the ids are text.
+    zero = column.str.starts_with("0") & (column.str.len_bytes() > 1)
+    padded = zero | column.str.starts_with("-0") | column.str.starts_with("+")
+    return pl.when(~padded).then(number)
+
+
+def _text(column: pl.Expr, kind: pl.DataType) -> pl.Expr:
+    """Any value as text, a number of any type alike: 7, not 7.0 or 7.00."""
+    text = column.cast(pl.String)
+    if kind.is_float():
+        return pl.coalesce(_whole(column, kind).cast(pl.String), text)
+    if isinstance(kind, pl.Decimal) and kind.scale:  # then there is a point
+        return text.str.replace(r"\.?0+$", "")
+    return text
+
+
+def _whole(column: pl.Expr, kind: pl.DataType) -> pl.Expr:
+    """Whole numbers; null where there is another value."""
+    number = column.cast(pl.Int64, strict=False)
+    if kind.is_decimal():
+        return pl.when(number.cast(kind, strict=False) == column).then(number)
+    return pl.when(column % 1 == 0).then(number) if kind.is_float() else number

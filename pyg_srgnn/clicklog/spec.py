@@ -1,0 +1,179 @@
+"""The declaration of a click log: its columns, and the rules that make sessions of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from datetime import date
+from typing import Any
+
+from pyg_srgnn.clicklog.zones import is_zone
+from pyg_srgnn.utils.arguments import checking
+
+_UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+ON_BAD_ROWS = ("error", "skip")
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What makes sessions of a click log; the rules are applied in the order they stand here.
+
+    The order, the one pass of filters and the strict split are those of SR-GNN's own script.
+
+    Args:
+        session: Column of the session's id. (default: guessed from common names)
+        user: Column of the user's id, for logs without sessions; takes ``gap``. (default: guessed)
+        item: Column of the item's id, whole numbers or text. (default: guessed)
+        time: Column of the click's time. (default: guessed)
+        order: What a session's clicks are sorted by: ``"time"``, ``"file"`` or a column of whole
+            numbers; ties stay in the file's order. (default: ``"time"``)
+        time_format: ``"s"``, ``"ms"``, ``"us"`` or ``"ns"`` since 1970 UTC, ``"iso"``, a strptime
+            pattern such as ``"%d.%m.%Y %H:%M"``, or ``"number"``: seconds since some instant that
+            is not known. (default: guessed)
+        delimiter: What stands between the columns of a text file. (default: guessed)
+        columns: Names of the columns of a text file without a header line. (default: None)
+        where: Only rows with these values, such as ``{"event": "view"}``. (default: all rows)
+        on_bad_rows: ``"error"``, or ``"skip"``: leave them out, counted. (default: ``"error"``)
+        dedupe: Drop a row whose session, item and time stand in an earlier one. (default: False)
+        gap: A user's clicks after so long a silence are a new session, such as ``"30m"``.
+            (default: None)
+        collapse: An item clicked several times at a stretch counts once. (default: False)
+        max_length: A longer session keeps its most recent clicks; None: all. (default: 200)
+        min_length: A shorter session is dropped. (default: 2)
+        min_support: An item with fewer clicks is dropped. (default: 5)
+        drop_longer: A session that still has more clicks after that is dropped. (default: None)
+        until_stable: Repeat the two rules above until nothing changes. (default: False)
+        test: The test sessions: the last fraction of all, ``"7d"`` before the last session, or
+            those from a day on, as ``"2014-09-30"`` (UTC). (default: 0.1)
+        strict: Where the split is so many days: drop the sessions on its very instant, as the
+            benchmarks do. (default: False)
+        recent: Keep the last 1/recent of the training samples. (default: 1)
+
+    Raises:
+        ValueError: If a value is out of its range; names it.
+    """
+
+    session: str | None = None
+    user: str | None = None
+    item: str | None = None
+    time: str | None = None
+    order: str = "time"
+    time_format: str | None = None
+    time_zone: str | None = None
+    delimiter: str | None = None
+    columns: Sequence[str] | None = None
+    where: Mapping[str, Any] = field(default_factory=dict)
+    on_bad_rows: str = "error"
+    dedupe: bool = False
+    gap: str | None = None
+    collapse: bool = False
+    max_length: int | None = 200
+    min_length: int = 2
+    min_support: int = 5
+    drop_longer: int | None = None
+    until_stable: bool = False
+    test: float | str = 0.1
+    strict: bool = False
+    recent: int = 1
+
+    def __post_init__(self) -> None:
+        """Check every value."""
+        # Lists and dicts of a configuration become plain ones.
+        if self.columns is not None:
+            object.__setattr__(self, "columns", tuple(map(str, self.columns)))
+        object.__setattr__(self, "where", _plain(self.where or {}))
+        object.__setattr__(self, "test", _plain(self.test))
+        with checking(self) as check:
+            both = self.session is not None and self.user is not None
+            check.that(not both, "user", "None where 'session' is given", self.user)
+            if self.user is not None:
+                check.that(self.gap is not None, "gap", "given with 'user', such as 30m", self.gap)
+            if self.time_zone is not None:
+                zones = "a name such as Europe/Berlin or UTC"
+                check.that(is_zone(self.time_zone), "time_zone", zones, self.time_zone)
+            one = self.delimiter is None or len(str(self.delimiter).encode()) == 1
+            check.that(one, "delimiter", "one character", self.delimiter)
+            check.one_of("on_bad_rows", self.on_bad_rows, ON_BAD_ROWS)
+            for flag in ("dedupe", "collapse", "until_stable", "strict"):
+                check.flag(flag, getattr(self, flag))
+            fits = self.gap is None or _duration(str(self.gap)) > 0
+            check.that(fits, "gap", "a number and s, m, h or d, such as 30m", self.gap)
+            if check.whole("min_length", self.min_length, 2):
+                check.whole("max_length", self.max_length, self.min_length, optional=True)
+                check.whole("drop_longer", self.drop_longer, self.min_length, optional=True)
+            check.whole("min_support", self.min_support, 1)
+            expected = "a fraction between 0 and 1, days as '7d', or a date as '2014-09-30'"
+            check.that(_split(self.test) is not None, "test", expected, self.test)
+            check.whole("recent", self.recent, 1)
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any], where: str) -> Preparation:
+        """The preparation that :meth:`to_dict` gave; rules that it lacks have their defaults.
+
+        Args:
+            stored: What was stored.
+            where: What it was stored in, for the error.
+
+        Raises:
+            ValueError: If there is a rule that this version does not know.
+        """
+        unknown = stored.keys() - {one.name for one in fields(cls)}
+        if unknown:
+            raise ValueError(
+                f"{where}: its sessions were made with {', '.join(sorted(unknown))}, which this "
+                f"version of pyg_srgnn does not know; use the version that made them"
+            )
+        return cls(**stored)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The preparation in values that JSON has."""
+        return {str(key): _plain(value) for key, value in asdict(self).items()}
+
+    @property
+    def asked(self) -> dict[str, list[str]]:
+        """The texts of the values that ``where`` asks for, of each of its columns."""
+        texts = {}
+        for name, value in self.where.items():
+            values = value if isinstance(value, list) else [value]
+            texts[name] = [str(v) for v in values]
+            # A column of truth values says true where Python says True; a text may say either.
+            texts[name] += [str(v).lower() for v in values if isinstance(v, bool)]
+        return texts
+
+    @property
+    def gap_seconds(self) -> int | None:
+        """The silence that ends a session, in seconds."""
+        return None if self.gap is None else _duration(str(self.gap))
+
+    @property
+    def split(self) -> float | int | date:
+        """The test part: a fraction of the sessions, seconds before the last one, or a date."""
+        split = _split(self.test)
+        assert split is not None  # as was checked
+        return split
+
+
+def _split(value: Any) -> float | int | date | None:
+    """The test part that a value stands for; None where it stands for none."""
+    if not isinstance(value, str):
+        return value if isinstance(value, float) and 0 < value < 1 else None
+    try:
+        return _duration(value) or date.fromisoformat(value)
+    except ValueError:
+        return None
+
+
+def _duration(text: str) -> int:
+    """Seconds of a time such as 30m or 7d; 0 where it is none."""
+    found = re.fullmatch(r"(\d+)([smhd])", text)
+    return int(found[1]) * _UNITS[found[2]] if found else 0
+
+
+def _plain(value: Any) -> Any:
+    """The same with nothing in it that JSON does not have."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(v) for key, v in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_plain(v) for v in value]
+    return value.isoformat() if isinstance(value, date) else value
