@@ -46,7 +46,8 @@ def validating(config: DictConfig) -> Iterator[Callable[[str], AbstractContextMa
             for key, (expected, found) in error:
                 expected = re.sub(r"\b(None|True|False)\b", lambda word: _YAML[word[0]], expected)
                 key = f"{name}.{key}" if name else key
-                wrong.append(f"{key}={found!r}: expected {expected}")
+                value = _YAML.get(repr(found), repr(found))
+                wrong.append(f"{key}={value}: expected {expected}")
         except ValueError as error:
             wrong.append(str(error))
 

@@ -116,7 +116,7 @@ def test_a_run_to_resume_cannot_begin_anew(log: Path, tmp_path: Path) -> None:
     directory = f"hydra.run.dir={tmp_path / 'run'}"
     command = ["srgnn-train", *keys(log), "resume=false", "checkpoint=x", directory]
     result = run(train_command.main, *command)
-    assert result.status == 1 and "resume=false: must be true with checkpoint" in result.out
+    assert result.status == 1 and "resume=false: expected true with checkpoint" in result.out
 
 
 def test_a_finished_run_is_not_shown(log: Path, tmp_path: Path) -> None:
