@@ -19,12 +19,11 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from pyg_srgnn.commands.command_line import read_command
+from pyg_srgnn.commands.ending import again, end, ending_with_pipe, stoppable
 from pyg_srgnn.commands.fresh import leaving_no_trace
-from pyg_srgnn.commands.paths import quoting_paths
-from pyg_srgnn.commands.pipes import ending_with_pipe
 from pyg_srgnn.commands.rerun import rerunnable
-from pyg_srgnn.commands.stopping import again, end, stoppable
-from pyg_srgnn.commands.suggestions import order_options, refusing
+from pyg_srgnn.commands.suggestions import refusing
 from pyg_srgnn.runs.directory import error_kept
 from pyg_srgnn.utils.imports import gc_paused
 
@@ -97,14 +96,14 @@ def application(
             config_path=str(CONF), config_name=config_name, version_base="1.3"
         )(task)
         main = rerunnable(main, task, CONF, config_name)
-        main = quoting_paths(main if around is None else around(main))
+        main = main if around is None else around(main)
 
         @functools.wraps(function)
         @ending_with_pipe()
         def script() -> Any:
             with gc_paused(), _plain_warnings():  # task() ends the pause
                 with refusing():
-                    order_options()
+                    read_command()
                 return main()
 
         return stoppable(script)

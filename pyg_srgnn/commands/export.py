@@ -5,7 +5,7 @@ from __future__ import annotations
 from omegaconf import DictConfig
 
 from pyg_srgnn.commands.application import application
-from pyg_srgnn.commands.paths import name_runs
+from pyg_srgnn.commands.command_line import name_runs
 from pyg_srgnn.commands.validate import checking_keys
 from pyg_srgnn.utils.imports import gc_paused
 

@@ -7,8 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pyg_srgnn.commands.pipes import ending_with_pipe
-from pyg_srgnn.commands.stopping import stoppable
+from pyg_srgnn.commands.ending import ending_with_pipe, stoppable
 from pyg_srgnn.utils.imports import gc_paused
 from pyg_srgnn.utils.terminal import show
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig
 
 from pyg_srgnn.commands.application import application, log
-from pyg_srgnn.commands.paths import name_runs
+from pyg_srgnn.commands.command_line import name_runs
 from pyg_srgnn.commands.validate import checking_keys
 from pyg_srgnn.utils.imports import gc_paused
 from pyg_srgnn.utils.terminal import lines

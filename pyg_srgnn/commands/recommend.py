@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
 from pyg_srgnn.commands.application import application
-from pyg_srgnn.commands.items import given_ids, quoting_items
-from pyg_srgnn.commands.paths import name_runs
+from pyg_srgnn.commands.command_line import name_runs
 from pyg_srgnn.commands.validate import checking_keys
 from pyg_srgnn.utils.imports import gc_paused
 
@@ -62,7 +62,6 @@ def validate(config: DictConfig) -> None:
             check.that(value is None, f"log.{name}", "None without input=FILE, a click log", value)
 
 
-@quoting_items
 @application("recommend", kept=_kept)
 def main(config: DictConfig) -> None:
     """Print the best items with their scores, or write those of a file of sessions."""
@@ -101,6 +100,39 @@ def main(config: DictConfig) -> None:
     width = max((len(str(item)) for item, _ in answer.items), default=0)
     for rank, (item, score) in enumerate(answer.items, 1):
         print(f"{rank:>4}  {item!s:>{width}}  {score:.4f}")
+
+
+def given_ids(items: str | Sequence[int | str], whole: bool) -> list[int | str]:
+    """The ids of ``items``, of the catalogue's type where they can be.
+
+    Args:
+        items: Ids; or ``@FILE`` or ``-``, standard input, with one id a line.
+        whole: Whether the catalogue's ids are whole numbers; texts otherwise.
+
+    Raises:
+        ValueError: If the file is no text.
+        OSError: If it cannot be read.
+    """
+    ids = _lines(items) if isinstance(items, str) else items
+    if not whole:
+        return [str(raw) for raw in ids]
+    # "0017" is not the item 17.
+    numbers = [re.fullmatch(r"0|-?[1-9]\d*", str(raw), re.ASCII) for raw in ids]
+    return [int(raw) if number else raw for raw, number in zip(ids, numbers, strict=True)]
+
+
+def _lines(source: str) -> list[str]:
+    file = Path(source[1:]).expanduser()
+    try:
+        with nullcontext(sys.stdin) if source == "-" else file.open(encoding="utf-8") as lines:
+            ids = [line.rstrip("\n") for line in lines]
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"items={source}: expected text in UTF-8, one id a line ({error})"
+        ) from error
+    if ids:
+        ids[0] = ids[0].removeprefix("\ufeff")
+    return [raw for raw in ids if raw.strip()]
 
 
 if __name__ == "__main__":

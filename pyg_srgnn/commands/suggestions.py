@@ -14,8 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.utils import create_config_search_path, get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override
 from hydra.errors import HydraException, MissingConfigException
@@ -37,25 +35,6 @@ def refusing() -> Iterator[None]:
             raise
         print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr)
         raise SystemExit(1) from error
-
-
-def order_options() -> None:
-    """Put the options of ``sys.argv`` behind all keys: a user may write them anywhere.
-
-    Raises:
-        ValueError: If there are options that Hydra does not have; names the first.
-    """
-    known, unknown = get_args_parser().parse_known_intermixed_args()
-    if unknown:
-        key = unknown[0].lstrip("-")
-        raise ValueError(
-            f"there is no option {unknown[0]}; a key is set without dashes: "
-            f"{key if '=' in key else f'{key}=VALUE'}"
-        )
-    options = sys.argv[:0:-1]
-    for text in reversed(known.overrides):
-        options.remove(text)
-    sys.argv = [sys.argv[0], *known.overrides, *reversed(options)]
 
 
 def check_command(
@@ -197,8 +176,7 @@ def _jobs(overrides: Sequence[str], multirun: bool, conf: Path) -> list[list[str
         ValueError: If one is no override.
     """
     jobs: list[list[str]] = []
-    # It looks up what glob(*) stands for.
-    parser = OverridesParser.create(ConfigLoaderImpl(create_config_search_path(f"file://{conf}")))
+    parser = OverridesParser.create()
     for place, text in enumerate(overrides):
         try:
             override = parser.parse_override(text)

@@ -10,8 +10,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from pyg_srgnn.commands.application import application, log
-from pyg_srgnn.commands.paths import name_runs
-from pyg_srgnn.commands.stopping import again
+from pyg_srgnn.commands.command_line import name_runs
+from pyg_srgnn.commands.ending import again
 from pyg_srgnn.runs.result import METRICS_FILE
 from pyg_srgnn.sweeps.sweep import sweeping
 from pyg_srgnn.training.resume import kept
@@ -29,8 +29,7 @@ def _kept(config: DictConfig) -> str | None:
 def main(config: DictConfig) -> float:
     """Train as the configuration says; the value of the monitored metric, for sweeps."""
     with gc_paused():
-        from pyg_srgnn.commands.processes import check_processes
-        from pyg_srgnn.commands.validate import validate_run
+        from pyg_srgnn.commands.validate import validate_processes, validate_run
         from pyg_srgnn.reports import plot_epochs, run_summary, write_slices
         from pyg_srgnn.sweeps.parallel import set_threads
         from pyg_srgnn.training import train
@@ -38,7 +37,7 @@ def main(config: DictConfig) -> float:
 
     hydra = HydraConfig.get()
     validate_run(config)
-    check_processes(config)
+    validate_processes(config)
     name_runs(config, "checkpoint", unfinished=True)
     name_runs(config, "warm_start", "dataset.vocabulary")
     sweep_dir = Path(hydra.sweep.dir) if hydra.mode == RunMode.MULTIRUN else None

@@ -6,12 +6,15 @@ concerns several groups of keys.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import fields
 from typing import Any, TypeVar
 
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from pyg_srgnn.utils.arguments import ArgumentError, Checks, checking
@@ -95,6 +98,34 @@ def validate_run(config: DictConfig) -> None:
                 SessionModule(model, **plain["optimizer"])
             with group("trainer"):
                 check_clipping(model, plain["trainer"]["gradient_clip_val"])
+
+
+def validate_processes(config: DictConfig) -> None:
+    """Refuse what several processes cannot do together.
+
+    Raises:
+        ValueError: If something else than Lightning has started them and no ``hydra.run.dir`` was
+            given, whose default holds the time at which each composed it; or if a sweep would
+            start processes, each of which would be the whole sweep again.
+    """
+    from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+
+    hydra, trainer = HydraConfig.get(), config.trainer
+    slurm = SLURMEnvironment.detect() and int(os.environ["SLURM_NTASKS"]) > 1
+    started = slurm or int(os.environ.get("WORLD_SIZE", 1)) > 1
+    if hydra.mode == RunMode.MULTIRUN:
+        if not started and (trainer.devices not in (1, "1") or trainer.num_nodes > 1):
+            raise ValueError(
+                f"trainer.devices={trainer.devices}: the jobs of a sweep (-m) train on one device; "
+                f"start srgnn-train once for each job, or set trainer.devices=1"
+            )
+        return
+    given = any(override.startswith("hydra.run.dir=") for override in hydra.overrides.hydra)
+    if (started or trainer.num_nodes > 1) and not given:
+        raise ValueError(
+            "hydra.run.dir: must be given where SLURM, torchrun or several nodes start the "
+            "processes of a run; by default each would take a directory of its own"
+        )
 
 
 @contextmanager

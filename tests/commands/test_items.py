@@ -10,7 +10,8 @@ import torch
 
 from pyg_srgnn import Recommender
 from pyg_srgnn.commands import recommend
-from pyg_srgnn.commands.items import given_ids, quoted
+from pyg_srgnn.commands.command_line import quoted
+from pyg_srgnn.commands.recommend import given_ids
 from tests.commands import Result, run
 from tests.inference.test_recommender import entries
 
@@ -111,6 +112,6 @@ def test_what_is_no_list_of_ids_is_refused(folder: Path, override: str) -> None:
 
 
 def test_nothing_else_is_touched() -> None:
-    for override in ("k=5", "items=null", "items=[]", "items=-", "checkpoint=items=[1]"):
-        assert quoted(override) == override
+    for override in ("k=5", "items=null", "items=[]", "items=-", "split=items=[1]"):
+        assert quoted(override, multirun=False) == override
     assert given_ids([17, "x"], whole=False) == ["17", "x"]

@@ -10,7 +10,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from pyg_srgnn.commands import evaluate, export, prepare, recommend, serve, train
-from pyg_srgnn.commands.paths import PATHS, quoted
+from pyg_srgnn.commands.command_line import PATHS, quoted
 from pyg_srgnn.inference.recommender import Recommender
 from tests.commands import run
 from tests.tiny import TINY
@@ -38,7 +38,7 @@ def test_a_path_is_a_path(key: str, path: str) -> None:
 def test_what_needs_no_quotes_has_none() -> None:
     for text in ("checkpoint=runs/a", "output=null", "dataset.path=[a,b]", "checkpoint='a=b'"):
         assert quoted(text, multirun=False) == text
-    for text in ("items=[1,2", "seed=a=b", "model.scale=1,2", "--cfg", "checkpoint="):
+    for text in ("seed=a=b", "model.scale=1,2", "--cfg", "checkpoint="):
         assert quoted(text, multirun=False) == text, "no path"
 
 

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from pyg_srgnn.commands.pipes import ending_with_pipe
+from pyg_srgnn.commands.ending import ending_with_pipe
 from tests.test_imports import SCRIPTS
 
 
@@ -33,7 +33,7 @@ def test_help_that_nobody_reads(script: str) -> None:
 
 @pytest.mark.parametrize("lines", [1, 100_000])  # written in the end, or before
 def test_lines_that_nobody_reads(lines: int) -> None:
-    code = "from pyg_srgnn.commands.pipes import ending_with_pipe\n"
+    code = "from pyg_srgnn.commands.ending import ending_with_pipe\n"
     code += f"with ending_with_pipe():\n  for _ in range({lines}): print('item')\n"
     done = into_nothing("-c", code)
     assert (done.returncode, done.stderr) == (1, "")

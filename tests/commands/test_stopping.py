@@ -23,7 +23,7 @@ import pyg_srgnn.evaluation.baselines
 import pyg_srgnn.reports.comparison
 import pyg_srgnn.training.job
 from pyg_srgnn.commands import compare, evaluate, prepare, recommend, train
-from pyg_srgnn.commands.stopping import STATUS, again
+from pyg_srgnn.commands.ending import STATUS, again
 from pyg_srgnn.training.callbacks import EpochLog
 from pyg_srgnn.training.module import SessionModule
 from tests.commands import Result, run

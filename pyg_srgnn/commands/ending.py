@@ -1,14 +1,16 @@
-"""Ctrl-C: one line that says what is kept and which command resumes, and exit status 130."""
+"""Ends a command in an orderly way: on Ctrl-C, and when nobody reads its output any more."""
 
 from __future__ import annotations
 
 import functools
 import os
+import select
 import shlex
 import shutil
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -59,18 +61,15 @@ def again(run_dir: str | Path | None = None) -> str:
     replaced = ("resume=",) if run_dir is None else ("resume=", "hydra.run.dir=")
     words = [text for text in sys.argv[1:] if not text.lstrip("+").startswith(replaced)]
     if run_dir is not None:
-        from hydra._internal.utils import get_args_parser  # not every script is one of Hydra's
-
-        overrides = get_args_parser().parse_args(words).overrides
-        # argparse wants the overrides side by side.
-        last = max((words.index(text) for text in overrides), default=len(words) - 1)
-        words.insert(last + 1, f"hydra.run.dir={_quoted(run_dir)}")
+        # Behind the other keys: options follow.
+        place = next((at for at, word in enumerate(words) if word.startswith("-")), len(words))
+        words.insert(place, f"hydra.run.dir={_quoted(run_dir)}")
     return shlex.join([*_program(), *words])
 
 
 def _quoted(directory: str | Path) -> str:
     """A directory as Hydra reads it, below the working directory where it lies there."""
-    from pyg_srgnn.commands.paths import in_quotes  # not every script is one of Hydra's
+    from pyg_srgnn.commands.command_line import in_quotes  # not every script is one of Hydra's
 
     path = os.path.relpath(directory)
     path = str(directory) if path.startswith("..") else path
@@ -92,3 +91,25 @@ def _short(program: str) -> str:
     found = shutil.which(name)
     same = found is not None and os.path.abspath(found) == os.path.abspath(program)
     return name if same else program
+
+
+@contextmanager
+def ending_with_pipe() -> Iterator[None]:
+    """End the process quietly, with status 1, when the reader of its output has gone."""
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        if not _has_no_reader(sys.stdout.fileno()):
+            raise  # of another pipe, such as a connection
+        # Python flushes once more at its end, and would complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(1) from None
+
+
+def _has_no_reader(pipe: int) -> bool:
+    state = select.poll()
+    state.register(pipe, 0)  # errors are reported unasked
+    return bool(state.poll(0))

@@ -1,12 +1,10 @@
-"""Paths on the command line: no quotes for Hydra's grammar, and runs by name."""
+"""The command line in the form that Hydra reads."""
 
 from __future__ import annotations
 
-import functools
+import re
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -16,6 +14,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from pyg_srgnn.runs.find import find_run
 
+_ID = re.compile(
+    r"""\s*("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|(?:\\.|[^,\\])*?)\s*(?:,|$)""", re.DOTALL
+)
 # The keys whose values are paths.
 PATHS = {
     "checkpoint",
@@ -33,35 +34,47 @@ PATHS = {
 }
 
 
-def quoting_paths(main: Callable[[], Any]) -> Callable[[], Any]:
-    """Have a Hydra application take paths that hold ``=``, commas, blanks or parentheses.
+def read_command() -> None:
+    """Put ``sys.argv`` in the form that Hydra reads: keys, their values in quotes, then options.
 
-    Args:
-        main: The application, which reads ``sys.argv``.
+    A user may write options anywhere, and paths and ids without quotes.
+
+    Raises:
+        ValueError: If there are options that Hydra does not have, or a list of ids does not end.
     """
-
-    @functools.wraps(main)
-    def quotes() -> Any:
-        arguments = get_args_parser().parse_args()
-        multirun = arguments.multirun or "hydra.mode=MULTIRUN" in arguments.overrides
-        given = {text: quoted(text, multirun) for text in arguments.overrides}
-        sys.argv = [given.get(text, text) for text in sys.argv]
-        return main()
-
-    return quotes
+    known, unknown = get_args_parser().parse_known_intermixed_args()
+    if unknown:
+        key = unknown[0].lstrip("-")
+        raise ValueError(
+            f"there is no option {unknown[0]}; a key is set without dashes: "
+            f"{key if '=' in key else f'{key}=VALUE'}"
+        )
+    options = sys.argv[:0:-1]
+    for text in reversed(known.overrides):
+        options.remove(text)
+    multirun = known.multirun or "hydra.mode=MULTIRUN" in known.overrides
+    overrides = [quoted(text, multirun) for text in known.overrides]
+    sys.argv = [sys.argv[0], *overrides, *reversed(options)]
 
 
 def quoted(override: str, multirun: bool) -> str:
-    """An override with its value in quotes, if it is a path that Hydra would not read as one.
+    """An override with its value in quotes, if Hydra would not read it as the path or ids it is.
 
     What exists is a path. With ``-m`` another list with commas is a sweep; without, it is a path,
-    too, unless all of its parts exist: then Hydra says how a list is written.
+    too, unless all of its parts exist: then Hydra says how a list is written. Each id of
+    ``items=[…]`` is a text: Hydra reads ``1_000`` as 1000 and ``1e3`` as 1000.0, and stops at
+    ``ü``. Ids in quotes or with a backslash are left to it.
 
     Args:
         override: Such as ``checkpoint=runs/a=1,b=2``.
         multirun: Whether a sweep was asked for.
+
+    Raises:
+        ValueError: If the list of ids does not end; says how to quote it.
     """
     key, _, value = override.partition("=")
+    if key == "items":
+        return f"items={_quoted_ids(value)}"
     if key.lstrip("+") not in PATHS or not value or value[0] in "'\"[":
         return override
     exists = Path(value).exists()
@@ -77,6 +90,27 @@ def quoted(override: str, multirun: bool) -> str:
         elif not exists or parsed.value() == value:
             return override
     return f"{key}={in_quotes(value)}"
+
+
+def _quoted_ids(value: str) -> str:
+    if value.startswith("@"):
+        return in_quotes(value)
+    if not value.startswith("["):
+        return value
+    if not value.endswith("]"):
+        raise ValueError(
+            f"items={value}: the list does not end; the shell splits at blanks and takes quotes "
+            f"away. Quote it whole, as in 'items=[red shoe,\"cap, blue\"]', or give one id a line "
+            f"with items=@FILE or items=- (standard input)"
+        )
+    ids = [found[1] for found in _ID.finditer(value[1:-1].strip()) if found[0]]
+    if not all(ids) or any(raw[0] in "[{" for raw in ids):
+        return value  # Hydra's own lists, and what is none
+    return f"[{','.join(raw if _is_quoted(raw) else in_quotes(raw) for raw in ids)}]"
+
+
+def _is_quoted(raw: str) -> bool:
+    return (len(raw) > 1 and raw[0] in "'\"" and raw[-1] == raw[0]) or "\\" in raw
 
 
 def in_quotes(text: str) -> str:
