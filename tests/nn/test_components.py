@@ -196,6 +196,7 @@ def test_it_is_trained_and_evaluated(tmp_path: Path) -> None:
     assert found["hr@5"] == pytest.approx((better <= 5).double().mean().item())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["onnx", "torch_export"])
 @pytest.mark.parametrize("parts", [["popular"], ["again", "popular"]])
 def test_it_is_exported_and_served(tmp_path: Path, kind: str, parts: list[str]) -> None:
