@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import csv
 import io
-import math
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -23,9 +22,10 @@ from pathlib import Path
 from pyg_srgnn.baselines import BASELINES
 from pyg_srgnn.evaluation.samples import Samples
 from pyg_srgnn.evaluation.significance import Difference, paired_bootstrap
-from pyg_srgnn.evaluation.slices import Slice, draw_slices, slices
+from pyg_srgnn.evaluation.slices import Slice, slices
+from pyg_srgnn.functional.metrics import MAIN, columns, title
+from pyg_srgnn.reports.slices import draw_slices
 from pyg_srgnn.runs.configurations import (
-    METRICS,
     Configuration,
     Stat,
     read_configurations,
@@ -38,7 +38,6 @@ ROOT = Path(__file__).parents[1]
 PAGES = ("README.md", "docs/results.md", "docs/ablation.md")
 NONE = "*No runs of this kind in study/runs.*"
 RESAMPLES = 10_000
-MAIN = ("hr@20", "mrr@20")
 _SUMMARY_ROWS = 12
 DATASETS = {"diginetica": "Diginetica", "yoochoose1_64": "Yoochoose 1/64", "synthetic": "synthetic"}
 MODELS = {
@@ -86,6 +85,12 @@ class Study:
         self.ablations = [Ablation(path) for path in folders if read_configurations(path)]
         self._samples: dict[tuple[str, str], Samples | None] = {}
 
+    @property
+    def metrics(self) -> list[str]:
+        """Names of the metrics that all of the tested runs have."""
+        runs = [run.result.test or {} for one in self.tested for run in one.runs]
+        return [name for name in (*columns(), "tied") if all(name in of for of in runs)]
+
     def datasets(self) -> list[tuple[str, list[Configuration]]]:
         """The tested configurations of every dataset, as :func:`_order` has them."""
         return [(name, list(found)) for name, found in groupby(self.tested, lambda f: f.dataset)]
@@ -132,7 +137,7 @@ def headline(study: Study) -> list[str]:
         for name, (hr, mrr) in PUBLISHED.get(dataset, {}).items():
             lines.append([f"*{name}*", "*best test epoch*", "", f"*{hr:.2f}*", f"*{mrr:.2f}*"])
         rows += _under(dataset, lines)
-    return _table(("test set", "model", "protocol", "seeds", "HR@20", "MRR@20"), rows)
+    return _table(("test set", "model", "protocol", "seeds", *map(title, MAIN)), rows)
 
 
 def summary(study: Study) -> list[str]:
@@ -149,7 +154,7 @@ def summary(study: Study) -> list[str]:
         if best is not None:
             lines.append([f"*{best}, best test epoch*", *(f"*{v:.2f}*" for v in published[best])])
         rows += _under(dataset, sorted(lines, key=lambda line: line[-1].strip("*"), reverse=True))
-    return _table(("test set", "model", "HR@20", "MRR@20"), rows)
+    return _table(("test set", "model", *map(title, MAIN)), rows)
 
 
 def metrics(study: Study) -> list[str]:
@@ -158,15 +163,15 @@ def metrics(study: Study) -> list[str]:
     for dataset, found in study.datasets():
         lines = [
             [
-                *(_model(one), *(f"{one.percent(metric).mean:.2f}" for metric in METRICS)),
+                *(_model(one), *(f"{one.percent(metric).mean:.2f}" for metric in study.metrics)),
                 *(_seconds(one), one.device, _count(one)),
             ]
             for one in found
         ]
         rows += _under(dataset, lines)
-    names = (name if name in ("coverage@20", "tied") else name.upper() for name in METRICS)
-    columns = ("test set", "model", *names, "seconds of training", "on", "parameters")
-    return _table(columns, rows) + _commands(study.tested)
+    names = map(title, study.metrics)
+    head = ("test set", "model", *names, "seconds of training", "on", "parameters")
+    return _table(head, rows) + _commands(study.tested)
 
 
 def slice_table(study: Study) -> list[str]:
@@ -189,7 +194,7 @@ def _slice_table(every: Mapping[str, Mapping[str, list[Slice]]], kinds: Sequence
         names = [part.name for part in first]
         lines = [["*share of the samples*", *(f"{part.share:.1f} %" for part in first)]]
         for model, of in chosen.items():
-            cells = ("" if math.isnan(p.hr) else f"{p.hr:.2f} / {p.mrr:.2f}" for p in of)
+            cells = (_figures(part) for part in of)
             lines.append([model, *cells])
         rows += _under(dataset, lines)
     return _table(("test set", "model", *names), rows)
@@ -211,15 +216,8 @@ def bootstrap(study: Study) -> list[str]:
             sessions = f"{len(of_best.starts()):,}"
             lines.append([_model(best), _model(rival), sessions, *cells])
         rows += _under(dataset, lines)
-    columns = (
-        "test set",
-        "model",
-        "against",
-        "sessions",
-        "HR@20, difference",
-        "MRR@20, difference",
-    )
-    return _table(columns, rows)
+    differences = (f"{title(metric)}, difference" for metric in MAIN)
+    return _table(("test set", "model", "against", "sessions", *differences), rows)
 
 
 def ablation(study: Study) -> list[str]:
@@ -235,9 +233,10 @@ def ablation(study: Study) -> list[str]:
             lines.append([_plain(one.label), str(len(one.seeds)), *cells, _seconds(one)])
         rows += _under(part.dataset, lines)
         every += [part.default, *part.others]
-    columns = ("validation", "configuration", "seeds", "HR@20", "", "MRR@20", "", "seconds")
+    names = (name for metric in MAIN for name in (title(metric), ""))
+    head = ("validation", "configuration", "seeds", *names, "seconds")
     picture = ["![What each ingredient changes](ablation.png)", ""] if rows else []
-    return picture + _table(columns, rows) + _commands(every)
+    return picture + _table(head, rows) + _commands(every)
 
 
 BLOCKS: dict[str, Callable[[Study], list[str]]] = {
@@ -252,7 +251,7 @@ BLOCKS: dict[str, Callable[[Study], list[str]]] = {
 
 def table_file(study: Study) -> str:
     """study/results.csv: a line a configuration, figures in percent."""
-    order = (*MAIN, *(metric for metric in METRICS if metric not in MAIN))
+    order = (*MAIN, *(metric for metric in study.metrics if metric not in MAIN))
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(
@@ -372,6 +371,10 @@ def _protocol(one: Configuration) -> str:
     if one.protocol == "literature":
         return "literature: best test epoch"
     return f"{one.protocol}, refit" if one.refit else one.protocol
+
+
+def _figures(part: Slice) -> str:
+    return " / ".join(f"{value:.2f}" for value in part.metrics.values()) if part.samples else ""
 
 
 def _stat(stat: Stat) -> str:

@@ -10,7 +10,8 @@ from torch_geometric.data import Batch
 
 from pyg_srgnn.data import Sessions
 from pyg_srgnn.data.graphs import session_graph, session_graphs
-from pyg_srgnn.evaluation.metrics import RankingMetrics, hit_rate, ndcg, ranks, reciprocal_rank
+from pyg_srgnn.evaluation.metrics import RankingMetrics, ranks
+from pyg_srgnn.functional.metrics import hit_rate, ndcg, reciprocal_rank
 from pyg_srgnn.nn import SRGNN, SRGNNConv
 from tests.data.test_graphs import assert_same
 from tests.reference import dense_srgnn, graphs

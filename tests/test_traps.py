@@ -9,7 +9,8 @@ import torch
 from torch_geometric.data import Batch
 
 from pyg_srgnn.data.graphs import session_graph, session_graphs
-from pyg_srgnn.evaluation.metrics import RankingMetrics, hit_rate, ranks
+from pyg_srgnn.evaluation.metrics import RankingMetrics, ranks
+from pyg_srgnn.functional.metrics import hit_rate
 from pyg_srgnn.nn import SRGNN, SessionReadout, SRGNNConv
 from tests.reference import dense_srgnn as reference
 from tests.reference import graphs

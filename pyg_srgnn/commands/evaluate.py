@@ -23,7 +23,7 @@ def validate(config: DictConfig) -> None:
     """
     from pyg_srgnn.baselines import BASELINES
     from pyg_srgnn.datasets import SPLITS
-    from pyg_srgnn.evaluation.metrics import TIES
+    from pyg_srgnn.functional.metrics import TIES
 
     with checking_keys(config) as (check, keys):
         check.text("checkpoint", keys["checkpoint"])

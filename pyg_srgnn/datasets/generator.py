@@ -12,6 +12,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from pyg_srgnn.data.sessions import Sessions
+from pyg_srgnn.functional.metrics import KS, METRICS
 from pyg_srgnn.utils.arguments import checking
 
 _SESSIONS_AT_ONCE = 1 << 14  # bounds the memory of sampling: about 6 MB of draws
@@ -258,7 +259,7 @@ class SessionGenerator:
         clicks = torch.zeros(real.shape, dtype=torch.long).masked_scatter_(real, items)
         return self.probabilities(clicks, lengths).to(data.x.device)
 
-    def optimum(self, sessions: Sessions, ks: Sequence[int] = (5, 10, 20)) -> dict[str, float]:
+    def optimum(self, sessions: Sessions, ks: Sequence[int] = KS) -> dict[str, float]:
         r"""Compute what the best possible ranking is expected to reach on the samples' prefixes.
 
         Every metric's expectation is greatest when the items stand in the order of their true
@@ -286,11 +287,11 @@ class SessionGenerator:
             total += self.probabilities(clicks, cut).topk(depth).values.sum(0)
         chance = total / sessions.num_samples
         rank = torch.arange(1, depth + 1, dtype=torch.float64)
-        gains = {"hr": torch.ones_like(rank), "mrr": 1 / rank, "ndcg": 1 / torch.log2(rank + 1)}
         return {
-            f"{name}@{k}": float((chance * gain)[:k].sum())
-            for name, gain in gains.items()
+            f"{name}@{k}": float((chance * metric.value(rank, k))[:k].sum())
+            for name, metric in METRICS.items()
             for k in ks
+            if metric.value is not None
         }
 
 

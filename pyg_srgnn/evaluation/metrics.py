@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
+from pyg_srgnn.functional.metrics import KS, METRICS, TIES, title
 from pyg_srgnn.functional.topk import best_of_scores
 
-TIES = ("conservative", "median", "standard")
 _BLOCK = 2**19  # scores compared at once
 
 
@@ -57,51 +57,44 @@ def _count(holds: Callable[[Tensor, Tensor], Tensor], scores: Tensor, of_target:
     return torch.cat([holds(*block).sum(1, dtype=torch.int32) for block in blocks]).long()
 
 
-def saturated(num_items: int, ks: Sequence[int] = (5, 10, 20)) -> str | None:
+def saturated(num_items: int, ks: Sequence[int] = KS) -> str | None:
     """Which hit rates say nothing in a small catalogue, for people; None where all say something.
 
     Args:
         num_items: Number of items in the catalogue.
-        ks: Lengths of the lists. (default: 5, 10 and 20)
+        ks: The cut-offs. (default: 5, 10 and 20)
     """
-    full = ", ".join(f"HR@{k}" for k in ks if k >= num_items)
+    full = ", ".join(title(f"hr@{k}") for k in ks if k >= num_items)
     if not full:
         return None
     return f"the catalogue has {num_items} items: {full} is 100 whatever is recommended"
 
 
-def hit_rate(ranks: Tensor, k: int) -> Tensor:
-    """1 where the target is among the k best, else 0; float64 [B]. The papers' "P@k"."""
-    return (ranks <= k).double()
-
-
-def reciprocal_rank(ranks: Tensor, k: int) -> Tensor:
-    """1 / rank where the target is among the k best, else 0; float64 [B]."""
-    return hit_rate(ranks, k) / ranks
-
-
-def ndcg(ranks: Tensor, k: int) -> Tensor:
-    """1 / log2(1 + rank) where the target is among the k best, else 0; float64 [B]."""
-    return hit_rate(ranks, k) / torch.log2(1.0 + ranks.double())
-
-
 class RankingMetrics(Metric):
-    """Means over all rows of HR@k, MRR@k, NDCG@k; coverage@k; and the share of tied targets.
+    """Means over all rows of the metrics in :data:`pyg_srgnn.functional.metrics.METRICS`.
 
-    coverage@k is the share of the catalogue that stands in at least one row's k best. Nothing
-    depends on how rows are cut into batches, nor on their order.
+    Beside those that are functions of a target's rank (HR@k, MRR@k, NDCG@k) there are coverage@k,
+    the share of the catalogue that is among at least one row's k best, and ``tied``, the share of
+    the rows whose target ties with another item. Nothing depends on how rows are cut into batches,
+    nor on their order.
 
     Args:
         num_items: Number of items in the catalogue.
         ks: The cut-offs. (default: 5, 10, 20)
         ties: See :func:`ranks`. (default: ``"conservative"``)
+
+    Raises:
+        ValueError: If a cut-off is less than 1, or ``ties`` is unknown.
     """
 
     full_state_update = False
 
-    def __init__(
-        self, num_items: int, ks: Sequence[int] = (5, 10, 20), ties: str = "conservative"
-    ) -> None:
+    sums: Tensor
+    rows: Tensor
+    tied: Tensor
+    recommended: Tensor
+
+    def __init__(self, num_items: int, ks: Sequence[int] = KS, ties: str = "conservative") -> None:
         super().__init__()
         if not ks or min(ks) < 1:
             raise ValueError(f"RankingMetrics: 'ks' must be whole numbers >= 1 (got {list(ks)})")
@@ -112,20 +105,13 @@ class RankingMetrics(Metric):
         self.ks = tuple(ks)
         self.ties = ties
         self.num_items = num_items
-        zeros = torch.zeros(len(self.ks), dtype=torch.float64)
-        for name in ("hits", "reciprocal", "gain"):
-            self.add_state(name, zeros.clone(), dist_reduce_fx="sum")
+        self.functions = {name: of.value for name, of in METRICS.items() if of.value is not None}
+        sums = torch.zeros(len(self.functions), len(self.ks), dtype=torch.float64)
+        self.add_state("sums", sums, dist_reduce_fx="sum")
         self.add_state("rows", torch.tensor(0), dist_reduce_fx="sum")
         self.add_state("tied", torch.tensor(0), dist_reduce_fx="sum")
         recommended = torch.zeros(len(self.ks), num_items, dtype=torch.bool)
         self.add_state("recommended", recommended, dist_reduce_fx="max")
-
-    hits: Tensor
-    reciprocal: Tensor
-    gain: Tensor
-    rows: Tensor
-    tied: Tensor
-    recommended: Tensor
 
     def update(self, scores: Tensor, target: Tensor, rank: Tensor | None = None) -> None:
         """Add rows: scores of all items [B, V], targets [B], and their ranks if known [B]."""
@@ -133,9 +119,8 @@ class RankingMetrics(Metric):
             rank = ranks(scores, target, self.ties)
         best = best_of_scores(scores, min(max(self.ks), self.num_items))[1]
         for i, k in enumerate(self.ks):
-            self.hits[i] += hit_rate(rank, k).sum()
-            self.reciprocal[i] += reciprocal_rank(rank, k).sum()
-            self.gain[i] += ndcg(rank, k).sum()
+            for sums, value in zip(self.sums, self.functions.values(), strict=True):
+                sums[i] += value(rank, k).sum()
             self.recommended[i, best[:, :k]] = True
         self.rows += target.numel()
         of_target = scores.gather(1, target.unsqueeze(1))
@@ -145,10 +130,9 @@ class RankingMetrics(Metric):
         """The means, as fractions from 0 to 1: ``hr@5`` … ``coverage@20``, ``tied``."""
         rows = max(int(self.rows), 1)
         result: dict[str, float] = {}
-        for name, total in (("hr", self.hits), ("mrr", self.reciprocal), ("ndcg", self.gain)):
-            for i, k in enumerate(self.ks):
-                result[f"{name}@{k}"] = float(total[i]) / rows
-        for i, k in enumerate(self.ks):
-            result[f"coverage@{k}"] = float(self.recommended[i].double().mean())
+        for name, sums in zip(self.functions, self.sums.tolist(), strict=True):
+            result |= {f"{name}@{k}": total / rows for k, total in zip(self.ks, sums, strict=True)}
+        for k, recommended in zip(self.ks, self.recommended, strict=True):
+            result[f"coverage@{k}"] = float(recommended.double().mean())
         result["tied"] = int(self.tied) / rows
         return result

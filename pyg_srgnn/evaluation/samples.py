@@ -10,8 +10,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from pyg_srgnn.evaluation.rank_table import ranks_of
+from pyg_srgnn.functional.metrics import MAIN, METRICS
 
-K = 20
 _IDENTITY = ("row", "session", "prefix", "repeat")  # alike whatever a model was trained on
 
 Floats = NDArray[np.float64]
@@ -22,10 +22,9 @@ class Samples(NamedTuple):
 
     rows: pl.DataFrame
     """Their columns of ``ranks.parquet``; see :mod:`pyg_srgnn.evaluation.rank_table`."""
-    hit: Floats
-    """Share of the runs whose first 20 items hold the target [n]."""
-    reciprocal: Floats
-    """Mean over the runs of 1 / rank where it is at most 20, else 0 [n]."""
+    values: dict[str, Floats]
+    """Each metric of :data:`~pyg_srgnn.functional.metrics.MAIN`, ``"hr@20"`` and ``"mrr@20"``: the
+    mean of a sample's value over the runs [n]."""
 
     @classmethod
     def average(cls, tables: Sequence[pl.DataFrame], baseline: str | None = None) -> Samples:
@@ -41,39 +40,47 @@ class Samples(NamedTuple):
         """
         if not tables:
             raise ValueError("Samples: there is no run to average")
-        every = []
-        for table in tables:
-            ranks = ranks_of(table, baseline).to_numpy()
-            hit = (ranks <= K).astype(np.float64)
-            every.append(cls(table.select(pl.exclude("^rank.*$")), hit, hit / ranks))
-        for samples in every[1:]:
-            require_same(every[0], samples)
-        hit, reciprocal = (
-            np.mean([samples[column] for samples in every], axis=0) for column in (1, 2)
-        )
-        return cls(every[0].rows, hit, reciprocal)
+        rows = [table.select(pl.exclude("^rank.*$")) for table in tables]
+        for other in rows[1:]:
+            require_same(rows[0], other)
+        ranks = [ranks_of(table, baseline).to_numpy() for table in tables]
+        values = {name: np.mean([_values(name, of) for of in ranks], axis=0) for name in MAIN}
+        return cls(rows[0], values)
 
     def starts(self) -> NDArray[np.int64]:
         """Number of every session's first sample [S]."""
         return np.flatnonzero(np.diff(self.rows["session"].to_numpy(), prepend=-1))
 
 
-def require_same(one: Samples, other: Samples) -> None:
-    """Hold two test sets against one another.
+def _values(name: str, ranks: NDArray[np.number]) -> Floats:
+    """A metric's value of every sample, such as ``"hr@20"`` [n]."""
+    metric, _, k = name.partition("@")
+    value = METRICS[metric].value
+    assert value is not None
+    result: Floats = value(ranks, int(k))
+    return result
+
+
+def require_same(one: pl.DataFrame, other: pl.DataFrame) -> None:
+    """Compare the rows of two test sets.
+
+    Args:
+        one: :attr:`Samples.rows` of the one.
+        other: Those of the other.
 
     Raises:
         ValueError: If they are different ones; names the first sample that differs.
     """
-    if len(one.rows) != len(other.rows):
+    if len(one) != len(other):
         raise ValueError(
-            f"two test sets have {len(one.rows):,} and {len(other.rows):,} samples; "
+            f"two test sets have {len(one):,} and {len(other):,} samples; "
             f"only results on the same one can be compared sample by sample"
         )
-    for what in _IDENTITY:
-        here, there = one.rows[what].to_numpy(), other.rows[what].to_numpy()
+    for column in _IDENTITY:
+        here, there = one[column].to_numpy(), other[column].to_numpy()
         if (apart := np.flatnonzero(here != there)).size:
             raise ValueError(
-                f"two test sets differ in the {what} of {apart.size:,} samples, first of sample "
+                f"two test sets differ in the {column} of {apart.size:,} samples, first of sample "
                 f"{apart[0]:,}: {here[apart[0]]} and {there[apart[0]]}; "
                 f"only results on the same one can be compared sample by sample"
             )

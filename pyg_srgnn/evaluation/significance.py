@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyg_srgnn.evaluation.samples import Floats, Samples, require_same
+from pyg_srgnn.functional.metrics import MAIN
 from pyg_srgnn.utils.progress import Bar
 
 UNITS = ("sessions", "rows")
@@ -68,10 +69,9 @@ def bootstrap(
         raise ValueError(f"bootstrap: 'unit' must be one of {', '.join(UNITS)} (got {unit!r})")
     first = pairs[0][0]
     for samples in (samples for pair in pairs for samples in pair):
-        require_same(first, samples)
-    columns = [np.ones(len(first.hit))]
-    for one, other in pairs:
-        columns += [one.hit - other.hit, one.reciprocal - other.reciprocal]
+        require_same(first.rows, samples.rows)
+    columns = [np.ones(len(first.rows))]
+    columns += [one.values[name] - other.values[name] for one, other in pairs for name in MAIN]
     sums = np.stack(columns, axis=1)
     if unit == "sessions":
         sums = np.add.reduceat(sums, first.starts())  # of every session: samples, differences
@@ -87,9 +87,8 @@ def bootstrap(
     beyond = 1 + np.minimum((drawn <= 0).sum(axis=0), (drawn >= 0).sum(axis=0))
     p = np.minimum(1, 2 * beyond / (resamples + 1))
     mean = [100 * column.mean() for column in columns[1:]]
-    every = [Difference(*map(float, of)) for of in zip(mean, low, high, p, strict=True)]
-    names = ("hr@20", "mrr@20")
-    return [dict(zip(names, every[i : i + 2], strict=True)) for i in range(0, len(every), 2)]
+    every = (Difference(*map(float, of)) for of in zip(mean, low, high, p, strict=True))
+    return [{name: next(every) for name in MAIN} for _ in pairs]
 
 
 def draws(units: int, resamples: int, seed: int = 0) -> Iterator[Floats]:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from pyg_srgnn.utils.imports import lazy
 
 if TYPE_CHECKING:
-    from pyg_srgnn.evaluation.slices import write_slices
     from pyg_srgnn.reports.epochs import plot_epochs
     from pyg_srgnn.reports.preparation import preparation_table, write_report
+    from pyg_srgnn.reports.slices import write_slices
     from pyg_srgnn.reports.table import metrics_table, run_summary
 
 __all__ = [
@@ -30,6 +30,6 @@ __getattr__, __dir__ = lazy(
         "preparation_table": "preparation",
         "run_summary": "table",
         "write_report": "preparation",
-        "write_slices": ".evaluation.slices",
+        "write_slices": "slices",
     },
 )

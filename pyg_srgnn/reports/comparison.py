@@ -14,11 +14,11 @@ from pyg_srgnn.data.fingerprint import short_digest
 from pyg_srgnn.evaluation.rank_table import read_ranks
 from pyg_srgnn.evaluation.samples import Samples
 from pyg_srgnn.evaluation.significance import bootstrap, holm, mcnemar
+from pyg_srgnn.functional.metrics import MAIN, K, title
 from pyg_srgnn.runs.configurations import Run, require_seeds_of_one
 from pyg_srgnn.utils.terminal import Column, Styled, lines, table
 
 RANKS = "ranks.parquet"
-_METRICS = ("hr@20", "mrr@20")
 _TEST: tuple[str, ...] = ("dataset", "split", "ties")
 
 
@@ -150,15 +150,16 @@ def compare(
         for metric, difference in found.items():
             result[metric] = difference._asdict()
         single = sides[i].seeds == sides[j].seeds == 1
-        result["mcnemar"] = mcnemar(one.hit > 0, other.hit > 0)._asdict() if single else None
+        hits = (side.values[f"hr@{K}"] > 0 for side in (one, other))
+        result["mcnemar"] = mcnemar(*hits)._asdict() if single else None
         results.append(result)
-    for test in (*_METRICS, "mcnemar"):
+    for test in (*MAIN, "mcnemar"):
         tested = [result[test] for result in results if result[test] is not None]
         for one_test, p in zip(tested, holm([of["p"] for of in tested]), strict=True):
             one_test["p_holm"] = p
     return {
         "test": first.test,
-        "rows": len(first.samples.hit),
+        "rows": len(first.samples.rows),
         "sessions": len(first.samples.starts()),
         "unit": unit,
         "resamples": resamples,
@@ -168,8 +169,7 @@ def compare(
                 "name": side.name,
                 "what": side.what,
                 "seeds": side.seeds,
-                "hr@20": 100 * float(side.samples.hit.mean()),
-                "mrr@20": 100 * float(side.samples.reciprocal.mean()),
+                **{name: 100 * float(of.mean()) for name, of in side.samples.values.items()},
             }
             for side in sides
         ],
@@ -184,7 +184,7 @@ def comparison_table(result: dict[str, Any]) -> Styled:
     runs = [
         [
             _letter(i),
-            *(f"{metric.upper()} {run[metric]:6.2f}" for metric in _METRICS),
+            *(f"{title(metric)} {run[metric]:6.2f}" for metric in MAIN),
             f"{run['name']} ({run['what']})",
         ]
         for i, run in enumerate(result["runs"])
@@ -192,11 +192,11 @@ def comparison_table(result: dict[str, Any]) -> Styled:
     rows = []
     for pair in result["pairs"]:
         name = f"{_letter(pair['one'])} − {_letter(pair['other'])}"
-        for metric in _METRICS:
+        for metric in MAIN:
             found = pair[metric]
             interval = f"{found['low']:+.2f} to {found['high']:+.2f}"
             figures = [f"{found['mean']:+.2f}", interval, *_ps(found, least, several)]
-            rows.append([name, metric.upper(), *figures])
+            rows.append([name, title(metric), *figures])
             name = ""
         if pair["mcnemar"] is not None:
             found = pair["mcnemar"]

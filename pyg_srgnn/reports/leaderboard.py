@@ -14,10 +14,11 @@ from typing import Any, NamedTuple
 from omegaconf import OmegaConf
 
 from pyg_srgnn.data.fingerprint import short_digest
+from pyg_srgnn.functional.metrics import MAIN, TIE_BREAKER
 from pyg_srgnn.reports.leaderboard_page import leaderboard_page
 from pyg_srgnn.runs.configurations import FREE, Stat
 from pyg_srgnn.runs.directory import flat
-from pyg_srgnn.runs.epochs import TIE_BREAKER, read_epochs
+from pyg_srgnn.runs.epochs import read_epochs
 from pyg_srgnn.utils.files import written_aside
 from pyg_srgnn.utils.terminal import Column, Styled, lines, table
 
@@ -81,14 +82,14 @@ class Job:
         """A metric on validation, in percent: of the epoch chosen, or of the best one so far."""
         if self.metrics:
             part = self.metrics.get("valid")
-            return None if part is None else 100 * part[metric]
+            return None if part is None or metric not in part else 100 * part[metric]
         key = f"valid/{metric}"
         return max((100 * row[key] for row in self.epochs if key in row), default=None)
 
     def test(self, metric: str) -> float | None:
         """A metric on the test set, in percent; None where it was not read."""
         part = self.metrics.get("test")
-        return None if part is None else 100 * part[metric]
+        return None if part is None or metric not in part else 100 * part[metric]
 
     @property
     def seconds(self) -> float:
@@ -169,7 +170,7 @@ class Leaderboard:
                     f"{root}: its runs monitor different metrics ({', '.join(monitored)}); "
                     f"name the one that ranks them"
                 )
-            metric = monitored[0] if monitored else "hr@20"
+            metric = monitored[0] if monitored else MAIN[0]
         known = {key for job in jobs for key in (job.metrics.get("valid") or ())}
         if known and metric not in known:
             raise ValueError(f"metric '{metric}': expected one of {', '.join(sorted(known))}")
@@ -207,7 +208,7 @@ class Leaderboard:
     def columns(self) -> list[str]:
         """Names of the columns of :meth:`rows`."""
         valid = f"valid/{self.metric}"
-        ends = ["seed", "status", valid, "mean", "sd", "n", "test/hr@20", "test/mrr@20"]
+        ends = ["seed", "status", valid, "mean", "sd", "n", *(f"test/{name}" for name in MAIN)]
         ends += ["epochs", "best_epoch", "seconds", "samples/s", "run", "error"]
         return ["rank", *self.differ, *["data"] * self.mixed, *ends]
 
@@ -223,8 +224,7 @@ class Leaderboard:
                 _two(job.valid(self.metric)),
                 *_mean_sd(group.valid(self.metric)),
                 str(len(group.finished)),
-                _two(job.test("hr@20")),
-                _two(job.test("mrr@20")),
+                *(_two(job.test(name)) for name in MAIN),
                 str(job.metrics.get("epochs", len(job.epochs))),
                 str(job.metrics.get("best_epoch", "")),
                 f"{job.seconds:.1f}",
@@ -239,7 +239,7 @@ class Leaderboard:
     def summary(self) -> tuple[list[str], list[list[str]]]:
         """Column names and a row a configuration, as people read them."""
         columns = ["", *self.differ, *["data"] * self.mixed, f"valid {self.metric}"]
-        columns += ["test hr@20", "test mrr@20", "jobs"]
+        columns += [*(f"test {name}" for name in MAIN), "jobs"]
         rows = []
         for rank, group in self.ranked:
             states = [job.status for job in group.jobs]
@@ -251,8 +251,7 @@ class Leaderboard:
                     *(first.overrides.get(key, "") for key in self.differ),
                     *[first.data] * self.mixed,
                     _spread(group.valid(self.metric)),
-                    _spread(group.test("hr@20")),
-                    _spread(group.test("mrr@20")),
+                    *(_spread(group.test(name)) for name in MAIN),
                     told,
                 ]
             )

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from pyg_srgnn.functional.metrics import MAIN, by_importance, columns
 from pyg_srgnn.runs.result import RunResult
 from pyg_srgnn.utils.terminal import Column, Styled, lines, styled, table
 
-# The metrics shown, those first that go first where there is no room.
-_GOING = ("coverage@20", "ndcg@20", "mrr@5", "hr@5", "mrr@10", "hr@10", "mrr@20", "hr@20")
-COLUMNS = ("hr@5", "hr@10", "hr@20", "mrr@5", "mrr@10", "mrr@20", "ndcg@20", "coverage@20")
 LITERATURE = (
     "protocol=literature: the best test epoch of each metric on its own. These numbers were\n"
     "chosen on the test set; do not compare them with those of protocol=honest."
@@ -31,18 +29,16 @@ def metrics_table(
         monitor: The metric that chose the epoch, which is shown in any case. (default: ``"hr@20"``)
         elsewhere: The file that holds every metric. (default: ``"metrics.json"``)
     """
-    names = dict.fromkeys((*COLUMNS, monitor))
-    stay = {"hr@20", "mrr@20", monitor}
-    columns = [
-        Column(name, rank=0 if name in stay else len(_GOING) - _GOING.index(name)) for name in names
-    ]
+    names = list(dict.fromkeys((*columns(), monitor)))
+    going = [name for name in by_importance(names) if name not in {*MAIN, monitor}]
+    shown = [Column(name, rank=1 + going.index(name) if name in going else 0) for name in names]
     cells = [
         [name, *(f"{100 * row[key]:.2f}" if key in row else "" for key in names)]
         for name, row in rows.items()
     ]
     parts: list[str] = [
         styled(title, "bold"),
-        table([Column("", "label"), *columns], cells, [0], elsewhere),
+        table([Column("", "label"), *shown], cells, [0], elsewhere),
     ]
     tied = [f"{name} {100 * row['tied']:.2f}" for name, row in rows.items() if row.get("tied")]
     if tied:

@@ -21,10 +21,6 @@ from pyg_srgnn.runs.result import RunResult
 if TYPE_CHECKING:
     from pyg_srgnn.evaluation.samples import Samples
 
-METRICS = (
-    *("hr@5", "hr@10", "hr@20", "mrr@5", "mrr@10", "mrr@20"),
-    *("ndcg@20", "coverage@20", "tied"),
-)
 # Keys whose values belong to a machine, with their defaults. A run that was resumed from a
 # checkpoint is as if it had never stopped.
 PLACES = {"dataset.root": "datasets", "dataset.mirror": None, "checkpoint": None}

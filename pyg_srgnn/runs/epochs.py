@@ -6,7 +6,7 @@ import csv
 from collections.abc import Mapping
 from pathlib import Path
 
-TIE_BREAKER = "mrr@20"
+from pyg_srgnn.functional.metrics import TIE_BREAKER
 
 
 def merit(row: Mapping[str, float], key: str) -> tuple[float, float]:

@@ -17,6 +17,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor
 
 from pyg_srgnn.checkpoint import read_checkpoint
+from pyg_srgnn.functional.metrics import MAIN
 from pyg_srgnn.runs.epochs import merit
 from pyg_srgnn.utils.files import written_aside
 from pyg_srgnn.utils.progress import Bar
@@ -183,7 +184,7 @@ class EpochLog(Callback):
 
     def _shown(self) -> list[str]:
         """The monitored metric and another one, in percent."""
-        names = dict.fromkeys((self.monitor, "mrr@20", "hr@20"))
+        names = dict.fromkeys((self.monitor, *reversed(MAIN)))
         shown = [name for name in names if f"{self.part}/{name}" in self._validated][:2]
         texts = [f"{name} {100 * self._validated[f'{self.part}/{name}']:.2f}" for name in shown]
         return [f"{self.part} {text}" if not place else text for place, text in enumerate(texts)]

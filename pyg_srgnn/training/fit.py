@@ -16,6 +16,7 @@ from lightning.pytorch.loggers import Logger
 from pyg_srgnn.checkpoint import describe_training
 from pyg_srgnn.datasets import SessionDataset
 from pyg_srgnn.evaluation.metrics import saturated
+from pyg_srgnn.functional.metrics import TIE_BREAKER
 from pyg_srgnn.nn import build_model
 from pyg_srgnn.training.callbacks import (
     BestCheckpoint,
@@ -118,7 +119,7 @@ def fit(
         named = f"{model_settings['name']}, {parameters:,} parameters"
         log.info(ingredients(training, watched, named, place))
         if watched is not None and (warning := saturated(training.num_items)):
-            log.info("%s; monitor=mrr@20 says more of an epoch", warning)
+            log.info("%s; monitor=%s says more of an epoch", warning, TIE_BREAKER)
         if resumed is not None:
             log.info("resuming from %s", resumed)
         loaders = (

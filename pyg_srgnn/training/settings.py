@@ -7,13 +7,12 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from pyg_srgnn.baselines import BASELINES
-from pyg_srgnn.evaluation.metrics import TIES
+from pyg_srgnn.functional.metrics import TIES, monitored
 from pyg_srgnn.utils.arguments import checking
 
 PROTOCOLS = ("honest", "literature")
 ORDERS = ("shuffle", "time")
 NEW_ITEMS = ("neighbours", "init")
-METRICS = [f"{name}@{k}" for name in ("hr", "mrr", "ndcg", "coverage") for k in (5, 10, 20)]
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,7 @@ class RunSettings:
             fits = isinstance(self.refit, bool) or self.refit == "only"
             check.that(fits, "refit", "True, False or only", self.refit)
             check.flag("test", self.test)
-            check.one_of("monitor", self.monitor, METRICS)
+            check.one_of("monitor", self.monitor, monitored())
             check.whole("patience", self.patience, 1)
             check.whole("batch_size", self.batch_size, 1)
             check.one_of("order", self.order, ORDERS)

@@ -14,9 +14,9 @@ from omegaconf import DictConfig, OmegaConf
 from pyg_srgnn.commands import evaluate, prepare, recommend, train
 from pyg_srgnn.commands.application import CONF
 from pyg_srgnn.commands.validate import validate_run
+from pyg_srgnn.functional.metrics import monitored
 from pyg_srgnn.nn import MODELS, SessionModel
 from pyg_srgnn.training import train as train_run
-from pyg_srgnn.training.settings import METRICS
 from pyg_srgnn.utils.arguments import checking
 from tests.commands import run
 from tests.tiny import tiny_config
@@ -198,7 +198,7 @@ def test_good_values(config):
         )
     )
     validate_run(changed(config, "warm_start=runs/one", "new_items=init"))
-    for metric in METRICS:
+    for metric in monitored():
         validate_run(changed(config, f"monitor={metric}"))
 
 

@@ -7,7 +7,8 @@ import pickle
 import pytest
 import torch
 
-from pyg_srgnn.evaluation.metrics import RankingMetrics, hit_rate, ndcg, ranks, reciprocal_rank
+from pyg_srgnn.evaluation.metrics import RankingMetrics, ranks
+from pyg_srgnn.functional.metrics import hit_rate, ndcg, reciprocal_rank
 from tests.reference import metrics as reference
 
 TIES = ["conservative", "median", "standard"]

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
+from numpy.typing import NDArray
 
 from pyg_srgnn.evaluation import significance
 from pyg_srgnn.evaluation.samples import Samples
 from pyg_srgnn.evaluation.significance import bootstrap, draws, holm, mcnemar, paired_bootstrap
 from tests.reports.tables import SESSIONS, kinds, random_table
+
+
+def samples(rows: pl.DataFrame, hit: NDArray[Any], reciprocal: NDArray[Any]) -> Samples:
+    return Samples(rows, {"hr@20": hit, "mrr@20": reciprocal})
 
 
 def test_draws_take_as_many_sessions_as_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -36,8 +42,8 @@ def test_bootstrap_is_that_of_a_loop(unit: str) -> None:
             members.append([])
         members[-1].append(i)
     for metric, here, there in (
-        ("hr@20", one.hit, other.hit),
-        ("mrr@20", one.reciprocal, other.reciprocal),
+        ("hr@20", one.values["hr@20"], other.values["hr@20"]),
+        ("mrr@20", one.values["mrr@20"], other.values["mrr@20"]),
     ):
         apart = []
         for times in np.concatenate(list(draws(len(members), 300, seed=4))):
@@ -74,7 +80,7 @@ def test_the_interval_is_that_of_sessions_not_of_samples() -> None:
     of_session = generator.normal(0.1, 0.3, size=500)
     gain = np.repeat(of_session, counts) + generator.normal(0, 0.01, size=len(rows))
     nothing = np.zeros(len(rows))
-    one, other = Samples(rows, gain, gain / 2), Samples(rows, nothing, nothing)
+    one, other = samples(rows, gain, gain / 2), samples(rows, nothing, nothing)
     found = paired_bootstrap(one, other)["hr@20"]
     starts = np.cumsum(counts) - counts
     residual = np.add.reduceat(gain - gain.mean(), starts)
@@ -92,11 +98,11 @@ def test_a_false_alarm_is_as_rare_as_its_p_says() -> None:
     """Of sides that differ by chance alone, a twentieth has p <= 0.05."""
     generator = np.random.default_rng(0)
     rows = kinds((1,) * 150)
-    nothing = Samples(rows, np.zeros(150), np.zeros(150))
+    nothing = samples(rows, np.zeros(150), np.zeros(150))
     found = []
     for seed in range(400):
         gain = generator.normal(size=150)
-        found.append(paired_bootstrap(Samples(rows, gain, gain), nothing, 400, seed)["hr@20"].p)
+        found.append(paired_bootstrap(samples(rows, gain, gain), nothing, 400, seed)["hr@20"].p)
     share = sum(p <= 0.05 for p in found) / len(found)
     assert share == pytest.approx(0.05, abs=3 * math.sqrt(0.05 * 0.95 / 400))
 
@@ -104,7 +110,7 @@ def test_a_false_alarm_is_as_rare_as_its_p_says() -> None:
 def test_a_configuration_is_not_apart_from_itself() -> None:
     one = Samples.average([random_table(0)])
     assert set(paired_bootstrap(one, one, 50).values()) == {(0.0, 0.0, 0.0, 1.0)}
-    found = mcnemar(one.hit > 0, one.hit > 0)
+    found = mcnemar(one.values["hr@20"] > 0, one.values["hr@20"] > 0)
     assert found == (0, 0, True, 1.0)
 
 
@@ -119,7 +125,7 @@ def test_the_other_way_round_is_the_negative() -> None:
 def test_other_test_sets_are_not_compared() -> None:
     one = Samples.average([random_table(0)])
     with pytest.raises(ValueError, match="47 and 46 samples"):
-        paired_bootstrap(one, Samples(*(column[:-1] for column in one)))
+        paired_bootstrap(one, one._replace(rows=one.rows[:-1]))
     with pytest.raises(ValueError, match="differ in the repeat of 47 samples"):
         paired_bootstrap(one, one._replace(rows=one.rows.with_columns(~pl.col("repeat"))))
     with pytest.raises(ValueError, match="'unit' must be one of sessions, rows"):

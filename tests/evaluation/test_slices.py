@@ -11,7 +11,8 @@ import polars as pl
 import pytest
 
 from pyg_srgnn.evaluation.samples import Samples
-from pyg_srgnn.evaluation.slices import LENGTHS, slice_table, slices, write_slices
+from pyg_srgnn.evaluation.slices import LENGTHS, slices
+from pyg_srgnn.reports.slices import slice_table, write_slices
 from tests.reports.tables import SESSIONS, random_table, save
 
 KINDS = ["prefix"] * 6 + ["target"] * 2 + ["decile"] * 11
@@ -22,9 +23,9 @@ def test_samples_are_averaged_over_the_seeds() -> None:
     found = Samples.average(runs)
     for i in range(sum(SESSIONS)):
         ranks = [table["rank"][i] for table in runs]
-        assert found.hit[i] == pytest.approx(sum(rank <= 20 for rank in ranks) / 3)
+        assert found.values["hr@20"][i] == pytest.approx(sum(rank <= 20 for rank in ranks) / 3)
         inverse = [1 / rank for rank in ranks if rank <= 20]
-        assert found.reciprocal[i] == pytest.approx(sum(inverse) / 3)
+        assert found.values["mrr@20"][i] == pytest.approx(sum(inverse) / 3)
     assert found.starts().tolist() == [0, 3, 4, 16, 17, 19, 25, 26, 30, 45]
     with pytest.raises(ValueError, match="no run"):
         Samples.average([])
@@ -73,16 +74,17 @@ def test_slices_are_those_of_a_loop() -> None:
     assert len(wanted) == len(found)
     for part in found:
         figures = wanted[part.kind, part.name]
-        hr, mrr = (100 * sum(column) / len(figures) for column in zip(*figures, strict=True))
+        means = [100 * sum(column) / len(figures) for column in zip(*figures, strict=True)]
         assert part.samples == len(figures) / 2
-        assert part[3:] == pytest.approx((100 * len(figures) / total, hr, mrr)), part
+        assert part.share == pytest.approx(100 * len(figures) / total), part
+        assert part.metrics == pytest.approx(dict(zip(("hr@20", "mrr@20"), means, strict=True)))
     assert sum(part.share for part in found[: len(LENGTHS)]) == pytest.approx(100)
 
 
 def test_a_slice_without_samples_has_no_figures() -> None:
     part = slices(Samples.average([random_table(sessions=(2, 1))]))[5]
     assert part.name == "10+" and part.share == part.samples == 0
-    assert math.isnan(part.hr) and math.isnan(part.mrr)
+    assert all(map(math.isnan, part.metrics.values()))
 
 
 @pytest.mark.usefixtures("pictures")
@@ -104,12 +106,15 @@ def test_the_model_stands_beside_its_baselines(tmp_path: Path) -> None:
         mine = [row for row in rows if row[2] == scorer]
         for row, part in zip(mine, parts, strict=True):
             assert (row[0], row[1], int(row[3])) == (part.kind, part.name, part.samples)
-            assert [float(cell) for cell in row[4:]] == pytest.approx(part[3:], abs=5e-5)
+            assert [float(cell) for cell in row[4:]] == pytest.approx(
+                [part.share, *part.metrics.values()], abs=5e-5
+            )
     _, head, *lines = text.splitlines()
     assert head.split()[-2:] == ["srgnn", "stan"]
     assert len(lines) == len(KINDS) + 1 and lines[-1] == "by day of the test, 3 in all: slices.csv"
     for line, mine, theirs in zip(lines[:-1], every["srgnn"], every["stan"], strict=False):
-        figures = f"{mine.hr:.2f} / {mine.mrr:.2f} {theirs.hr:.2f} / {theirs.mrr:.2f}"
+        values = [*mine.metrics.values(), *theirs.metrics.values()]
+        figures = "{:.2f} / {:.2f} {:.2f} / {:.2f}".format(*values)
         said = f"{mine.kind} {mine.name} {mine.share:.1f} {figures}"
         assert line.split() == said.split()
     if importlib.util.find_spec("matplotlib"):

@@ -53,8 +53,8 @@ def test_every_pair_is_tested(tmp_path: Path) -> None:
     assert (found["rows"], found["sessions"]) == (47, 10)
     assert [run["name"] for run in found["runs"]] == list(map(str, paths))
     for run, samples in zip(found["runs"], every, strict=True):
-        assert run["hr@20"] == pytest.approx(100 * samples.hit.mean())
-        assert run["mrr@20"] == pytest.approx(100 * samples.reciprocal.mean())
+        assert run["hr@20"] == pytest.approx(100 * samples.values["hr@20"].mean())
+        assert run["mrr@20"] == pytest.approx(100 * samples.values["mrr@20"].mean())
         assert run["what"] == "srgnn, seed 0" and run["seeds"] == 1
     pairs = list(combinations(range(3), 2))
     assert [(pair["one"], pair["other"]) for pair in found["pairs"]] == pairs
@@ -63,7 +63,7 @@ def test_every_pair_is_tested(tmp_path: Path) -> None:
             assert {k: v for k, v in pair[metric].items() if k != "p_holm"} == pytest.approx(
                 difference._asdict()
             )
-        hits = mcnemar(every[i].hit == 1, every[j].hit == 1)._asdict()
+        hits = mcnemar(*(every[side].values["hr@20"] == 1 for side in (i, j)))._asdict()
         assert {k: v for k, v in pair["mcnemar"].items() if k != "p_holm"} == hits
     for test in ("hr@20", "mrr@20", "mcnemar"):  # each on its own, over the pairs
         corrected = holm([pair[test]["p"] for pair in found["pairs"]])
@@ -102,7 +102,7 @@ def test_a_baseline_of_the_run(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", table)
     side = read_side(run, "stan")
     assert side.name == f"{run}: stan" and side.what == "stan"
-    assert (side.samples.hit == averaged(1).hit).all()
+    assert (side.samples.values["hr@20"] == averaged(1).values["hr@20"]).all()
     with pytest.raises(ValueError, match=r"run: .* baseline 'vsknn'; there are stan"):
         read_side(run, "vsknn")
 

@@ -1,12 +1,8 @@
-"""Configurations and their seeds; runs that are kept; the pages made from them."""
+"""Configurations and their seeds; runs that are kept."""
 
 from __future__ import annotations
 
-import csv
-import importlib.util
-import json
 import math
-import re
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +10,15 @@ import polars as pl
 import pytest
 from omegaconf import OmegaConf
 
-from pyg_srgnn.evaluation.significance import paired_bootstrap
-from pyg_srgnn.evaluation.slices import slices
-from pyg_srgnn.runs.configurations import METRICS, Configuration, Run, read_study
+from pyg_srgnn.functional.metrics import columns
+from pyg_srgnn.runs.configurations import Configuration, Run, read_study
 from pyg_srgnn.runs.keep import keep
 from pyg_srgnn.training import train
-from study import results as script
-from study.ablation import Ablation
 from tests.reports.tables import random_table, save
 from tests.results import run_result
 from tests.tiny import tiny_config
 
+METRICS = [*columns(), "tied"]
 HERE = {
     "dataset.root": "/home/me/data",
     "dataset.mirror": "/mnt/mirror",
@@ -201,257 +195,5 @@ def test_a_run_of_the_command_is_read(tmp_path: Path) -> None:
     assert found.command == "srgnn-train 'baselines=[]' seed=0"
     samples = found.samples()
     assert samples is not None and len(samples.starts()) == 60
-    assert 100 * samples.hit.mean() == pytest.approx(found.percent("hr@20").mean)
-    assert 100 * samples.reciprocal.mean() == pytest.approx(found.percent("mrr@20").mean)
-
-
-# --- The pages
-
-
-def block(name: str, text: str = "") -> str:
-    return f"<!-- {name} -->\n{text}<!-- /{name} -->\n"
-
-
-def page(line: str) -> str:
-    text = block("headline", f"{line}\n")
-    return f"# One\n\n{text}\nend\n"
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    (tmp_path / "docs").mkdir()
-    (tmp_path / "study").mkdir()
-    (tmp_path / "README.md").write_text(page("old"))
-    names = ("headline", "metrics", "slices", "bootstrap")
-    (tmp_path / "docs" / "results.md").write_text("top\n" + "\n".join(map(block, names)))
-    (tmp_path / "docs" / "ablation.md").write_text(block("ablation"))
-    return tmp_path
-
-
-def content(root: Path, page: str, name: str) -> list[str]:
-    text = (root / page).read_text(encoding="utf-8")
-    (found,) = re.findall(rf"<!-- {name} -->\n(.*?)<!-- /{name} -->", text, re.DOTALL)
-    return str(found).splitlines()
-
-
-def table(lines: list[str]) -> list[list[str]]:
-    """Cells of the rows below a table's head."""
-    rows = [line[2:-2].split(" | ") for line in lines if line.startswith("|")]
-    return rows[2:]
-
-
-def figures(hr: float, mrr: float) -> dict[str, Any]:
-    every = dict.fromkeys(METRICS, 0.5) | {"hr@20": hr, "mrr@20": mrr}
-    return {"valid": every, "test": every}
-
-
-def write_study(root: Path) -> Path:
-    runs = root / "study" / "runs"
-    tables = [random_table(seed) for seed in range(4)]
-    write_run(runs, seed=0, ranks=tables[0], refit="only", **figures(0.50, 0.20))
-    write_run(runs, seed=1, ranks=tables[1], refit="only", **figures(0.52, 0.21))
-    write_run(runs, "srgnn_plain", ranks=tables[2], **figures(0.49, 0.2095))
-    worst = random_table(3, best=10)
-    write_run(runs, "vsknn", ranks=worst, **figures(0.45, 0.22), parameters=0)
-    write_run(runs, "markov", ranks=worst, **figures(0.30, 0.10))
-    write_run(runs, "best_epoch", protocol="literature", model="srgnn", **figures(0.9, 0.9))
-    write_run(runs, "mine", dataset="click_log", **figures(0.6, 0.6))
-    write_run(runs, "not_tested", **figures(0.99, 0.99) | {"test": None})
-    return runs
-
-
-def test_pages_without_runs_say_so(root: Path) -> None:
-    assert script.main(["--check"], root) == 1
-    assert content(root, "README.md", "headline") == ["old"]  # nothing is written
-    assert not (root / "study" / "results.csv").exists()
-    assert script.main([], root) == 0
-    for name in ("headline", "metrics", "slices", "bootstrap"):
-        assert content(root, "docs/results.md", name) == [script.NONE]
-    assert content(root, "docs/ablation.md", "ablation") == [script.NONE]
-    assert (root / "README.md").read_text() == page(script.NONE)
-    assert (root / "study" / "results.csv").read_text().count("\n") == 1
-    assert not (root / "docs" / "ablation.png").exists()
-    assert script.main(["--check"], root) == 0
-
-
-def test_the_headline(root: Path) -> None:
-    write_study(root)
-    script.main([], root)
-    rows = table(content(root, "docs/results.md", "headline"))
-    assert rows == [
-        ["Diginetica", "SR-GNN", "honest, refit", "2", "**51.00 ± 1.41**", "20.50 ± 0.71"],
-        ["", "SR-GNN, plain", "honest", "1", "49.00", "20.95"],
-        ["", "VSKNN", "honest", "1", "45.00", "**22.00**"],
-        ["", "Markov, first order", "honest", "1", "30.00", "10.00"],
-        # A figure chosen on the test set is none to be the best.
-        ["", "best epoch", "literature: best test epoch", "1", "90.00", "90.00"],
-        ["", "*SR-GNN, paper*", "*best test epoch*", "", "*50.73*", "*17.59*"],
-        ["", "*NISER+*", "*best test epoch*", "", "*53.39*", "*18.72*"],
-        ["", "*GCE-GNN*", "*best test epoch*", "", "*54.22*", "*19.04*"],
-        ["", "*SGNN-HN*", "*best test epoch*", "", "*55.67*", "*19.45*"],
-        ["click_log", "mine", "honest", "1", "**60.00**", "**60.00**"],
-    ]
-    assert table(content(root, "README.md", "headline")) == rows
-
-
-def test_the_file_of_all_figures(root: Path) -> None:
-    write_study(root)
-    script.main([], root)
-    with (root / "study" / "results.csv").open(newline="") as file:
-        first, *rows = csv.DictReader(file)
-    assert list(first)[:8] == [
-        *("dataset", "model", "protocol", "seeds"),
-        *("hr@20", "hr@20_sd", "mrr@20", "mrr@20_sd"),
-    ]
-    names = ("hr@5", "hr@10", "mrr@5", "mrr@10", "ndcg@20", "coverage@20", "tied")
-    assert list(first)[8:-4] == [part for name in names for part in (name, f"{name}_sd")]
-    assert list(first)[-4:] == ["train_seconds", "device", "parameters", "command"]
-    assert {key: first[key] for key in list(first)[:8]} == {
-        "dataset": "diginetica",
-        "model": "srgnn",
-        "protocol": "honest",
-        "seeds": "2",
-        "hr@20": "51.00",
-        "hr@20_sd": "1.41",
-        "mrr@20": "20.50",
-        "mrr@20_sd": "0.71",
-    }
-    assert (first["train_seconds"], first["parameters"]) == ("100.5", "1234")
-    assert first["command"] == "srgnn-train dataset=diginetica seed=0,1 -m"
-    models = ["srgnn_plain", "vsknn", "markov", "best_epoch", "mine"]
-    assert [row["model"] for row in rows] == models
-    assert rows[0]["hr@20_sd"] == "" and rows[1]["parameters"] == ""
-    said = content(root, "docs/results.md", "metrics")
-    assert table(said)[0][1:5] == ["SR-GNN", "50.00", "50.00", "51.00"]
-    commands = said[said.index("```") + 1 : -1]
-    assert len(commands) == len(table(said)) and commands[0] == first["command"]
-
-
-def test_slices_and_intervals_on_the_page(root: Path) -> None:
-    runs = write_study(root)
-    script.main([], root)
-    said = content(root, "docs/results.md", "slices")
-    parts = said.index("")
-    share, *rows = table(said[:parts])
-    assert [row[1] for row in rows] == ["SR-GNN", "SR-GNN, plain", "VSKNN", "Markov, first order"]
-    one, plain, rival, _ = (found.samples() for found in found_with_ranks(runs))
-    assert one is not None and plain is not None and rival is not None
-    part = slices(one)[4]
-    assert share[1] == "*share of the samples*" and share[6] == f"{part.share:.1f} %"
-    assert rows[0][6] == f"{part.hr:.2f} / {part.mrr:.2f}"
-    share, *rows = table(said[parts:])  # and by popularity
-    last = slices(one)[18]
-    assert (last.kind, last.name) == ("decile", "unseen")
-    assert share[12] == f"{last.share:.1f} %" and rows[0][12] == f"{last.hr:.2f} / {last.mrr:.2f}"
-    assert said[-1] == "![Diginetica](slices_diginetica.png)"
-    if importlib.util.find_spec("matplotlib"):
-        picture = (root / "docs" / "slices_diginetica.png").read_bytes()
-        assert picture.startswith(b"\x89PNG")
-
-    rows = table(content(root, "docs/results.md", "bootstrap"))
-    assert [row[:4] for row in rows] == [
-        ["Diginetica", "SR-GNN", "VSKNN", "10"],  # not Markov, which is worse
-        ["", "SR-GNN", "SR-GNN, plain", "10"],
-    ]
-    for row, other in zip(rows, (rival, plain), strict=True):
-        apart = paired_bootstrap(one, other)
-        for cell, figure in zip(row[4:], apart.values(), strict=True):
-            shown = re.fullmatch(r"([+−][\d.]+) \(([+−][\d.]+) to ([+−][\d.]+)\)", cell)
-            assert shown is not None
-            values = [float(text.replace("−", "-")) for text in shown.groups()]
-            assert values == pytest.approx(list(figure)[:3], abs=0.006)
-
-
-def found_with_ranks(runs: Path) -> list[Configuration]:
-    order = ("srgnn", "srgnn_plain", "vsknn", "markov")
-    known = {found.label: found for found in read_study(runs) if found.dataset == "diginetica"}
-    return [known[label] for label in order]
-
-
-def write_ablation(root: Path) -> Path:
-    runs = root / "study" / "runs"
-    for dataset in ("diginetica", "yoochoose1_64"):
-        for label, hr, mrr in (
-            ("default", 0.50, 0.20),
-            ("no_dropout", 0.48, 0.21),
-            ("more_layers", 0.51, 0.19999),
-            ("no_positions", 0.47, 0.17),
-        ):
-            told = figures(hr, mrr) | {"test": None}
-            write_run(runs, f"ablation/{label}", dataset=dataset, model="srgnn", **told)
-    return runs
-
-
-@pytest.mark.usefixtures("pictures")
-def test_the_ablation(root: Path) -> None:
-    write_ablation(root)
-    with (root / "README.md").open("a") as file:
-        file.write(block("ablation"))
-    script.main([], root)
-    said = content(root, "docs/ablation.md", "ablation")
-    assert said[0].endswith("(ablation.png)")
-    rows = table(said[2:])
-    assert [row[1:] for row in rows[:4]] == [
-        ["default", "1", "50.00", "", "20.00", "", "100"],
-        ["more layers", "1", "51.00", "+1.00", "20.00", "+0.00", "100"],
-        ["no dropout", "1", "48.00", "−2.00", "21.00", "+1.00", "100"],
-        ["no positions", "1", "47.00", "−3.00", "17.00", "−3.00", "100"],
-    ]
-    assert [row[0] for row in rows] == ["Diginetica", "", "", "", "Yoochoose 1/64", "", "", ""]
-    commands = said[said.index("```") + 1 : -1]
-    assert len(commands) == 8 and commands[0] == "srgnn-train dataset=diginetica seed=0"
-    assert content(root, "README.md", "ablation")[0].endswith("(docs/ablation.png)")
-    assert content(root, "docs/results.md", "headline") == [script.NONE]  # nothing is tested
-    pytest.importorskip("matplotlib")
-    head = (root / "docs" / "ablation.png").read_bytes()[:20]
-    assert head[:4] == b"\x89PNG" and int.from_bytes(head[16:20], "big") == 1200
-
-
-def test_an_ablation_needs_its_default_and_validation(tmp_path: Path) -> None:
-    write_run(tmp_path, "ablation/other")
-    folder = tmp_path / "diginetica" / "ablation"
-    with pytest.raises(ValueError, match="no run of a label 'default'"):
-        Ablation(folder)
-    write_run(tmp_path, "ablation/default", valid=None)
-    with pytest.raises(ValueError, match=r"default.0 has no metrics of validation"):
-        Ablation(folder)
-
-
-def test_check_sees_what_has_changed(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    runs = write_study(root)
-    script.main([], root)
-    before = {path: path.read_bytes() for path in root.rglob("*.*") if path.is_file()}
-    assert script.main(["--check"], root) == 0
-    capsys.readouterr()
-    path = runs / "diginetica" / "markov" / "0" / "metrics.json"
-    told = json.loads(path.read_text())
-    told["test"]["hr@5"] = 0.31
-    path.write_text(json.dumps(told))
-    assert script.main(["--check"], root) == 1
-    printed = capsys.readouterr().out
-    assert "study/results.csv, docs/results.md" in printed and "README" not in printed
-    assert {p: p.read_bytes() for p in before if p != path} == {
-        p: text for p, text in before.items() if p != path
-    }
-    script.main([], root)
-    assert script.main(["--check"], root) == 0
-    readme = root / "README.md"
-    readme.write_text(readme.read_text().replace("51.00", "55.00"))  # by hand, in a block
-    assert script.main(["--check"], root) == 1
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        (block("headlines"), "README.md: unknown marker 'headlines'; there are summary, headline"),
-        ("<!-- headline -->\n", "marker 'headline' is not closed"),
-        ("<!-- /headline -->\n", "marker '/headline' where 'none' is open"),
-        ("<!-- headline -->\n<!-- /metrics -->\n", "marker '/metrics' where 'headline' is open"),
-        ("<!-- headline -->\n<!-- metrics -->\n", "marker 'metrics' where 'headline' is open"),
-    ],
-)
-def test_markers_that_are_wrong(root: Path, text: str, said: str) -> None:
-    (root / "README.md").write_text(text)
-    with pytest.raises(ValueError, match=re.escape(said)):
-        script.main([], root)
-    assert content(root, "docs/results.md", "headline") == []  # no page is written
+    assert 100 * samples.values["hr@20"].mean() == pytest.approx(found.percent("hr@20").mean)
+    assert 100 * samples.values["mrr@20"].mean() == pytest.approx(found.percent("mrr@20").mean)

@@ -52,20 +52,6 @@ def served(exports, tmp_path):
     return relink(tmp_path / "served", exports / "old")
 
 
-@pytest.fixture(scope="module")
-def calm(exports):
-    """A service that stays as it is."""
-    with in_thread(exports / "old") as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def hurried(exports):
-    """A service whose clients have little time."""
-    with in_thread(exports / "old", request_timeout=0.3) as running:
-        yield running
-
-
 def relink(link, target):
     aside = link.with_suffix(".aside")
     aside.symlink_to(target)
@@ -104,16 +90,16 @@ def answer(client):
     ],
     ids=["nothing", "half a head", "half a body"],
 )
-def test_a_slow_client_does_not_hold_a_connection(hurried, begun):
-    with connect(hurried) as client:
+def test_a_slow_client_does_not_hold_a_connection(served, begun):
+    with in_thread(served, request_timeout=0.3) as running, connect(running) as client:
         client.sendall(begun)
         assert answer(client).startswith(b"HTTP/1.1 408 ")
-        assert recommended(hurried)
-        assert hurried.metric('srgnn_requests_total{endpoint="/recommend",status="500"}') == 0
+        assert recommended(running)
+        assert running.metric('srgnn_requests_total{endpoint="/recommend",status="500"}') == 0
 
 
-def test_a_client_that_drips(hurried):
-    with connect(hurried) as client:
+def test_a_client_that_drips(served):
+    with in_thread(served, request_timeout=0.3) as running, connect(running) as client:
         client.settimeout(0.02)
         with pytest.raises(OSError):
             for byte in HEAD * 100:
@@ -136,8 +122,8 @@ def test_a_later_request_of_a_connection_has_its_own_time(served):
         assert answer(client).startswith(b"HTTP/1.1 408 ")
 
 
-def test_requests_one_behind_another(calm):
-    with connect(calm) as client:
+def test_requests_one_behind_another(served):
+    with in_thread(served) as running, connect(running) as client:
         client.sendall(
             WHOLE * 3 + WHOLE.replace(b"Host: localhost", b"Host: localhost\r\nConnection: close")
         )
@@ -145,64 +131,67 @@ def test_requests_one_behind_another(calm):
 
 
 @pytest.mark.parametrize("requests", [1, 3])
-def test_a_half_closed_connection_gets_its_answer(calm, requests):
-    with connect(calm) as client:
+def test_a_half_closed_connection_gets_its_answer(served, requests):
+    with in_thread(served) as running, connect(running) as client:
         client.sendall(WHOLE * requests)
         client.shutdown(socket.SHUT_WR)
         assert answer(client).count(b"HTTP/1.1 200 ") == requests
 
 
 @pytest.mark.parametrize("sent", [b"", HEAD, WHOLE[:-3]])
-def test_a_half_closed_connection_that_is_due_no_answer_is_closed(calm, sent):
-    with connect(calm) as client:
+def test_a_half_closed_connection_that_is_due_no_answer_is_closed(served, sent):
+    with in_thread(served) as running, connect(running) as client:
         client.sendall(sent)
         client.shutdown(socket.SHUT_WR)
         client.settimeout(5)
         assert answer(client) == b""
 
 
-def test_a_client_that_leaves_in_the_middle(calm):
-    for sent in (HEAD, WHOLE[:-3], WHOLE):
-        for _ in range(5):
-            client = connect(calm)
-            client.sendall(sent)
-            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-            client.close()  # with a reset
-    assert recommended(calm)
-    eventually(lambda: calm.metric("srgnn_queued_sessions") == 0, "nothing waits")
-    assert calm.metric('srgnn_requests_total{endpoint="/recommend",status="500"}') == 0
+def test_a_client_that_leaves_in_the_middle(served):
+    with in_thread(served) as running:
+        for sent in (HEAD, WHOLE[:-3], WHOLE):
+            for _ in range(5):
+                client = connect(running)
+                client.sendall(sent)
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+                client.close()  # with a reset
+        assert recommended(running)
+        eventually(lambda: running.metric("srgnn_queued_sessions") == 0, "nothing waits")
+        assert running.metric('srgnn_requests_total{endpoint="/recommend",status="500"}') == 0
 
 
-def test_a_million_items(calm, served):
+def test_a_million_items(served):
     body = json.dumps({"items": [103] * 1_000_000}).encode()
-    for data in (body, iter([body[i : i + 65536] for i in range(0, len(body), 65536)])):
-        response = calm.ask(
-            "POST", "/recommend", data=data, headers={"Content-Type": "application/json"}
-        )
-        assert response.status_code == 413 and "1048576 bytes" in response.json()["detail"]
-    assert recommended(calm)
+    with in_thread(served) as running:
+        for data in (body, iter([body[i : i + 65536] for i in range(0, len(body), 65536)])):
+            response = running.ask(
+                "POST", "/recommend", data=data, headers={"Content-Type": "application/json"}
+            )
+            assert response.status_code == 413 and "1048576 bytes" in response.json()["detail"]
+        assert recommended(running)
     with in_thread(served, max_body=1 << 30) as running:
         response = running.post("/recommend", {"items": [103] * 1_000_000})
         assert response.status_code == 422 and len(response.content) < 300
 
 
 @pytest.mark.parametrize("name", [b"X: ", b"X", b""])
-def test_a_head_without_end(calm, name):
-    with connect(calm) as client:
+def test_a_head_without_end(served, name):
+    with in_thread(served) as running, connect(running) as client:
         client.sendall(b"GET /health HTTP/1.1\r\n" + name)
         with pytest.raises(OSError):
             for _ in range(100):
                 client.sendall(b"x" * 65536)
                 time.sleep(0.001)
-        assert recommended(calm)
+        assert recommended(running)
 
 
-def test_what_is_no_http(calm):
-    for sent in (b"\x16\x03\x01\x02\x00\x01", b"hello\r\n\r\n", b"GET / HTTP/9\r\n\r\n"):
-        with connect(calm) as client:
-            client.sendall(sent)
-            assert answer(client).startswith(b"HTTP/1.1 400 ")
-    assert recommended(calm)
+def test_what_is_no_http(served):
+    with in_thread(served) as running:
+        for sent in (b"\x16\x03\x01\x02\x00\x01", b"hello\r\n\r\n", b"GET / HTTP/9\r\n\r\n"):
+            with connect(running) as client:
+                client.sendall(sent)
+                assert answer(client).startswith(b"HTTP/1.1 400 ")
+        assert recommended(running)
 
 
 # A new artifact.
@@ -223,8 +212,7 @@ def test_new_files_are_found(exports, tmp_path):
     with in_thread(tmp_path / "served", reload_seconds=0.02) as running:
         assert recommended(running) == best(exports / "old")
         export(Checkpoint.load(exports / "new_run" / "untrained.ckpt"), tmp_path / "served")
-        wanted = best(exports / "new")
-        eventually(lambda: recommended(running) == wanted, "the new model")
+        eventually(lambda: recommended(running) == best(exports / "new"), "the new model")
         assert running.metric('srgnn_reloads_total{result="ok"}') == 1
         assert running.metric('srgnn_reloads_total{result="failed"}') == 0
 
@@ -239,8 +227,7 @@ def test_a_run_that_has_finished_since_is_found(exports, tmp_path):
     with in_thread(tmp_path / "runs" / "latest", reload_seconds=0.02) as running:
         assert recommended(running) == best(tmp_path / "runs" / "old")
         finish("new")
-        wanted = best(exports / "new")
-        eventually(lambda: recommended(running) == wanted, "the new run")
+        eventually(lambda: recommended(running) == best(exports / "new"), "the new run")
 
 
 DAMAGES = {
@@ -252,22 +239,20 @@ DAMAGES = {
 }
 
 
-def test_a_corrupt_artifact_does_not_replace_the_old_one(exports, served, tmp_path, caplog):
-    old, new = best(exports / "old"), best(exports / "new")
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_corrupt_artifact_does_not_replace_the_old_one(exports, served, tmp_path, damage, caplog):
     with in_thread(served) as running:
-        for failed, (what, damage) in enumerate(DAMAGES.items(), 1):
-            broken = Path(shutil.copytree(exports / "new", tmp_path / what))
-            relink(served, broken)
-            damage(broken)
-            reload(running)
-            assert recommended(running) == old and running.ready(), what
-            assert running.metric('srgnn_reloads_total{result="failed"}') == failed, what
-        events = [r.message for r in caplog.records if getattr(r, "event", "") == "reload_failed"]
-        assert len(events) == len(DAMAGES)
-        assert all("the old one" in message and "\n" not in message for message in events)
+        shutil.copytree(exports / "new", tmp_path / "broken")
+        relink(served, tmp_path / "broken")
+        DAMAGES[damage](tmp_path / "broken")
+        reload(running)
+        assert recommended(running) == best(exports / "old") and running.ready()
+        assert running.metric('srgnn_reloads_total{result="failed"}') == 1
+        (told,) = [r for r in caplog.records if getattr(r, "event", "") == "reload_failed"]
+        assert "the old one goes on" in told.message and "\n" not in told.message
         relink(served, exports / "new")
         reload(running)
-        assert recommended(running) == new
+        assert recommended(running) == best(exports / "new")
 
 
 def test_a_model_that_knows_no_numbers_does_not_replace_the_old_one(exports, served, tmp_path):
@@ -297,13 +282,12 @@ def test_no_request_is_lost_while_models_change(exports, served):
     def ask():
         while not stop.is_set():
             answers.append((time.monotonic(), tuple(recommended(running))))
-            time.sleep(0.01)
 
     with in_thread(served) as running:
         clients = [threading.Thread(target=ask) for _ in range(4)]
         for client in clients:
             client.start()
-        for name in ("new", "old"):
+        for name in ("new", "old") * 2:
             relink(served, exports / name)
             reload(running)
             since = time.monotonic()

@@ -1,9 +1,9 @@
 """Runs the study behind docs/results.md and docs/ablation.md, and keeps its records in study/runs.
 
-    python -m study.study                               what is missing, one run after another
-    python -m study.study --jobs 2 --root DIR           two at a time; the datasets lie in DIR
-    python -m study.study --only diginetica/srgnn       runs whose path begins so
-    python -m study.study --list                        the commands
+    python -m study.jobs                               what is missing, one run after another
+    python -m study.jobs --jobs 2 --root DIR           two at a time; the datasets lie in DIR
+    python -m study.jobs --only diginetica/srgnn       runs whose path begins so
+    python -m study.jobs --list                        the commands
 
 A run that is kept already is not run again, and one that was stopped goes on after its last epoch:
 ``runs/study`` holds them. Everything was chosen on validation; a configuration's last step is the

@@ -12,7 +12,7 @@ from pyg_srgnn.commands.application import CONF
 from pyg_srgnn.commands.validate import validate_run
 from pyg_srgnn.runs.configurations import read_configurations
 from pyg_srgnn.runs.directory import flat
-from study import study
+from study.jobs import jobs
 
 STUDY = Path(__file__).parents[2] / "study"
 HERE = ("dataset.root", "dataset.mirror", "trainer.enable_progress_bar", "threads")
@@ -20,11 +20,11 @@ COUNTED = ("dataset.", "model.", "protocol", "refit", "test", "ties")  # what co
 
 
 def test_every_run_of_the_study_is_a_configuration() -> None:
-    paths = [job.path for job in study.jobs()]
+    paths = [job.path for job in jobs()]
     assert len(set(paths)) == len(paths)
     seen = set()
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        for job in study.jobs():
+        for job in jobs():
             config = compose("train", job.command())
             validate_run(config)
             if "ablation" in job.path:

@@ -1,0 +1,102 @@
+"""The ranking metrics: one line each in :data:`METRICS`, which everything that names one reads.
+
+Nothing here imports torch, so that commands may list the names at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+TIES = ("conservative", "median", "standard")
+"""Rules for items that tie with the target; see :mod:`pyg_srgnn.evaluation.metrics`."""
+KS = (5, 10, 20)
+"""Cut-offs: how many of the best items count."""
+K = 20
+"""The cut-off where there is room for one."""
+
+
+def hit_rate(ranks: Any, k: int) -> Any:
+    """1 where the target is among the k best, else 0; float64 [B]. The papers' "P@k".
+
+    Args:
+        ranks: Ranks of the targets, 1 for the best [B]; a tensor or an array, as the values are.
+        k: The cut-off.
+    """
+    return _float64(ranks <= k)
+
+
+def reciprocal_rank(ranks: Any, k: int) -> Any:
+    """1 / rank where the target is among the k best, else 0; float64 [B]."""
+    return hit_rate(ranks, k) / ranks
+
+
+def ndcg(ranks: Any, k: int) -> Any:
+    """1 / log2(1 + rank) where the target is among the k best, else 0; float64 [B]."""
+    return hit_rate(ranks, k) / _log2(1.0 + _float64(ranks))
+
+
+class RankingMetric(NamedTuple):
+    """A metric, whose names are ``name@k``."""
+
+    title: str
+    """Its name in tables for people."""
+    value: Callable[[Any, int], Any] | None = None
+    """Value of every row from ranks [B] and k, whose mean is the metric; None of a metric that
+    :class:`~pyg_srgnn.evaluation.metrics.RankingMetrics` itself counts in another way."""
+    columns: Sequence[int] = KS
+    """The cut-offs that tables show."""
+    monitored: bool = True
+    """Whether ``monitor`` may name it."""
+
+
+METRICS: dict[str, RankingMetric] = {
+    "hr": RankingMetric("HR", hit_rate),
+    "mrr": RankingMetric("MRR", reciprocal_rank),
+    "ndcg": RankingMetric("NDCG", ndcg, columns=(20,)),
+    "coverage": RankingMetric("coverage", columns=(20,)),
+}
+"""The metrics at every cut-off by their names; beside them there is ``tied``, a share."""
+MAIN = (f"hr@{K}", f"mrr@{K}")
+"""The metrics of slices, comparisons and learning curves."""
+TIE_BREAKER = MAIN[1]
+"""What decides where epochs or runs have the same monitored metric."""
+
+
+def monitored() -> list[str]:
+    """Names of the metrics that may choose an epoch."""
+    return [f"{name}@{k}" for name, metric in METRICS.items() if metric.monitored for k in KS]
+
+
+def columns() -> list[str]:
+    """Names of the metrics that tables show, in their order."""
+    return [f"{name}@{k}" for name, metric in METRICS.items() for k in metric.columns]
+
+
+def by_importance(names: Iterable[str]) -> list[str]:
+    """Names of metrics, those first that a narrow table keeps."""
+    main = {name.partition("@")[0] for name in MAIN}
+
+    def place(name: str) -> tuple[bool, int]:
+        metric, _, k = name.partition("@")
+        return metric not in main, -int(k)
+
+    return sorted(names, key=place)
+
+
+def title(name: str) -> str:
+    """A metric's name for people: ``"HR@20"`` of ``"hr@20"``."""
+    metric, at, k = name.partition("@")
+    return METRICS[metric].title + at + k if metric in METRICS else name
+
+
+def _float64(values: Any) -> Any:
+    return values.double() if hasattr(values, "double") else values.astype("float64")
+
+
+def _log2(values: Any) -> Any:
+    if hasattr(values, "log2"):
+        return values.log2()
+    import numpy as np
+
+    return np.log2(values)
