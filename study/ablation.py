@@ -6,9 +6,9 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from pyg_srgnn.runs.configurations import Configuration, read_configurations
 from pyg_srgnn.utils.extras import pip_install
 from pyg_srgnn.utils.files import written_aside
+from study.configurations import Configuration, read_configurations
 
 log = logging.getLogger(__name__)
 

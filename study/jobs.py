@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pyg_srgnn.baselines import BASELINES
-from pyg_srgnn.runs.keep import keep
+from study.keep import keep
 
 ROOT = Path(__file__).parents[1]
 DATASETS = ("diginetica", "yoochoose1_64")

@@ -5,7 +5,7 @@
 
 A block of README.md, docs/results.md or docs/ablation.md stands between the comments NAME and
 /NAME; the functions of ``BLOCKS`` write what is between them.
-``pyg_srgnn.runs.keep.keep`` puts a run into study/runs.
+``study.keep.keep`` puts a run into study/runs.
 """
 
 from __future__ import annotations
@@ -25,14 +25,10 @@ from pyg_srgnn.evaluation.significance import Difference, paired_bootstrap
 from pyg_srgnn.evaluation.slices import Slice, slices
 from pyg_srgnn.functional.metrics import MAIN, columns, title
 from pyg_srgnn.reports.slices import draw_slices
-from pyg_srgnn.runs.configurations import (
-    Configuration,
-    Stat,
-    read_configurations,
-    read_study,
-)
+from pyg_srgnn.runs.finished import Stat
 from pyg_srgnn.utils.files import written_aside
 from study.ablation import Ablation, draw_ablations
+from study.configurations import Configuration, read_configurations, read_study
 
 ROOT = Path(__file__).parents[1]
 PAGES = ("README.md", "docs/results.md", "docs/ablation.md")

@@ -15,7 +15,7 @@ from pyg_srgnn.evaluation.rank_table import read_ranks
 from pyg_srgnn.evaluation.samples import Samples
 from pyg_srgnn.evaluation.significance import bootstrap, holm, mcnemar
 from pyg_srgnn.functional.metrics import MAIN, K, title
-from pyg_srgnn.runs.configurations import Run, require_seeds_of_one
+from pyg_srgnn.runs.finished import Run, require_seeds_of_one
 from pyg_srgnn.utils.terminal import Column, Styled, lines, table
 
 RANKS = "ranks.parquet"

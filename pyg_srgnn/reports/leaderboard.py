@@ -16,9 +16,9 @@ from omegaconf import OmegaConf
 from pyg_srgnn.data.fingerprint import short_digest
 from pyg_srgnn.functional.metrics import MAIN, TIE_BREAKER
 from pyg_srgnn.reports.leaderboard_page import leaderboard_page
-from pyg_srgnn.runs.configurations import FREE, Stat
 from pyg_srgnn.runs.directory import flat
 from pyg_srgnn.runs.epochs import read_epochs
+from pyg_srgnn.runs.finished import FREE, Stat
 from pyg_srgnn.utils.files import written_aside
 from pyg_srgnn.utils.terminal import Column, Styled, lines, table
 

@@ -10,8 +10,8 @@ from omegaconf import OmegaConf
 from pyg_srgnn.baselines import BASELINES
 from pyg_srgnn.commands.application import CONF
 from pyg_srgnn.commands.validate import validate_run
-from pyg_srgnn.runs.configurations import read_configurations
 from pyg_srgnn.runs.directory import flat
+from study.configurations import read_configurations
 from study.jobs import jobs
 
 STUDY = Path(__file__).parents[2] / "study"

@@ -13,11 +13,11 @@ import pytest
 
 from pyg_srgnn.evaluation.significance import paired_bootstrap
 from pyg_srgnn.evaluation.slices import Slice, slices
-from pyg_srgnn.runs.configurations import Configuration, read_study
 from study import results as script
 from study.ablation import Ablation
+from study.configurations import Configuration, read_study
 from tests.reports.tables import random_table
-from tests.runs.test_configurations import METRICS, write_run
+from tests.study.test_configurations import METRICS, write_run
 
 
 def block(name: str, text: str = "") -> str:

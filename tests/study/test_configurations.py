@@ -11,9 +11,10 @@ import pytest
 from omegaconf import OmegaConf
 
 from pyg_srgnn.functional.metrics import columns
-from pyg_srgnn.runs.configurations import Configuration, Run, read_study
-from pyg_srgnn.runs.keep import keep
+from pyg_srgnn.runs.finished import Run
 from pyg_srgnn.training import train
+from study.configurations import Configuration, read_study
+from study.keep import keep
 from tests.reports.tables import random_table, save
 from tests.results import run_result
 from tests.tiny import tiny_config

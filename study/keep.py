@@ -8,7 +8,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from pyg_srgnn.runs.configurations import PLACES, Run, key_and_value
+from pyg_srgnn.runs.finished import PLACES, Run, key_and_value
 from pyg_srgnn.utils.files import folder_written_aside
 
 _KEPT = ("metrics.json", "ranks.parquet", "epochs.csv", "refit.csv")  # as they are
