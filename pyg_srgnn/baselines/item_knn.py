@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import repeat
 
 import torch
+from torch_geometric.utils import cumsum
 
 from pyg_srgnn.baselines.markov import Markov
 from pyg_srgnn.baselines.popularity import last_clicks
@@ -51,7 +52,7 @@ class ItemKNN(Markov):
             check.whole("neighbours", neighbours, 1)
         session, kept = last_clicks(sessions)
         lengths = torch.bincount(session, minlength=len(sessions))
-        offsets = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
+        offsets = cumsum(lengths)
         distinct = Sessions(sessions.items[kept], offsets)
         pair, both = both_ways(*count_pairs(distinct, num_items, repeat(1)), num_items)
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
+from torch_geometric.utils import cumsum
 
 from pyg_srgnn.baselines.popularity import Popularity
-from pyg_srgnn.data.graph_clicks import session_of_node
+from pyg_srgnn.data.graphs import session_of_node
 from pyg_srgnn.data.pairs import count_pairs
 from pyg_srgnn.data.sessions import Sessions
 from pyg_srgnn.functional.graphs import places_from_end
@@ -58,7 +59,7 @@ class Markov(Popularity):
         """
         counts = torch.bincount(sessions.items, minlength=num_items)
         followers = torch.bincount(pair // num_items, minlength=num_items)
-        row = torch.cat([followers.new_zeros(1), followers.cumsum(0)])
+        row = cumsum(followers)
         return cls(counts, row, pair % num_items, count.double())
 
     def scores(self, data: Data) -> Tensor:

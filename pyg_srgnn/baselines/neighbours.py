@@ -8,10 +8,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
+from torch_geometric.utils import cumsum
 
 from pyg_srgnn.baselines.markov import ranges
 from pyg_srgnn.baselines.popularity import Popularity, last_clicks
-from pyg_srgnn.data.graph_clicks import session_of_node
+from pyg_srgnn.data.graphs import session_of_node
 from pyg_srgnn.data.sessions import Sessions
 from pyg_srgnn.utils.arguments import checking
 
@@ -75,14 +76,14 @@ class SessionNeighbours(Popularity):
         self.register_buffer("age", age)
         self.register_buffer("item", sessions.items[click])
         self.register_buffer("position", click - sessions.offsets[session])
-        self.register_buffer("start", torch.cat([number.new_zeros(1), number.cumsum(0)]))
+        self.register_buffer("start", cumsum(number))
         # For each item, where it stands in the above, the most recent first.
         item, entry = self.item.sort(stable=True)
         number = torch.bincount(item, minlength=num_items)
         kept = torch.arange(item.numel()) - (number.cumsum(0) - number)[item] < sample_size
         number = number.clamp(max=sample_size)
         self.register_buffer("entry", entry[kept])
-        self.register_buffer("first", torch.cat([number.new_zeros(1), number.cumsum(0)]))
+        self.register_buffer("first", cumsum(number))
 
     age: Tensor
     item: Tensor

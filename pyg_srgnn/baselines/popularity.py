@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
-from pyg_srgnn.data.graph_clicks import frequencies, session_of_node
+from pyg_srgnn.data.graphs import session_of_node
 from pyg_srgnn.data.sessions import Sessions
-from pyg_srgnn.functional.graphs import places_from_end
+from pyg_srgnn.functional.graphs import counts, places_from_end
 
 
 class Popularity(nn.Module):
@@ -52,7 +52,8 @@ class SessionPopularity(Popularity):
         place, lengths = places_from_end(session, num_sessions)
         position = lengths[session] - 1 - place
         last = torch.zeros_like(data.x).scatter_reduce_(0, data.alias_index, position, "amax")
-        scores[of_node, data.x] = frequencies(data) + last.to(scores.dtype) / lengths[of_node]
+        clicks = counts(data.alias_index, of_node.numel())
+        scores[of_node, data.x] = clicks + last.to(scores.dtype) / lengths[of_node]
         return scores
 
 

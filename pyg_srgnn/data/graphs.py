@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 from torch_geometric.data import Batch, Data
+from torch_geometric.utils import cumsum
 
 from pyg_srgnn.data.vocabulary import Vocabulary
 from pyg_srgnn.functional.graphs import graph_tensors
@@ -86,16 +87,19 @@ def session_graphs(
             counts[key] = torch.ones_like(lengths)
     batch = Batch(_base_cls=Data, **tensors)
     batch.batch = of_node
-    batch.ptr = node_ptr = _ptr(nodes)
+    batch.ptr = node_ptr = cumsum(nodes)
 
     # What Batch.from_data_list keeps to take single graphs out again.
     none = torch.zeros(num_graphs, dtype=torch.long, device=items.device)
     indices = {"edge_index", "alias_index"}
     batch._num_graphs = num_graphs
-    batch._slice_dict = {key: _ptr(counts[key]).cpu() for key in tensors}
+    batch._slice_dict = {key: cumsum(counts[key]).cpu() for key in tensors}
     batch._inc_dict = {key: (node_ptr[:-1] if key in indices else none).cpu() for key in tensors}
     return batch
 
 
-def _ptr(counts: Tensor) -> Tensor:
-    return torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+def session_of_node(data: Data) -> tuple[Tensor, int]:
+    """Session of every node [N], and the number of sessions; of a single graph, too."""
+    if data.batch is None:
+        return torch.zeros_like(data.x), 1
+    return data.batch, data.num_graphs

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyg_srgnn.clicklog.spec import Preparation
 from pyg_srgnn.datasets.click_log import RawDataset
 from pyg_srgnn.datasets.download import Source
-from pyg_srgnn.datasets.two_file import Counts, TwoFileBenchmark
+from pyg_srgnn.datasets.two_file import Counts, TwoFileBenchmark, two_files
 
 _URL = (
     "https://raw.githubusercontent.com/CCIIPLab/GCE-GNN/"
@@ -44,17 +44,10 @@ class Diginetica(TwoFileBenchmark):
     """
 
     name = "diginetica"
-    sources = (
-        Source(
-            "all_train_seq.txt",
-            "55694865221c682aaa9df6cd5a4ddccff5de902334df5605c5767ee464e11365",
-            (_URL + "all_train_seq.txt",),
-        ),
-        Source(
-            "test.txt",
-            "b2b81f9cb22feb2174feeb3e678b9de5e41ff1653bf23cdaf9046e5404f002ff",
-            (_URL + "test.txt",),
-        ),
+    sources = two_files(
+        _URL,
+        "55694865221c682aaa9df6cd5a4ddccff5de902334df5605c5767ee464e11365",
+        "b2b81f9cb22feb2174feeb3e678b9de5e41ff1653bf23cdaf9046e5404f002ff",
     )
     catalogue = 43_097
     counts = Counts(sessions=186_670, clicks=906_140, test_sessions=15_963, test_samples=60_858)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyg_srgnn.clicklog.spec import Preparation
 from pyg_srgnn.datasets.click_log import RawDataset
 from pyg_srgnn.datasets.download import Source
-from pyg_srgnn.datasets.two_file import Counts, TwoFileBenchmark
+from pyg_srgnn.datasets.two_file import Counts, TwoFileBenchmark, two_files
 
 _URL = (
     "https://raw.githubusercontent.com/CCIIPLab/GCE-GNN/"
@@ -47,17 +47,10 @@ class Nowplaying(TwoFileBenchmark):
     """
 
     name = "nowplaying"
-    sources = (
-        Source(
-            "all_train_seq.txt",
-            "963019b0853b49273f81ba591b30be600194f74f71f11e8fc4cf549591416052",
-            (_URL + "all_train_seq.txt",),
-        ),
-        Source(
-            "test.txt",
-            "2c51533a05683877c7e696506a410f13216d93886466fd83c3153166829bfcb9",
-            (_URL + "test.txt",),
-        ),
+    sources = two_files(
+        _URL,
+        "963019b0853b49273f81ba591b30be600194f74f71f11e8fc4cf549591416052",
+        "2c51533a05683877c7e696506a410f13216d93886466fd83c3153166829bfcb9",
     )
     catalogue = 60_416
     counts = _COUNTS

@@ -9,7 +9,7 @@ from pathlib import Path
 from pyg_srgnn.clicklog.spec import Preparation
 from pyg_srgnn.datasets.click_log import RawDataset
 from pyg_srgnn.datasets.download import Source
-from pyg_srgnn.datasets.two_file import Counts, TwoFileBenchmark
+from pyg_srgnn.datasets.two_file import Counts, TwoFileBenchmark, two_files
 from pyg_srgnn.utils.files import written_aside
 
 _URL = (
@@ -59,17 +59,10 @@ class Tmall(TwoFileBenchmark):
     """
 
     name = "tmall"
-    sources = (
-        Source(
-            "all_train_seq.txt",
-            "40219a3222bc575e7061bd665c6dcaa4af3c37a8f8975868689ae0375b765d9c",
-            (_URL + "all_train_seq.txt",),
-        ),
-        Source(
-            "test.txt",
-            "7813a743324943488c37efa35b511ec649dfcd7697f28f33dcb3d18420d3da5d",
-            (_URL + "test.txt",),
-        ),
+    sources = two_files(
+        _URL,
+        "40219a3222bc575e7061bd665c6dcaa4af3c37a8f8975868689ae0375b765d9c",
+        "7813a743324943488c37efa35b511ec649dfcd7697f28f33dcb3d18420d3da5d",
     )
     catalogue = 40_727
     counts = _COUNTS

@@ -13,6 +13,7 @@ import torch
 
 from pyg_srgnn.data.sessions import Sessions, Vocabulary
 from pyg_srgnn.datasets.base import SessionDataset
+from pyg_srgnn.datasets.download import Source
 from pyg_srgnn.datasets.unpickling import load_lists
 
 
@@ -91,6 +92,18 @@ class TwoFileBenchmark(SessionDataset):
                 f"expected {expected}"
             )
         return training, test, vocabulary
+
+
+def two_files(url: str, training: str, test: str) -> tuple[Source, ...]:
+    """The files of such a benchmark below a URL.
+
+    Args:
+        url: The folder, with a slash at its end.
+        training: sha256 of ``all_train_seq.txt``.
+        test: sha256 of ``test.txt``.
+    """
+    files = {"all_train_seq.txt": training, "test.txt": test}
+    return tuple(Source(name, sha256, (url + name,)) for name, sha256 in files.items())
 
 
 def _join(value: Any, path: Path) -> list[list[int]]:

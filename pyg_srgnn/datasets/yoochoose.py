@@ -12,7 +12,7 @@ from pyg_srgnn.clicklog.spec import Preparation
 from pyg_srgnn.datasets.archive import unpack
 from pyg_srgnn.datasets.click_log import RawDataset
 from pyg_srgnn.datasets.download import DownloadError, Source, fetch
-from pyg_srgnn.datasets.two_file import Counts, TwoFileBenchmark
+from pyg_srgnn.datasets.two_file import Counts, TwoFileBenchmark, two_files
 from pyg_srgnn.utils.arguments import checking
 
 _URL = (
@@ -64,17 +64,10 @@ class Yoochoose(TwoFileBenchmark):
     """
 
     name = "yoochoose1_64"
-    sources = (
-        Source(
-            "all_train_seq.txt",
-            "33af7c6292c6bd5080c2d694cce78e9b39a7eb987421a72b93edaae47204ece5",
-            (_URL + "all_train_seq.txt",),
-        ),
-        Source(
-            "test.txt",
-            "643fd2fa56a4fbc3daf1cf623146d3ba3897e96cfa9ff8f47b8062b159af6c6e",
-            (_URL + "test.txt",),
-        ),
+    sources = two_files(
+        _URL,
+        "33af7c6292c6bd5080c2d694cce78e9b39a7eb987421a72b93edaae47204ece5",
+        "643fd2fa56a4fbc3daf1cf623146d3ba3897e96cfa9ff8f47b8062b159af6c6e",
     )
     catalogue = 37_483
     counts = _COUNTS[64]

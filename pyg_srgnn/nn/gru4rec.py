@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 from torch_geometric.data import Data
 
-from pyg_srgnn.data.graph_clicks import session_of_node
+from pyg_srgnn.data.graphs import session_of_node
 from pyg_srgnn.functional.graphs import places_from_end
 from pyg_srgnn.nn.session_model import SessionModel
 from pyg_srgnn.utils.arguments import checking

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
-from pyg_srgnn.data.graph_clicks import session_of_node
+from pyg_srgnn.data.graphs import session_of_node
 from pyg_srgnn.data.sessions import Sessions
 from pyg_srgnn.functional.graphs import SessionGraphs, counts
 from pyg_srgnn.functional.mixture import find_candidates, log_mixture
