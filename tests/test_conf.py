@@ -41,7 +41,7 @@ def test_a_dataset_is_configured_as_its_class_defaults(name: str) -> None:
 
 
 def test_every_dataset_file_is_of_a_dataset() -> None:
-    assert {file.stem for file in (CONF / "dataset").iterdir()} == set(DATASETS)
+    assert {file.stem for file in (CONF / "dataset").glob("*.yaml")} == set(DATASETS)
 
 
 @pytest.mark.parametrize("name", MODELS)

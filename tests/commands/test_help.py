@@ -152,9 +152,9 @@ def test_an_experiment_on_a_benchmark(option):
     assert config.optimizer.lr == 0.5 and config.model.init == "paper"
 
 
-def test_a_recipe_suits_its_dataset_alone():
-    for option in GROUPS["recipe"]:
-        assert option in GROUPS["dataset"]
+def test_training_settings_suit_their_dataset_alone():
+    for file in (CONF / "dataset" / "training").iterdir():
+        assert file.stem in GROUPS["dataset"]
     stored = OmegaConf.load(CONF / "train.yaml")
     other = composed("train", ["dataset=diginetica"])
     assert other.patience == stored.patience
