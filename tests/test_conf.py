@@ -11,6 +11,7 @@ from pyg_srgnn.clicklog.spec import Preparation
 from pyg_srgnn.commands.application import CONF
 from pyg_srgnn.commands.recommend_file import recommend_file
 from pyg_srgnn.datasets import DATASETS
+from pyg_srgnn.datasets.generator import SessionGenerator
 from pyg_srgnn.export.write import export
 from pyg_srgnn.nn import MODELS, SRGNN, SessionModel, build_model
 from pyg_srgnn.serving.settings import SECRETS, Settings
@@ -32,7 +33,9 @@ def configured(group: str, name: str) -> dict[str, object]:
 def test_a_dataset_is_configured_as_its_class_defaults(name: str) -> None:
     config = configured("dataset", name)
     assert config.pop("name") == name
-    expected = defaults(DATASETS[name], "split", "transform", "fraction", "rules")
+    expected = defaults(DATASETS[name], "split", "transform", "fraction")
+    if name == "synthetic":
+        expected |= defaults(SessionGenerator)
     if name == "click_log":
         assert config.pop("path") == "???" and expected.pop("path") is inspect.Parameter.empty
         # Hydra takes no keys for an empty mapping from the command line.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -37,18 +38,8 @@ class Synthetic(SessionDataset):
         transform: Applied to every ``Data`` on access. (default: None)
         num_sessions: Training sessions, those of validation among them. (default: 60000)
         num_test_sessions: Test sessions. (default: 2000)
-        num_items: Items in the catalogue. (default: 300)
-        num_interests: Hidden interests. (default: 8)
-        interest_size: Items of an interest. (default: 40)
-        num_successors: Items that may follow another within an interest. (default: 6)
-        repeat: Probability of an item of the session again. (default: 0.2)
-        follow: Probability of a successor of the last item. (default: 0.3)
-        recall: Probability of a successor of the item before the last. (default: 0.25)
-        noise: Probability of any item. (default: 0.05)
-        skew: Exponent of the Zipf laws of items and interests. (default: 0.7)
-        stop: Probability that a session ends after its second click, its third … (default: 0.2)
-        max_length: Most clicks of a session. (default: 20)
-        seed: The same arguments and seed give the same sessions. (default: 0)
+        **law: Arguments of :class:`~pyg_srgnn.datasets.generator.SessionGenerator`; the same ones
+            give the same sessions.
 
     Raises:
         ValueError: If an argument is out of its range.
@@ -66,38 +57,16 @@ class Synthetic(SessionDataset):
         *,
         num_sessions: int = 60_000,
         num_test_sessions: int = 2_000,
-        num_items: int = 300,
-        num_interests: int = 8,
-        interest_size: int = 40,
-        num_successors: int = 6,
-        repeat: float = 0.2,
-        follow: float = 0.3,
-        recall: float = 0.25,
-        noise: float = 0.05,
-        skew: float = 0.7,
-        stop: float = 0.2,
-        max_length: int = 20,
-        seed: int = 0,
+        **law: Any,
     ) -> None:
         self.num_sessions, self.num_test_sessions = num_sessions, num_test_sessions
-        self._law = {
-            "num_items": num_items,
-            "num_interests": num_interests,
-            "interest_size": interest_size,
-            "num_successors": num_successors,
-            "repeat": repeat,
-            "follow": follow,
-            "recall": recall,
-            "noise": noise,
-            "skew": skew,
-            "stop": stop,
-            "max_length": max_length,
-            "seed": seed,
-        }
+        arguments = inspect.signature(SessionGenerator).bind(**law)
+        arguments.apply_defaults()
+        self._law = arguments.arguments
         with checking(self) as check:
             check.whole("num_sessions", num_sessions, 1)
             check.whole("num_test_sessions", num_test_sessions, 1)
-            self.generator = SessionGenerator(**self._law)  # type: ignore[arg-type]
+            self.generator = SessionGenerator(**self._law)
         super().__init__(root, split, valid, mirror, transform)
 
     def parameters(self) -> dict[str, Any]:
