@@ -1,11 +1,16 @@
-"""No command imports what it can do without: neither serving what trains, nor --help torch."""
+"""Import walls: the table of CONTRIBUTING.md is true, and no command imports what it can spare."""
 
 from __future__ import annotations
 
+import ast
+import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -14,6 +19,122 @@ from pyg_srgnn import data, inference, reports, training
 from pyg_srgnn.evaluation.significance import UNITS
 from pyg_srgnn.export.write import export
 from tests.export.exports import checkpoint
+
+ROOT = Path(__file__).parents[1]
+
+
+class Wall(NamedTuple):
+    """A row of the table: dotted names below ``pyg_srgnn``, and other packages."""
+
+    ours: set[str]
+    old: set[str]
+    """In brackets: for a name that moved, outside of the order."""
+    others: set[str]
+    lazily: set[str]
+    """Only inside functions, or for types."""
+
+
+def names(cell: str) -> set[str]:
+    return set(re.findall(r"`([\w.]+)`", cell))
+
+
+def module_of(place: str) -> str:
+    return place.removesuffix(".py")
+
+
+def walls() -> dict[str, Wall]:
+    """The table of CONTRIBUTING.md."""
+    rows = re.findall(
+        r"^\| `pyg_srgnn/([\w.]+)/?` \|[^|]+\|([^|]+)\|([^|]+)\|$",
+        (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"),
+        re.MULTILINE,
+    )
+    found: dict[str, Wall] = {}
+    for place, ours, others in rows:
+        now, _, lazily = others.partition("inside functions")
+        old = names(" ".join(re.findall(r"\(.*?\)", ours)))
+        allowed = set(map(module_of, found)) if "all of these" in ours else names(ours) - old
+        found[place] = Wall(allowed, old, names(now), names(lazily))
+    return found
+
+
+WALLS = walls()
+OPEN = {"pyg_srgnn.reports.leaderboard_page": {"reports.leaderboard"}}  # circles that are left
+MODULES = {
+    ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): file
+    for file in sorted((ROOT / "pyg_srgnn").rglob("*.py"))
+}
+
+
+def imports(file: Path) -> Iterator[tuple[str, bool]]:
+    """Every dotted name that a module imports, and whether only inside a function or for types."""
+
+    def below(node: ast.AST, late: bool) -> Iterator[tuple[str, bool]]:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.Import):
+                yield from ((alias.name, late) for alias in child.names)
+            elif isinstance(child, ast.ImportFrom):
+                assert child.level == 0, f"{file}: relative import"
+                yield from ((f"{child.module}.{alias.name}", late) for alias in child.names)
+            for_types = isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test)
+            function = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef)
+            yield from below(child, late or for_types or function)
+
+    return below(ast.parse(file.read_text(encoding="utf-8")), False)
+
+
+def folder(name: str) -> str:
+    """The row of the table that a module of ours is in."""
+    first = name.split(".")[1:2]
+    return first[0] if first and first[0] in WALLS else f"{(first or ['__init__'])[0]}.py"
+
+
+def within(name: str, allowed: set[str]) -> bool:
+    """Whether a dotted name, or what it is in, is allowed."""
+    short = name.removeprefix("pyg_srgnn.")
+    return any(short == one or short.startswith(f"{one}.") for one in allowed)
+
+
+@pytest.mark.parametrize("place", WALLS)
+def test_a_folder_imports_what_the_table_says(place: str) -> None:
+    wall = WALLS[place]
+    wrong, needed = [], set()
+    for module, file in MODULES.items():
+        if folder(module) != place:
+            continue
+        for name, late in imports(file):
+            top = name.split(".")[0]
+            if top == "pyg_srgnn":
+                ours = wall.ours | wall.old
+                if folder(name) != place and not within(name, ours):
+                    wrong.append(f"{module}: {name}")
+                needed |= {one for one in ours if within(name, {one})}
+            elif top not in sys.stdlib_module_names:
+                if top not in wall.others and not (late and top in wall.lazily):
+                    wrong.append(f"{module}: {name}")
+                needed.add(top)
+    assert not wrong
+    assert needed == wall.ours | wall.old | wall.others | wall.lazily or place == "commands"
+
+
+def test_every_folder_stands_in_the_table_below_what_it_imports() -> None:
+    assert {folder(module) for module in MODULES} == set(WALLS)
+    above = {"__version__"}
+    for place, wall in WALLS.items():
+        assert {name.split(".")[0] for name in wall.ours} <= above, place
+        above.add(module_of(place))
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    """In functions and for types neither; a package that names what is in it is none of them."""
+    graph: dict[str, set[str]] = {}
+    for module, file in MODULES.items():
+        found = (name for name, _ in imports(file) if name.startswith("pyg_srgnn"))
+        known = {name if name in MODULES else name.rpartition(".")[0] for name in found}
+        old = WALLS[folder(module)].old | OPEN.get(module, set())
+        graph[module] = {name for name in known if not within(name, old)}
+    TopologicalSorter(graph).prepare()  # raises CycleError, which names them
+
 
 TRAINING = ("torch_geometric", "lightning", "hydra", "omegaconf", "polars", "narwhals", "rich")
 BLOCKED = f"""

@@ -20,61 +20,30 @@ from typing import Any
 import torch
 from torch import Tensor
 
-OPERATORS = frozenset(
-    f"torch.ops.aten.{name}"
-    for name in [
-        "_assert_tensor_metadata.default",
-        "add.Tensor",
-        "arange.default",
-        "cat.default",
-        "chunk.default",
-        "clamp.default",
-        "clamp_min.default",
-        "cumsum.default",
-        "detach.default",
-        "div.Tensor",
-        "div_.Tensor",
-        "embedding.default",
-        "exp.default",
-        "expand.default",
-        "expand_as.default",
-        "flip.default",
-        "full_like.default",
-        "gru.input",
-        "index.Tensor",
-        "index_select.default",
-        "linalg_vector_norm.default",
-        "linear.default",
-        "log.default",
-        "lt.Scalar",
-        "masked_fill_.Scalar",
-        "mul.Tensor",
-        "new_ones.default",
-        "new_zeros.default",
-        "ones.default",
-        "ones_like.default",
-        "promote_types.default",
-        "reciprocal.default",
-        "rsub.Scalar",
-        "scatter_add.default",
-        "scatter_add_.default",
-        "scatter_reduce_.two",
-        "select.int",
-        "sigmoid.default",
-        "split_with_sizes.default",
-        "squeeze.dim",
-        "sub.Tensor",
-        "sum.dim_IntList",
-        "sym_size.int",
-        "tanh.default",
-        "to.dtype",
-        "true_divide.Tensor",
-        "unsqueeze.default",
-        "view.default",
-        "zeros.default",
-        "zeros_like.default",
-    ]
-)
+# Functions of tensors alone: none reads or writes a file, or calls anything else.
+_OPERATORS = """
+    _assert_tensor_metadata.default abs.default add.Scalar add.Tensor addmm.default amax.default
+    amin.default arange.default bitwise_and.Tensor bitwise_not.default bitwise_or.Tensor
+    bmm.default cat.default chunk.default clamp.default clamp_max.default clamp_min.default
+    clone.default contiguous.default cumsum.default detach.default div.Scalar div.Tensor
+    div_.Tensor embedding.default eq.Scalar eq.Tensor exp.default expand.default
+    expand_as.default flip.default full.default full_like.default gather.default ge.Scalar
+    ge.Tensor gelu.default gru.input gt.Scalar gt.Tensor index.Tensor index_add.default
+    index_put.default index_select.default layer_norm.default le.Scalar le.Tensor
+    linalg_vector_norm.default linear.default log.default log1p.default log_sigmoid.default
+    log_softmax.int logaddexp.default logical_and.default logical_not.default logical_or.default
+    logsumexp.default lt.Scalar lt.Tensor masked_fill.Scalar masked_fill_.Scalar matmul.default
+    maximum.default mean.default mean.dim minimum.default mm.default mul.Scalar mul.Tensor
+    ne.Scalar ne.Tensor neg.default new_ones.default new_zeros.default ones.default
+    ones_like.default permute.default pow.Tensor_Scalar promote_types.default reciprocal.default
+    relu.default reshape.default rsqrt.default rsub.Scalar scatter_add.default
+    scatter_add_.default scatter_reduce.two scatter_reduce_.two select.int sigmoid.default
+    silu.default slice.Tensor softmax.int split_with_sizes.default sqrt.default squeeze.dim
+    stack.default sub.Scalar sub.Tensor sum.default sum.dim_IntList sym_size.int tanh.default
+    to.dtype transpose.int true_divide.Tensor unsqueeze.default view.default where.self
+    zeros.default zeros_like.default
+"""
+OPERATORS = frozenset(f"torch.ops.aten.{name}" for name in _OPERATORS.split())
 _MEMBERS = re.compile(
     r"[^/]+/(archive_format|archive_version|byteorder|\.data/(version|serialization_id)"
     r"|models/model\.json|data/sample_inputs/model\.pt"

@@ -11,7 +11,7 @@ import torch
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 
-import pyg_srgnn
+from pyg_srgnn import __version__
 from pyg_srgnn.serving import endpoints, page
 from pyg_srgnn.serving.bodies import REFUSALS, invalid
 from pyg_srgnn.serving.guard import Guard
@@ -52,7 +52,7 @@ def create_app(settings: Settings, failed: Callable[[Exception], None] | None = 
 
     app = FastAPI(
         title="pyg_srgnn",
-        version=pyg_srgnn.__version__,
+        version=__version__,
         description="The next items of sessions of clicks.",
         lifespan=lifespan,
         docs_url=None,  # its page and ReDoc's load scripts from elsewhere; ours is in page.py

@@ -17,20 +17,17 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from pyg_srgnn import Recommender
-from pyg_srgnn.export.write import export
 from pyg_srgnn.inference import artifact
 from pyg_srgnn.inference.artifact import Artifact
 from pyg_srgnn.inference.formats import open_onnx, open_pt2
 from pyg_srgnn.inference.onnx import check_onnx
 from pyg_srgnn.utils.files import sha256_of
-from tests.export.exports import checkpoint
 
 
 @pytest.fixture(scope="module")
-def exports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def exports(exported: Callable[[str, str], Path]) -> dict[str, Path]:
     """The default model, exported in either way."""
-    folder = tmp_path_factory.mktemp("exports")
-    return {kind: export(checkpoint(), folder / kind, kind) for kind in ("onnx", "torch_export")}
+    return {kind: exported("default", kind) for kind in ("onnx", "torch_export")}
 
 
 @pytest.fixture(scope="module", params=["onnx", "torch_export"])

@@ -22,6 +22,12 @@ def checkpoint(tmp_path_factory):
     return untrained(tmp_path_factory.mktemp("model"), list(range(100, 700)))
 
 
+@pytest.fixture(scope="module")
+def running(checkpoint):
+    with in_thread(checkpoint) as running:
+        yield running
+
+
 def connect(running, address="127.0.0.1"):
     return socket.create_connection(running.address, 30, source_address=(address, 0))
 
@@ -101,9 +107,9 @@ def test_an_address_may_have_no_limit_of_its_own(checkpoint):
 # How large a head.
 
 
-def test_many_requests_in_one_send(checkpoint):
+def test_many_requests_in_one_send(running):
     count = 20_000
-    with in_thread(checkpoint) as running, connect(running) as client:
+    with connect(running) as client:
         last = HEALTH.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
         client.settimeout(60)
         sending = threading.Thread(target=client.sendall, args=(HEALTH * (count - 1) + last,))
@@ -116,10 +122,10 @@ def test_many_requests_in_one_send(checkpoint):
 @pytest.mark.parametrize(("size", "status"), [(60_000, 200), (70_000, 431)])
 @pytest.mark.parametrize("fields", [1, 50])
 @pytest.mark.parametrize("sends", [1, 20])
-def test_the_size_of_a_head(checkpoint, size, status, fields, sends):
+def test_the_size_of_a_head(running, size, status, fields, sends):
     more = b"".join(b"X-%d: %s\r\n" % (i, b"x" * (size // fields)) for i in range(fields))
     request = HEALTH[:-2] + more + b"\r\n"
-    with in_thread(checkpoint) as running, connect(running) as client:
+    with connect(running) as client:
         part = -(-len(request) // sends)
         for start in range(0, len(request), part):
             time.sleep(0.005)
