@@ -8,6 +8,7 @@ import random
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +122,7 @@ def export(
             "version": VERSION,
             "export": kind,
             "model": checkpoint.settings,
-            "scorer": facts.to_json(),
+            "scorer": asdict(facts),
             "precision": precision,
             "dataset": {"name": checkpoint.dataset["name"], **(checkpoint.preparation or {})},
             "split": checkpoint.split,

@@ -46,6 +46,10 @@ class ExportedModel(ABC):
         self.items = weights["item_vectors"]
         self.clicked = weights.get("clicked_vectors", self.items)
         self.catalogue = Catalogue(self.items, precision) if index is None else index
+        self.sources = [
+            Source(each.lookup, each.exclusive, {to: weights[of] for to, of in each.tables.items()})
+            for each in facts.components
+        ]
 
     @property
     def num_items(self) -> int:
@@ -122,20 +126,6 @@ class ExportedSequence(ExportedModel):
 
 class ExportedGraphs(ExportedModel):
     """An encoder of session graphs, whose products with the items are the scores."""
-
-    def __init__(
-        self,
-        encode: Encode,
-        facts: Facts,
-        weights: Mapping[str, Tensor],
-        precision: str = "float32",
-        index: Index | None = None,
-    ) -> None:
-        super().__init__(encode, facts, weights, precision, index)
-        self.sources = [
-            Source(each.lookup, each.exclusive, {to: weights[of] for to, of in each.tables.items()})
-            for each in facts.components
-        ]
 
     @torch.inference_mode()
     def attention(self, sessions: Sequence[Session]) -> Tensor | None:

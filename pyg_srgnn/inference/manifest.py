@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, is_dataclass
 from math import prod
-from typing import Any
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 import torch
 from torch import Tensor
@@ -115,37 +116,41 @@ class Facts:
         """Size d of an item's vector."""
         return self.tables["item_vectors"].shape[1]
 
-    def to_json(self) -> dict[str, Any]:
-        """The facts as plain values."""
-        return asdict(self)
-
     @classmethod
     def from_json(cls, found: Any) -> Facts:
-        """Read what :meth:`to_json` gives.
+        """Read the facts from the values of :func:`dataclasses.asdict`.
 
         Raises:
             ValueError: If something is missing or odd; names it.
         """
-        kinds = {"encoder": str, "layers": int, "attends": bool, "log_probabilities": bool}
-        facts = _values(found, "scorer", kinds | {"components": list, "tables": dict})
-        _one_of("scorer.encoder", facts["encoder"], ENCODERS)
-        _size("scorer.layers", facts["layers"])
-        tables = {name: _table(name, each) for name, each in facts.pop("tables").items()}
-        vectors = tables.get("item_vectors", Table("float32", []))
-        if len(vectors.shape) != 2:
-            raise ValueError(f"scorer.tables.item_vectors must be a matrix (got {vectors})")
-        expected = {
-            "item_vectors": Table("float32", vectors.shape),
-            "clicks": Table("int64", vectors.shape[:1]),
-            "clicked_vectors": Table("float32", vectors.shape),
-        }
+        facts: Facts = _read(cls, found, "scorer")
+        tables = facts.tables
+        _one_of("scorer.encoder", facts.encoder, ENCODERS)
+        _size("scorer.layers", facts.layers)
+        for name, table in tables.items():
+            _one_of(f"scorer.tables.{name}.dtype", table.dtype, _DTYPES)
+            for size in table.shape:
+                _size(f"scorer.tables.{name}.shape", size)
+        shape = tables["item_vectors"].shape if "item_vectors" in tables else []
+        if len(shape) != 2:
+            raise ValueError(f"scorer.tables.item_vectors must be a matrix (got {shape})")
+        vectors = Table("float32", shape)
+        expected = {"item_vectors": vectors, "clicks": Table("int64", shape[:1])}
+        if "clicked_vectors" in tables:
+            expected["clicked_vectors"] = vectors
         for name, table in expected.items():
-            if tables.get(name, table if name == "clicked_vectors" else None) != table:
-                raise ValueError(
-                    f"scorer.tables.{name} must be {table} (got {tables.get(name, 'nothing')})"
-                )
-        components = [_component(each, tables) for each in facts.pop("components")]
-        return cls(**facts, components=components, tables=tables)
+            if tables.get(name) != table:
+                raise ValueError(f"scorer.tables.{name} must be {table} (got {tables.get(name)})")
+        for component in facts.components:
+            where = f"scorer.components: {component.name}"
+            _one_of(f"{where}.lookup", component.lookup, LOOKUPS)
+            shapes = LOOKUPS[component.lookup].shapes
+            if component.tables.keys() != shapes.keys():
+                wanted, there = list(shapes), list(component.tables)
+                raise ValueError(f"{where}.tables must be of {wanted} (got {there})")
+            for name in component.tables.values():
+                _one_of(f"{where}.tables", name, tables)
+        return facts
 
     def bounds(self, encoder: str) -> dict[str, int]:
         """Bytes that each file may have at most.
@@ -189,17 +194,19 @@ def read_manifest(data: bytes) -> tuple[dict[str, Any], Facts]:
         raise ValueError(
             f"its version is {found.get('version')!r}; this pyg_srgnn reads 1 and {VERSION}"
         )
-    _one_of("export", found.get("export"), tuple(FILES))
+    _one_of("export", found.get("export"), FILES)
     _one_of("precision", found.get("precision"), PRECISIONS)
     found.setdefault("sizes", {})  # the first exports had none
-    kinds = dict.fromkeys(("model", "dataset", "files", "sizes"), dict)
-    _values(found, "", kinds | dict.fromkeys(("split", "protocol"), str))
+    for key in ("model", "dataset", "files", "sizes"):
+        _read(dict, found.get(key), key)
+    for key in ("split", "protocol"):
+        _read(str, found.get(key), key)
     if found["version"] == 1:
-        found["scorer"] = _facts_of_version_1(found["model"])
+        found["scorer"] = asdict(_facts_of_version_1(found["model"]))
     return found, Facts.from_json(found.get("scorer"))
 
 
-def _facts_of_version_1(model: Mapping[str, Any]) -> dict[str, Any]:
+def _facts_of_version_1(model: Mapping[str, Any]) -> Facts:
     """The facts of a manifest of version 1, which had the model's settings instead.
 
     Raises:
@@ -234,52 +241,33 @@ def _facts_of_version_1(model: Mapping[str, Any]) -> dict[str, Any]:
     graphs = model["name"] == "srgnn"
     attends = graphs and model.get("readout", "hybrid") in ("hybrid", "attention")
     encoder = "graphs" if graphs else "steps"
-    return Facts(encoder, layers, attends, bool(components), components, tables).to_json()
+    return Facts(encoder, layers, attends, bool(components), components, tables)
 
 
-def _component(found: Any, tables: Mapping[str, Table]) -> ExportedComponent:
-    kinds: dict[str, type | tuple[type, ...]] = {
-        **{"name": str, "lookup": str, "exclusive": bool, "tables": dict},
-        **{"known": (str, type(None)), "gate": str, "log_share": (str, type(None))},
-    }
-    where = "scorer.components"
-    component = ExportedComponent(**_values(found, where, kinds))
-    _one_of(f"{where}.lookup", component.lookup, tuple(LOOKUPS))
-    expected = list(LOOKUPS[component.lookup].shapes)
-    if sorted(component.tables) != sorted(expected):
-        raise ValueError(f"{where}.tables must be of {expected} (got {list(component.tables)})")
-    for name in component.tables.values():
-        _one_of(f"{where}.tables", name, tuple(tables))
-    return component
-
-
-def _table(name: str, found: Any) -> Table:
-    where = f"scorer.tables.{name}"
-    table = Table(**_values(found, where, {"dtype": str, "shape": list}))
-    _one_of(f"{where}.dtype", table.dtype, tuple(_DTYPES))
-    for size in table.shape:
-        _size(f"{where}.shape", size)
-    return table
-
-
-def _values(found: Any, where: str, kinds: Mapping[str, type | tuple[type, ...]]) -> dict[str, Any]:
-    """The values of an object, each of its kind.
+def _read(kind: Any, found: Any, where: str) -> Any:
+    """A value of a type, dataclasses included, from plain values.
 
     Raises:
-        ValueError: If one is missing or of another kind.
+        ValueError: If it is of another type.
     """
-    if not isinstance(found, dict):
-        raise ValueError(f"{where} must be a dict (got {found!r})")
-    for name, kind in kinds.items():
-        if not isinstance(found.get(name), kind):
-            expected = kind.__name__ if isinstance(kind, type) else "str or null"
-            key = f"{where}.{name}" if where else name
-            raise ValueError(f"{key} must be a {expected} (got {found.get(name)!r})")
-    return {name: found[name] for name in kinds}
+    outer, inner = get_origin(kind) or kind, get_args(kind)
+    if is_dataclass(kind) and isinstance(found, dict):
+        types = get_type_hints(kind)
+        return outer(
+            **{key: _read(of, found.get(key), f"{where}.{key}") for key, of in types.items()}
+        )
+    if outer is list and inner and isinstance(found, list):
+        return [_read(inner[0], each, where) for each in found]
+    if outer is dict and inner and isinstance(found, dict):
+        return {key: _read(inner[1], each, f"{where}.{key}") for key, each in found.items()}
+    if not isinstance(found, kind if outer is UnionType else outer):
+        expected = "dict" if is_dataclass(kind) else getattr(kind, "__name__", kind)
+        raise ValueError(f"{where} must be a {expected} (got {found!r})")
+    return found
 
 
-def _one_of(name: str, found: Any, allowed: tuple[str, ...]) -> None:
-    if found not in allowed:
+def _one_of(name: str, found: Any, allowed: Iterable[str]) -> None:
+    if found not in tuple(allowed):
         raise ValueError(f"{name} must be one of {', '.join(allowed)} (got {found!r})")
 
 

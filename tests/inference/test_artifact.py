@@ -157,7 +157,7 @@ FACTS: dict[str, tuple[Callable[[Any], None], str]] = {
     "a result that is not there": (set_at("odd", "components", 0, "gate"), "encoder."),
     "a component that is none": (set_at(["odd"], "components"), "components must be a dict"),
     "no name": (set_at(None, "components", 1, "name"), "name must be a str"),
-    "a number for a name": (set_at(3, "components", 1, "known"), "known must be a str or null"),
+    "a number for a name": (set_at(3, "components", 1, "known"), "known must be a str | None"),
 }
 
 
