@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
@@ -25,7 +26,12 @@ TIMES = {"train_seconds", "samples_per_second", "versions"}
 
 
 def started(folder: Path, threads: int, *arguments: str) -> None:
-    """srgnn-train in a process of its own, in a working directory."""
+    """srgnn-train in a working directory, with more than one thread in a process of its own."""
+    if threads == 1:
+        with contextlib.chdir(folder):
+            result = run(train.main, "srgnn-train", *arguments)
+        assert result.status == 0, result.out + result.err
+        return
     done = subprocess.run(
         [sys.executable, "-m", "pyg_srgnn.commands.train", *arguments],
         cwd=folder,
@@ -65,7 +71,7 @@ def the_run_of(folder: Path) -> Path:
     ],
 )
 def test_the_same_run_bit_for_bit(tmp_path: Path, threads: int, keys: list[str]) -> None:
-    """Two processes, of which the second one knows the first one's file and nothing else."""
+    """Two runs, of which the second one knows the first one's file and nothing else."""
     # A catalogue and a width at which kernels share their work among threads.
     wide = ["dataset.num_items=600", "dataset.interest_size=60", "dataset.num_sessions=800"]
     wide += ["model.channels=64", "model.negatives=64", "dataset.root=data", "baselines=[]"]

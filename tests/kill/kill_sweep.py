@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 
+import pyg_srgnn.training.run  # noqa: F401  (so that no fork has to import it)
 from pyg_srgnn.commands import train
 from tests.commands import run
 from tests.kill.harness import finish_function, kill_function, moments
@@ -102,6 +103,8 @@ def check_study(directory: Path) -> None:
 def main(kind: str, folder: Path, times: int, seed: int) -> None:
     """Undisturbed, killed, to the end, compared."""
     torch.set_num_threads(1)
+    if kind == "optuna":
+        import optuna  # noqa: F401
     started = time.perf_counter()
     finish_function(lambda: sweep(kind, folder, "whole"))
     seconds = time.perf_counter() - started
