@@ -18,8 +18,7 @@ from pyg_srgnn.data import SessionLoader
 from pyg_srgnn.datasets import open_dataset
 from pyg_srgnn.evaluation.loop import evaluate, evaluate_rows
 from pyg_srgnn.evaluation.rank_table import baselines_of, read_ranks
-from pyg_srgnn.evaluation.slices import write_slices
-from pyg_srgnn.reports import run_summary
+from pyg_srgnn.reports import run_summary, write_slices
 from pyg_srgnn.runs.result import RunResult
 from pyg_srgnn.training import train
 from tests.tiny import tiny_config
