@@ -163,11 +163,14 @@ def spark_here() -> tuple[bool, str]:
     return True, f"PySpark {version('pyspark')}, Java {found[1]}{found[2]}"
 
 
+@pytest.hookimpl(tryfirst=True)  # before -m "not slow" chooses
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     can, why = spark_here()
     for item in items:
-        if not can and item.get_closest_marker("spark"):
-            item.add_marker(pytest.mark.skip(reason=f"Spark: {why}"))
+        if item.get_closest_marker("spark"):
+            item.add_marker(pytest.mark.slow)
+            if not can:
+                item.add_marker(pytest.mark.skip(reason=f"Spark: {why}"))
 
 
 def pytest_report_header() -> str:

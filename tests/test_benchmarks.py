@@ -214,6 +214,7 @@ def test_startup_counts_in_imports_of_torch(
     assert "srgnn-compare " in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_peak_of_a_process() -> None:
     # A process begins with the peak of its parent, which is why the benchmarks' own are small.
     held = measure.peak_mb() + 200

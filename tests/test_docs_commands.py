@@ -40,6 +40,7 @@ def test_there_are_commands() -> None:
     assert {name for name, _ in COMMANDS} == {file.stem for file in CONF.glob("*.yaml")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "arguments"), COMMANDS, ids=" ".join)
 def test_a_command_is_composed(name: str, arguments: str) -> None:
     args = get_args_parser().parse_args(shlex.split(arguments, comments=True))
@@ -78,6 +79,7 @@ def test_commands_are_run_and_their_outputs_written(tmp_path: Path) -> None:
         script("outputs").remade("$ echo no such thing >&2; false\n", tmp_path)
 
 
+@pytest.mark.slow
 def test_the_tables_are_those_of_the_kept_runs(capsys: pytest.CaptureFixture[str]) -> None:
     assert results.main(["--check"]) == 0, capsys.readouterr().out
 

@@ -8,8 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from pyg_srgnn.reports.leaderboard import write_leaderboard
 from tests.reports.test_leaderboard import run as finished_run
+
+pytestmark = pytest.mark.slow
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 

@@ -19,6 +19,8 @@ from pyg_srgnn.commands.validate import validate_run
 from tests.commands import run
 from tests.tiny import TINY
 
+pytestmark = pytest.mark.slow
+
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 PARTS = ("Command", "Expected", "Time", "Measured")
 NOT_YET = "not measured yet"

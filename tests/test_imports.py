@@ -20,6 +20,8 @@ from pyg_srgnn.evaluation.significance import UNITS
 from pyg_srgnn.export.write import export
 from tests.export.exports import checkpoint
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 
 

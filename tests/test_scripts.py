@@ -23,6 +23,7 @@ BENCHMARKS = sorted(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
 def test_a_script_has_help(
     script: Path,

@@ -10,6 +10,8 @@ import pytest
 from benchmarks import serve
 from benchmarks.shop import lengths, sessions_of
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed: pip install '.[export]'")
 pytest.importorskip("fastapi", reason="FastAPI is not installed: pip install '.[serve]'")
 

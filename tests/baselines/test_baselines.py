@@ -243,6 +243,7 @@ def real(request, benchmark_data, tmp_path_factory):
     return training, test, places_of(lists, training.num_items), followers_of(lists)
 
 
+@pytest.mark.slow
 def test_known_figures_on_the_real_files(real):
     """The loops on every test sample; what follows holds the package to the loops."""
     _, test, places, followers = real

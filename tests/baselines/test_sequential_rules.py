@@ -56,6 +56,7 @@ def test_a_window_needs_a_step():
         SequentialRules.fit(Sessions.from_lists([[0, 1]]), 2, window=0)
 
 
+@pytest.mark.slow
 def test_known_figure_on_diginetica(diginetica):
     """40.35 / 14.12 on the whole test set, with another program; here a sample of it."""
     found = metrics_on(diginetica, SequentialRules.fit)

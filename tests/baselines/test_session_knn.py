@@ -95,6 +95,7 @@ def test_settings_out_of_range(settings, message):
         VSKNN.fit(Sessions.from_lists([[0, 1]]), 2, **settings)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("decay", "hr", "mrr"), [("linear", 51.47, 18.23), ("harmonic", 51.52, 18.28)]
 )

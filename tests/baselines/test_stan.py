@@ -105,6 +105,7 @@ def test_settings_out_of_range(settings, message):
         STAN.fit(Sessions.from_lists([[0, 1]]), 2, **settings)
 
 
+@pytest.mark.slow
 def test_figure_on_diginetica(diginetica):
     """What the whole test set gave; here a sample of it."""
     found = metrics_on(diginetica, STAN.fit)

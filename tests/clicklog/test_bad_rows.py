@@ -227,6 +227,7 @@ def test_a_bad_row_is_refused(case: str, path: Path) -> None:
     assert refused(write(path, content)) == f"{said}\n{SKIP}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_bad_rows_are_left_out_and_listed(case: str, path: Path, clean: Prepared) -> None:
     content, reasons, said = CASES[case]

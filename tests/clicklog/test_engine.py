@@ -55,6 +55,7 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("engines") / "clicks.csv"
 
 
+@pytest.mark.slow
 @few
 @given(rows=logs(), rules=rules)
 def test_duckdb_runs_any_rules(log: Path, rows: list[Any], rules: dict[str, Any]) -> None:

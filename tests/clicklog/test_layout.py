@@ -143,6 +143,7 @@ FORMS: dict[str, tuple[str, bytes, dict[str, Any]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 def test_a_form_of_text(form: str, tmp_path: Path, clean: Prepared) -> None:
     name, content, rules = FORMS[form]
@@ -326,6 +327,7 @@ def test_iso_8601(careful: bool) -> None:
                 assert found.to_list() == [expected, None, None, None, None], text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", TIMES)
 def test_a_form_of_time(form: str, tmp_path: Path, clean: Prepared) -> None:
     write, rules, found = TIMES[form]
@@ -396,6 +398,7 @@ PARQUETS: dict[str, tuple[Any, Callable[[int], object]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", PARQUETS)
 def test_a_form_of_parquet(form: str, tmp_path: Path, clean: Prepared) -> None:
     columns, item = PARQUETS[form]
@@ -699,6 +702,7 @@ def test_where(tmp_path: Path, clean: Prepared) -> None:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [pl.Float64(), pl.Float32(), pl.Int8(), pl.Decimal(5, 2)])
 @pytest.mark.parametrize("asked", [1, 1.0, "1", "1.0", [1, 2.5]])
 def test_where_asks_for_numbers(kind: pl.DataType, asked: Any, tmp_path: Path) -> None:
@@ -716,6 +720,7 @@ INTERNAL = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["csv", "parquet"])
 @pytest.mark.parametrize("first", range(len(INTERNAL)))
 def test_columns_may_have_any_names(first: int, form: str, tmp_path: Path, clean: Prepared) -> None:

@@ -147,6 +147,7 @@ def by_the_clock(rows: list[dict[str, str]]) -> list[dict[str, str]]:
     return rows
 
 
+@pytest.mark.slow
 @steady
 @given(rows=logs(), rules=rules)
 def test_any_log_under_any_rules_by_the_clock_of_a_place(
@@ -156,12 +157,14 @@ def test_any_log_under_any_rules_by_the_clock_of_a_place(
     check(Case(by_the_clock(rows), rules | fraction | {"time_zone": "Europe/Berlin"}), log)
 
 
+@pytest.mark.slow
 @steady
 @given(rows=logs(), rules=rules)
 def test_any_log_under_any_rules(log: Path, rows: list[Any], rules: dict[str, Any]) -> None:
     check(Case(rows, rules), log)
 
 
+@pytest.mark.slow
 @few
 @given(rows=logs(), rules=rules)
 def test_pieces_of_a_few_clicks_make_the_same(
@@ -172,6 +175,7 @@ def test_pieces_of_a_few_clicks_make_the_same(
         check(Case(rows, rules), log)
 
 
+@pytest.mark.slow
 @few
 @given(rows=logs(), rules=rules, data=st.data())
 def test_known_items_keep_their_number_and_are_never_rare(
@@ -187,6 +191,7 @@ def test_known_items_keep_their_number_and_are_never_rare(
     check(Case(rows, rules, known), log)
 
 
+@pytest.mark.slow
 @few
 @given(rows=logs(), rules=rules)
 def test_a_log_without_times(log: Path, rows: list[Any], rules: dict[str, Any]) -> None:
@@ -202,6 +207,7 @@ def test_a_gap_needs_times(log: Path) -> None:
         prepare(log, Preparation(gap="30m", order="file"))
 
 
+@pytest.mark.slow
 @few
 @given(rows=logs(), rules=rules, data=st.data())
 def test_the_order_of_the_rows_is_nothing_where_times_are_distinct(
@@ -213,6 +219,7 @@ def test_the_order_of_the_rows_is_nothing_where_times_are_distinct(
     check_same(log, rules, rows, data.draw(st.permutations(rows)))
 
 
+@pytest.mark.slow
 @few
 @given(rows=logs(), rules=rules, data=st.data())
 def test_the_names_of_sessions_are_nothing(
@@ -233,6 +240,7 @@ def check_same(log: Path, rules: dict[str, Any], rows: list[Any], others: list[A
         agree(Case(one, rules).prepared(log), expected, case.steps)
 
 
+@pytest.mark.slow
 @few
 @given(rows=logs(), order=st.sampled_from(["time", "file", "place"]), gap=st.booleans())
 def test_equal_rows_are_counted(log: Path, rows: list[Any], order: str, gap: bool) -> None:
@@ -250,6 +258,7 @@ def test_equal_rows_are_counted(log: Path, rows: list[Any], order: str, gap: boo
     assert dropped["clicks"] == len(distinct)
 
 
+@pytest.mark.slow
 @few
 @given(rows=logs(), rules=rules)
 def test_items_of_the_test_part_that_training_lacks_are_counted(

@@ -35,6 +35,7 @@ def expected(clock: datetime, zone: str) -> tuple[int | None, int]:
     return (first - EPOCH) // MICRO, (second - first) // MICRO
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("zone", ZONES)
 def test_every_quarter_of_an_hour(zone: str) -> None:
     start = datetime(2010, 3, 1)

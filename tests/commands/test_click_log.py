@@ -14,6 +14,8 @@ from pyg_srgnn import Recommender
 from pyg_srgnn.commands import evaluate, prepare, recommend, train
 from tests.commands import run
 
+pytestmark = pytest.mark.slow
+
 SMALL = ["model.channels=8", "trainer.max_epochs=1", "trainer.accelerator=cpu", "batch_size=50"]
 COLOURS = ["red", "blue", "green", "black", "white"]
 THINGS = ["shoe", "hat", "coat", "shirt, long", "sock"]

@@ -24,6 +24,8 @@ from pyg_srgnn.evaluation.rank_table import baselines_of, read_ranks
 from tests.commands import Returned, run
 from tests.tiny import TINY, tiny_config
 
+pytestmark = pytest.mark.slow
+
 NAMES = [f"{name}@{k}" for name in ("hr", "mrr", "ndcg", "coverage") for k in (5, 10, 20)]
 # The contract, and what stands there besides.
 CONTRACT = {

@@ -55,6 +55,7 @@ def exported(run_dir: Path) -> tuple[Path, Result]:
     return folder, result
 
 
+@pytest.mark.slow
 def test_the_files_are_listed_and_nothing_else_said(exported: tuple[Path, Result]) -> None:
     folder, result = exported
     assert result.err == ""

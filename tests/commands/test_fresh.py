@@ -27,6 +27,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("why", REFUSED)
 def test_a_refused_run_leaves_no_directory(
     tmp_path_factory: pytest.TempPathFactory, why: str

@@ -78,11 +78,13 @@ def examples(name, text):
     return [shlex.split(re.split(r"\s{4,}", line)[0])[1:] for line in lines]
 
 
+@pytest.mark.slow
 def test_it_says_what_the_script_does(script, help_text):
     assert help_text.startswith(f"srgnn-{script}: ")
     assert "${" not in help_text and "$CONFIG" not in help_text, "a template is left unfilled"
 
 
+@pytest.mark.slow
 def test_three_examples_that_work(script, help_text):
     shown = examples(script, help_text)
     assert len(shown) >= 3
@@ -121,6 +123,7 @@ def test_the_groups(script, help_text):
     assert listed.keys() == chosen & GROUPS.keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "choice", [f"{group}={option}" for group in GROUPS for option in GROUPS[group]]
 )
@@ -138,6 +141,7 @@ def test_every_dataset_can_be_prepared(option):
     assert composed("prepare", [f"dataset={option}"]).dataset.name == option
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", GROUPS["experiment"])
 def test_an_experiment_on_a_benchmark(option):
     """What an experiment says, it says on every dataset; the command line has the last word."""

@@ -53,6 +53,7 @@ def holds(result: Result, folder: Path, name: str, session: list[int | str]) -> 
     assert result.out.splitlines() == lines
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("typed", TYPED)
 def test_ids_are_the_texts_that_were_typed(folder: Path, typed: str) -> None:
     holds(recommended(folder, "texts", f"items=[{typed}]"), folder, "texts", TYPED[typed])
@@ -69,6 +70,7 @@ def test_whole_numbers_are_typed_as_they_are_written(folder: Path) -> None:
     assert result.out == recommended(folder, "numbers", "items=[3]").out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["{}", "\ufeff{}\n", "\n{}\n\n"])
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
 def test_one_id_a_line(folder: Path, text: str, newline: str) -> None:
@@ -105,6 +107,7 @@ def test_files_that_hold_no_ids(folder: Path) -> None:
         assert "Traceback" not in result.out + result.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("override", ["items=[[17,4]]", "items=[{a:1}]", "items=@", "items=17"])
 def test_what_is_no_list_of_ids_is_refused(folder: Path, override: str) -> None:
     result = recommended(folder, "texts", override)

@@ -19,6 +19,8 @@ from tests.commands import Result, run
 from tests.commands.test_click_log import SMALL
 from tests.datasets.test_retailrocket import write
 
+pytestmark = pytest.mark.slow
+
 VIEWS = [("a", 0, 1), ("a", 60, 2), ("a", 4000, 3), ("a", 4060, 4), ("a", 4060, 4), ("a", 4070, 4)]
 
 

@@ -15,6 +15,8 @@ from pyg_srgnn.inference.recommender import Recommender
 from tests.commands import run
 from tests.tiny import TINY
 
+pytestmark = pytest.mark.slow
+
 RUN = "runs/sweeps/a=1,b=2_0123abcd/model.num_steps=1,seed=0"
 
 

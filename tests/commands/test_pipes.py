@@ -12,6 +12,8 @@ import pytest
 from pyg_srgnn.commands.ending import ending_with_pipe
 from tests.test_imports import SCRIPTS
 
+pytestmark = pytest.mark.slow
+
 
 def into_nothing(*command: str) -> subprocess.CompletedProcess[str]:
     """Run Python with the writing end of a pipe that nobody reads for its output."""

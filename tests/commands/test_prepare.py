@@ -51,6 +51,7 @@ def cells(text: str, row: str) -> list[str]:
     return numbers
 
 
+@pytest.mark.slow
 def test_it_prints_the_counts(prepared, parts):
     out, folder = prepared
     assert out.startswith("synthetic\n")
@@ -118,6 +119,7 @@ def test_a_dataset_that_cannot_be_had(tmp_path, monkeypatch):
     assert "all_train_seq.txt" in printed and str(tmp_path / "diginetica" / "raw") in printed
 
 
+@pytest.mark.slow
 def test_a_click_log(tmp_path):
     """What was read and dropped is printed too, also when the prepared files are there already."""
     rows = [
@@ -179,6 +181,7 @@ def test_no_count_is_known(root, monkeypatch):
     assert "published" not in report
 
 
+@pytest.mark.slow
 def test_a_benchmark(benchmark_data, tmp_path):
     places = [f"dataset.root={tmp_path}", f"dataset.mirror={benchmark_data}"]
     result = run(prepare.main, "srgnn-prepare", "dataset=yoochoose1_64", *places, "verify=true")

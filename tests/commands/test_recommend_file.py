@@ -56,6 +56,7 @@ def holds(
     assert rows["popular"].to_list() == [not known & set(session) for session in sessions]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at_once", [1, 7, 1000])
 @pytest.mark.parametrize("kind", ["parquet", "jsonl"])
 def test_a_file_of_sessions(recommender, tmp_path, at_once, kind):
@@ -157,6 +158,7 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("served")
 
 
+@pytest.mark.slow
 @steady
 @given(rows=logs(), rules=rules)
 def test_any_log_is_served_by_the_rules_that_it_is_trained_by(folder, rows, rules):
@@ -170,6 +172,7 @@ def test_any_log_is_served_by_the_rules_that_it_is_trained_by(folder, rows, rule
     assert served(folder, rules, sorted(ids)) == expected
 
 
+@pytest.mark.slow
 @few
 @given(rows=logs(), rules=rules, pieces=st.booleans())
 def test_a_session_served_is_one_that_training_sees(folder, rows, rules, pieces):

@@ -21,6 +21,8 @@ from pyg_srgnn.training import train as train_run
 from tests.commands import run
 from tests.tiny import TINY, tiny_config
 
+pytestmark = pytest.mark.slow
+
 SHORT = [*TINY, "trainer.max_epochs=1", "test=false", "baselines=[]"]
 TIMES = {"train_seconds", "samples_per_second", "versions"}
 

@@ -14,6 +14,8 @@ from tests.commands import run
 from tests.tiny import TINY
 from tests.utils.test_progress import Screen
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:

@@ -29,6 +29,8 @@ from pyg_srgnn.training.module import SessionModule
 from tests.commands import Result, run
 from tests.tiny import TINY
 
+pytestmark = pytest.mark.slow
+
 REPOSITORY = Path(__file__).parents[2]
 LINE = re.compile(r"^([-\w.]+): stopped; kept: (.+); to resume: (.+)$", re.MULTILINE)
 

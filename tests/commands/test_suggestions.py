@@ -57,6 +57,7 @@ TYPOS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("typo", TYPOS)
 def test_a_typo(typo: str, tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
@@ -145,6 +146,7 @@ def test_nearest() -> None:
     assert nearest("key", many, count=2) == ["key0", "key1"]
 
 
+@pytest.mark.slow
 def test_all_keys_of_a_configuration_that_is_composed(tmp_path) -> None:
     for model in ("srgnn_plain", "gru4rec", "stan"):
         check_keys(tiny_config(tmp_path, f"model={model}"), CONF, "train")

@@ -53,6 +53,7 @@ def any_sessions(draw):
     return Sessions.from_lists(lists, draw(st.none() | times))
 
 
+@pytest.mark.slow
 @backends
 @steady
 @given(any_sessions(), st.none() | st.sampled_from(VOCABULARIES))

@@ -129,6 +129,7 @@ def test_few_ranks_stand_for_many_items():
     assert max(steps) / min(steps) < 1.03
 
 
+@pytest.mark.slow
 def test_a_benchmark(benchmark_data, tmp_path):
     """The share of targets that stand in their prefix, and the unseen items, are known."""
     settings = {"name": "yoochoose1_64", "root": str(tmp_path), "mirror": str(benchmark_data)}

@@ -49,6 +49,7 @@ def test_its_folder_in_the_archive_does_not_matter(tmp_path, place):
     assert place.read_bytes() == CONTENT and listing(place.parent) == {NAME}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["../{NAME}", "../../evil.dat", "{tmp}/evil.dat", "{tmp}/{NAME}"])
 def test_no_name_in_the_archive_leads_out_of_the_folder(tmp_path, place, monkeypatch, name):
     monkeypatch.setattr("py7zr.py7zr.check_archive_path", lambda name: True)  # it writes any name
@@ -123,6 +124,7 @@ def test_a_full_disk_is_not_blamed_on_the_archive(tmp_path, place, monkeypatch):
     assert not isinstance(error.value, DownloadError) and listing(place.parent) == set()
 
 
+@pytest.mark.slow
 def test_a_killed_process_leaves_a_part_file_that_the_next_one_writes_anew(tmp_path, place):
     make(tmp_path / "a.7z")
     program = (

@@ -125,6 +125,7 @@ RULES: dict[str, Any] = {
 }
 
 
+@pytest.mark.slow
 def test_another_rule_makes_another_cache(tmp_path: Path, made: list[int]) -> None:
     path = log(tmp_path / "a.csv")
     folders = {opened(tmp_path, path).processed_dir}
@@ -162,6 +163,7 @@ def test_leftovers_of_a_killed_preparation_go(tmp_path: Path) -> None:
     assert caches(tmp_path) == {folder.name}
 
 
+@pytest.mark.slow
 def test_of_two_processes_one_prepares(tmp_path: Path) -> None:
     path = log(tmp_path / "a.csv")
     code = (

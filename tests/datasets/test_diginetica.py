@@ -34,6 +34,7 @@ def ids(dataset):
 # The two-file form
 
 
+@pytest.mark.slow
 def test_the_published_counts(benchmark_data, tmp_path_factory):
     root = tmp_path_factory.mktemp("root")
     whole = Diginetica(root, "trainval", mirror=benchmark_data)

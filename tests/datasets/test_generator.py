@@ -238,6 +238,7 @@ def chi_square(truth, sessions):
 PARTS = {"repeat": 0.2, "follow": 0.3, "recall": 0.25, "noise": 0.05}  # the defaults
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [{}, {"recall": 0.4, "noise": 0.1, "skew": 0.0}])
 def test_samples_follow_the_distribution(settings):
     settings = {**TINY, **PARTS, "stop": 0.4, **settings}
@@ -285,6 +286,7 @@ def gaps(truth, samples, events):
     return result
 
 
+@pytest.mark.slow
 def test_samples_of_long_sessions_follow_the_distribution():
     settings = {**LONG, **PARTS, "noise": 0.15}
     truth = SessionGenerator(**settings)

@@ -224,6 +224,7 @@ def shares(dataset, world, batch_size, shuffle, epoch=0):
     return [list(loader) for loader in loaders]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shuffle", [False, True])
 @pytest.mark.parametrize("batch_size", [4, 7, 10_000])
 @pytest.mark.parametrize("world", [1, 2, 3, 4])

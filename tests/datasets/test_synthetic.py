@@ -168,6 +168,7 @@ def blind_to_earlier(scorer):
     scorer._hops = [scorer._hops[0], scorer._hops[1]._replace(weight=0.0)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "blind", [blind_to_interest, blind_to_repeats, blind_to_last, blind_to_earlier]
 )

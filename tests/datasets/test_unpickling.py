@@ -33,6 +33,7 @@ def load(tmp_path):
 sessions = st.lists(st.lists(st.integers(-(2**63), 2**63 - 1), max_size=5), max_size=5)
 
 
+@pytest.mark.slow
 @given(value=st.tuples(sessions, sessions) | sessions | st.tuples() | st.integers(0, 2**33))
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @settings(max_examples=40, deadline=None)
@@ -182,6 +183,7 @@ def test_a_bomb_of_nested_lists(load):
             load(pickle.dumps(bomb, protocol))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "data",
     [

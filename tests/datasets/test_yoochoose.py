@@ -60,6 +60,7 @@ def ids(dataset):
 # The two-file form of 1/64
 
 
+@pytest.mark.slow
 def test_the_published_counts(benchmark_data, tmp_path_factory):
     root = tmp_path_factory.mktemp("root")
     whole = Yoochoose(root, "trainval", mirror=benchmark_data)

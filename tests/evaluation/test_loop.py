@@ -106,6 +106,7 @@ def test_trap_the_last_evaluation_batch_padded(dataset, model):
     assert padded["mrr@20"] != pytest.approx(found["mrr@20"], abs=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scorer", ["model", "rounded"])
 def test_batch_size_and_order_do_not_matter(dataset, model, scorer):
     scorer = model if scorer == "model" else Rounded(model)
@@ -118,6 +119,7 @@ def test_batch_size_and_order_do_not_matter(dataset, model, scorer):
         same(evaluate(scorer, loader, ITEMS), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ties", TIES)
 @pytest.mark.parametrize("scorer", ["model", "rounded", "session_popularity"])
 def test_agrees_with_plain_loops(dataset, model, scorer, ties):
@@ -228,6 +230,7 @@ def test_set(tmp_path):
     return Clicks(tmp_path, "test")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["srgnn", "ingredients", "gru4rec", *BASELINES])
 def test_rows_are_independent(test_set, name):
     if name in BASELINES:
@@ -255,6 +258,7 @@ def test_a_model_that_dispenses_with_its_evaluation_mode_is_found(test_set):
         assert_row_independent(model.train(), test_set)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ties", TIES)
 def test_ranks_are_in_the_order_of_the_dataset(test_set, ties):
     """Whatever the order and size of the batches; every process has those of its share."""

@@ -23,6 +23,8 @@ from tests.export.exports import IDS, MODELS, checkpoint, sessions
 from tests.full_disk import limit, tmpfs
 from tests.test_imports import run_without_training
 
+pytestmark = pytest.mark.slow
+
 KINDS = ("onnx", "torch_export")
 
 

@@ -43,6 +43,7 @@ def shop() -> Checkpoint:
     )
 
 
+@pytest.mark.slow
 def test_an_export_with_an_index(shop: Checkpoint, tmp_path: Path) -> None:
     folder = export(shop, tmp_path / "export", "torch_export", index_above=1_000)
     told = json.loads((folder / "manifest.json").read_text())["index"]
@@ -64,6 +65,7 @@ def test_a_smaller_catalogue_has_none(shop: Checkpoint, tmp_path: Path) -> None:
     assert not (folder / "index.safetensors").exists()
 
 
+@pytest.mark.slow
 def test_a_damaged_index_is_refused(shop: Checkpoint, tmp_path: Path) -> None:
     folder = export(shop, tmp_path / "export", "torch_export", index_above=1_000)
     index = folder / "index.safetensors"

@@ -14,6 +14,7 @@ VERSIONS = sorted(path.name for path in FIXTURES.iterdir())
 FORMS = ("{}", "{}/checkpoints/best.ckpt", "{}-onnx", "{}-torch_export")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("model", ["srgnn", "srgnn_plain", "gru4rec"])

@@ -278,6 +278,7 @@ def test_sizes_are_in_the_manifest(folder: Path) -> None:
     Artifact.load(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["encoder", "weights.safetensors", "vocabulary.json", "manifest"])
 @pytest.mark.parametrize("sizes", ["told", "not told", "told as they are"])
 def test_a_large_file_is_refused_before_it_is_read(
@@ -312,6 +313,7 @@ def test_a_vocabulary_of_more_ids_is_refused_before_they_are_made(
     refused(folder, "vocabulary.json", "more ids than the model has items, 40")
 
 
+@pytest.mark.slow
 def test_ids_of_any_characters_are_counted_right(folder: Path) -> None:
     ids = [f'{i},"\\,\\",, \\' for i in range(40)]
     for odd in (ids, ["\\" * i for i in range(40)], ['"' * i + "," for i in range(40)]):
@@ -438,6 +440,7 @@ def archived(members: Members) -> bytes:
     return held.getvalue()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", EVIL)
 def test_an_archive_that_would_run_something(members: Members, tmp_path: Path, what: str) -> None:
     rewrite, told = EVIL[what]

@@ -222,6 +222,7 @@ def test_only_recommend_warns_of_unknown_items_and_nothing_silences_it():
 # What may be recommended.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("exclude_seen", [False, True])
 @pytest.mark.parametrize(
     "allow, deny", [(None, ()), (range(3, 25), ()), (None, range(9)), (range(20), range(7))]

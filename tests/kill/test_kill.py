@@ -7,9 +7,13 @@ import random
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.datasets.file_server import FileServer
 
 from .harness import finish_command, kill_command, moments
+
+pytestmark = pytest.mark.slow
 
 HERE = Path(__file__).parent
 TIMES = 10

@@ -12,6 +12,8 @@ import pytest
 
 from .harness import finish_command
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("kind", ["grid", "optuna"])
 def test_a_sweep_killed_again_and_again(kind: str, tmp_path: Path) -> None:

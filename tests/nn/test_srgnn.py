@@ -79,6 +79,7 @@ def test_sessions_are_hard_enough():
     assert any(g.alias[-1] != len(g.nodes) - 1 for g in graphs), "last click is an old node"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("num_steps", [1, 2, 3])
 @pytest.mark.parametrize("readout", READOUTS)

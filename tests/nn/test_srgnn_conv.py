@@ -375,6 +375,7 @@ needs_compiler = pytest.mark.skipif(
 )
 
 
+@pytest.mark.slow
 @needs_compiler
 @pytest.mark.parametrize(("reset_after", "given"), [(False, True), (True, False)])
 def test_compile_without_graph_breaks(reset_after, given):
@@ -395,6 +396,7 @@ def test_compile_without_graph_breaks(reset_after, given):
             close(a.grad, b.grad)
 
 
+@pytest.mark.slow
 @needs_compiler
 def test_compile_to_machine_code():
     torch.compiler.reset()
@@ -405,6 +407,7 @@ def test_compile_to_machine_code():
         close(out, conv(x, edge_index, *weights(len(pairs))))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reset_after", FORMS)
 def test_export(reset_after):
     """One exported program serves graphs of every size."""

@@ -296,6 +296,7 @@ def test_five_plots(tmp_path):
     assert len(text) < 120_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "pairs",
     [

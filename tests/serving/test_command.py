@@ -65,6 +65,7 @@ def test_what_is_refused(arguments, told, monkeypatch):
     assert result.status == 1 and told in said and "Traceback" not in said
 
 
+@pytest.mark.slow
 def test_it_serves(exported):
     command = [sys.executable, "-m", "pyg_srgnn.commands.serve"]
     command += [f"checkpoint={exported}", "port=0", "drain_seconds=0", "sessions=memory"]
@@ -86,6 +87,7 @@ def test_it_serves(exported):
         assert process.wait(60) == 0
 
 
+@pytest.mark.slow
 def test_an_export_is_served_without_what_trains(exported):
     told = run_without_training(
         "from tests.serving.running import in_thread\n"

@@ -29,6 +29,8 @@ from tests.results import run_result
 from tests.serving.running import eventually, in_process, in_thread
 from tests.serving.shop import untrained
 
+pytestmark = pytest.mark.slow
+
 IDS = list(range(100, 140))
 BODY = {"items": [103, 111], "k": 5}
 REQUEST = json.dumps(BODY).encode()

@@ -17,6 +17,8 @@ import pytest
 from tests.serving.running import in_thread
 from tests.serving.shop import untrained
 
+pytestmark = pytest.mark.slow
+
 SECONDS = os.environ.get("SRGNN_FUZZ_SECONDS", "15")
 # To JSON Schema 17.0 is a whole number and to us it is none; and a session without a known item
 # cannot be explained. Of a path with two methods Starlette's 405 names but one.

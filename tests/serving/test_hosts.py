@@ -10,6 +10,8 @@ from pyg_srgnn.serving.hosts import Hosts
 from tests.serving.running import in_thread
 from tests.serving.shop import untrained
 
+pytestmark = pytest.mark.slow
+
 TOKEN = "correct-horse"
 BODY = b'{"items": [100], "k": 1}'
 

@@ -18,6 +18,8 @@ from pyg_srgnn import Recommender
 from tests.serving import shop
 from tests.serving.running import Held, eventually, in_thread
 
+pytestmark = pytest.mark.slow
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 if CHROMIUM is None:
     pytest.skip("the page's tests need chromium, and none is in PATH", allow_module_level=True)

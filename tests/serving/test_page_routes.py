@@ -64,6 +64,7 @@ def ask(url, body=None, headers=None, **query):
         return SimpleNamespace(status=answer.status, headers=answer.headers, content=content)
 
 
+@pytest.mark.slow
 def test_every_file_under_a_strict_policy(url):
     kinds = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
     kinds[".svg"] = "image/svg+xml"
@@ -204,6 +205,7 @@ class Held(Recommender):
         return super().explain(session, item)
 
 
+@pytest.mark.slow
 def test_explanations_wait_for_their_turn(model):
     """One is made, 32 wait, and one of these is no longer wanted."""
     headers = {"Content-Type": "application/json"}
@@ -233,6 +235,7 @@ def test_explanations_wait_for_their_turn(model):
         assert ask(url + "/explain", {"items": [1000]}).status == 200
 
 
+@pytest.mark.slow
 def test_the_page_is_open_and_what_it_asks_is_not(model):
     with in_thread(model, token="open-sesame") as running:
         url = running.url

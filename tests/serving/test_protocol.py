@@ -13,6 +13,8 @@ import pytest
 from tests.serving.running import eventually, in_thread
 from tests.serving.shop import untrained
 
+pytestmark = pytest.mark.slow
+
 HEALTH = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
 LARGE = json.dumps({"sessions": [[100]] * 100, "k": 500}).encode()  # its answer has 2 MB
 

@@ -17,6 +17,8 @@ from pyg_srgnn.serving.settings import Settings
 from tests.serving.running import eventually, in_process, in_thread
 from tests.serving.shop import untrained
 
+pytestmark = pytest.mark.slow
+
 IDS = [100 + 7 * i for i in range(60)]
 TEXTS = [f"Artikel {i} – Größe ½ 🥾" for i in range(30)]
 LIMITS = {"max_clicks": 30, "max_k": 100, "max_sessions": 20, "max_body": 5000}

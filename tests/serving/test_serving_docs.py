@@ -18,6 +18,7 @@ from tests.serving.running import in_thread
 TEXT = (Path(__file__).parents[2] / "docs" / "serving.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_the_client(tmp_path):
     model = shop.untrained(tmp_path, [17, 4, 256])
     (code,) = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)

@@ -80,6 +80,7 @@ def test_clicks_are_bounded_in_all(clock):
     assert appended(store, ("b", 20), ("a", 1)) == [list(range(21)), [1]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("clicks", "text", "most"), [(5, "", 24), (2, "🥾" * 500, 60)])
 def test_the_memory_of_sessions_is_bounded(clicks, text, most):
     """MB of twenty thousand sessions and some more: of numbers, and of the longest texts."""
@@ -282,6 +283,7 @@ def test_a_url_that_is_none_is_not_shown(url):
     assert "'pa" not in str(error.value) and error.value.__suppress_context__
 
 
+@pytest.mark.slow
 def test_a_password_of_redis_from_the_environment(checkpoint, redis, monkeypatch, tmp_path):
     with socket.create_connection(("127.0.0.1", redis.port)) as client:
         client.sendall(b"CONFIG SET requirepass hunter22\r\n")
@@ -340,6 +342,7 @@ def where(request):
     return "memory" if request.param == "memory" else request.getfixturevalue("redis").url
 
 
+@pytest.mark.slow
 def test_a_click_is_answered_with_its_session(checkpoint, where):
     with in_thread(checkpoint, sessions=where, max_clicks=4) as running:
         assert ids(click(running, "a", 103)) == best(checkpoint, [103])
@@ -381,6 +384,7 @@ def test_clicks_that_are_refused(checkpoint):
         assert running.ask("DELETE", "/sessions/a%20b").status_code == 422
 
 
+@pytest.mark.slow
 def test_recommendations_go_on_without_redis(checkpoint, redis):
     with in_thread(checkpoint, sessions=redis.url) as running:
         click(running, "a", 103)

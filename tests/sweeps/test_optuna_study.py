@@ -14,6 +14,8 @@ from pyg_srgnn.sweeps.optuna_study import open_study
 from tests.commands import run
 from tests.sweeps.test_sweep import COUNTS
 
+pytestmark = pytest.mark.slow
+
 optuna = pytest.importorskip("optuna")
 
 

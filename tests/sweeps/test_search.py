@@ -28,6 +28,7 @@ def extremes(override: Override) -> list[str]:
     return list(override.sweep_string_iterator())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SEARCHES)
 def test_a_search_space(name: str) -> None:
     pytest.importorskip("optuna")

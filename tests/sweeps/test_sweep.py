@@ -18,6 +18,8 @@ from tests.full_disk import limit
 from tests.tiny import TINY
 from tests.training.test_lock import held
 
+pytestmark = pytest.mark.slow
+
 # A model that only counts: a job takes no time.
 COUNTS = [word for word in TINY if not word.startswith("model.")]
 COUNTS += ["model=item_knn", "test=false", "baselines=[]"]

@@ -23,6 +23,8 @@ from pyg_srgnn.training import train
 from tests.commands import run
 from tests.training.interruption import interrupted
 
+pytestmark = pytest.mark.slow
+
 START = 1_700_000_000
 WAYS_OUT = (r"hydra\.run\.dir=DIR", r"resume=false")
 

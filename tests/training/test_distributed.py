@@ -18,6 +18,8 @@ from pyg_srgnn.training import train
 from tests.commands import run
 from tests.tiny import TINY, tiny_config
 
+pytestmark = pytest.mark.slow
+
 # 61 test sessions and batches of 37: shares differ in size, and the last batch is a small one.
 KEYS = ["dataset.num_test_sessions=61", "batch_size=37", "eval_batch_size=20", "refit=true"]
 # Each process draws its own dropout.

@@ -20,6 +20,8 @@ from tests.commands import run
 from tests.full_disk import limit, tmpfs
 from tests.tiny import TINY
 
+pytestmark = pytest.mark.slow
+
 
 @contextmanager
 def disk(folder: Path) -> Iterator[Callable[[int], Any]]:

@@ -17,6 +17,8 @@ from pyg_srgnn.training import train
 from pyg_srgnn.training.halving import best_until, is_among_best, is_rung
 from tests.tiny import tiny_config
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -8,6 +8,8 @@ from pyg_srgnn.training import train
 from pyg_srgnn.training.length import epochs_for
 from tests.tiny import tiny_config
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_small_log_gets_enough_steps_and_a_large_one_eight_epochs():
     assert [epochs_for(batches) for batches in (1, 83, 84, 100, 249, 250, 251, 10_000)] == [

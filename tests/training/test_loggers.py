@@ -16,6 +16,8 @@ from pyg_srgnn.training import train
 from tests.tiny import tiny_config
 from tests.training.interruption import interrupted
 
+pytestmark = pytest.mark.slow
+
 SHORT = ("test=false", "baselines=[]")
 NOT_A_NUMBER = "optimizer.lr=1e38"  # the first epoch ends with a loss that is none
 

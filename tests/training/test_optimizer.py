@@ -263,6 +263,7 @@ def assert_same_run(run_dir: Path, result: Any, whole: tuple[Path, Any]) -> None
     assert untimed(result) == untimed(whole[1])
 
 
+@pytest.mark.slow
 def test_going_on_from_two_epochs_equals_three_in_one_go(
     root: Path, tmp_path: Path, three_epochs: tuple[Path, Any]
 ) -> None:
@@ -273,6 +274,7 @@ def test_going_on_from_two_epochs_equals_three_in_one_go(
     assert_same_run(tmp_path / "resumed", result, three_epochs)
 
 
+@pytest.mark.slow
 def test_a_run_interrupted_after_two_epochs_equals_three_in_one_go(
     root: Path, tmp_path: Path, three_epochs: tuple[Path, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

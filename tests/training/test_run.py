@@ -24,6 +24,8 @@ from pyg_srgnn.training import train
 from tests.tiny import tiny_config
 from tests.training.interruption import interrupted
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:

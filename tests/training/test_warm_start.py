@@ -25,6 +25,8 @@ from pyg_srgnn.training.callbacks import EpochLog
 from pyg_srgnn.training.warm_start import neighbour_means, warm_start
 from tests.tiny import tiny_config
 
+pytestmark = pytest.mark.slow
+
 NEW = (7, 16, 23, 31)  # a tenth of the catalogue's items, and
 GONE = (2, 40)  # what the shop no longer has
 
