@@ -1,4 +1,4 @@
-"""What every console script shares: where the configurations are, and how errors are reported."""
+"""The frame of every console script of Hydra's: its configurations, and how errors are reported."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ CONF = next(
     for folder in (_PACKAGE / "conf", _PACKAGE.parent / "conf")
     if (folder / "train.yaml").is_file()
 )
-_MENDABLE = (ValueError, OSError, FloatingPointError)  # a DownloadError is an OSError
-# What the operating system says that a user can do something about.
-_MENDABLE_BY_NUMBER = {
+_FIXABLE = (ValueError, OSError, FloatingPointError)  # a DownloadError is an OSError
+# Errors of the operating system that a user can fix.
+_FIXABLE_BY_NUMBER = {
     errno.ENOENT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG,
     errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG, None,
 }  # fmt: skip
@@ -58,7 +58,7 @@ def application(
         config_name: The configuration in ``conf/``, without ``.yaml``.
         around: Of an application that makes runs: wraps all of it and reports a sweep's failed
             jobs at the end. (default: None; a failed job ends the sweep)
-        kept: Says what Ctrl-C leaves behind; None where another process says it.
+        kept: Describes what Ctrl-C leaves behind; None where another process does.
             (default: nothing)
     """
 
@@ -81,13 +81,13 @@ def application(
                 command = again(None if around is None else output_dir)
                 end(kept(config), command, log.warning)
             except Exception as error:
-                mendable = isinstance(error, _MENDABLE) and (
-                    not isinstance(error, OSError) or error.errno in _MENDABLE_BY_NUMBER
+                fixable = isinstance(error, _FIXABLE) and (
+                    not isinstance(error, OSError) or error.errno in _FIXABLE_BY_NUMBER
                 )
                 sweep = HydraConfig.get().mode == RunMode.MULTIRUN
                 if sweep and around is not None:
-                    return _job_failed(error, mendable)
-                if sweep or not mendable or os.environ.get("HYDRA_FULL_ERROR") == "1":
+                    return _job_failed(error, fixable)
+                if sweep or not fixable or os.environ.get("HYDRA_FULL_ERROR") == "1":
                     raise
                 log.error("%s: %s", Path(sys.argv[0]).name, error)
                 raise SystemExit(1) from error
@@ -132,14 +132,14 @@ def _plain_warnings() -> Iterator[None]:
         yield
 
 
-def _job_failed(error: Exception, mendable: bool) -> None:
+def _job_failed(error: Exception, fixable: bool) -> None:
     """Report a failed job of a sweep without ending the sweep.
 
     Raises:
         RuntimeError: For a sweeper that counts failures. Hydra's own would stop at the first one;
             it is given no value instead, for which it does not ask.
     """
-    traceback = not mendable or os.environ.get("HYDRA_FULL_ERROR") == "1"
+    traceback = not fixable or os.environ.get("HYDRA_FULL_ERROR") == "1"
     log.error("this job has failed: %s", error, exc_info=error if traceback else None)
     if HydraConfig.get().runtime.choices["hydra/sweeper"] != "basic":
         raise RuntimeError(f"{type(error).__name__}: {error}")  # which any process can pass on

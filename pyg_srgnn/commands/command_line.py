@@ -58,10 +58,10 @@ def read_command() -> None:
 
 
 def quoted(override: str, multirun: bool) -> str:
-    """An override with its value in quotes, if Hydra would not read it as the path or ids it is.
+    """Quote the value of an override if Hydra would not read it as the path or the ids that it is.
 
     What exists is a path. With ``-m`` another list with commas is a sweep; without, it is a path,
-    too, unless all of its parts exist: then Hydra says how a list is written. Each id of
+    too, unless all of its parts exist: then Hydra's error shows how to write a list. Each id of
     ``items=[…]`` is a text: Hydra reads ``1_000`` as 1000 and ``1e3`` as 1000.0, and stops at
     ``ü``. Ids in quotes or with a backslash are left to it.
 
@@ -70,7 +70,7 @@ def quoted(override: str, multirun: bool) -> str:
         multirun: Whether a sweep was asked for.
 
     Raises:
-        ValueError: If the list of ids does not end; says how to quote it.
+        ValueError: If the list of ids does not end; shows how to quote it.
     """
     key, _, value = override.partition("=")
     if key == "items":
@@ -114,17 +114,17 @@ def _is_quoted(raw: str) -> bool:
 
 
 def in_quotes(text: str) -> str:
-    """A text as Hydra's grammar takes it, whatever it holds."""
+    """Quote any text for Hydra's grammar."""
     return str(QuotedString(text, Quote.single).with_quotes())
 
 
 def name_runs(config: DictConfig, *keys: str, unfinished: bool = False) -> None:
-    """Put the directory of a run in place of what stands for it, and say so on stderr.
+    """Replace names of runs by their directories, and print these to stderr.
 
-    It is put into ``sys.argv``, too: the command that resumes must mean the same run later.
+    ``sys.argv`` is changed, too: the command that resumes must mean the same run later.
 
     Args:
-        config: What Hydra composed; changed in place.
+        config: The configuration; changed in place.
         keys: Those that may hold ``latest`` or a folder of runs; one that is null is left alone.
         unfinished: As of :func:`~pyg_srgnn.runs.find.find_run`. (default: ``False``)
 

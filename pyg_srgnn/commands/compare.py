@@ -1,4 +1,4 @@
-"""srgnn-compare: whether runs differ by more than chance, on the same test rows."""
+"""srgnn-compare: tests whether runs differ by more than chance, on the same test rows."""
 
 from __future__ import annotations
 

@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 STATUS = 128 + signal.SIGINT
-"""What a shell expects of a program that was stopped with Ctrl-C."""
+"""The exit status of a program that was stopped with Ctrl-C."""
 
 
 def stoppable(main: Callable[[], Any]) -> Callable[[], Any]:
     """Have a console script end on Ctrl-C with one line instead of a traceback.
 
     Args:
-        main: The script. The text of a KeyboardInterrupt that leaves it says what is kept.
+        main: The script. The message of a KeyboardInterrupt that leaves it describes what is kept.
     """
 
     @functools.wraps(main)
@@ -36,27 +36,27 @@ def stoppable(main: Callable[[], Any]) -> Callable[[], Any]:
     return stops
 
 
-def end(kept: str | None, command: str, say: Callable[[str], None]) -> NoReturn:
-    """End the process, and say so.
+def end(kept: str | None, command: str, report: Callable[[str], None]) -> NoReturn:
+    """End the process with a message.
 
     Args:
-        kept: What is kept; None for a process that has nothing to say, one of several of a run.
+        kept: What is kept; None prints nothing, as in the further processes of a run.
         command: The command that resumes.
-        say: Prints a line.
+        report: Prints a line.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # who presses it twice means the same
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # pressed twice, it means the same
     if kept is not None:
         if sys.stdout.isatty():
             print()  # below the terminal's own ^C
-        say(f"{Path(sys.argv[0]).name}: stopped; kept: {kept}; to resume: {command}")
+        report(f"{Path(sys.argv[0]).name}: stopped; kept: {kept}; to resume: {command}")
     raise SystemExit(STATUS)
 
 
 def again(run_dir: str | Path | None = None) -> str:
-    """The command that resumes what this process does, quoted for a shell.
+    """The command that resumes the work of this process, quoted for a shell.
 
     Args:
-        run_dir: Of the run that it is to resume. (default: None, the command says it)
+        run_dir: Directory of the run to resume. (default: None, that of the command)
     """
     replaced = ("resume=",) if run_dir is None else ("resume=", "hydra.run.dir=")
     words = [text for text in sys.argv[1:] if not text.lstrip("+").startswith(replaced)]

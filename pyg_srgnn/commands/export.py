@@ -1,4 +1,4 @@
-"""srgnn-export: a trained model as a folder to serve, without what trains."""
+"""srgnn-export: exports a trained model to a folder that is served without training code."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def validate(config: DictConfig) -> None:
 
 @application("export")
 def main(config: DictConfig) -> None:
-    """Write the folder, and say what it holds."""
+    """Write the folder, and list its files."""
     with gc_paused():
         from pyg_srgnn.checkpoint import Checkpoint
         from pyg_srgnn.export.write import export

@@ -1,4 +1,4 @@
-"""The directory that Hydra makes for a command goes again where the command is refused."""
+"""Removes the directory that Hydra makes for a command if the command is refused."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-# What srgnn-train writes when it begins to train, and srgnn-evaluate when it has scored.
+# The files that srgnn-train writes when training starts, and srgnn-evaluate after scoring.
 _BEGUN = ("vocabulary.json", "ranks.parquet")
 
 _made: list[Path] = []  # the run's directory and those above it that were not there, the last first
 
 
 class FreshDirectory(Callback):
-    """Remembers what Hydra is about to make; a sweep's directories are not its concern."""
+    """Remembers which directories of a run Hydra is about to make."""
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """See which directories are there before Hydra makes the run's."""
@@ -36,11 +36,11 @@ def leaving_no_trace(output_dir: Path) -> Iterator[None]:
     try:
         yield
     except (Exception, SystemExit) as error:
-        refused = getattr(error, "code", 1) == 1  # what Ctrl-C has stopped is resumed in there
+        refused = getattr(error, "code", 1) == 1  # a run stopped by Ctrl-C is resumed there
         fresh = bool(_made) and _made[0] == output_dir.absolute()
         if refused and fresh and not any((output_dir / name).exists() for name in _BEGUN):
             shutil.rmtree(output_dir, ignore_errors=True)
             for above in _made[1:]:
-                with suppress(OSError):  # that another run has come to lie there
+                with suppress(OSError):  # another run has been put there
                     above.rmdir()
         raise

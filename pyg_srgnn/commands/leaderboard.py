@@ -1,4 +1,4 @@
-"""srgnn-leaderboard: the runs below a directory, ranked by validation."""
+"""srgnn-leaderboard: ranks the runs below a directory by validation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""srgnn-prepare: fetch a dataset, prepare it, and report what was read, dropped and kept."""
+"""srgnn-prepare: downloads and prepares a dataset, and reports what was read, dropped and kept."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def main(config: DictConfig) -> None:
     training, test = (open_dataset(config.dataset, split) for split in ("trainval", "test"))
     report: dict[str, Any] = {"dataset": config.dataset.name, **training.report}
     report.pop("published", None)  # of an earlier call
-    if "parts" not in report:  # a click log's preparation has seen more than what it kept
+    if "parts" not in report:  # a click log's report has them from the preparation
         report |= describe(training.sessions, test.sessions, training.vocabulary)
     published = _published(training, test) if config.verify else {}
     if published:
@@ -59,7 +59,7 @@ def main(config: DictConfig) -> None:
             f"report=DIR names another folder"
         ) from error
     log.info("Report: %s\nPrepared files: %s", page, training.processed_dir)
-    valid = open_dataset(config.dataset, "valid")  # told now if it cannot be split off
+    valid = open_dataset(config.dataset, "valid")  # which fails now if it cannot be split off
     log.info(
         "Validation, dataset.valid=%s: the last %s of the training sessions, %s samples",
         config.dataset.valid,

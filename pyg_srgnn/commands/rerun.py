@@ -1,7 +1,7 @@
-"""A run once more, from its ``config.yaml``: ``--config-path RUN --config-name config``.
+"""Repeats a run from its ``config.yaml``: ``--config-path RUN --config-name config``.
 
-That file holds all keys, resolved, but nothing of Hydra's: where runs go, what is logged, the help.
-This is taken from the application's own configuration.
+That file holds all keys, resolved, but none of Hydra's (run directory, logging, help); these come
+from the application's configuration.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from yaml import YAMLError
 
 from pyg_srgnn.commands.suggestions import check_command, refusing
 
-_AGAIN = "again"  # the name under which Hydra finds the run's configuration
+_RERUN = "rerun"  # the name under which Hydra finds the run's configuration
 
 
 def rerunnable(
@@ -28,13 +28,13 @@ def rerunnable(
 ) -> Callable[[], Any]:
     """Have a Hydra application take the configuration of a run, whose keys may be overridden.
 
-    What is mistyped is refused before Hydra starts.
+    Typing errors are reported before Hydra starts.
 
     Args:
         main: The application, for every other command line.
-        task: What it calls with the configuration.
+        task: The function of the configuration.
         conf: The folder of the configurations.
-        config_name: The application's own one.
+        config_name: Name of the application's configuration.
     """
 
     @functools.wraps(main)
@@ -50,8 +50,8 @@ def rerunnable(
                 folder = Path(args.config_path).absolute()
                 stored = _stored(folder / f"{name.removesuffix('.yaml')}.yaml", conf, config_name)
                 if stored is not None:
-                    ConfigStore.instance().store(_AGAIN, stored)
-                    folder, name = conf, _AGAIN
+                    ConfigStore.instance().store(_RERUN, stored)
+                    folder, name = conf, _RERUN
             check_command(args, folder, name, conf, config_name)
             if args.config_path is None:
                 return main()
@@ -87,6 +87,6 @@ def _stored(file: Path, conf: Path, config_name: str) -> dict[str, Any] | None:
         if isinstance(entry, dict) and any("hydra/" in group for group in entry)
     ]
     keys: dict[Any, Any] = OmegaConf.to_container(run)  # type: ignore[assignment]
-    # Whether to resume is not in a run's file: the command says it.
+    # Whether to resume is not in a run's file, but a key of the command.
     command = OmegaConf.masked_copy(own, "resume")  # type: ignore[arg-type]
     return {"defaults": ["_self_", *hydras], "hydra": own.hydra, **command, **keys}

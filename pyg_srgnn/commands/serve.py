@@ -1,4 +1,4 @@
-"""srgnn-serve: recommendations over HTTP, from a trained or an exported model."""
+"""srgnn-serve: recommends over HTTP, with a trained or an exported model."""
 
 from __future__ import annotations
 

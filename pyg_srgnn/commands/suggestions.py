@@ -1,4 +1,4 @@
-"""A mistyped command is refused before Hydra reads it, with what was meant."""
+"""Finds typing errors in a command before Hydra reads it, and suggests the keys that were meant."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _CLOSE = 0.2  # what is less alike than the best by more is not shown
 
 @contextmanager
 def refusing() -> Iterator[None]:
-    """Say in one line why a command is refused, and exit with status 1."""
+    """Report an error in one line, and exit with status 1."""
     try:
         yield
     except ValueError as error:
@@ -40,17 +40,17 @@ def refusing() -> Iterator[None]:
 def check_command(
     args: argparse.Namespace, folder: Path, name: str, conf: Path, config_name: str
 ) -> None:
-    """Compose what a command asks for, every kind of job of a sweep, and refuse what is mistyped.
+    """Find typing errors by composing the configuration, for every kind of job of a sweep.
 
     Args:
-        args: The command, as Hydra's parser has read it.
-        folder: The folder of the configuration that it starts from.
-        name: Of this configuration.
-        conf: The folder of the application's configurations.
-        config_name: The application's own one.
+        args: The command line, parsed by Hydra's parser.
+        folder: Folder of the configuration to start from.
+        name: Name of this configuration.
+        conf: Folder of the application's configurations.
+        config_name: Name of the application's configuration.
 
     Raises:
-        ValueError: If a key, a choice or the form is wrong; says what is near it.
+        ValueError: If a key, a choice or the form is wrong; suggests similar ones.
     """
     extra = []
     if args.config_dir is not None:
@@ -66,10 +66,10 @@ def check_command(
                 config = compose(name, [*extra, *overrides])
         except HydraException as error:
             groups = [text for text in overrides if _is_choice(text, conf)]
-            said = _mistyped(error, folder, name, [*extra, *groups])
+            message = _mistyped(error, folder, name, [*extra, *groups])
             where = f"{' '.join(groups)}: " if len(jobs) > 1 else ""
-            raise ValueError(where + said) from error
-        # Of other keys than these Hydra itself takes those alone that there are.
+            raise ValueError(where + message) from error
+        # Hydra itself refuses unknown keys, unless they are added or stand in another file.
         added = any(text.startswith(("+", "~")) for text in overrides)
         if (added or not own) and not (args.help or args.cfg or args.info):
             check_keys(config, conf, config_name)
@@ -81,12 +81,12 @@ def check_keys(config: DictConfig, conf: Path, config_name: str) -> None:
     Hydra takes any key from a run's ``config.yaml``, and any that is added with ``+``.
 
     Args:
-        config: What Hydra composed.
-        conf: The folder of the configurations.
-        config_name: The application's own one.
+        config: The configuration.
+        conf: Folder of the configurations.
+        config_name: Name of the application's configuration.
 
     Raises:
-        ValueError: If there are others, or some are missing; names each, and what is near it.
+        ValueError: If there are others, or some are missing; names each, and suggests similar ones.
     """
     values: Any = OmegaConf.to_container(config)
     groups = {group: below for group, below in values.items() if isinstance(below, dict)}
@@ -100,8 +100,8 @@ def check_keys(config: DictConfig, conf: Path, config_name: str) -> None:
     for key in sorted(found - valid):
         above = key.rpartition(".")[0]
         if above and (above not in valid or above not in holders):
-            continue  # told of above; or a dictionary of the user's, such as dataset.where
-        if OmegaConf.select(config, key) is not None:  # null: no longer a key, and did nothing
+            continue  # reported above; or a user's dictionary, such as dataset.where
+        if OmegaConf.select(config, key) is not None:  # null: of an earlier version
             near = nearest(key, valid - found) or nearest(key, valid)
             wrong.append(f"there is no key {key}; {did_you_mean(near)}")
     for key in sorted(valid - found):
@@ -113,10 +113,10 @@ def check_keys(config: DictConfig, conf: Path, config_name: str) -> None:
 
 
 def nearest(word: str, valid: Iterable[str], count: int = 3) -> list[str]:
-    """The keys that a mistyped one may stand for, the likeliest first.
+    """The keys that may be meant by a mistyped one, the likeliest first.
 
-    Their last parts are compared, and the groups before them where both have one: ``lr`` may
-    stand for ``optimizer.lr``.
+    Their last parts are compared, and the groups before them where both have one: ``lr`` may mean
+    ``optimizer.lr``.
 
     Args:
         word: The key as typed.
@@ -144,10 +144,10 @@ def known_keys(
     """All keys of a configuration, those that hold others as well.
 
     Args:
-        conf: The folder of the configurations.
-        config_name: Which one of them.
-        choices: ``group=name``, of groups that there are.
-        hydra: Whether Hydra's own keys are among them. (default: False)
+        conf: Folder of the configurations.
+        config_name: Name of the configuration.
+        choices: ``group=name`` of existing groups.
+        hydra: Whether to include Hydra's keys. (default: False)
     """
     with initialize_config_dir(str(conf), version_base="1.3"):
         config = compose(config_name, list(choices), return_hydra_config=hydra)
@@ -164,7 +164,7 @@ def keys_of(value: Any, prefix: str = "") -> Iterator[str]:
 
 
 def did_you_mean(near: Sequence[str], lists: str = "--help") -> str:
-    """The end of a message on what does not exist."""
+    """The end of a message on something unknown."""
     where = f"{Path(sys.argv[0]).name} {lists} lists what there is"
     return f"did you mean {' or '.join(near)}? ({where})" if near else where
 
@@ -196,7 +196,7 @@ def _jobs(overrides: Sequence[str], multirun: bool, conf: Path) -> list[list[str
 
 
 def _values(override: Override, conf: Path) -> list[str]:
-    """What a sweep gives a group, or one value that it gives a key."""
+    """The values of a group in a sweep, or one value of a key."""
     key = override.get_key_element()
     if not override.is_discrete_sweep():  # an interval
         return [f"{key}=0"]
@@ -215,7 +215,7 @@ def _is_choice(override: str, conf: Path) -> bool:
 
 
 def _malformed(words: Sequence[str], place: int, error: HydraException) -> str:
-    """What is wrong with a word of the command line that is no override."""
+    """The error of a word of the command line that is no override."""
     word, before, after = (
         words[place],
         *(words[other] if 0 <= other < len(words) else "" for other in (place - 1, place + 1)),
@@ -234,7 +234,7 @@ def _malformed(words: Sequence[str], place: int, error: HydraException) -> str:
 
 
 def _mistyped(error: HydraException, folder: Path, name: str, choices: Sequence[str]) -> str:
-    """Why a configuration cannot be composed, and what is near."""
+    """The error of a configuration that cannot be composed, with similar keys."""
     if isinstance(error, MissingConfigException) and error.options:
         group, _, option = (error.missing_cfg_file or "").rpartition("/")
         near = [f"{group}={known}" for known in get_close_matches(option, error.options, 3)]

@@ -1,4 +1,4 @@
-"""srgnn-train: train, choose on validation, evaluate once."""
+"""srgnn-train: trains a model, chooses the epoch on validation, evaluates once on the test set."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _kept(config: DictConfig) -> str | None:
 
 @application("train", around=sweeping, kept=_kept)
 def main(config: DictConfig) -> float:
-    """Train as the configuration says; the value of the monitored metric, for sweeps."""
+    """Train; the value of the monitored metric, for sweeps."""
     with gc_paused():
         from pyg_srgnn.commands.validate import validate_processes, validate_run
         from pyg_srgnn.reports import plot_epochs, run_summary, write_slices

@@ -1,7 +1,7 @@
 """Validates a configuration before anything is loaded, by making the parts that it describes.
 
-What a key may be is declared once: by the constructor or function that takes it. Here is what
-concerns several groups of keys.
+The values of a key are declared once: by the constructor or function that takes it. Rules for
+several groups of keys are here.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def validating(config: DictConfig) -> Iterator[Callable[[str], AbstractContextMa
 
     Yields:
         A context manager for one group, such as ``"model"``, in which its part is made; ``""``
-        stands for the top-level keys.
+        for the top-level keys.
 
     Raises:
         ValueError: At the end, if there were errors: names each key, what was found and what is
@@ -101,7 +101,7 @@ def validate_run(config: DictConfig) -> None:
 
 
 def validate_processes(config: DictConfig) -> None:
-    """Refuse what several processes cannot do together.
+    """Check that the processes of a run, where there are several, can work together.
 
     Raises:
         ValueError: If something else than Lightning has started them and no ``hydra.run.dir`` was
@@ -137,7 +137,7 @@ def checking_keys(config: DictConfig, **names: str) -> Iterator[tuple[Checks, di
         **names: See :func:`pyg_srgnn.utils.arguments.checking`.
 
     Yields:
-        What checks them, and the keys with their values.
+        The checks, and the keys with their values.
 
     Raises:
         ValueError: At the end, if values are not allowed; names each key, what was found and what

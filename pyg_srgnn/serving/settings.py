@@ -1,4 +1,4 @@
-"""What a service is told: where it listens, and what it takes."""
+"""The settings of a service: where it listens, its limits, its times."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from pyg_srgnn.serving.hosts import is_loopback, is_name
 from pyg_srgnn.utils.arguments import checking
 
-# Settings that stand in environment variables: on a command line they are seen by everybody.
+# Settings of environment variables: everybody on the machine sees a command line.
 SECRETS = {"token": "SRGNN_TOKEN", "redis_password": "SRGNN_REDIS_PASSWORD"}
 
 _SCHEMES = ("redis://", "rediss://", "unix://")
@@ -24,7 +24,7 @@ def secrets() -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Settings:
-    """What a service is told; every value is checked.
+    """The settings of a service.
 
     Args:
         checkpoint: A run directory, checkpoint file or exported folder.
@@ -35,7 +35,7 @@ class Settings:
         hosts: Further names of the service, such as that of a proxy in front. Without a token, or
             where names are given, a request with any other name than these and localhost in its
             Host or Origin is refused. (default: none)
-        token: What every request must bear, but for /health and /ready. (default: none)
+        token: Token that every request must bear, but for /health and /ready. (default: none)
         threads: Threads of the model; null lets torch choose. (default: 1, which leaves the others
             to what surrounds it: more are slower but of the largest catalogues)
         batch_size: Sessions scored at once, at most. (default: 64)
@@ -48,8 +48,8 @@ class Settings:
         max_body: Bytes of a request's body. (default: 1 MiB)
         max_connections: Open connections; at the limit the one that has been idle longest is
             closed. (default: 1000)
-        max_per_address: Open connections of one address; null where a proxy stands in front, whose
-            address all requests have. (default: 500)
+        max_per_address: Open connections of one address; null behind a proxy, whose address all
+            requests have. (default: 500)
         request_timeout: Seconds from a request's first byte to its last, and seconds in which the
             client must read what is sent. (default: 10)
         sessions: Where sessions are kept: null (nowhere), "memory", or a Redis URL.
@@ -62,7 +62,7 @@ class Settings:
             (default: 0)
         reload_timeout: Seconds that a new model has to be loaded and to answer; else the old one
             stays. (default: 120)
-        drain_seconds: How long after SIGTERM requests are still taken while /ready says no.
+        drain_seconds: Seconds after SIGTERM in which requests are taken while /ready refuses.
             (default: 1)
         stop_seconds: How long requests in flight have to be finished then. (default: 30)
         log_requests: Whether every request is logged. (default: False)

@@ -84,7 +84,7 @@ def check_trainer(options: Mapping[str, Any]) -> None:
         for name, (value, why) in _FIXED.items():
             check.that(options[name] == value, name, f"{value}: {why}", options[name])
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the run's trainer says it again
+        warnings.simplefilter("ignore")  # the run's trainer warns again
         make_trainer(options, logger=False)
 
 
