@@ -21,8 +21,8 @@ class ItemKNN(Markov):
 
     Two items are alike as the sessions are that hold them: with n(i) the sessions that hold item i
     and n(i, j) those that hold both, by ``n(i, j) / sqrt((n(i) + s) (n(j) + s))``, the cosine of
-    the two items' vectors over the sessions, shrunk by s where few sessions vouch for it. An item
-    is not its own neighbour. All other items come behind, by popularity. From Hidasi et al.,
+    the two items' vectors over the sessions, shrunk by s where few sessions hold the items. An item
+    is not its own neighbour. All other items come last, by popularity. From Hidasi et al.,
     "Session-based recommendations with recurrent neural networks", ICLR 2016, and its code. The
     scores are in units of 2**-30, so that they are whole numbers plus the popularity below 1.
     """

@@ -45,11 +45,11 @@ class SessionNeighbours(Popularity):
     an index of a few thousand sessions an item is all that a search needs.) They are as alike as
     the shared items weigh, each once and by its last click, as a part of what all items weigh; the
     k most alike are the session's neighbours, of equals the more recent ones. An item's score is
-    the sum over the neighbours that hold it of likeness times what :meth:`item_weight` says. Items
-    of no neighbour come behind, by popularity.
+    the sum, over the neighbours that hold it, of likeness times :meth:`item_weight`. Items of no
+    neighbour come last, by popularity.
 
     All weights are rounded to whole numbers of a unit, and at least one: sums are exact then,
-    whatever their order, so that equal items are equal and popularity decides between them.
+    in any order, so that equal items are equal and popularity decides between them.
 
     Args:
         sessions: The training sessions, in time order.
@@ -77,7 +77,7 @@ class SessionNeighbours(Popularity):
         self.register_buffer("item", sessions.items[click])
         self.register_buffer("position", click - sessions.offsets[session])
         self.register_buffer("start", cumsum(number))
-        # For each item, where it stands in the above, the most recent first.
+        # For each item, its entries in the above, the most recent first.
         item, entry = self.item.sort(stable=True)
         number = torch.bincount(item, minlength=num_items)
         kept = torch.arange(item.numel()) - (number.cumsum(0) - number)[item] < sample_size
@@ -138,7 +138,7 @@ class SessionNeighbours(Popularity):
     def _evidence(
         self, row: Tensor, item: Tensor, ago: Tensor, weight: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Session, item and value of what the neighbours of the sessions say, one entry each."""
+        """Session, item and value of every item of the sessions' neighbours, one entry each."""
         clicked, at = ranges(self.first[item], self.first[item + 1])
         entry = self.entry[at]
         # The same session may be found by several items. Stable: by the last click of all first.
@@ -158,8 +158,8 @@ class SessionNeighbours(Popularity):
             Evidence(self.item[at], self.position[at], ago[clicked][of], self.position[entry][of])
         )
         value = (likeness[of] * factor * (_UNITS / _LIKENESS_UNITS)).round().clamp(min=1)
-        said = factor > 0
-        return row[clicked][of][said], self.item[at][said], value[said]
+        scored = factor > 0
+        return row[clicked][of][scored], self.item[at][scored], value[scored]
 
 
 def _best(row: Tensor, value: Tensor, k: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""What made the sessions of one log, for another one that may be laid out otherwise."""
+"""Adapts the preparation of one log to another log with a different layout."""
 
 from __future__ import annotations
 
@@ -17,22 +17,21 @@ log = logging.getLogger(__name__)
 
 
 def adapt(trained: Preparation, files: Sequence[Path], given: Mapping[str, Any]) -> Preparation:
-    """The same rules, and the same columns as far as the new log has them.
+    """The same rules, and the same columns where the new log has them; the others are guessed.
 
-    The others are guessed. A condition of ``where`` on a column that the new log lacks is left
-    out, with a warning.
+    A condition of ``where`` on a column that the new log lacks is left out, with a warning.
 
     Args:
-        trained: What made the sessions of the first log.
-        files: The files of the new one.
-        given: Fields of :class:`Preparation` that are known of the new one.
+        trained: The preparation of the first log.
+        files: The files of the new log.
+        given: Fields of :class:`Preparation` that are known of the new log.
 
     Raises:
         ValueError: If what is given does not fit together or the log cannot be read.
     """
     other = {"session": "user", "user": "session"}
-    told: dict[str, Any] = {other[name]: None for name in given if name in other}
-    asked = replace(trained, **(told | dict(given)))
+    cleared: dict[str, Any] = {other[name]: None for name in given if name in other}
+    asked = replace(trained, **(cleared | dict(given)))
     asked, names = _read_as(asked, files[0], given)
     gone = [
         role
@@ -44,7 +43,7 @@ def adapt(trained: Preparation, files: Sequence[Path], given: Mapping[str, Any])
     where = {name: v for name, v in asked.where.items() if "where" in given or name in names}
     for name in asked.where.keys() - where.keys():
         log.warning(
-            "%s has no column %r: %s=%s, as in training, is not asked for",
+            "%s has no column %r: %s=%s, as in training, is not required",
             *(files[0], name, name, asked.where[name]),
         )
     guessed: dict[str, Any] = dict.fromkeys(gone)

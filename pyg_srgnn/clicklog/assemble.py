@@ -1,4 +1,4 @@
-"""From chosen clicks to numbered sessions, in pieces that fit into memory."""
+"""Splits sessions in time and numbers their items, in pieces that fit into memory."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def _sessions(items: Ints, lengths: Ints, seconds: Ints | None) -> Sessions:
 def _split(
     preparation: Preparation, count: int, seconds: Ints | None
 ) -> tuple[int, int, dict[str, Any]]:
-    """How many sessions train, with which one the test part begins, and the rule in words."""
+    """Number of training sessions, number of the first test session, and the split as text."""
     rule = preparation.split
     found: dict[str, Any] = {"test": str(preparation.test), "limit": None}
     if isinstance(rule, float):
@@ -197,18 +197,18 @@ class _Pieces:
             yield frame["code"].to_numpy(), frame["s"].to_numpy()
 
     def _order(self) -> list[pl.Expr]:
-        """What the clicks of a piece are sorted by."""
+        """Sort keys of the clicks of a piece."""
         s, keys = pl.col("s").cast(pl.Int64), self.chosen.keys
         if keys == ["row"]:  # one whole number is sorted far faster than two
             return [s % self.chosen.size * (1 << 40) + pl.col("row")]
         return [s, *map(pl.col, keys)]
 
     def _repeated(self, frame: pl.DataFrame) -> int:
-        """Rows whose session, item, time and order stand in an earlier one."""
+        """Number of rows with the session, item, time and order of an earlier row."""
         if not self.chosen.timed:
             return 0
         same = list(dict.fromkeys(["s", *self.chosen.keys[:-1], "time"]))
-        # Equal rows stand together where the times are sorted, as they are in most logs.
+        # Equal rows are neighbours where the times are sorted, as they are in most logs.
         later = pl.col("time") >= pl.col("time").shift(1)
         new = pl.any_horizontal(pl.col(name) != pl.col(name).shift(1) for name in same[:-1])
         if not frame.select((later | new).all()).item():
@@ -219,7 +219,7 @@ class _Pieces:
 
 
 class _Numbers:
-    """Numbers items as they first come."""
+    """Numbers items in the order of their first clicks."""
 
     def __init__(self, raw: pl.Series, vocabulary: Vocabulary | None) -> None:
         self.raw = raw
@@ -254,7 +254,7 @@ class _Numbers:
         return index
 
     def missed(self) -> int:
-        """How many items were looked for and not found."""
+        """Number of items that were looked up and not found."""
         return int(self.unseen.sum())
 
     def vocabulary(self) -> Vocabulary:

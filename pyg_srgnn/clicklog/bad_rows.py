@@ -21,10 +21,10 @@ class BadRows:
 
     found: dict[str, dict[str, Any]] = field(default_factory=dict)
 
-    def add(self, reason: str, rows: int, where: str, said: str) -> None:
+    def add(self, reason: str, rows: int, where: str, message: str) -> None:
         """Count rows of a reason; the first one added is the one that is named."""
         known = self.found.setdefault(
-            reason, {"reason": reason, "rows": 0, "first": f"{where}: {said}"}
+            reason, {"reason": reason, "rows": 0, "first": f"{where}: {message}"}
         )
         known["rows"] += rows
 
@@ -54,7 +54,7 @@ class BadRows:
 
 @dataclass(frozen=True)
 class Lines:
-    """What the lines of a text file look like.
+    """Counts of the lines of a text file.
 
     Args:
         lines: Their number, the header among them.
@@ -79,7 +79,7 @@ def look_at_lines(file: Path, layout: Layout) -> Lines:
     if found and not found["odd"]:
         return Lines(found["lines"], 0, True)
     blank = line.str.strip_chars(f' \t\r"{mark}') == ""
-    # A quote that is left after this is out of place, or goes on in the next line.
+    # A quote that is left after this is out of place, or its value continues on the next line.
     bare = line.str.replace_all(f'(^|{pl.escape_regex(mark)})"(?:[^"]|"")*"', "${1}")
     columns = bare.str.count_matches(mark, literal=True) + 1
     odd = (columns != width) & ~blank | bare.str.contains('"', literal=True)
@@ -89,7 +89,7 @@ def look_at_lines(file: Path, layout: Layout) -> Lines:
 
 
 def _counted(file: Path, **asked: pl.Expr) -> dict[str, Any]:
-    """Ask something of the lines of a file; nothing comes back where bytes are not UTF-8."""
+    """Aggregate over the lines of a file; empty if bytes are not UTF-8."""
     scan = pl.scan_lines(file, glob=False).select(**asked)
     try:
         with whole_file(file):
@@ -141,14 +141,14 @@ def _header_and_body(
 
 
 def judge(cells: list[str] | None, line: str, expected: int, where: str, bad_rows: BadRows) -> bool:
-    """Whether a record has the form it should have; if it has not, count it."""
+    """Whether a record is well-formed; if not, it is added to the bad rows."""
     shown = repr(line[:80])
     if not is_utf8(line, *(cells or ())):
-        said = f"found {line[:80].encode('utf-8', 'surrogateescape')!r}, expected UTF-8"
-        bad_rows.add("bytes that are not UTF-8", 1, where, said)
+        message = f"found {line[:80].encode('utf-8', 'surrogateescape')!r}, expected UTF-8"
+        bad_rows.add("bytes that are not UTF-8", 1, where, message)
     elif cells is None:
-        said = f"found {shown}, expected quotes around whole values, and each of them closed"
-        bad_rows.add("a quote out of place", 1, where, said)
+        message = f"found {shown}, expected quotes around whole values, and each of them closed"
+        bad_rows.add("a quote out of place", 1, where, message)
     elif len(cells) != expected:
         many = f"{len(cells)} column{'s' if len(cells) > 1 else ''}"
         bad_rows.add(

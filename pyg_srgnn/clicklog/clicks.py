@@ -1,4 +1,4 @@
-"""Read a click log: its clicks as a lazy frame, and which of its rows are bad."""
+"""Reads a click log: its clicks as a lazy frame, and its bad rows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pyg_srgnn.clicklog.zones import in_file_order, localised
 
 @dataclass(frozen=True)
 class Found:
-    """What a log holds, before any rule.
+    """Counts and times of a log, before any rule.
 
     Args:
         rows: Rows read, without the header.
@@ -76,7 +76,7 @@ def read_clicks(
     for number, (reason, _) in enumerate(reasons):
         if count := answer[f"bad{number}"] or 0:
             where, cells = engine.locate(layout, preparation, int(answer[f"first{number}"]))
-            bad_rows.add(reason, count, where, _said(reason, cells, layout, zone))
+            bad_rows.add(reason, count, where, _message(reason, cells, layout, zone))
     if preparation.on_bad_rows == "error":
         bad_rows.refuse()
     refused = sum(int(answer[f"bad{number}"] or 0) for number in range(len(reasons)))
@@ -99,7 +99,7 @@ def read_clicks(
 def _staged(
     engine: Engine, layout: Layout, preparation: Preparation, folder: Path
 ) -> tuple[Layout, Staged]:
-    """Stage once in the way of the first rows, and once more where a later row is of another."""
+    """Stage as the first rows are written; once more with care if later rows differ."""
     staged = engine.stage(layout, preparation, folder / "1", careful=False)
     null = {
         role: nw.col(role).is_null().cast(nw.Int64).sum().alias(role)
@@ -143,8 +143,8 @@ def _reasons(layout: Layout, zone: str | None) -> list[tuple[str, nw.Expr]]:
     return reasons
 
 
-def _said(reason: str, cells: dict[str, Any], layout: Layout, zone: str | None) -> str:
-    """What stands in a bad row, and what should."""
+def _message(reason: str, cells: dict[str, Any], layout: Layout, zone: str | None) -> str:
+    """Describe the value of a bad row, and the expected one."""
     if "time" in reason:
         column = layout.columns["time"]
         if "skips" in reason:
@@ -152,10 +152,10 @@ def _said(reason: str, cells: dict[str, Any], layout: Layout, zone: str | None) 
                 f"{_found(column, cells)}, expected what a clock in {zone} shows; is it of another "
                 f"zone? Give dataset.time_zone"
             )
-        said = f"{_found(column, cells)}, expected {expected_time(str(layout.time_format))}"
+        message = f"{_found(column, cells)}, expected {expected_time(str(layout.time_format))}"
         if "1990" in reason:
-            said += "; is it in another unit? Give dataset.time_format=s, ms, us or ns"
-        return said
+            message += "; is it in another unit? Give dataset.time_format=s, ms, us or ns"
+        return message
     role = reason.split()[-1]
     column = layout.session if role == "session" else layout.columns[role]
     what = "a whole number" if role == "order" else "an id"

@@ -1,4 +1,4 @@
-"""Which column of a click log is which: declared, or guessed from common names."""
+"""Finds the columns of session, item and time in a click log, by declaration or common names."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ COMMON_NAMES = {
     "item": ("itemid", "item", "iid", "productid", "product", "sku", "articleid", "songid"),
     "time": ("timestamp", "time", "ts", "datetime", "eventtime", "eventdate", "date", "createdat"),
 }  # fmt: skip
-"""Column names that are understood without being told, compared without case, - and _."""
+"""Column names that are guessed, compared without case, - and _."""
 
 
 def roles(
@@ -28,12 +28,12 @@ def roles(
     Args:
         file: The file, for errors.
         names: The names of its columns.
-        preparation: What was declared.
-        delimiter: What stands between the columns, for errors.
+        preparation: The declaration.
+        delimiter: The delimiter, for errors.
 
     Raises:
-        ValueError: If a role has no column; says which columns there are, and what to do. If a name
-            would be taken for a pattern.
+        ValueError: If a role has no column (the message lists the columns and the remedy), or a
+            name would be taken for a pattern.
     """
     for pattern in (name for name in names if name == "*" or name[:1] + name[-1:] == "^$"):
         raise ValueError(f"{file}: no column can be called {pattern!r}, a pattern; rename it")
@@ -42,9 +42,9 @@ def roles(
         role: next((plain[n] for n in common if n in plain), None)
         for role, common in COMMON_NAMES.items()
     }
-    told = {role: getattr(preparation, role) for role in COMMON_NAMES}
-    base = "user" if preparation.gap and not told["session"] else "session"
-    if base == "session" and not told["session"] and not guesses["session"] and guesses["user"]:
+    declared = {role: getattr(preparation, role) for role in COMMON_NAMES}
+    base = "user" if preparation.gap and not declared["session"] else "session"
+    if base == "session" and not declared["session"] and not guesses["session"] and guesses["user"]:
         raise ValueError(
             f"{file}: there is a column {guesses['user']!r} of users and none of sessions; give "
             f"dataset.gap=30m (how long a silence ends a session), or dataset.session=COLUMN"
@@ -52,13 +52,13 @@ def roles(
     columns: dict[str, str] = {}
     guessed = []
     for role in (base, "item", "time"):
-        name = told[role] or guesses[role]
+        name = declared[role] or guesses[role]
         if name is None and role == "time" and preparation.order == "file":
             continue
         if name is None or name not in names:
             raise ValueError(_no_column(file, role, name, names, delimiter))
         columns[role] = name
-        guessed += [] if told[role] else [role]
+        guessed += [] if declared[role] else [role]
     if preparation.order not in ("time", "file"):
         if preparation.order not in names:
             raise ValueError(_no_column(file, "order", preparation.order, names, delimiter))

@@ -1,4 +1,4 @@
-"""Text files of clicks, plain or compressed, as Polars scans them and as Python reads them."""
+"""Reads text files of clicks, plain or compressed, with Polars or record by record."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DELIMITERS = (",", ";", "\t", "|")
 
 @dataclass(frozen=True)
 class Dialect:
-    r"""How a text file departs from what every engine reads as it is.
+    r"""Differences of a text file from the CSV that every engine reads.
 
     Args:
         newline: The end of a line: ``"\r"`` in files of old Macs, ``"\r\r\n"`` where a program
@@ -74,7 +74,7 @@ def dialect(file: Path, delimiter: str = "") -> Dialect:
 
 
 def best_delimiter(line: str) -> str:
-    """What parts a line into most columns."""
+    """The delimiter that splits a line into most columns."""
     return max(DELIMITERS, key=lambda d: len(fields(line, d)))
 
 
@@ -109,7 +109,7 @@ def _is_escaped(lines: list[str], delimiter: str) -> bool:
 
 
 def _has_blanks(lines: list[str], delimiter: str) -> bool:
-    """Whether a blank stands on the same side of all delimiters; a header may do without."""
+    """Whether all delimiters have a blank on the same side; a header may have none."""
     after = before = found = 0
     for line in lines[1:] or lines:
         cells = re.sub('"(?:[^"]|"")*"', "x", line).split(delimiter)
@@ -139,38 +139,38 @@ def scan_text(
 
 @contextmanager
 def whole_file(file: Path) -> Iterator[None]:
-    """Say it clearly where a compressed file ends too early or is damaged.
+    """Raise one clear error for a compressed file that is cut short or damaged.
 
     Raises:
-        ValueError: In place of what the reader of the format says.
+        ValueError: In place of the errors of the decompressor.
     """
     try:
         yield
     except (EOFError, zlib.error, OSError) as error:
-        # What the operating system has to say has a number; Polars puts it into the text.
+        # Errors of the operating system have a number; Polars puts it into the text.
         if getattr(error, "errno", None) or "(os error" in str(error) or not _magic(file):
             raise
         raise cut_short(file) from error
 
 
 def cut_short(file: Path) -> ValueError:
-    """What is said of a compressed file without an end."""
+    """The error for a compressed file that is cut short or damaged."""
     return ValueError(f"{file} is cut short or damaged, it cannot be decompressed; fetch it again")
 
 
 def _magic(file: Path) -> bytes:
-    """By which a compressed file is known, whatever its name; empty for a plain one."""
+    """First bytes that identify a compressed file; empty for a plain one."""
     start = first_bytes(file)
     return next((magic for magic in (_GZIP, _ZSTD) if start.startswith(magic)), b"")
 
 
 def is_binary(text: str) -> bool:
-    """Whether there are characters in it that no text has."""
+    """Whether a text contains a null character."""
     return "\0" in text
 
 
 def is_utf8(*texts: str) -> bool:
-    """Whether texts that were read with surrogates have none."""
+    """Whether texts contain no surrogates, which stand for bytes that are not UTF-8."""
     try:
         "".join(texts).encode()
     except UnicodeEncodeError:
@@ -191,20 +191,20 @@ def lines_of(file: Path) -> Iterator[str]:
 def records(
     file: Path, delimiter: str, expected: int | None = None
 ) -> Iterator[tuple[int, list[str] | None, str]]:
-    """Read a text file record by record: slower than Polars, but nothing stops it.
+    """Read a text file record by record: slower than Polars, but malformed records are no obstacle.
 
     Bytes that are not UTF-8 become surrogates.
 
     Args:
         file: The file.
-        delimiter: What stands between its columns.
+        delimiter: The delimiter.
         expected: The number of columns. (default: any)
 
     Yields:
-        The number of the line on which the record begins, its cells (none where nothing stands in
-        them, None where a quote is out of place or not closed), and that line. Of a record over
-        several lines that has not the expected number of columns only the first line counts, so
-        that a quote that nobody closed costs one line, not all that follow.
+        The number of the line on which the record begins, its cells (an empty list for a
+        blank line, None where a quote is out of place or not closed), and that line. Of a record
+        over several lines with another number of columns than expected, only the first line
+        counts, so that a quote that is never closed costs one line, not all that follow.
     """
     form = dialect(file, delimiter)
     options = {"delimiter": delimiter, "skipinitialspace": form.blanks}
@@ -257,7 +257,7 @@ class _Lines:
 
 
 def _start(file: Path) -> str:
-    """The beginning of a text file, whatever bytes it holds."""
+    """The beginning of a text file; bytes that are not UTF-8 are replaced."""
     with whole_file(file):
         magic = _magic(file)
         if magic == _ZSTD:

@@ -1,4 +1,4 @@
-"""What an engine does for the preparation that narwhals does not do alike for every engine."""
+"""The interface of an engine: reading files and keeping tables, beside narwhals expressions."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from pyg_srgnn.clicklog.spec import Preparation
 
 @dataclass(frozen=True)
 class Staged:
-    """Clicks as an engine has written them aside.
+    """Clicks that an engine has written to Parquet files.
 
     Args:
         clicks: The frame.
-        rows: Rows read, those that ``where`` left out among them.
-        bad_rows: Rows whose very form is wrong, left out of the clicks.
+        rows: Rows read, including those that ``where`` leaves out.
+        bad_rows: Malformed rows, left out of the clicks.
     """
 
     clicks: nw.LazyFrame[Any]
@@ -30,7 +30,7 @@ class Staged:
 
 
 class Engine(Protocol):
-    """What the pipeline needs of an engine beside what narwhals gives it."""
+    """The operations that narwhals does not have, or not alike for every engine."""
 
     def stage(
         self,
@@ -43,14 +43,14 @@ class Engine(Protocol):
 
         Args:
             layout: How the log is to be read.
-            preparation: What was declared.
+            preparation: The declaration.
             folder: Where the files go.
             careful: Read times in every form of ISO 8601, not in that of the first row alone.
         """
         ...
 
     def nulls(self, layout: Layout, preparation: Preparation, column: str) -> int:
-        """How many rows have nothing in a column."""
+        """Number of rows without a value in a column."""
         ...
 
     def locate(
@@ -59,7 +59,7 @@ class Engine(Protocol):
         preparation: Preparation,
         row: int,
     ) -> tuple[str, dict[str, Any]]:
-        """Where a row is, in words, and what stands in it."""
+        """File and line of a row as text, and its values."""
         ...
 
     def one_row(self, frame: nw.LazyFrame[Any]) -> dict[str, Any]:
@@ -67,7 +67,7 @@ class Engine(Protocol):
         ...
 
     def keep(self, frame: nw.LazyFrame[Any], path: Path) -> nw.LazyFrame[Any]:
-        """Compute a frame now; what is asked of it later does not compute it again."""
+        """Compute a frame now, so that later queries do not compute it again."""
         ...
 
     def store(self, frame: nw.LazyFrame[Any], path: Path) -> nw.LazyFrame[Any]:
@@ -88,7 +88,7 @@ class Engine(Protocol):
 
 
 def parquet_row(file: Path, number: int) -> tuple[str, dict[str, Any]]:
-    """Where a row of a Parquet file is, in words, and its values as they are stored."""
+    """File and number of a Parquet row as text, and its values as they are stored."""
     values = pl.scan_parquet(file, glob=False).slice(number, 1).collect().row(0, named=True)
     return f"{file}, row {number + 1:,}", values
 

@@ -1,4 +1,4 @@
-"""The files of a click log: found in folders and by globs, their format by their content."""
+"""Finds the files of a click log in folders and by globs."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ _NAMED = 3
 
 
 def find_files(path: str | Path | Sequence[str | Path]) -> tuple[Path, ...]:
-    """The files that a path, a folder, a glob or several of them stand for, each in name order.
+    """The files of a path, a folder, a glob or several of them, each in name order.
 
     The content of a file decides whether it is Parquet or text. A file that is reached twice counts
     once. Below a folder or a glob, names that begin with ``.`` or ``_`` are left out, as are files
     of a folder that are no log; a warning names them.
 
     Raises:
-        FileNotFoundError: If one of them stands for no file.
-        ValueError: If Parquet and text are mixed, or if a table's own log says which of its files
+        FileNotFoundError: If one of them has no file.
+        ValueError: If Parquet and text are mixed, or if a table's log lists which of its files
             are current.
     """
     files: dict[Path, Path] = {}  # by their real path
@@ -77,7 +77,7 @@ def _below(place: Path) -> list[Path]:
 
 
 def _is_log(file: Path) -> bool:
-    """Whether a file of a folder is one of clicks."""
+    """Whether a file of a folder holds clicks."""
     if is_parquet(file):
         return True
     suffixes = [s for s in map(str.lower, file.suffixes) if s not in (".gz", ".zst")][-1:]

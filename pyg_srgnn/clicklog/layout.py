@@ -1,4 +1,4 @@
-"""What a click log looks like: its files, its columns, and how their values are to be read."""
+"""The layout of a click log: its files, its columns, and how their values are written."""
 
 from __future__ import annotations
 
@@ -37,18 +37,18 @@ _UTF8 = (
 
 @dataclass(frozen=True)
 class Layout:
-    """How the files of a log are to be read.
+    """Layout of the files of a log.
 
     Args:
         files: The files, in order.
         parquet: Whether they are Parquet; text otherwise.
-        delimiter: What stands between the columns of a text file.
-        header: Whether a text file begins with the names of its columns.
+        delimiter: The delimiter of a text file.
+        header: Whether a text file begins with its column names.
         names: The names of all columns.
         columns: The column of each role: ``session`` (or ``user``), ``item``, ``time``, ``order``.
         whole: The roles whose ids are whole numbers; the others are text.
         time_format: How times are written, as in ``Preparation``; None without times.
-        sample: A time as it stands in the log.
+        sample: A time as the log writes it.
         guessed: The roles whose column was guessed.
     """
 
@@ -69,7 +69,7 @@ class Layout:
         return self.columns.get("session") or self.columns["user"]
 
     def describe(self) -> str:
-        """One line that says how the log is read, and what of it was guessed."""
+        """One line with the columns, the format of times, and which of them were guessed."""
         roles = ", ".join(
             f"{role}={name}{' (guessed)' if role in self.guessed else ''}"
             for role, name in self.columns.items()
@@ -81,7 +81,7 @@ class Layout:
 
 
 def find_layout(files: tuple[Path, ...], preparation: Preparation) -> Layout:
-    """Find out how a log is to be read from its first rows and what was declared.
+    """Find the layout of a log from the declaration and its first rows.
 
     Raises:
         ValueError: If a file is empty, a column is missing, or times cannot be understood.
@@ -166,7 +166,7 @@ def scan_parquet(file: Path, **options: Any) -> pl.LazyFrame:
 
 
 def number_text(text: str) -> str:
-    """A number that somebody wrote as the text of any column of numbers: 1 for 1.0."""
+    """The text of a number, the same for every type of column: 1 for 1.0."""
     try:
         return f"{Decimal(text).normalize():f}"
     except InvalidOperation:
@@ -261,7 +261,7 @@ def _first_rows(file: Path, form: _Form) -> pl.DataFrame | None:
 
 
 def _is_whole(values: pl.Series) -> bool:
-    """Whether ids are whole numbers that text can be turned into and back."""
+    """Whether ids are whole numbers, equal to their text and back."""
     kind = values.dtype
     if kind.is_integer():
         return True

@@ -59,7 +59,7 @@ class PolarsEngine:
         folder: Path,
         careful: bool,
     ) -> Staged:
-        """Read a log into one Parquet file for each of its own."""
+        """Write one Parquet file for each file of the log."""
         folder.mkdir(parents=True)
         if not careful:
             self.sources, self.bad_rows = [], BadRows()
@@ -85,8 +85,8 @@ class PolarsEngine:
             return False
         scan = scan_text(file, layout.delimiter, layout.names, layout.header)
         names = list(scan.collect_schema())
-        # Polars fills a row that is too short with nulls, and tells of one that is too long only
-        # where every column is asked for.
+        # Polars fills a row that is too short with nulls, and reports one that is too long only
+        # if every column is selected.
         others = set(names) - {*layout.columns.values(), *preparation.where, names[-1]}
         unused = pl.any_horizontal(pl.col(*others).is_null()) if others else pl.lit(False)
         checks = pl.col(names[-1]).is_null().alias("short"), unused.alias("others")
@@ -140,7 +140,7 @@ class PolarsEngine:
         except pl.exceptions.ComputeError as error:
             if layout.parquet or source.read != source.file:
                 raise ValueError(f"{source.file} cannot be read: {error}") from error
-            # Polars stumbles over quotes that Python's reader knows what to make of.
+            # Python's reader understands quotes that Polars does not.
             clean = part.with_suffix(".csv")
             self.sources[number] = self._cleaned(source.file, layout, clean)
             if preparation.on_bad_rows == "error":
@@ -148,7 +148,7 @@ class PolarsEngine:
             self._sink(number, layout, preparation, part, offset, careful)
 
     def nulls(self, layout: Layout, preparation: Preparation, column: str) -> int:
-        """How many rows have nothing in a column."""
+        """Number of rows without a value in a column."""
         count = 0
         for source in self.sources:
             scan = _scan(source, layout)
@@ -164,7 +164,7 @@ class PolarsEngine:
         preparation: Preparation,
         row: int,
     ) -> tuple[str, dict[str, Any]]:
-        """Where a row is, in words, and what stands in it."""
+        """File and line of a row as text, and its values."""
         for source in self.sources:
             if row < source.records:
                 break
@@ -246,7 +246,7 @@ def _write(frame: pl.LazyFrame, path: Path, pieces: pl.PartitionBy | None = None
 
 
 def _asked(preparation: Preparation, schema: pl.Schema) -> pl.Expr:
-    """Whether ``where`` asks for a row."""
+    """Whether ``where`` selects a row."""
     asked = pl.lit(True)
     for name, texts in preparation.asked.items():
         kind = schema[name]
@@ -258,7 +258,7 @@ def _asked(preparation: Preparation, schema: pl.Schema) -> pl.Expr:
 def _parsed(
     frame: pl.LazyFrame, layout: Layout, preparation: Preparation, careful: bool, *checks: pl.Expr
 ) -> pl.LazyFrame:
-    """Typed columns, and whether the row is too short or has no value in a column of no use."""
+    """Typed columns, and whether a row is too short or lacks a value in an unused column."""
     schema = frame.collect_schema()
     columns = [
         _id(pl.col(name), schema[name], role in layout.whole).alias(role)
@@ -278,7 +278,7 @@ def _parsed(
 
 
 def _no_id(column: pl.Expr, kind: pl.DataType) -> pl.Expr:
-    """Whether there is nothing that tells items or sessions apart, in the way of the type."""
+    """Whether a value is no id: null, NaN, empty, or a float too large to be exact."""
     if kind.is_float():
         return column.is_null() | column.is_nan() | (column.abs() >= _EXACT[str(kind)])
     if kind == pl.String:

@@ -1,4 +1,4 @@
-"""What a click log became, and the folder of Parquet files that it can be kept in."""
+"""The result of a preparation, and its folder of Parquet files."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ TRAINING, TEST, ITEMS, REPORT = FILES = (
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a click log became.
+    """The sessions of a click log, and the report of their preparation.
 
     Args:
         training: Training sessions in time order.
         test: Test sessions in time order, of items of the vocabulary.
         vocabulary: The raw ids of all items of the training sessions.
-        report: What was read, dropped and why; JSON-able.
+        report: Counts of what was read and dropped, and why; plain JSON values.
     """
 
     training: Sessions
@@ -45,7 +45,7 @@ class Prepared:
         ``training.parquet`` and ``test.parquet`` hold a row a click (``session`` and ``item`` as
         numbers from 0, ``time`` of the session in seconds since 1970 UTC, if there are times),
         ``items.parquet`` the raw id of item 0, 1, …, ``report.json`` the report. The folder is
-        there whole or not at all; an older one of that name is replaced.
+        written whole or not at all; an older one of that name is replaced.
 
         Raises:
             ValueError: If there is something else under that name.

@@ -150,7 +150,7 @@ class SparkEngine:
         return rows, bad_rows
 
     def _shown(self, row: int) -> tuple[str, str]:
-        """Where a bad row of a text file is, and what stands there."""
+        """File and line of a bad row of a text file, and the line."""
         from pyspark.sql import functions as F
 
         file, number = self._place(row)
@@ -165,7 +165,7 @@ class SparkEngine:
         return file, row - start
 
     def nulls(self, layout: Layout, preparation: Preparation, column: str) -> int:
-        """How many rows have nothing in a column."""
+        """Number of rows without a value in a column."""
         from pyspark.sql import functions as F
 
         role = "session" if column == layout.session else "item"
@@ -180,7 +180,7 @@ class SparkEngine:
         preparation: Preparation,
         row: int,
     ) -> tuple[str, dict[str, Any]]:
-        """Where a row is, in words, and what stands in it."""
+        """File and line of a row as text, and its values."""
         if layout.parquet:
             return parquet_row(*self._place(row))
         where, text = self._shown(row)
@@ -219,7 +219,7 @@ class SparkEngine:
 
 
 def _refuse_unknown(file: Path, layout: Layout) -> None:
-    """Refuse what Spark passes over without a word, or takes for text that it is not."""
+    """Refuse files that Spark skips silently or reads wrongly."""
     if file.name[0] in "._":
         raise ValueError(f"{file}: engine=spark passes over files named with . or _ first")
     start = first_bytes(file)
@@ -242,7 +242,7 @@ def _path(url: str) -> str:
 
 
 def _readable(error: Exception) -> Exception:
-    """What Spark says of a file that it cannot read, without the Java stack."""
+    """Spark's error about an unreadable file, without the Java stack."""
     if "FAILED_READ_FILE" not in str(error):
         return error
     found = re.search(r"file:/+\S+", str(error))

@@ -1,4 +1,4 @@
-"""The lines of a log as Spark reads them: each with its click, its place, and what is wrong."""
+"""Reads the lines of a log with Spark: each with its click, its place and its problem."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pyg_srgnn.clicklog.times import EARLIEST, LATEST
 
 BLANK = "blank"
 PROBLEMS = ("bytes that are not UTF-8", "a quote out of place", "wrong number of columns")
-"""What may be wrong with the form of a line."""
+"""Ways in which a line is malformed."""
 
 
 def clicks_of(spark: Any, layout: Layout, preparation: Preparation) -> Any:
@@ -26,13 +26,13 @@ def clicks_of(spark: Any, layout: Layout, preparation: Preparation) -> Any:
     Args:
         spark: The session.
         layout: How the log is to be read.
-        preparation: What was declared.
+        preparation: The declaration.
 
     Returns:
         A data frame with ``session``, ``item``, ``time`` and ``order`` (null where they cannot be
         read), ``_chosen`` (by ``where``), ``_problem`` (one of ``PROBLEMS``, ``BLANK``, or null),
         ``_shown`` (of a line of wrong form the line, of one with a null or an absurd time its
-        cells as JSON), and where it stands: ``_file``, ``_block`` (the byte in the file at which
+        cells as JSON), and its place: ``_file``, ``_block`` (the byte in the file at which
         the part begins that was read at once) and ``_id``, which grows within a block.
     """
     from pyspark.sql import functions as F

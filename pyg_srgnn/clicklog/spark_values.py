@@ -1,4 +1,4 @@
-"""What stands in a column of a log, in Spark's expressions; the values are those Polars gives."""
+"""Spark expressions for ids, numbers and times; their values are those of the Polars engine."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def identifier(cell: Any, kind: str, number: bool) -> Any:
 
 
 def no_id(text: Any) -> Any:
-    """Whether a text tells no items or sessions apart."""
+    """Whether a text is no id."""
     return (text == "") | text.contains("\0")
 
 
@@ -100,7 +100,7 @@ def micros(cell: Any, kind: str, form: str) -> Any:
 
 
 def is_local(cell: Any, kind: str, form: str) -> Any:
-    """Whether times have no zone of their own; the arguments are those of :func:`micros`."""
+    """Whether times are written without a zone; the arguments are those of :func:`micros`."""
     from pyspark.sql import functions as F
 
     if kind in ("timestamp", "nanoseconds, UTC"):
@@ -170,7 +170,7 @@ def java_pattern(form: str) -> str:
         if java is None:
             known = ", ".join(f"%{directive}" for directive in _DIRECTIVES)
             raise ValueError(f"dataset.time_format={form!r}: engine=spark knows {known}")
-        # One digit will do, except where no sign tells it from the next number.
+        # One digit is accepted, unless the next number follows without a sign between them.
         beside = parts[max(0, number - 1) : number] + parts[number + 1 : number + 2]
         alone = not any(other.startswith("%") and other != "%.f" for other in beside)
         pattern += java[0] if alone and java in ("MM", "dd", "HH", "hh", "mm", "ss") else java

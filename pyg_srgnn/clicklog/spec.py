@@ -17,7 +17,7 @@ ON_BAD_ROWS = ("error", "skip")
 
 @dataclass(frozen=True)
 class Preparation:
-    """What makes sessions of a click log; the rules are applied in the order they stand here.
+    """Columns of a click log, and the rules that make sessions of it, in the order listed here.
 
     The order, the one pass of filters and the strict split are those of SR-GNN's own script.
 
@@ -31,14 +31,14 @@ class Preparation:
         time_format: ``"s"``, ``"ms"``, ``"us"`` or ``"ns"`` since 1970 UTC, ``"iso"``, a strptime
             pattern such as ``"%d.%m.%Y %H:%M"``, or ``"number"``: seconds since some instant that
             is not known. (default: guessed)
-        delimiter: What stands between the columns of a text file. (default: guessed)
+        delimiter: The delimiter of a text file. (default: guessed)
         columns: Names of the columns of a text file without a header line. (default: None)
         where: Only rows with these values, such as ``{"event": "view"}``. (default: all rows)
         on_bad_rows: ``"error"``, or ``"skip"``: leave them out, counted. (default: ``"error"``)
-        dedupe: Drop a row whose session, item and time stand in an earlier one. (default: False)
-        gap: A user's clicks after so long a silence are a new session, such as ``"30m"``.
+        dedupe: Drop a row with the session, item and time of an earlier one. (default: False)
+        gap: A user's clicks after a silence this long are a new session, such as ``"30m"``.
             (default: None)
-        collapse: An item clicked several times at a stretch counts once. (default: False)
+        collapse: Immediate repeats of an item count once. (default: False)
         max_length: A longer session keeps its most recent clicks; None: all. (default: 200)
         min_length: A shorter session is dropped. (default: 2)
         min_support: An item with fewer clicks is dropped. (default: 5)
@@ -137,7 +137,7 @@ class Preparation:
         for name, value in self.where.items():
             values = value if isinstance(value, list) else [value]
             texts[name] = [str(v) for v in values]
-            # A column of truth values says true where Python says True; a text may say either.
+            # A boolean column is written as true where Python has True; a text may be either.
             texts[name] += [str(v).lower() for v in values if isinstance(v, bool)]
         return texts
 
@@ -155,7 +155,7 @@ class Preparation:
 
 
 def _split(value: Any) -> float | int | date | None:
-    """The test part that a value stands for; None where it stands for none."""
+    """The split that a value describes; None if it describes none."""
     if not isinstance(value, str):
         return value if isinstance(value, float) and 0 < value < 1 else None
     try:

@@ -1,4 +1,4 @@
-"""Times of clicks: how a column of them is written, and as microseconds since 1970 UTC."""
+"""Times of clicks: the format of a column, and its values as microseconds since 1970 UTC."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ _EXPECTED = {
 
 
 def expected_time(form: str) -> str:
-    """In words, what a time of a format looks like."""
+    """Description of a format, with an example."""
     return _EXPECTED.get(form, f"a time such as {form!r} describes")
 
 
-def time_format(values: pl.Series, told: str | None, where: str) -> tuple[str, str]:
-    """How times are written.
+def time_format(values: pl.Series, declared: str | None, where: str) -> tuple[str, str]:
+    """Find the format of a column of times.
 
     Args:
         values: Some of them.
-        told: What the user says of it.
+        declared: The declared format; None to guess it.
         where: File and column, for the error.
 
     Returns:
@@ -46,9 +46,9 @@ def time_format(values: pl.Series, told: str | None, where: str) -> tuple[str, s
     Raises:
         ValueError: If it is none of them.
     """
-    if told is not None and told not in _EXPECTED and "%" not in told:
+    if declared is not None and declared not in _EXPECTED and "%" not in declared:
         raise ValueError(
-            f"dataset.time_format={told!r}: expected {', '.join(_EXPECTED)}, or a pattern "
+            f"dataset.time_format={declared!r}: expected {', '.join(_EXPECTED)}, or a pattern "
             f"such as '%d.%m.%Y %H:%M'"
         )
     kind = values.dtype
@@ -56,13 +56,13 @@ def time_format(values: pl.Series, told: str | None, where: str) -> tuple[str, s
         raise ValueError(f"{where} holds values of type {kind}; expected times")
     values = values.drop_nulls()
     if kind.is_temporal():
-        return told or "iso", str(values[0]) if len(values) else ""
+        return declared or "iso", str(values[0]) if len(values) else ""
     text = values.cast(pl.String).str.strip_chars()
     numbers, iso = (text.filter(text.str.contains(form)) for form in (_NUMBER, _ISO))
-    if told is not None:
-        _try(told, where)
-        alike = iso if told == "iso" and len(iso) else text
-        return told, alike[0] if len(alike) else ""
+    if declared is not None:
+        _try(declared, where)
+        alike = iso if declared == "iso" and len(iso) else text
+        return declared, alike[0] if len(alike) else ""
     if 2 * len(numbers) > len(text):  # a bad one among them does not matter
         middle = abs(float(numbers.cast(pl.Float64).median() or 0))  # type: ignore[arg-type]
         # A present-day time has 10 digits in seconds, 13 in ms, 16 in µs, 19 in ns.
@@ -114,7 +114,7 @@ def micros(column: pl.Expr, kind: pl.DataType, form: str, sample: str, careful: 
 
 
 def is_local(column: pl.Expr, kind: pl.DataType, form: str) -> pl.Expr:
-    """Whether the times of a column have no zone of their own; the arguments are those above."""
+    """Whether times are written without a zone; the arguments are those of :func:`micros`."""
     if isinstance(kind, pl.Datetime) or kind == pl.Date:
         return pl.lit(getattr(kind, "time_zone", None) is None)
     if form == "iso":
@@ -123,7 +123,7 @@ def is_local(column: pl.Expr, kind: pl.DataType, form: str) -> pl.Expr:
 
 
 def has_clock(form: str) -> bool:
-    """Whether times of a format are what the clock of a place shows."""
+    """Whether times of a format are local times."""
     return form == "iso" or ("%" in form and "%z" not in form and "%s" not in form)
 
 

@@ -53,7 +53,7 @@ def localised(clicks: Frame, zone: str, first: int, last: int) -> Frame:
 def in_file_order(clicks: Frame) -> Frame:
     """Choose between the two instants of a time that the clock shows twice; drops ``later``.
 
-    A session's clicks stand in the file in their order: once its clock goes back, they are the
+    The file has a session's clicks in their order: after its clock has gone back, they are the
     second ones.
     """
     twice = nw.col("later") > 0

@@ -49,12 +49,12 @@ class FrameConversions:
         """Sessions from a frame with a row for each click.
 
         The sessions come in the order in which the frame first shows them, the clicks of each in
-        the order of its rows, which need not stand together. For sessions in time order, sort the
+        the order of its rows, which need not be adjacent. For sessions in time order, sort the
         frame by time.
 
         Args:
             frame: The clicks.
-            session: Column of what tells sessions apart, of any type. (default: ``"session"``)
+            session: Column of the session's id, of any type. (default: ``"session"``)
             item: Column of item indices, or of raw ids where ``vocabulary`` is given.
                 (default: ``"item"``)
             time: Column of whole seconds since 1970 UTC, or of a Datetime (without a zone: UTC);
@@ -197,7 +197,7 @@ def _from_frame(
         if frame[name].null_count():
             _refuse(frame[name].is_null().to_numpy(), frame[name], source, "a value")
 
-    # A session goes by the row it first stands in; a stable sort keeps its clicks in row order.
+    # A session is numbered by its first row; a stable sort keeps its clicks in row order.
     first = _first_rows(frame[session])
     order = np.argsort(first, kind="stable")
     starts = np.flatnonzero(np.diff(first[order], prepend=-1))
@@ -250,7 +250,7 @@ def _indices(
             f"{source}: column {values.name!r} holds {values.dtype}, expected raw ids: "
             f"whole numbers or text"
         )
-    # Only the distinct ids are looked up, each at the row where it first stands.
+    # Only the distinct ids are looked up, each at its first row.
     first = _first_rows(values)
     distinct = np.flatnonzero(first == np.arange(len(first)))
     indices = np.empty(len(first), dtype=np.int64)

@@ -33,7 +33,7 @@ def session_graph(items: Tensor, target: int | None = None) -> Data:
 
 
 def live_graph(ids: Iterable[int | str], vocabulary: Vocabulary) -> Data:
-    """Build the graph of a session that is still going on, as a dataset builds it.
+    """Build the graph of a live session, as a dataset builds it.
 
     Args:
         ids: Raw id of each click so far, in order of time; unknown ones are left out.

@@ -1,4 +1,4 @@
-"""Which items are clicked after which others, counted over all sessions."""
+"""Counts of pairs of items that are clicked one after the other in a session."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ UNITS = 2520  # a multiple of 1, 2, … 10: of a window of up to 10 no weight is
 
 
 def weights_by_distance(window: int) -> list[int]:
-    """What two clicks count that are 1, 2, … ``window`` steps apart: 1 / steps, in 1 / 2520."""
+    """Weights of two clicks 1, 2, … ``window`` steps apart: 1 / steps, in units of 1 / 2520."""
     return [max(1, round(UNITS / steps)) for steps in range(1, window + 1)]
 
 
@@ -25,7 +25,7 @@ def count_pairs(
     Args:
         sessions: The sessions.
         num_items: Number of items V.
-        weights: What two clicks count that are 1, 2, … steps apart, no longer than needed.
+        weights: Weights of two clicks 1, 2, … steps apart; read only as far as needed.
 
     Returns:
         ``earlier * V + later`` of every pair, sorted, and its count, int64 [T] both.

@@ -226,7 +226,7 @@ class Sessions(FrameConversions):
         )
 
     def split_last(self, part: float | str) -> tuple[Sessions, Sessions]:
-        """Split off the last sessions in time; no session stands on both sides.
+        """Split off the last sessions in time; no session is divided.
 
         Args:
             part: The fraction of the sessions to split off (between 0 and 1), or a number of

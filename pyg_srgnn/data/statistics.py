@@ -1,4 +1,4 @@
-"""What a dataset holds, in numbers: its parts, and the distributions worth a plot."""
+"""Statistics of a dataset: counts of its parts, and the distributions of a report."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _RANKS = 200  # points of the popularity curve
 
 
 def describe(training: Sessions, test: Sessions, vocabulary: Vocabulary) -> dict[str, Any]:
-    """Count what both parts of a dataset hold.
+    """Compute the statistics of both parts of a dataset.
 
     A *target* is any click but a session's first. A share of nothing is None.
 

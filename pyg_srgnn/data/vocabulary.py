@@ -18,7 +18,7 @@ class Vocabulary:
         ids: The raw ids in the order of their indices.
 
     Raises:
-        ValueError: If the ids mix types, or one stands twice.
+        ValueError: If the ids mix types, or one appears twice.
     """
 
     def __init__(self, ids: Iterable[int] | Iterable[str]) -> None:
@@ -45,7 +45,7 @@ class Vocabulary:
         return raw in self._index
 
     def encode(self, ids: Iterable[int | str]) -> list[int]:
-        """Indices of raw ids; -1 stands for an unknown one."""
+        """Indices of raw ids; -1 for unknown ones."""
         index = self._index
         return [index.get(raw, -1) for raw in ids]
 
@@ -68,7 +68,7 @@ class Vocabulary:
 
         Args:
             ids: Raw ids of the same type, known or new, each any number of times; the new ones
-                are numbered in the order in which they first stand here.
+                are numbered in the order of their first appearance.
 
         Raises:
             ValueError: If the ids are of another type.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def unpack(archive: Path, path: Path) -> Path:
     """Take the member with a file's name out of a 7z archive.
 
-    Only that member is written, and only to ``path``, whatever folder it has in the archive. Its
+    Only that member is written, and only to ``path``: its folder in the archive is ignored. Its
     bytes go to ``<name>.part``, chunk by chunk, and get their name once they are whole and their
     checksum in the archive was found right; a process that is killed leaves a part file that the
     next one writes anew. Processes that want the same folder wait for one another.
@@ -48,9 +48,9 @@ def unpack(archive: Path, path: Path) -> Path:
 class _PartFile:
     """A file in the shape that py7zr writes to, and the factory that it asks for one.
 
-    The archive's own names, folders and attributes never reach the disk: whatever the member is
-    called, its bytes are appended here. py7zr's base classes are not needed for that, so the
-    module can be imported without it.
+    The names, folders and attributes of the archive never reach the disk: the bytes of the member
+    are appended here. py7zr's base classes are not needed for that, so the module can be imported
+    without it.
     """
 
     def __init__(self, file: BinaryIO, bar: Bar) -> None:

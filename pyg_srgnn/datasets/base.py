@@ -1,4 +1,4 @@
-"""What every dataset of sessions shares: files, caches, splits, and samples as graphs."""
+"""Base class of the datasets: files, caches, splits, and samples as graphs."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ _REPORT = "report.json"
 class SessionDataset(Dataset):
     """Sessions of clicks; item ``i`` is the graph of sample ``i`` with the next item as target.
 
-    A dataset of its own says where its files come from (``name``, ``sources``) and how they are
-    read (:meth:`read`); downloading, caching, splitting and building graphs are done here. Raw
+    A subclass declares where its files come from (``name``, ``sources``) and how they are read
+    (:meth:`read`); downloading, caching, splitting and building graphs are done here. Raw
     files lie in ``root/name/raw``, caches in ``root/name/processed``, one folder for each
     combination of sources and parameters.
 
@@ -63,7 +63,7 @@ class SessionDataset(Dataset):
     """The columns and rules that made the sessions; None where they were not made of a log."""
 
     report: Mapping[str, Any] = {}
-    """What :meth:`read` has to say of the preparation; kept beside the sessions as JSON."""
+    """Report of the preparation, set by :meth:`read`; kept beside the sessions as JSON."""
 
     def __init__(
         self,
@@ -106,7 +106,7 @@ class SessionDataset(Dataset):
             self.sessions = parts[0] if split == "train" else parts[1]
 
     def parameters(self) -> dict[str, Any]:
-        """What the processed files depend on besides the raw files; part of the cache's key."""
+        """Parameters of the processed files; part of the cache's key."""
         return {}
 
     def read(self) -> tuple[Sessions, Sessions, Vocabulary]:

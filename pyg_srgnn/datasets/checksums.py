@@ -1,4 +1,4 @@
-"""What files without a known checksum hold: hashed once, and again only when they change."""
+"""Checksums of local files, computed again only when a file has changed."""
 
 from __future__ import annotations
 

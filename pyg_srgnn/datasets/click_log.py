@@ -1,4 +1,4 @@
-"""Click logs: the raw files of a benchmark, or anybody's own."""
+"""Datasets made from click logs: the raw files of a benchmark, or a log of your own."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class RawDataset(SessionDataset):
     """A benchmark made from its raw click log.
 
     A subclass gives ``name``, ``sources``, :attr:`preparation` and, if they are known,
-    :attr:`counts`. ``dataset.report`` says what was read, dropped and why.
+    :attr:`counts`. ``dataset.report`` lists what was read and dropped, and why.
 
     Args:
         root: Folder of all datasets. (default: ``"datasets"``)
@@ -46,7 +46,7 @@ class RawDataset(SessionDataset):
     """The columns and rules."""
 
     counts: Counts | None = None
-    """What the published preparation gave; ``srgnn-prepare verify=true`` compares."""
+    """Published counts; ``srgnn-prepare verify=true`` compares them."""
 
     def __init__(
         self,
@@ -92,7 +92,7 @@ class RawDataset(SessionDataset):
 
     def read(self) -> tuple[Sessions, Sessions, Vocabulary]:
         """Prepare the log."""
-        # Under the lock of this cache: what a killed preparation left there is in nobody's use.
+        # Under the lock of this cache: files that a killed preparation left there are unused.
         scratch = Path(self.processed_dir).with_suffix(".clicks")
         shutil.rmtree(scratch, ignore_errors=True)
         try:

@@ -1,4 +1,4 @@
-"""Get a file of known content: mirrors in order, resumed, locked, checked, never half there."""
+"""Downloads files: mirrors in order, resumed, locked, verified by checksum."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _HTTP = re.compile(r"https?://", re.IGNORECASE)
 
 
 class DownloadError(OSError):
-    """No source gave the file; says what was tried and how to put the file there by hand."""
+    """No source gave the file; the message lists what was tried and where to put it by hand."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Source:
     Args:
         name: File name.
         sha256: Checksum of the content, in hexadecimal; empty where none is known, and then
-            whatever file of that name is found is taken. (default: ``""``)
+            any file of that name is taken. (default: ``""``)
         urls: http or https addresses, the first to try first. (default: none)
         origin: Where a person finds the file, for the message that asks for it. (default: ``""``)
     """
@@ -72,7 +72,7 @@ def fetch(
     A file that is there with the right checksum is left alone. One with a wrong checksum is never
     used: it is moved aside to ``<name>.wrong``, with a warning. The mirror is tried first, then
     the source's URLs in order. Bytes are written to ``<name>.part``, where an interrupted download
-    goes on; the file gets its name only after its checksum was found right. A file that none is
+    resumes; the file gets its name only after its checksum was found right. A file that none is
     known for is used with a warning. Processes that want the same folder wait for one another.
 
     Args:
@@ -93,11 +93,11 @@ def fetch(
     places = ([] if mirror is None else [_below(mirror, subfolder, source.name)]) + [*source.urls]
     path = Path(folder, source.name)
     if _is_right(path, source):
-        return _told(path, source)
+        return _reported(path, source)
     path.parent.mkdir(parents=True, exist_ok=True)
     with locked(path.parent):
         if _is_right(path, source):  # another process was faster
-            return _told(path, source)
+            return _reported(path, source)
         _move_aside(path, source)
         part = path.with_name(path.name + ".part")
         if not source.sha256:
@@ -110,7 +110,7 @@ def fetch(
                 failures.append(f"{place}: {error}")
             else:
                 _put_in_place(part, path)
-                return _told(path, source)
+                return _reported(path, source)
     raise DownloadError(_explain(source, path, failures))
 
 
@@ -118,8 +118,8 @@ def _is_right(path: Path, source: Source) -> bool:
     return path.is_file() and source.sha256 in ("", sha256_of(path))
 
 
-def _told(path: Path, source: Source) -> Path:
-    """Say which file is used without a checksum to hold its own against."""
+def _reported(path: Path, source: Source) -> Path:
+    """Warn of a file that is used without a known checksum."""
     if not source.sha256:
         found = sha256_of(path)
         warnings.warn(f"{path} is used unchecked; its sha256 is {found}", stacklevel=3)
@@ -164,7 +164,7 @@ def _move_aside(path: Path, source: Source) -> None:
 
 
 def _get(place: str | Path, part: Path, source: Source) -> None:
-    """Fill the part file from one place, from zero once more where going on gave a wrong file."""
+    """Fill the part file from one place, from zero once more where resuming gave a wrong file."""
     if part.is_file() and source.sha256 and sha256_of(part) == source.sha256:
         return  # whole already: the process before this one died just before it gave it its name
     pieces = _copy(place, part) if isinstance(place, Path) else _download(place, part)
@@ -190,7 +190,7 @@ def _copy(origin: Path, part: Path) -> int:
 
 
 def _download(url: str, part: Path) -> int:
-    """Download to the part file, going on where it ends; return in how many pieces it came."""
+    """Download to the part file, resuming where it ends; return the number of pieces."""
     pieces = 1 if part.is_file() and part.stat().st_size else 0
     failed = longest = 0
     while True:

@@ -155,7 +155,7 @@ class SessionGenerator:
             rows = (length > t).nonzero().flatten()
             z, before = interest[rows], clicks[rows, :t]
             part, u = _inverse(parts, draws[2 + 2 * t, rows]), draws[3 + 2 * t, rows]
-            # Taste first: it stands in for every part that is not there.
+            # Taste first: it replaces every part that is not there.
             place = torch.searchsorted(self._taste_ends, u + z, right=True) - z * size
             click = self.ring[z, place.clamp_(0, size - 1)]
             chosen = (part == 0).nonzero().flatten()
@@ -262,7 +262,7 @@ class SessionGenerator:
     def optimum(self, sessions: Sessions, ks: Sequence[int] = KS) -> dict[str, float]:
         r"""Compute what the best possible ranking is expected to reach on the samples' prefixes.
 
-        Every metric's expectation is greatest when the items stand in the order of their true
+        Every metric's expectation is greatest when the items are in the order of their true
         probabilities :math:`p_{(1)} \ge p_{(2)} \ge \ldots`, and is then
         :math:`\sum_{r \le K} g(r) \, p_{(r)}` with :math:`g(r) = 1` for HR@K, :math:`1/r` for MRR@K
         and :math:`1/\log_2(r + 1)` for NDCG@K. The targets are not looked at.

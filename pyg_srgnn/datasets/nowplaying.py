@@ -1,4 +1,4 @@
-"""Nowplaying: what people said on Twitter they were listening to."""
+"""Nowplaying: music listening events from Twitter."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ class RetailRocket(RawDataset):
 
     The test sessions are those of the last seven days. The rules for rare items and short
     sessions are those of the other benchmarks; publications split and filter this log in many
-    ways, so there are no counts to hold it against. Another silence, or carts and purchases as
+    ways, so there are no published counts. Another silence, or carts and purchases as
     well: ``dataset=click_log`` with ``dataset.gap`` and ``dataset.where``. Arguments and errors
     are those of :class:`~pyg_srgnn.datasets.click_log.RawDataset`.
 

@@ -110,7 +110,7 @@ class TmallRaw(RawDataset):
             header = next(rows, b"")
             names = header.decode(errors="replace").strip().split("\t")
             if "SessionId" not in names:
-                return [whole]  # whose reader says what is missing
+                return [whole]  # its reader names the missing column
             column = names.index("SessionId")
             first = Path(self.root, self.name, "first_sessions.csv")
             with written_aside(first) as aside, aside.open("wb") as out:

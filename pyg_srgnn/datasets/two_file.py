@@ -1,4 +1,4 @@
-"""The two-file form in which session benchmarks are passed around, turned into sessions again."""
+"""Benchmarks in the two-file form of SR-GNN's preparation script."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pyg_srgnn.datasets.unpickling import load_lists
 
 @dataclass(frozen=True)
 class Counts:
-    """What a benchmark is published to hold; None where that is not known.
+    """Published counts of a benchmark; None where one is not known.
 
     Args:
         sessions: Training sessions. (default: None)
@@ -59,7 +59,7 @@ class TwoFileBenchmark(SessionDataset):
 
     ``all_train_seq.txt`` is the list of training sessions in time order. ``test.txt`` is a pair:
     the list of test prefixes and the list of their targets, where each test session of n clicks
-    stands as n - 1 rows, the longest prefix first. The rows are joined into sessions again, so a
+    has n - 1 rows, the longest prefix first. The rows are joined into sessions again, so a
     test session is one session here too, with the same n - 1 samples. Items are numbered 1 … V in
     the files; those are the raw ids of the vocabulary.
 
@@ -75,7 +75,7 @@ class TwoFileBenchmark(SessionDataset):
     """V, the number of items."""
 
     counts: Counts | None = None
-    """What the files are known to hold."""
+    """Published counts, which the files are compared with."""
 
     def read(self) -> tuple[Sessions, Sessions, Vocabulary]:
         """Training sessions, test sessions (both in time order) and the vocabulary 1 … V."""

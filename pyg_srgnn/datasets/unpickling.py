@@ -1,7 +1,7 @@
-"""Read pickled lists, tuples and integers from files that nobody vouches for.
+"""Reads pickled lists, tuples and integers from untrusted files.
 
 A pickle is a program, and :func:`pickle.load` runs it. The public benchmark files are pickles from
-the internet, so they are read by a machine of our own that knows only the instructions for building
+the internet, so they are read by an interpreter that knows only the instructions for building
 lists, tuples and integers. It never imports, calls or looks up anything.
 """
 

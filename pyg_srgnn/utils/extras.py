@@ -1,4 +1,4 @@
-"""How an optional dependency is installed: from where the package itself came."""
+"""The pip command that installs an optional dependency."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def pip_install(extra: str) -> str:
     them), and what came from an index by its name.
 
     Args:
-        extra: Such as ``"plots"``; the extras stand in ``pyproject.toml``.
+        extra: Such as ``"plots"``; an extra of ``pyproject.toml``.
     """
     try:
         record = json.loads(distribution("pyg-srgnn").read_text("direct_url.json") or "{}")

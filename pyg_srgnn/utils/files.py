@@ -1,4 +1,4 @@
-"""Files that are whole or not there, and what they hold."""
+"""Files: written whole or not at all, hashed, and identified by their content."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def written_aside(path: str | Path) -> Iterator[Path]:
 def folder_written_aside(folder: Path, aside: Path) -> Iterator[Path]:
     """Make the folder ``aside`` to write files to, and rename it to ``folder`` once it is whole.
 
-    What stands under either name is replaced; what a failed writer leaves is removed. A folder that
+    Folders of either name are replaced; files of a failed writer are removed. A folder that
     is there is called ``.NAME.old`` between two renames. Where a writer was killed just then, the
     next one gives it back its name before anything else.
 
@@ -86,13 +86,13 @@ def sha256_of(path: Path) -> str:
 
 
 def first_bytes(file: Path) -> bytes:
-    """Some bytes of the beginning of a file as it lies there."""
+    """The first bytes of a file."""
     with file.open("rb") as opened:
         return opened.read(1024)
 
 
 def is_parquet(file: Path) -> bool:
-    """Whether a file is Parquet, whatever its name."""
+    """Whether a file is Parquet, by its content."""
     return first_bytes(file).startswith(_PARQUET)
 
 
@@ -104,10 +104,10 @@ def flush(path: Path) -> None:
 
 @contextmanager
 def os_errors(path: Path) -> Iterator[None]:
-    """Raise what the operating system has to say of a path as its own errors, with that path.
+    """Raise errors of the operating system as ``OSError`` with their path.
 
-    Polars and safetensors raise errors of theirs, in whose text it stands, and torch one of its own
-    after that of the file that it writes to.
+    Polars and safetensors raise exceptions of their own, with its number in the text, and torch a
+    ``RuntimeError`` in whose context it is.
 
     Raises:
         OSError: Such as that the disk is full.
@@ -116,8 +116,8 @@ def os_errors(path: Path) -> Iterator[None]:
         yield
     except Exception as error:
         found = re.search(r"\(os error (\d+)\)", str(error))
-        told = error.__context__ if isinstance(error, RuntimeError) else error
-        number = int(found[1]) if found else getattr(told, "errno", None)
+        cause = error.__context__ if isinstance(error, RuntimeError) else error
+        number = int(found[1]) if found else getattr(cause, "errno", None)
         if number is None or getattr(error, "filename", None):
             raise
         raise OSError(number, os.strerror(number), str(path)) from error

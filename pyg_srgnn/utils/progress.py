@@ -1,4 +1,4 @@
-"""A sign of life from long work: one bar on a terminal, a line now and then in a file."""
+"""Progress of long work: a bar on a terminal, a line now and then in a log file."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _LEAST = 20  # columns of a bar
 
 
 class Bar:
-    """How far some work has come, and how long the rest will take.
+    """Progress of some work, with an estimate of the time left.
 
     Args:
         what: The work in a few words; None: nothing is shown.
@@ -74,7 +74,7 @@ class Bar:
         self.close()
 
     def close(self) -> None:
-        """Take it off the terminal."""
+        """Remove the bar from the terminal."""
         if self._task is not None:
             _remove(self._task)
             self._task = None
@@ -93,7 +93,7 @@ class Bar:
 
 @contextmanager
 def working(what: str, file: Path | None = None) -> Iterator[None]:
-    """Show how long some work takes that says nothing itself, and how a file grows.
+    """Show the elapsed time of work without progress of its own, and the size of its file.
 
     Args:
         what: The work in a few words.

@@ -52,7 +52,7 @@ class TerminalHandler(logging.StreamHandler[Any]):
 
 
 def is_live() -> bool:
-    """Whether lines can be drawn anew: on a terminal that can, by the only process that does."""
+    """Whether lines can be redrawn: on a capable terminal, in the main process."""
     from multiprocessing import parent_process  # of the jobs of a sweep that run at once
 
     able = os.environ.get("TERM") not in ("dumb", "unknown")
@@ -102,7 +102,7 @@ class Column(NamedTuple):
     """A column of a table."""
 
     title: str
-    """What stands above it; may have several lines."""
+    """Its header; may have several lines."""
     kind: str = "number"
     """``"number"``, to the right; ``"label"``; or ``"text"``, which may be folded."""
     rank: int = 0
@@ -121,7 +121,7 @@ def table(
     Args:
         columns: Its columns.
         rows: A text for every column.
-        bold: The numbers of the rows that stand out. (default: none)
+        bold: The numbers of the rows in bold. (default: none)
         elsewhere: Where the columns are that were left out. (default: nowhere)
         indent: Blanks before every line. (default: 0)
     """
@@ -180,7 +180,7 @@ def _one_line(column: Column) -> str:
 
 
 def _rendered(what: Any) -> Styled:
-    """What rich draws, with styles where standard output is a terminal that has them."""
+    """The output of rich, styled where standard output is a terminal."""
     from rich.console import Console
 
     def drawn(**settings: Any) -> str:
