@@ -391,7 +391,9 @@ def test_a_missing_column(path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("content", [b"", b"\n\r\n  \n", b"\xef\xbb\xbf", gzip.compress(b"")])
+@pytest.mark.parametrize(
+    "content", [b"", b"\n\r\n  \n", b"\xef\xbb\xbf", gzip.compress(b"", mtime=0)]
+)
 def test_an_empty_file(content: bytes, path: Path, tmp_path: Path) -> None:
     assert refused(write(path, content)) == "FILE is empty; expected a line a click"
     write(tmp_path / "a.csv", log())
