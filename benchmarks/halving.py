@@ -103,7 +103,7 @@ def trained(
     from hydra import compose, initialize_config_dir
 
     from pyg_srgnn.commands.application import CONF
-    from pyg_srgnn.reports.epochs import read_epochs
+    from pyg_srgnn.runs.epochs import read_epochs
     from pyg_srgnn.training import train
 
     settings = [

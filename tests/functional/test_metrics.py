@@ -21,7 +21,7 @@ from pyg_srgnn.functional.metrics import (
     title,
 )
 from pyg_srgnn.reports import run_summary
-from pyg_srgnn.reports.leaderboard import Leaderboard
+from pyg_srgnn.reports.ranking import Leaderboard
 from pyg_srgnn.runs.result import RunResult
 from pyg_srgnn.training import train
 from tests.tiny import tiny_config

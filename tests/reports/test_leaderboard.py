@@ -11,7 +11,9 @@ import pytest
 from omegaconf import OmegaConf
 
 from pyg_srgnn.commands.leaderboard import main
-from pyg_srgnn.reports.leaderboard import Leaderboard, write_leaderboard
+from pyg_srgnn.reports.leaderboard import write_leaderboard
+from pyg_srgnn.reports.ranking import Leaderboard
+from tests.results import run_result
 
 CONFIG: dict[str, Any] = {"dataset": {"name": "toy", "root": "a"}, "monitor": "hr@20"}
 
@@ -45,13 +47,15 @@ def run(
     rows = "".join(f"{n},{value},10\n" for n, value in enumerate(epochs, start=1))
     (folder / "epochs.csv").write_text("epoch,valid/hr@20,train_seconds\n" + rows)
     if valid is not None:
-        metrics = {
-            "valid": {"hr@20": valid, "mrr@20": 1 - valid},
-            "test": {"hr@20": 1 - valid, "mrr@20": 0.1},
-            "epochs": len(epochs), "best_epoch": 1, "train_seconds": 30.0,
-            "samples_per_second": 100.0, "pruned": pruned, "seed": seed,
-        }  # fmt: skip
-        (folder / "metrics.json").write_text(json.dumps(metrics))
+        run_result(
+            valid={"hr@20": valid, "mrr@20": 1 - valid},
+            test={"hr@20": 1 - valid, "mrr@20": 0.1},
+            epochs=len(epochs),
+            train_seconds=30.0,
+            samples_per_second=100.0,
+            pruned=pruned,
+            seed=seed,
+        ).write(folder)
 
 
 @pytest.fixture
@@ -185,4 +189,4 @@ def test_command(sweep, capsys):
     assert "no run of srgnn-train lies there" in capsys.readouterr().err
     (sweep / "pruned" / "metrics.json").write_text("{")
     assert main([str(sweep)]) == 1
-    assert "pruned/metrics.json: no JSON" in capsys.readouterr().err
+    assert "pruned/metrics.json is no JSON" in capsys.readouterr().err
