@@ -1,4 +1,4 @@
-"""A trained model as a file: what a run saves, and how it is found and opened again."""
+"""Opens the checkpoint of a trained model."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class Checkpoint:
 
     Args:
         model: The model, in evaluation mode.
-        settings: What :func:`pyg_srgnn.nn.build_model` made it of.
+        settings: The arguments of :func:`pyg_srgnn.nn.build_model`.
         vocabulary: The catalogue's raw ids.
         clicks: Clicks of each item in training, int64 [V].
         dataset: Name and arguments of the dataset that it was trained on.
@@ -89,9 +89,9 @@ class Checkpoint:
         path: The file.
         data: The fingerprint of its data; None of a checkpoint of an earlier version.
             (default: None)
-        preparation: What made its sessions of a click log, as
-            :meth:`~pyg_srgnn.clicklog.spec.Preparation.to_dict` gives it; None where they were
-            not made of one, or an earlier version did not say. (default: None)
+        preparation: How its sessions were prepared from a click log, as
+            :meth:`~pyg_srgnn.clicklog.spec.Preparation.to_dict` gives it; None if they were not,
+            or in checkpoints of an earlier version. (default: None)
     """
 
     model: SessionModel
@@ -107,7 +107,7 @@ class Checkpoint:
 
     @property
     def key(self) -> str:
-        """Tells it from every other one."""
+        """Identifies the checkpoint."""
         return f"{self.path.resolve()} {self.path.stat().st_mtime_ns}"
 
     @property
@@ -160,7 +160,7 @@ class Checkpoint:
 
 
 def _preparation_in(dataset: dict[str, Any]) -> dict[str, Any] | None:
-    """The preparation of a checkpoint of an earlier version, if its dataset's arguments say it."""
+    """The preparation of a checkpoint of an earlier version, if its dataset's arguments have it."""
     if dataset["name"] != "click_log":
         return None
     from pyg_srgnn.clicklog.spec import Preparation  # which few need
@@ -184,12 +184,12 @@ def read_checkpoint(path: str | Path, map_location: Any = "cpu") -> dict[str, An
 
 @contextmanager
 def _refusing(path: str | Path) -> Iterator[None]:
-    """Turn whatever a file of another kind may lead to into one message."""
+    """Turn the errors of a file of another kind into one message."""
     try:
         yield
     except Exception as error:
         reason = str(error).strip().split("\n")[0]
-        if isinstance(error, pickle.UnpicklingError):  # torch's text tells how to run the code
+        if isinstance(error, pickle.UnpicklingError):  # torch explains how to run it
             reason = "it holds more than tensors and plain values"
         raise ValueError(
             f"{path} is not a checkpoint that srgnn-train wrote ({type(error).__name__}: {reason})"
@@ -206,7 +206,7 @@ def describe_training(
     data: dict[str, Any] | None = None,
     preparation: Preparation | None = None,
 ) -> dict[str, Any]:
-    """What a checkpoint must hold beside the weights for :meth:`Checkpoint.load`."""
+    """The entries of a checkpoint beside the weights that :meth:`Checkpoint.load` reads."""
     return {
         "model": model,
         "vocabulary": vocabulary.ids,
@@ -220,7 +220,7 @@ def describe_training(
 
 
 def find_checkpoint(path: str | Path) -> Path:
-    """The file that stands for a run directory, or the file itself.
+    """The checkpoint file of a run directory, or the file itself.
 
     Raises:
         FileNotFoundError: If there is none; names where it was looked for.

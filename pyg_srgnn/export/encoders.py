@@ -1,4 +1,4 @@
-"""The learned part of a model that knows no item, in the form that is exported.
+"""The part of a model that is exported as a graph of operators.
 
 An encoder is called with tensors alone, and holds nothing that grows with the catalogue: its caller
 looks up the clicked items' vectors and the candidates of a mixture, and multiplies what it returns
@@ -25,7 +25,7 @@ _ANY = torch.export.Dim.DYNAMIC  # a dimension of any size
 
 
 class Encoder(nn.Module):
-    """The learned part of a model, with what a manifest says of it."""
+    """The learned part of a model, with its entries in the manifest."""
 
     kind: str
     """See :attr:`pyg_srgnn.inference.manifest.Facts.encoder`, and there for the next three."""
@@ -93,15 +93,15 @@ class GraphEncoder(Encoder):
         """Encode a batch.
 
         Args:
-            embedded: What each node's item enters the model as [N, d].
+            embedded: Vectors that the nodes' items enter the model as [N, d].
             edge_index: See :func:`pyg_srgnn.functional.graphs.graph_tensors`, as for the next four.
             edge_weight: [E].
             edge_weight_in: [E].
             alias_index: [L].
             batch: [N].
             sessions: Zeros [B], whose size is the number of sessions.
-            *known: What the lookups know, of the components for which they do
-                [B, ...]; see :class:`pyg_srgnn.functional.lookups.Candidates`.
+            *known: The gates' inputs from the lookups [B, ...]; see
+                :attr:`pyg_srgnn.functional.lookups.Candidates.known`.
 
         Returns:
             ``session`` [B, d], the vectors whose products with all items are the scores;
@@ -119,8 +119,8 @@ class GraphEncoder(Encoder):
             found["attention"] = model.readout.attention(h, alias_index, batch, graphs.num_graphs)
         rest = iter(known)
         for facts, component in zip(self.components, model.components.values(), strict=True):
-            told = None if facts.known is None else next(rest)
-            found[facts.gate], log_share = component(h, session, graphs, told)
+            given = None if facts.known is None else next(rest)
+            found[facts.gate], log_share = component(h, session, graphs, given)
             if facts.log_share is not None:
                 found[facts.log_share] = log_share
         return found
@@ -147,7 +147,7 @@ class StepEncoder(Encoder):
         """Take one click of every session.
 
         Args:
-            embedded: What each session's click enters the model as [B, d].
+            embedded: Vectors that the sessions' clicks enter the model as [B, d].
             state: States of all layers before it [layers, B, d]; zeros before the first one.
 
         Returns:
@@ -162,7 +162,7 @@ def encoder_of(model: SessionModel) -> Encoder:
     """The encoder of a model.
 
     Raises:
-        ValueError: If there is none of this kind of model.
+        ValueError: If this kind of model cannot be exported.
     """
     if isinstance(model, SRGNN):
         return GraphEncoder(model)
@@ -174,7 +174,7 @@ def encoder_of(model: SessionModel) -> Encoder:
 
 
 def _without_items(model: _Model) -> _Model:
-    """A copy of a model whose tables have the row of one item: it encodes without them."""
+    """A copy of a model with one row of its tables, which encoding does not read."""
     kept: dict[int, Any] = {}
     for table in model.item_tables():
         row = table.detach()[:1].clone()

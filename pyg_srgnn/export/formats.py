@@ -1,4 +1,4 @@
-"""Writes an encoder as a file."""
+"""Writes encoders as files."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _OPSET = 20  # what onnxruntime 1.18 and later run
 
 
 def write_onnx(encoder: torch.export.ExportedProgram, path: Path, results: Sequence[str]) -> None:
-    """Write an encoder as one file, without where its code stood.
+    """Write an encoder as one file, without references to its source code.
 
     Args:
         encoder: The encoder.
         path: The file.
-        results: Names of what it returns, in order.
+        results: Names of its results, in order.
 
     Raises:
         ImportError: If onnx or onnxscript is not installed.
@@ -43,7 +43,7 @@ def write_onnx(encoder: torch.export.ExportedProgram, path: Path, results: Seque
 
 
 def write_pt2(encoder: torch.export.ExportedProgram, path: Path) -> None:
-    """Write an encoder without what it does not need: examples, guards, origins of its code."""
+    """Write an encoder without example inputs, guards, and references to its source code."""
     encoder._example_inputs = None  # they would be pickled
     encoder._guards_code = []
     for node in encoder.graph.nodes:

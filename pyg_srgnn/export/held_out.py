@@ -1,4 +1,4 @@
-"""Sessions that a model has not learned from, to measure an export with."""
+"""Held-out sessions, which the recall of an index is measured with."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ _AT_ONCE = 256
 
 
 def held_out_vectors(checkpoint: Checkpoint, most: int = 2000) -> Tensor | None:
-    """Session vectors of samples of the part behind the training sessions, from all over it.
+    """Session vectors of evenly spaced samples that follow the training sessions.
 
-    Only what was clicked is read, never what came next.
+    Targets are not read.
 
     Args:
         checkpoint: The model, with its dataset.
         most: Samples at most. (default: 2000)
 
     Returns:
-        Session vectors [Q, d], or None where the dataset is not there any more, or is another one.
+        Session vectors [Q, d], or None if the dataset is missing or has changed.
     """
     try:
         part = open_dataset(

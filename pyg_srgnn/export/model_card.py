@@ -1,4 +1,4 @@
-"""What people must know of an exported model, as a page of Markdown in its folder."""
+"""Writes the model card of an export."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pyg_srgnn.runs.result import RunResult
 
 _LIMITS = """\
 - It knows the items that it was trained on, and no others: unknown ids are left out of a session.
-  New items want a new training (`warm_start=OLD_RUN` goes on from the old weights).
+  New items need a new training (`warm_start=OLD_RUN` starts from the old weights).
 - A session without a known item gets the most popular items of the training sessions, and says so.
 - It sees the clicks of one session, in their order: nothing of who clicks, of earlier sessions, of
   prices, texts or times. Nothing beyond the session is personal.
@@ -34,8 +34,8 @@ def model_card(checkpoint: Checkpoint, manifest: Mapping[str, Any], off: float) 
     """Write the card of an export.
 
     Args:
-        checkpoint: What was exported; the metrics are read from its run's directory.
-        manifest: What ``manifest.json`` holds.
+        checkpoint: The exported model; the metrics are read from its run's directory.
+        manifest: Content of ``manifest.json``.
         off: Largest difference of a score from the checkpoint's.
     """
     settings, run = manifest["model"], _run_of(checkpoint.path)
@@ -85,7 +85,7 @@ Scores differ from the checkpoint's by {off:.1g} at most (random sessions, at ex
 
 
 def _exactness(manifest: Mapping[str, Any]) -> str:
-    """How the best items are looked for."""
+    """How the best items are found."""
     index, precision = manifest.get("index"), manifest["precision"]
     if index is not None:
         return (
@@ -118,15 +118,15 @@ def _run_of(checkpoint: Path) -> _Run | None:
 
 
 def _data(checkpoint: Checkpoint, dataset: Mapping[str, Any], run: _Run | None) -> str:
-    """What it was trained on."""
+    """The data that the model was trained on."""
     lines = [
         f"- Dataset `{dataset['name']}`, split `{checkpoint.split}`: "
         f"{len(checkpoint.vocabulary):,} items, {int(checkpoint.clicks.sum()):,} clicks in training"
     ]
     rules = {key: value for key, value in dataset.items() if key != "name" and value is not None}
     if rules:
-        told = ", ".join(f"{key}={value}" for key, value in rules.items())
-        lines.append(f"- Prepared with {told}")
+        prepared = ", ".join(f"{key}={value}" for key, value in rules.items())
+        lines.append(f"- Prepared with {prepared}")
     if run is not None:
         samples = ", ".join(f"{count:,} of {part}" for part, count in run.result.samples.items())
         lines.append(f"- Samples: {samples}")
@@ -151,10 +151,10 @@ def _days(ranks: Path) -> tuple[date, date] | None:
 
 
 def _metrics(name: str, dataset: str, protocol: str, run: _Run | None) -> str:
-    """How well it ranks, beside what only counts."""
+    """The metrics, beside those of the baselines."""
     if run is None:
-        told = f"protocol={protocol}. Not known: this is not the final checkpoint of a run."
-        return f"{told}\n{LITERATURE}" if protocol == "literature" else told
+        unknown = f"protocol={protocol}. Not known: this is not the final checkpoint of a run."
+        return f"{unknown}\n{LITERATURE}" if protocol == "literature" else unknown
     result = run.result
     parts = []
     for part, measured in (("valid", result.valid), ("test", result.test)):

@@ -1,4 +1,4 @@
-"""A trained model as a folder that needs nothing of what trained it."""
+"""Exports a trained model to a folder that can be served without the training code."""
 
 from __future__ import annotations
 
@@ -66,8 +66,8 @@ def export(
 ) -> Path:
     """Write a model as a folder that :meth:`pyg_srgnn.inference.artifact.Artifact.load` opens.
 
-    The folder is whole or not there. It is opened once, and its scores are held against those of
-    the checkpoint, before it takes its name.
+    The folder is written whole or not at all. Before it takes its name, it is opened, and its
+    scores are compared with those of the checkpoint.
 
     Args:
         checkpoint: The trained model.
@@ -85,7 +85,7 @@ def export(
     Raises:
         ValueError: If a setting is unknown, the folder holds something else, there is no export of
             such a model, or none with an index.
-        RuntimeError: If the export scores otherwise than the checkpoint.
+        RuntimeError: If the export's scores differ from the checkpoint's.
     """
     output = Path(output)
     check_settings(kind, precision, index_above)
@@ -114,7 +114,7 @@ def export(
             encoder.components,
             {name: Table.of(tensor) for name, tensor in weights.items()},
         )
-        # safetensors lets its owner alone read a file; who serves may be somebody else.
+        # safetensors makes files that only their owner reads; the service may run as another user.
         (aside / WEIGHTS).chmod((aside / VOCABULARY).stat().st_mode)
         names = (FILES[kind], WEIGHTS, VOCABULARY)
         manifest: dict[str, Any] = {
@@ -207,7 +207,7 @@ def _write_json(path: Path, value: dict[str, Any]) -> None:
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """Keep back what torch's exporters tell of themselves; errors are raised as ever."""
+    """Silence the warnings of torch's exporters."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -1,1 +1,1 @@
-"""Pure functions of tensors: neither PyG nor files, shared by models and exported ones."""
+"""Pure functions of tensors, without PyG, that models and exported models share."""

@@ -1,6 +1,6 @@
-"""Session graphs as tensors: the clicks of many sessions at once.
+"""Builds session graphs as tensors, many sessions at once.
 
-Nodes are the distinct items in the order of their first click; an edge u → v says that v was
+Nodes are the distinct items in the order of their first click; an edge u → v means that v was
 clicked right after u. With c(u, v) the number of times it happened, the weights are
 ``c(u, v) / Σ_x c(u, x)`` (outgoing) and ``c(u, v) / Σ_x c(x, v)`` (incoming): Wu et al.,
 "Session-based Recommendation with Graph Neural Networks", AAAI 2019, section "Constructing
@@ -109,7 +109,7 @@ def places_from_end(session: Tensor, num_sessions: int) -> tuple[Tensor, Tensor]
 
 
 def counts(index: Tensor, size: int) -> Tensor:
-    """How often each of 0 … size - 1 stands in a vector, int64 [size].
+    """Count each of 0 … size - 1 in a vector, int64 [size].
 
     It is ``bincount`` in a form that can be exported.
     """

@@ -1,4 +1,4 @@
-"""Candidates of a mixture's components, looked up in tables by the items of a session."""
+"""Looks up the candidates of a mixture's components in tables, by the items of a session."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class Candidates(NamedTuple):
     item: Tensor
     """Index of each [C]."""
     share: Tensor | None = None
-    """Probability of each among its session's candidates, 0 where there is none; an item may
-    appear several times [C]. None if the component learns it, and each item appears once."""
+    """Probability of each among its session's candidates, which may be 0; an item may appear
+    several times [C]. None if the component learns it, and each item appears once."""
     known: Tensor | None = None
-    """What the tables tell the gate of each session [B, ...]; None: nothing."""
+    """Input of the gate from the tables, for each session [B, ...]; None if there is none."""
     some: Tensor | None = None
     """Whether a session has a candidate, bool [B]; None: each has."""
 
@@ -53,13 +53,13 @@ def followers_of(
     .. math::
         q(i) \propto \sum_t \omega_t \, c(t, i) / \sum_j c(t, j)
 
-    The gate is told the logarithm of 1 + how often the last item was followed [B].
+    The gate's input is the logarithm of 1 + how often the last item was followed [B].
 
     Args:
         x: See :class:`Lookup`.
         graphs: See :class:`Lookup`.
         taken: See :class:`Lookup`.
-        target: See :class:`Lookup`; its own transition is left out of the counts.
+        target: See :class:`Lookup`; its transition is left out of the counts.
         followers: Followers of each item, int32 [V, K].
         count: How often, and how soon, each of them followed [V, K].
         place_weight: Weight of each place from the session's end [:data:`PLACES`].

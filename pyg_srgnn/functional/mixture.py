@@ -31,11 +31,11 @@ class Source(NamedTuple):
     exclusive: bool
     """Whether its candidates get probability from it alone."""
     tables: Mapping[str, Tensor]
-    """What it reads."""
+    """The tables that the lookup reads."""
 
 
 class Share(NamedTuple):
-    """What a component gives to its candidates."""
+    """The probability that a component gives to its candidates."""
 
     candidates: Candidates
     log_share: Tensor | None
@@ -99,7 +99,7 @@ def log_mixture(scores: Tensor, shares: Sequence[Share]) -> tuple[Tensor, Tensor
         if share.exclusive:
             scores[share.candidates.session, share.candidates.item] = -torch.inf
     total = scores.logsumexp(dim=1, keepdim=True)
-    # A session that holds the whole catalogue leaves nothing to share out.
+    # A session that holds the whole catalogue leaves no item for the softmax.
     shift = -total.masked_fill(total.isinf(), 0)
     for share in shares:
         shift = shift + F.logsigmoid(-share.gate).unsqueeze(1)
@@ -117,8 +117,8 @@ def mixture_losses(share: Share, rest: Tensor, target: Tensor) -> Tensor:
 
     Args:
         share: The component's share.
-        rest: -log of the target's probability in the mixture within [B]; of an exclusive component
-            without meaning where the target is its candidate.
+        rest: -log of the target's probability in the mixture within [B]; not used
+            if the target is a candidate of an exclusive component.
         target: Next items [B].
     """
     session, item, counted = share.candidates[:3]
@@ -129,8 +129,8 @@ def mixture_losses(share: Share, rest: Tensor, target: Tensor) -> Tensor:
         total = summed(counted.index_select(0, hit), at, target.numel())
         log_share = total.clamp(min=torch.finfo(total.dtype).tiny).log()
     else:
-        nothing = share.log_share.new_full(target.shape, torch.finfo(rest.dtype).tiny).log()
-        log_share = nothing.index_put((at,), share.log_share.index_select(0, hit))
+        tiny = share.log_share.new_full(target.shape, torch.finfo(rest.dtype).tiny).log()
+        log_share = tiny.index_put((at,), share.log_share.index_select(0, hit))
     within, of_share = F.logsigmoid(-share.gate) - rest, F.logsigmoid(share.gate) + log_share
     if share.exclusive:
         taken = torch.zeros_like(target, dtype=torch.bool).index_fill(0, at, True)

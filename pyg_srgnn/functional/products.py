@@ -1,4 +1,4 @@
-"""Products of a few sessions with all items, the items laid out for it once."""
+"""Multiplies a few session vectors with all items, which are laid out once."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""The k best items, exactly, without sorting what cannot be among them."""
+"""Finds the k best items exactly, without a sort of all items."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-_GROUP = 64  # items whose maximum stands for them
+_GROUP = 64  # items with one maximum
 _SCORES = 2**22  # held at once: 16 MiB in float32
 _ROWS_OF_SCORES = 2**26  # held at once where whole rows are asked for: 256 MiB in float32
 
@@ -26,7 +26,7 @@ def best_of_scores(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
         k: How many, from 1 to V.
 
     Returns:
-        Scores and items, best first, [B, k] both. Which of two equal scores comes first is open.
+        Scores and items, best first, [B, k] both. The order of equal scores is open.
     """
     rows, items = scores.shape
     groups = items // _GROUP
@@ -71,7 +71,7 @@ def bar(scores: Tensor, barred: Tensor | None, seen: tuple[Tensor, Tensor] | Non
     Args:
         scores: Scores [B, V].
         barred: Which items must not be recommended, bool [V], or None.
-        seen: Sessions and items [N] that must not stand beside one another, or None.
+        seen: Pairs of sessions and items [N] that must not be recommended, or None.
     """
     if barred is not None:
         scores[:, barred] = -torch.inf

@@ -1,10 +1,10 @@
-"""An exported model as a folder: opened without running anything that stands in it.
+"""Opens the folder of an exported model, without executing anything in it.
 
 ======================= ==========================================================================
-``manifest.json``       version of this layout, kind of export, the model's settings, the data it
-                        was trained on, and size and SHA-256 of every other file
+``manifest.json``       version and kind of export, the model's settings and data, how it scores,
+                        and size and SHA-256 of every other file
 ``encoder.onnx``        (or ``encoder.pt2``) session graphs to session vectors
-``weights.safetensors`` what has a row an item: vectors, clicks in training, followers
+``weights.safetensors`` tensors with a row an item: vectors, clicks in training, followers
 ``vocabulary.json``     the raw ids in the order of their numbers
 ``index.safetensors``   of an export with an index: the list of every item, and the lists' centroids
 ``model_card.md``       for people: data, metrics, limits; loading neither reads nor checks it
@@ -46,7 +46,7 @@ class Artifact:
         split: The split that it was trained on.
         protocol: ``"honest"``, or ``"literature"``: chosen on the test set.
         path: The folder.
-        key: Tells it from every other one.
+        key: Identifies the export.
     """
 
     scorer: ExportedModel
@@ -60,7 +60,7 @@ class Artifact:
 
     @property
     def preparation(self) -> dict[str, Any] | None:
-        """As of :class:`~pyg_srgnn.checkpoint.Checkpoint`."""
+        """See :class:`~pyg_srgnn.checkpoint.Checkpoint`."""
         return {key: value for key, value in self.dataset.items() if key != "name"} or None
 
     @classmethod
@@ -68,7 +68,7 @@ class Artifact:
         """Open an exported folder; nothing in it is executed, and nothing outside of it is read.
 
         Args:
-            folder: What ``srgnn-export`` wrote.
+            folder: A folder that ``srgnn-export`` wrote.
             threads: Threads of one call of the encoder. (default: 1)
 
         Raises:
@@ -83,8 +83,8 @@ class Artifact:
         data = _read(folder, MANIFEST, _size(folder, MANIFEST, _MANIFEST))
         with _naming(folder / MANIFEST):
             manifest, facts = read_manifest(data)
-        # A file is read once: what is used are the bytes that were checked, whatever others
-        # write meanwhile. That is also why nothing is mapped into memory.
+        # A file is read once, and not mapped into memory: the bytes that are used are those that
+        # were checked, even if the file changes meanwhile.
         names = [FILES[manifest["export"]], WEIGHTS, VOCABULARY]
         names += [INDEX] if manifest.get("index") is not None else []
         most = facts.bounds(names[0])
@@ -163,10 +163,10 @@ def _read(folder: Path, name: str, size: int) -> bytes:
 
 
 def _verified(folder: Path, name: str, size: int, checksums: Mapping[str, Any]) -> bytes:
-    """What a file of the folder holds, which must be what was written.
+    """The content of a file of the folder, whose checksum is that of the export.
 
     Raises:
-        ValueError: If it is another one.
+        ValueError: If the checksum differs.
     """
     data = _read(folder, name, size)
     found = hashlib.sha256(data).hexdigest()
@@ -184,7 +184,7 @@ def _check_count(ids: bytes, most: int) -> None:
     Raises:
         ValueError: If it has more.
     """
-    if ids.count(b",") < most:  # as most lists have it: an id of text may hold commas
+    if ids.count(b",") < most:  # true of most lists; an id of text may hold commas
         return
     plain = ids.replace(rb"\\", b"").replace(rb"\"", b"")
     commas = (found for found in re.finditer(rb'"[^"]*"|,', plain) if found[0] == b",")
@@ -194,10 +194,10 @@ def _check_count(ids: bytes, most: int) -> None:
 
 @contextmanager
 def _naming(path: Path) -> Iterator[None]:
-    """Turn whatever a damaged file may lead to into one message that names it.
+    """Turn the errors of a damaged file into one message that names it.
 
     Raises:
-        ValueError: Always in place of another error.
+        ValueError: In place of another error.
         ImportError: If something is not installed, which is no fault of the file.
     """
     try:

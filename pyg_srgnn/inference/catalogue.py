@@ -1,4 +1,4 @@
-r"""The k best inner products with a large catalogue: exact, though most of it is read as bytes.
+r"""Finds the k best inner products with a large catalogue exactly, reading most of it as bytes.
 
 A product of vectors that were rounded to bytes is off by no more than the Cauchy-Schwarz
 inequality allows. With an item :math:`v = q + e` and a session :math:`s = p + f`, rounded to
@@ -8,7 +8,7 @@ inequality allows. With an item :math:`v = q + e` and a session :math:`s = p + f
 
 So the greatest rounded product of a group of items gives a bound above all that are in it. Groups
 are taken by their bounds, greatest first, and their items multiplied in float32, until the next
-bound lies below the k-th product that was found: what is left cannot be among the k best.
+bound lies below the k-th product that was found: no other item can be among the k best.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ class Catalogue:
 
     Args:
         vectors: Item vectors, float32 [V, d]; kept, not copied.
-        precision: What most of the products are taken in: ``"float32"``, ``"bfloat16"`` or
+        precision: Type of most of the products: ``"float32"``, ``"bfloat16"`` or
             ``"int8"``, the fastest on a processor with 8-bit dot products, and ``"float32"`` on one
             whose 8-bit products are cut off. (default: ``"float32"``)
 
     Raises:
-        ValueError: If the precision is unknown, or the vectors are not what they must be.
+        ValueError: If the precision is unknown, or the vectors are not finite float32 [V, d].
     """
 
     def __init__(self, vectors: Tensor, precision: str = "float32") -> None:
@@ -79,8 +79,8 @@ class Catalogue:
             k: How many, from 1 to V.
 
         Returns:
-            Products, float32, and items, int64, best first, [B, k] both. Which of two equal ones
-            comes first is open.
+            Products, float32, and items, int64, best first, [B, k] both. The order of equal
+            products is open.
 
         Raises:
             ValueError: If k is out of its range.
@@ -119,12 +119,12 @@ class Catalogue:
         return found.values, items.gather(1, found.indices)
 
     def _round(self) -> None:
-        """Keep the rounded vectors, and of each group its scale and what bounds it."""
+        """Keep the rounded vectors, and of each group its scale and its bounds."""
         num_items, channels = self.vectors.shape
         parts, scales, lengths, errors = [], [], [], []
         for start in range(0, num_items, _PRODUCTS):
             items = torch.arange(start, min(start + _PRODUCTS, -(-num_items // _BLOCK) * _BLOCK))
-            # What is missing in the last block is filled with the group's own first item.
+            # The last block is filled up with the first item of each group.
             own = torch.div(items, _BLOCK, rounding_mode="floor") * _BLOCK + items % _LANES
             items = torch.where(items < num_items, items, own).clamp_(max=num_items - 1)
             group = self.vectors.detach()[items].view(-1, _GROUP, _LANES, channels)
@@ -150,7 +150,7 @@ class Catalogue:
         return (vectors / scale).round_().to(torch.int8), scale
 
     def _bounds(self, sessions: Tensor) -> Tensor:
-        """What no product with an item of a group exceeds [B, groups]."""
+        """Upper bounds of the products with the items of every group [B, groups]."""
         rounded, scale = self._rounded(sessions, (1,))
         off = (sessions - rounded.float() * scale).norm(dim=1, keepdim=True)
         bounds = self._greatest(rounded).mul_(scale).mul_(self._scales)

@@ -1,4 +1,4 @@
-"""An exported model as a recommender asks it: an encoder, and tensors that have a row an item."""
+"""Scores sessions with an exported model: an encoder, and tensors with a row an item."""
 
 from __future__ import annotations
 
@@ -26,11 +26,10 @@ class ExportedModel(ABC):
 
     Args:
         encode: The encoder.
-        facts: What scoring has to know of the model.
+        facts: The facts of its manifest.
         weights: The tensors that the facts name.
         precision: See :class:`pyg_srgnn.inference.catalogue.Catalogue`. (default: ``"float32"``)
-        index: Takes the catalogue's place where the best of all items are looked for. (default:
-            none: exact)
+        index: Searched for the best of all items. (default: none, the search is exact)
     """
 
     def __init__(
@@ -94,7 +93,7 @@ class ExportedModel(ABC):
         return None
 
     def _best(self, clicks: Tensor, lengths: Tensor, k: int) -> tuple[Tensor, Tensor]:
-        """The k best items of every session, whichever they are."""
+        """The k best of all items, for every session."""
         return self.catalogue.best(self._vectors(clicks, lengths), k)
 
     def _scores(self, clicks: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor | float]:
@@ -111,7 +110,7 @@ class ExportedSequence(ExportedModel):
 
     def _vectors(self, clicks: Tensor, lengths: Tensor) -> Tensor:
         layers, channels = self.facts.layers, self.facts.channels
-        order = lengths.argsort(descending=True, stable=True)  # so that those that go on are first
+        order = lengths.argsort(descending=True, stable=True)  # the longest are first
         starts = (lengths.cumsum(0) - lengths)[order]
         vectors = torch.zeros(lengths.numel(), channels)
         state = torch.zeros(layers, lengths.numel(), channels)
@@ -194,7 +193,7 @@ class ExportedMixture(ExportedGraphs):
 def _without_seen(
     values: Tensor, items: Tensor, clicks: Tensor, lengths: Tensor, k: int
 ) -> tuple[Tensor, Tensor]:
-    """The k best of what was found [B, K] that its own session [of lengths] does not hold."""
+    """The k best of the items found [B, K] that are not in their session."""
     own = pad_sequence([*torch.split(clicks, lengths.tolist())], batch_first=True, padding_value=-1)
     seen = (items.unsqueeze(2) == own.unsqueeze(1)).any(dim=2)
     best = values.masked_fill(seen, -torch.inf).topk(k)

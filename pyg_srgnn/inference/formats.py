@@ -1,4 +1,4 @@
-"""Encoders as files: opened without running anything that stands in them but tensor operators."""
+"""Opens the files of encoders; only tensor operators in them are run."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ from pyg_srgnn.inference.pt2 import open_pt2
 __all__ = ["FILES", "OPENERS", "Encode", "open_onnx", "open_pt2"]
 
 Encode = Callable[[Mapping[str, Tensor], Sequence[str]], dict[str, Tensor]]
-"""Arguments by name, and the names of the results wanted, to these results."""
+"""Maps arguments by name, and the names of results, to these results."""
 
 FILES = {"onnx": "encoder.onnx", "torch_export": "encoder.pt2"}
 OPENERS: dict[str, Callable[[bytes, Path, int], Encode]] = {

@@ -1,11 +1,11 @@
-"""An approximate index for catalogues too large to go over whole: inverted lists, by faiss.
+"""An approximate index for large catalogues: inverted lists, by faiss.
 
 Items are put into lists by the nearest of some centroids, and only the lists whose centroids have
-the greatest products with a session are looked into. How many those must be for a recall is
-measured when the index is made; products are exact, in float32.
+the greatest products with a session are looked into. The number of lists that a recall needs
+is measured when the index is made; products are exact, in float32.
 
-Graphs (HNSW) would not do: they lead from neighbour to neighbour, which inner products
-of vectors of unequal lengths do not support.
+Graphs (HNSW) do not suit inner products of vectors of unequal lengths: they lead from
+neighbour to neighbour.
 
 An index is saved as centroids and list numbers in a safetensors file, and made again from these and
 the item vectors. faiss's own files would hold the vectors once more, and are parsed by code that
@@ -27,7 +27,7 @@ from pyg_srgnn.utils.extras import pip_install
 
 _LISTS = 4  # times the square root of V
 _POINTS = 64  # items that centroids are trained on, for each
-_QUERIES = 2_000  # with which recall is measured, at most
+_QUERIES = 2_000  # at most, to measure recall with
 _MOST = 4  # an index that looks at more than one list in so many is of no use
 
 
@@ -85,14 +85,14 @@ class Index:
     def build(
         cls, vectors: Tensor, queries: Tensor | None = None, k: int = 20, recall: float = 0.98
     ) -> tuple[Index, dict[str, Any]]:
-        """Make an index whose recall is at least what is asked for.
+        """Make an index with at least a given recall.
 
         Args:
             vectors: Item vectors, float32 [V, d].
             queries: Session vectors that recall is measured with, float32 [Q, d]; held out from
                 training, for it is theirs that will come. (default: item vectors, drawn)
             k: Of how many best items recall is the share that is found. (default: 20)
-            recall: What it must be on average. (default: 0.98)
+            recall: The least mean recall. (default: 0.98)
 
         Returns:
             The index, and for a manifest: ``lists``, ``probes``, ``k``, ``recall``, ``queries``
@@ -153,13 +153,13 @@ class Index:
         return values, items
 
     def _search(self, sessions: Tensor, k: int) -> tuple[Tensor, Tensor]:
-        """What the lists looked into hold, and -1 for an item where that is too little."""
+        """The best items of the lists searched, -1 if they hold too few."""
         asked = sessions.detach().contiguous().numpy()
         values, items = self._index.search(asked, k, params=self._parameters)
         return torch.from_numpy(values), torch.from_numpy(items)
 
     def save(self, path: str | Path) -> None:
-        """Write what the item vectors do not tell: centroids, lists and probes."""
+        """Write centroids, lists and probes; the item vectors are saved elsewhere."""
         probes = torch.tensor(self.probes)
         save_file({"centroids": self.centroids, "lists": self.lists, "probes": probes}, path)
 
@@ -170,7 +170,7 @@ class Index:
         Args:
             path: The file.
             vectors: The item vectors that it was made of, float32 [V, d].
-            data: What the file holds, where that has been read. (default: None, it is read)
+            data: Content of the file, if it has been read. (default: None, it is read)
 
         Raises:
             ImportError: If faiss is not installed.

@@ -1,4 +1,4 @@
-"""The manifest of an exported model: what its other files are, and how they are used."""
+"""Reads the manifest of an exported model, and checks the other files against it."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class ExportedComponent:
             candidates.
         exclusive: Whether these get probability from it alone.
         tables: The tensors that the lookup reads: the name in :data:`WEIGHTS` of each argument.
-        known: The encoder's argument that takes what the lookup knows of each session, or None.
+        known: The encoder's argument that takes the gate's input from the lookup, or None.
         gate: The encoder's result that has the gate's logit.
         log_share: The encoder's result that has the candidates' log-probabilities, or None if the
             lookup finds their probabilities.
@@ -84,7 +84,7 @@ class ExportedComponent:
 
 @dataclass(frozen=True)
 class Facts:
-    """What scoring with an exported model has to know of it.
+    """Facts of an exported model that scoring needs.
 
     Args:
         encoder: ``"graphs"``, which takes session graphs, or ``"steps"``, which takes a click at a
@@ -121,7 +121,7 @@ class Facts:
         """Read the facts from the values of :func:`dataclasses.asdict`.
 
         Raises:
-            ValueError: If something is missing or odd; names it.
+            ValueError: If a fact is missing or out of its range; names it.
         """
         facts: Facts = _read(cls, found, "scorer")
         tables = facts.tables
@@ -182,10 +182,10 @@ class Facts:
 
 
 def read_manifest(data: bytes) -> tuple[dict[str, Any], Facts]:
-    """The manifest, with everything that loading asks for, and its facts.
+    """Read a manifest, and its facts.
 
     Raises:
-        ValueError: If something is missing or odd.
+        ValueError: If an entry is missing or out of its range; names it.
     """
     found = json.loads(data.decode("utf-8"))
     if not isinstance(found, dict) or found.get("format") != FORMAT:
@@ -210,7 +210,7 @@ def _facts_of_version_1(model: Mapping[str, Any]) -> Facts:
     """The facts of a manifest of version 1, which had the model's settings instead.
 
     Raises:
-        ValueError: If a setting is odd.
+        ValueError: If a setting is out of its range.
     """
     _one_of("model.name", model.get("name"), ("srgnn", "gru4rec"))
     usual = {"num_items": 0, "channels": 100, "num_layers": 1, "transitions": 1}

@@ -1,4 +1,4 @@
-"""An encoder in ONNX, run by onnxruntime."""
+"""Opens an encoder in ONNX, which onnxruntime runs."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def open_onnx(
     """Open an encoder.
 
     Args:
-        data: What the file holds.
-        path: The file, for messages alone.
+        data: Content of the file.
+        path: The file, which messages name.
         threads: Threads of one call; calls may come from several at once. (default: 1)
 
     Raises:
@@ -85,7 +85,7 @@ def check_onnx(data: bytes, path: Path) -> None:
 
 
 def _odd(data: memoryview, message: str, depth: int = 1) -> Iterator[str]:
-    """What is odd in a message of the protocol buffers' wire format.
+    """Find what must not be in a message of the protocol buffers' wire format.
 
     Raises:
         ValueError: If it can be read in no way, or in more than one.
@@ -129,8 +129,8 @@ def _varint(data: memoryview, at: int, bits: int) -> tuple[int, int]:
     """A number of seven bits a byte, and where it ends.
 
     Raises:
-        ValueError: If it has more bits than protobuf keeps of it (it drops the others without a
-            word, so that a field's number is another one), or bytes after the last that it reads.
+        ValueError: If it has more bits than protobuf keeps of it (it drops the others silently,
+            which changes a field's number), or bytes after the last that it reads.
     """
     value = 0
     for shift in range(0, bits, 7):

@@ -1,8 +1,8 @@
-"""An encoder as torch.export writes it.
+"""Opens an encoder that ``torch.export`` wrote.
 
-``torch.export.load`` is not made for files of others: it unpickles what the archive marks so, looks
-operators up as attributes of ``torch``, evaluates the sizes' expressions, and makes Python code of
-names and guards. So before torch sees a file, it must have the form that
+``torch.export.load`` must not be called with untrusted files: it unpickles members, looks operators
+up as attributes of ``torch``, evaluates the expressions of sizes, and makes Python code of names
+and guards. So before torch sees a file, it must have the form that
 :func:`pyg_srgnn.export.formats.write_pt2` leaves: raw tensors, known operators, names that are
 identifiers, sizes that are symbols.
 """
@@ -63,8 +63,8 @@ def open_pt2(
     """Open an encoder.
 
     Args:
-        data: What the file holds.
-        path: The file, for messages alone.
+        data: Content of the file.
+        path: The file, which messages name.
         threads: Not used: torch's own number of threads is the process's. (default: 1)
 
     Raises:
@@ -92,8 +92,8 @@ def check_pt2(data: bytes, path: Path) -> bytes:
     """Refuse a file that holds anything that loading or calling it could run.
 
     Returns:
-        An archive made anew of the members that were looked at: two readers of one archive need not
-        see the same.
+        A new archive of the members that were checked: another reader of the old one may see other
+        members.
 
     Raises:
         ValueError: If it does, or is no such archive; names the file.
@@ -104,7 +104,7 @@ def check_pt2(data: bytes, path: Path) -> bytes:
                 raise ValueError("it is packed: its members have more bytes than itself")
             members = {name: archive.read(name) for name in archive.namelist()}
             if len(members) != len(archive.namelist()):
-                raise ValueError("a name stands twice in it")
+                raise ValueError("a name is twice in it")
         found = set(_odd(members))
     except (zipfile.BadZipFile, KeyError, ValueError, TypeError, RecursionError) as error:
         raise ValueError(f"{path} was not written by torch.export: {error}") from error
@@ -118,7 +118,7 @@ def check_pt2(data: bytes, path: Path) -> bytes:
 
 
 def _odd(members: Mapping[str, bytes]) -> Iterator[str]:
-    """What is odd in the members of an archive."""
+    """Find what must not be in the members of an archive."""
     root = next(iter(members), "").partition("/")[0]
     for name in members:
         if not _MEMBERS.fullmatch(name) or name.partition("/")[0] != root:
@@ -140,7 +140,7 @@ def _odd(members: Mapping[str, bytes]) -> Iterator[str]:
 
 
 def _odd_values(value: Any, key: str) -> Iterator[str]:
-    """What is odd in a value of the JSON files, which stands under a key."""
+    """Find what must not be in a value of the JSON files, under a key."""
     if isinstance(value, dict):
         for name, inner in value.items():
             yield from _odd_values(name, "")
@@ -162,7 +162,7 @@ def _odd_values(value: Any, key: str) -> Iterator[str]:
 
 
 def _odd_specification(tree: dict[str, Any]) -> Iterator[str]:
-    """What is odd in how arguments or results are nested."""
+    """Find what must not be in the specification of arguments or results."""
     if tree["type"] not in _TYPES:
         yield f"its arguments are of the type {tree['type']!r}; expected tuples and dicts"
     if tree["context"] is not None:

@@ -1,4 +1,4 @@
-"""What a recommender asks of whatever scores items: a trained model, or an exported one."""
+"""The protocol of models that score sessions of item indices, trained or exported."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class SessionScorer(Protocol):
             exclude_seen: Whether a session's own items must not. (default: False)
 
         Returns:
-            Scores and items, best first, [B, k] both; a score of minus infinity stands for no item.
+            Scores and items, best first, [B, k] both; a score of minus infinity means no item.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""SR-GNN as plain torch.nn: a layer, a readout, a model, its losses."""
+"""Models of sessions and their layers and losses, as plain ``torch.nn``."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -31,7 +31,7 @@ MODELS: dict[str, type[SessionModel]] = {"srgnn": SRGNN, "gru4rec": GRU4Rec}
 
 
 def build_model(settings: Mapping[str, Any]) -> SessionModel:
-    """Make a model from its name and arguments, such as a configuration or a checkpoint holds.
+    """Make a model from its name and arguments, as configurations and checkpoints hold them.
 
     Args:
         settings: ``name``, one of :data:`MODELS`, and that class's arguments.

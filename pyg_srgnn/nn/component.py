@@ -1,4 +1,4 @@
-"""The base of what a model mixes into its softmax."""
+"""The base class of a mixture's components."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Component(nn.Module, ABC):
 
     A module of this kind that is an attribute of a model is part of its mixture, in training, in
     evaluation and in exports. Candidates are looked up in its :meth:`tables` by a pure function,
-    which an exported model calls as well; what is learned, in :meth:`forward`, is traced.
+    which an exported model calls as well. The learned part, :meth:`forward`, is traced for exports.
     """
 
     lookup: ClassVar[str]
@@ -36,7 +36,7 @@ class Component(nn.Module, ABC):
             h: Node features [N, d].
             s_h: Session vectors [B, d].
             graphs: The session graphs.
-            known: What the lookup knows of each session [B, ...], or None.
+            known: :attr:`~pyg_srgnn.functional.lookups.Candidates.known` [B, ...], or None.
 
         Returns:
             The gate's logit [B], and the logarithm of each candidate's probability among its
@@ -44,7 +44,7 @@ class Component(nn.Module, ABC):
         """
 
     def set_training(self, sessions: Sessions) -> None:
-        """Count in the training sessions; by default nothing."""
+        """Count in the training sessions. By default, do nothing."""
 
     def tables(self) -> dict[str, Tensor]:
         """The tables of the lookup, by default none."""
@@ -55,7 +55,7 @@ class Component(nn.Module, ABC):
         return Source(self.lookup, self.exclusive, self.tables())
 
     def share(self, h: Tensor, s_h: Tensor, graphs: SessionGraphs, candidates: Candidates) -> Share:
-        """What this component gives to its candidates; see :meth:`forward` for the arguments."""
+        """The share of this component; see :meth:`forward` for the arguments."""
         gate, log_share = self(h, s_h, graphs, candidates.known)
         return Share.of(candidates, gate, log_share, self.exclusive)
 

@@ -1,4 +1,4 @@
-"""The graph of all training sessions: which items are clicked near which."""
+"""The graph of all training sessions, whose edges join items clicked near one another."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pyg_srgnn.data.sessions import Sessions
 
 
 class GlobalGraph(nn.Module):
-    r"""Adds to a clicked item what its neighbours in all training sessions say.
+    r"""Adds to a clicked item's embedding those of its neighbours in all training sessions.
 
     Two items are neighbours where they were clicked within ``window`` steps of one another; an
     edge weighs as often as it happened, and each item keeps its ``num_neighbours`` heaviest (the
@@ -42,7 +42,7 @@ class GlobalGraph(nn.Module):
         self.window = window
         self.dropout = dropout
         self.lin = nn.Linear(channels, channels, bias=False)
-        # Part of a checkpoint: a session is scored without the training sessions at hand.
+        # Buffers: a checkpoint scores sessions without the training sessions.
         neighbours = torch.zeros(num_items, num_neighbours, dtype=torch.int32)
         self.register_buffer("neighbours", neighbours)
         self.register_buffer("weight", torch.zeros(num_items, num_neighbours))
@@ -58,7 +58,7 @@ class GlobalGraph(nn.Module):
         self.weight.copy_(weight)
 
     def forward(self, items: Tensor, embedded: Tensor, table: Tensor) -> Tensor:
-        """Embeddings with what the neighbours add [N, d].
+        """Embeddings of clicked items with those of their neighbours [N, d].
 
         Args:
             items: The clicked items [N].
@@ -81,7 +81,7 @@ class GlobalGraph(nn.Module):
 def heaviest_neighbours(
     sessions: Sessions, num_items: int, num_neighbours: int, window: int
 ) -> tuple[Tensor, Tensor]:
-    """The items most often clicked near each item.
+    """Find the items most often clicked near each item.
 
     Args:
         sessions: The training sessions.

@@ -1,4 +1,4 @@
-"""GRU4Rec: the neural baseline that sees a sequence, not a graph."""
+"""GRU4Rec, a neural baseline that reads a session as a sequence."""
 
 from __future__ import annotations
 

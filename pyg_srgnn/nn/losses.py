@@ -33,7 +33,7 @@ def softmax_cross_entropy(
         sessions: Session vectors [B, d].
         items: Item embeddings [V, d].
         target: Index of each session's next item [B].
-        products: What the products with the item table are taken in; the sums are in float32 at
+        products: Type of the products with the item table; the sums are in float32 at
             the least. (default: autocast's type, where that is on, or the sessions')
         without: Sessions and items [P], each pair once, that the softmax leaves out. A target
             that is left out has a loss without meaning. (default: none)
@@ -43,7 +43,7 @@ def softmax_cross_entropy(
         The mean over the sessions, a scalar; or the losses [B].
     """
     if without is not None:
-        order = without[1].argsort()  # so that a block of items finds its own at a stretch
+        order = without[1].argsort()  # so that the pairs of a block of items are adjacent
         without = without[0][order], without[1][order]
     losses = _apply(_CrossEntropy, sessions, items, target, products, without)
     return losses.mean() if reduction == "mean" else losses
@@ -98,11 +98,11 @@ def _apply(
 class _CrossEntropy(torch.autograd.Function):
     r"""Exponentials are kept as they are; what divides or weighs them goes into a small matrix.
 
-    With :math:`e_{ib} = \exp(s_b^\top v_i - t_b)`, whatever :math:`t` is, and
+    With :math:`e_{ib} = \exp(s_b^\top v_i - t_b)` for any :math:`t`, and
     :math:`z_b = \sum_i e_{ib}`, the loss is :math:`\log z_b + t_b - s_b^\top v_{y_b}`. Its gradient
     by :math:`s_b` is :math:`\sum_i e_{ib} v_i / z_b - v_{y_b}`, and by :math:`v_i`
-    :math:`\sum_b e_{ib} s_b / z_b`, less :math:`s_b` where :math:`i = y_b`. The exponentials stand
-    as [V, B], for products with a tall matrix are faster than those with a wide one.
+    :math:`\sum_b e_{ib} s_b / z_b`, less :math:`s_b` where :math:`i = y_b`. The exponentials are
+    laid out as [V, B]: products with a tall matrix are faster than those with a wide one.
     """
 
     @staticmethod
@@ -178,7 +178,7 @@ def _exponentials_(
             block[without[1][at] - starts[number], without[0][at]] = 0
             begin = ends[number]
         total += block.sum(dim=0, dtype=total.dtype)
-    # Where nothing is left, no session may ask for it; but zero times infinity is no number.
+    # If no item is left, its loss is not used, but zero times infinity would be NaN.
     return total if without is None else total.clamp_(min=torch.finfo(total.dtype).tiny)
 
 

@@ -1,4 +1,4 @@
-"""From the nodes of session graphs to one vector a session."""
+"""Reads out the nodes of session graphs as one vector a session."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class SessionReadout(nn.Module):
             ``"attention"`` (SR-GNN-ATT, :math:`\mathbf{s}_g` alone). (default: ``"hybrid"``)
         bias: Whether :math:`\mathbf{W}_3` has a bias, as in the authors' code. (default: False)
         last_k: Number of last clicks whose mean is :math:`\mathbf{s}_l`. (default: 1)
-        positions: Number of places, counted from the end, with an embedding of their own that
-            goes into the attention; earlier clicks share the last one. As in GCE-GNN (`Wang et
+        positions: Number of places, counted from the end, with an embedding that goes
+            into the attention; earlier clicks share the last one. As in GCE-GNN (`Wang et
             al., SIGIR 2020 <https://arxiv.org/abs/2106.05081>`_, equation 12). (default: 0: none)
 
     Raises:
@@ -113,7 +113,7 @@ class SessionReadout(nn.Module):
 
     @property
     def attends(self) -> bool:
-        """Whether it weighs the clicks."""
+        """Whether the readout weighs the clicks."""
         return self.mode in ("hybrid", "attention")
 
     def attention(
@@ -135,7 +135,7 @@ class SessionReadout(nn.Module):
         return self._alpha(h_click, last[session], place).squeeze(1)
 
     def _alpha(self, h_click: Tensor, last: Tensor, place: Tensor) -> Tensor:
-        """Weights [L, 1] of clicks at places from the end, beside their sessions' last ones."""
+        """Weights [L, 1] of clicks, from their sessions' last clicks and places from the end."""
         gate = self.lin_last(last) + self.lin_click(h_click)
         if self.positions:
             gate = gate + self.position(place.clamp(max=self.positions - 1))

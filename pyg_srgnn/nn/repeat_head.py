@@ -1,4 +1,4 @@
-"""Again, or something new: a softmax over the session's own items beside the one over the rest."""
+"""Decides between the session's own items and new ones, as RepeatNet does."""
 
 from __future__ import annotations
 

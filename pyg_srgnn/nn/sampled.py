@@ -1,4 +1,4 @@
-"""A softmax over a drawn part of the catalogue: a step's cost does not grow with the items."""
+"""A softmax over sampled items, so that the cost of a step does not grow with the catalogue."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class NegativeSampler(nn.Module):
         self.cumulative: Tensor | None = None
 
     def set_popularity(self, counts: Tensor) -> None:
-        """Say how often each item was clicked; a uniform draw has no use for it.
+        """Set how often each item was clicked; ``sampling="uniform"`` ignores it.
 
         Args:
             counts: Clicks of each item, int64 [V].
@@ -77,7 +77,7 @@ class NegativeSampler(nn.Module):
             The items [n], and the logarithms of their probabilities in one draw, float64 [n].
 
         Raises:
-            RuntimeError: If popularity is to be followed, but was not told.
+            RuntimeError: If it samples by popularity, and :meth:`set_popularity` was not called.
         """
         if self.sampling == "uniform":
             items = torch.randint(self.num_items, (self.num_negatives,), device=device)
@@ -91,7 +91,7 @@ class NegativeSampler(nn.Module):
         """Logarithm of the probability of each item in one draw, float64, the shape of ``items``.
 
         Raises:
-            RuntimeError: If popularity is to be followed, but was not told.
+            RuntimeError: If it samples by popularity, and :meth:`set_popularity` was not called.
         """
         if self.sampling == "uniform":
             share = torch.full_like(items, 1, dtype=torch.float64) / self.num_items
@@ -134,7 +134,7 @@ def sampled_softmax_cross_entropy(
     .. math::
         \hat Z = e^{s_y} + \sum_{j \ne y} e^{s_j - \log(n q_j)}
 
-    is an unbiased estimate of :math:`Z = \sum_i e^{s_i}`: the target stands for itself and a
+    is an unbiased estimate of :math:`Z = \sum_i e^{s_i}`: the target counts once and a
     drawn item equal to it is left out, every other item counts n q_j times in the mean. The
     correction by :math:`\log q` is that of `Bengio & Senécal, 2008
     <https://doi.org/10.1109/TNN.2007.912312>`_. The loss itself is, by the logarithm, too small

@@ -1,4 +1,4 @@
-"""What every model of a session shares: an item table, a vector a session, scores, a loss."""
+"""The base class of models that encode a session as a vector: item table, scores, losses, top-k."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ PRODUCTS = ("full", "bfloat16", "auto")
 class SessionModel(nn.Module):
     r"""Scores every item by the inner product of its vector with the session's.
 
-    A model of its own makes the session's vector in :meth:`encode` from what :meth:`embed` gives
-    for the items clicked; scoring, losses and their settings are here, the same for all.
+    A subclass encodes the session in :meth:`encode`, from the embeddings of the clicked items that
+    :meth:`embed` gives. Scores and losses are the same for all models.
 
     With ``scale`` :math:`\gamma`, both vectors are normalised and the score is
     :math:`\gamma \cos(s, v_i)`: an item's popularity no longer goes into the length of its vector
@@ -43,9 +43,9 @@ class SessionModel(nn.Module):
         init: How every parameter is drawn: ``"authors"`` U(-1/√d, 1/√d), ``"paper"`` N(0, 0.1²),
             ``"simplified"`` U(-0.1, 0.1). (default: ``"authors"``)
         negatives: Number of items that the sampled loss draws for a batch. (default: 1024)
-        sampling: How it draws them: ``"popularity"``, which :meth:`set_training` must tell, or
+        sampling: How it draws them: ``"popularity"``, which :meth:`set_training` counts, or
             ``"uniform"``. (default: ``"popularity"``)
-        products: What the loss over all items takes its products with the item table in:
+        products: Type of the products with the item table in the loss over all items:
             ``"full"``, the parameters' precision or autocast's; ``"bfloat16"``; or ``"auto"``,
             bfloat16 where the hardware has it. Scores are not touched. (default: ``"full"``)
         scale: Factor of the cosine, or None for plain inner products. (default: None)
@@ -94,7 +94,7 @@ class SessionModel(nn.Module):
         self._normalised: tuple[tuple[int, int], Tensor] | None = None
 
     def reset_parameters(self) -> None:
-        """Draw every parameter as ``init`` says."""
+        """Draw every parameter in the way of ``init``."""
         bound = self.embedding.embedding_dim**-0.5 if self.init == "authors" else 0.1
         for parameter in self.parameters():
             if self.init == "paper":
@@ -108,7 +108,7 @@ class SessionModel(nn.Module):
         return self.embedding.num_embeddings
 
     def set_training(self, sessions: Sessions) -> None:
-        """Tell what has to be counted before training; most models do not ask.
+        """Count what the model needs of the training sessions; most models need nothing.
 
         Args:
             sessions: The training sessions.
@@ -116,7 +116,7 @@ class SessionModel(nn.Module):
         self.set_popularity(torch.bincount(sessions.items, minlength=self.num_items))
 
     def set_popularity(self, counts: Tensor) -> None:
-        """Tell the sampled loss how often each item was clicked; other losses do not ask.
+        """Set how often each item was clicked, for the sampled loss.
 
         Args:
             counts: Clicks of each item, int64 [V].
@@ -137,7 +137,7 @@ class SessionModel(nn.Module):
         return F.dropout(embedded, self.dropout, self.training)
 
     def clicked(self, items: Tensor) -> Tensor:
-        """What clicked items [N] enter the model as [N, d]; it depends on nothing but the item."""
+        """Vectors [N, d] that clicked items [N] enter the model as in any session."""
         return self.embed(items)
 
     def encode(self, data: Data) -> Tensor:
@@ -146,7 +146,7 @@ class SessionModel(nn.Module):
 
     @property
     def components(self) -> dict[str, Component]:
-        """What is mixed into the softmax, by its name: the innermost first, exclusive ones last."""
+        """The mixture's components by their names, from the innermost; exclusive ones last."""
         found = [
             (name, part) for name, part in self.named_children() if isinstance(part, Component)
         ]
@@ -158,7 +158,7 @@ class SessionModel(nn.Module):
         return bool(self.components)
 
     def item_tables(self) -> list[Tensor]:
-        """Everything that has a row an item, which an exported encoder goes without."""
+        """Tensors that an exported encoder does not hold: the item table, and those of lookups."""
         tables = [self.embedding.weight]
         for component in self.components.values():
             tables += component.tables().values()
@@ -186,7 +186,7 @@ class SessionModel(nn.Module):
             return table
         if self.training or torch.is_grad_enabled():
             return F.normalize(table)
-        # While nothing is trained, it need not be done for every batch.
+        # In evaluation, the table is normalised once.
         state = table.data_ptr(), table._version
         if self._normalised is None or self._normalised[0] != state:
             self._normalised = state, F.normalize(table)

@@ -1,4 +1,4 @@
-"""SR-GNN: from session graphs to scores over the whole catalogue."""
+"""SR-GNN, which scores the catalogue from session graphs."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class SRGNN(SessionModel):
 
     Item embeddings pass through :class:`SRGNNConv` on each session's graph, a
     :class:`SessionReadout` makes a vector of each session, and its inner product with the
-    *initial* embedding of every item is the item's score (equation 8). As it is made by default,
-    it is the paper's; every further argument adds one ingredient that later work has found.
+    *initial* embedding of every item is the item's score (equation 8). The defaults are
+    the paper's model; every further argument adds an ingredient of later work.
 
     Args:
         num_items: Number of items V in the catalogue.
@@ -112,7 +112,7 @@ class SRGNN(SessionModel):
         self.reset_parameters()
 
     def set_training(self, sessions: Sessions) -> None:
-        """Count what has to be counted before training: popularity, neighbours, transitions.
+        """Count what the model needs of the training sessions: popularity, neighbours, transitions.
 
         Args:
             sessions: The training sessions.
@@ -124,12 +124,12 @@ class SRGNN(SessionModel):
             component.set_training(sessions)
 
     def item_tables(self) -> list[Tensor]:
-        """Everything that has a row an item, which an exported encoder goes without."""
+        """See :meth:`SessionModel.item_tables`; the neighbours as well."""
         graph = self.global_graph
         return super().item_tables() + ([] if graph is None else [graph.neighbours, graph.weight])
 
     def clicked(self, items: Tensor) -> Tensor:
-        """Embeddings of clicked items, with what their neighbours add [N, d]."""
+        """Embeddings of clicked items [N, d], with those of their neighbours."""
         embedded = self.embed(items)
         if self.global_graph is not None:
             embedded = self.global_graph(items, embedded, self.embedding.weight)
@@ -225,7 +225,7 @@ class SRGNN(SessionModel):
 
         Args:
             state_dict: The checkpoint, a mapping of names to tensors.
-            num_steps: Rounds of propagation, which their checkpoint does not tell. (default: 1)
+            num_steps: Rounds of propagation, which are not in their checkpoint. (default: 1)
 
         Raises:
             ValueError: If a tensor is missing, unknown, or has another shape.

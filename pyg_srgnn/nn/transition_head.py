@@ -1,4 +1,4 @@
-"""What followed the session's items in all training sessions, beside what the model expects."""
+"""Mixes in the items that followed the session's items in training."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class TransitionHead(Component):
     where :math:`c(t, i)` counts how often, and how soon, item i was clicked after the item of
     click t: 1 / d for d steps, as :class:`pyg_srgnn.baselines.SequentialRules` does.
     The weight :math:`\omega_t` is learned for every place from the session's end, and the gate
-    :math:`m` from the session and from how often its last item was followed. An embedding has to
-    learn from many examples what a count knows after a few.
+    :math:`m` from the session and from how often its last item was followed. A count needs few
+    examples where an embedding needs many.
 
     In training, a session's own transition to its target is left out of the counts; else the gate
     would learn to trust counts that know the answer.
@@ -45,7 +45,7 @@ class TransitionHead(Component):
         self.place = nn.Embedding(PLACES, 1)
         self.lin_gate = nn.Linear(channels + 1, channels)
         self.gate = nn.Linear(channels, 1)
-        # Part of a checkpoint: a session is scored without the training sessions at hand.
+        # Buffers: a checkpoint scores sessions without the training sessions.
         followers = torch.zeros(num_items, num_followers, dtype=torch.int32)
         self.register_buffer("followers", followers)
         self.register_buffer("count", torch.zeros(num_items, num_followers))
@@ -70,7 +70,7 @@ class TransitionHead(Component):
         self, h: Tensor, s_h: Tensor, graphs: SessionGraphs, known: Tensor | None
     ) -> tuple[Tensor, None]:
         """The gate's logit [B]; see :meth:`Component.forward`."""
-        assert known is not None, "followers_of tells how often the last item was followed"
+        assert known is not None, "followers_of gives how often the last item was followed"
         both = torch.cat([s_h.detach(), known.unsqueeze(1)], dim=1)
         hidden = torch.tanh(self.lin_gate(both))
         return at_least_float32(self.gate(hidden).squeeze(1)), None
@@ -78,8 +78,8 @@ class TransitionHead(Component):
     def losses(self, share: Share, rest: Tensor, target: Tensor) -> Tensor:
         """Loss of each session [B]; see :meth:`Component.losses`.
 
-        The model learns from every target in full, as it would alone, and the gate how much to
-        trust the counts beside it. Sharing the targets out would leave the model the rare ones.
+        The gate is trained with the model detached, and the model as if it were alone: in a
+        mixture, it would learn little from the targets that the counts predict.
         """
         alone = rest.detach()
         return super().losses(share, alone, target) + rest - alone
