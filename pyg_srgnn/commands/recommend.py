@@ -30,8 +30,8 @@ def _naming_keys(config: DictConfig) -> Iterator[None]:
     except ValueError as error:
         here = {f"dataset.{name}": f"log.{name}" for name in config.log}
         here["dataset.path"] = "input"
-        told = rf"(?<![\w/.-])({'|'.join(map(re.escape, here))})\b"  # and no part of a path
-        raise ValueError(re.sub(told, lambda key: here[key[0]], str(error))) from error
+        keys = rf"(?<![\w/.-])({'|'.join(map(re.escape, here))})\b"  # and no part of a path
+        raise ValueError(re.sub(keys, lambda key: here[key[0]], str(error))) from error
 
 
 def validate(config: DictConfig) -> None:

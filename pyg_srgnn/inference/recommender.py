@@ -1,4 +1,4 @@
-"""From raw item ids to recommended raw item ids."""
+"""Recommends items for sessions of raw ids."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def load_trained(path: str | Path) -> Checkpoint | Artifact:
 
 
 class UnknownItemWarning(UserWarning):
-    """Items were clicked that the model has not been trained on."""
+    """A session has items that are not in the catalogue."""
 
 
 class Recommender:

@@ -1,4 +1,4 @@
-"""Recommendations over HTTP."""
+"""Serves recommendations over HTTP."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ def serve(settings: Settings) -> None:
         ValueError: If the artifact does not hold a model, or a package is not installed.
     """
     if hasattr(signal, "SIGHUP") and threading.current_thread() is threading.main_thread():
-        # It would end the process until there is a handler, and the model is yet to be read.
+        # Until the server has its handler, a SIGHUP would end the process.
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        from pyg_srgnn.serving import server  # --help and wrong settings need none of it
+        from pyg_srgnn.serving import server  # not needed by --help and wrong settings
     except ModuleNotFoundError as error:
         raise ValueError(
             f"serving needs {error.name}, which is not installed: {pip_install('serve')}"

@@ -1,4 +1,4 @@
-"""python -m pyg_srgnn.serving EXPORT: the service, where Hydra is not installed."""
+"""python -m pyg_srgnn.serving EXPORT: starts the service without Hydra."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pyg_srgnn.serving.settings import SECRETS, Settings, secrets
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Serve what the command line says; an error that a user can mend is told in one message."""
+    """Serve with the settings of the command line; a wrong setting or file is one message."""
     given = vars(_parser().parse_args(arguments))
     try:
         serve(Settings(**secrets(), **given))

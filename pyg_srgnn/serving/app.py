@@ -30,7 +30,7 @@ def create_app(settings: Settings, failed: Callable[[Exception], None] | None = 
 
     Args:
         settings: Where the model is, and the limits.
-        failed: Is told if the model cannot be loaded. (default: nobody, it is logged)
+        failed: Called if the model cannot be loaded. (default: the error is logged)
 
     Raises:
         ValueError: If the store of sessions cannot be what the settings say.
@@ -55,9 +55,9 @@ def create_app(settings: Settings, failed: Callable[[Exception], None] | None = 
         version=__version__,
         description="The next items of sessions of clicks.",
         lifespan=lifespan,
-        docs_url=None,  # its page and ReDoc's load scripts from elsewhere; ours is in page.py
+        docs_url=None,  # FastAPI's pages load scripts from elsewhere; page.py has another
         redoc_url=None,
-        redirect_slashes=False,  # to whatever a Host says
+        redirect_slashes=False,  # a redirect would go to any Host
         responses={422: {"model": Problem, "description": REFUSALS[422]}},
     )
     app.state.service = service
@@ -87,7 +87,7 @@ def _hosts(settings: Settings) -> Hosts | None:
 
 
 async def _serve_models(service: Service, failed: Callable[[Exception], None] | None) -> None:
-    """Load the model, and, where that is wished, those that come after it."""
+    """Load the model, and watch its files if the settings ask for it."""
     try:
         await service.models.load()
     except Exception as error:

@@ -1,4 +1,4 @@
-"""Sessions that come one by one, scored many at once."""
+"""Scores the sessions of concurrent requests in batches."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from pyg_srgnn.inference.recommender import Recommender
 from pyg_srgnn.serving.prometheus import Metrics
 
 RawSession = Sequence[int | str]
-_USUAL = 100  # items asked for; who asks for more is scored apart
+_USUAL = 100  # items requested; requests for more are scored in batches of their own
 
 
 class QueueFull(Exception):
-    """More sessions wait than may."""
+    """The queue has no room for these sessions."""
 
 
 @dataclass(slots=True)
@@ -33,15 +33,15 @@ class _Waiting:
 class Batcher:
     """Scores the sessions of many requests at once, in one thread.
 
-    While a batch is scored, what comes in waits; then it is the next batch. So a batch is as large
-    as the load makes it, and a lone request waits for nothing.
+    Requests that arrive while a batch is scored make the next batch: its size follows the load, and
+    a single request never waits for others.
 
     Args:
-        current: Gives the recommender; asked anew for every batch.
-        metrics: Where batches are counted.
-        size: Sessions of a batch, at most.
+        current: Returns the recommender; called for every batch.
+        metrics: Counts the batches.
+        size: Largest number of sessions in a batch.
         wait: Seconds that the first request of a batch waits for others. (default: 0)
-        max_queue: Sessions that may wait. (default: 1024)
+        max_queue: Largest number of sessions that wait. (default: 1024)
     """
 
     def __init__(
@@ -71,13 +71,13 @@ class Batcher:
             QueueFull: If too many sessions wait already.
         """
         answers: list[Answer] = []
-        for start in range(0, len(sessions), self.size):  # between two parts others have a turn
+        for start in range(0, len(sessions), self.size):  # others get a turn between the parts
             part = sessions[start : start + self.size]
             answers += await self._put(part, k, exclude_seen)
         return answers
 
     def close(self) -> None:
-        """Wait for the batch that is being scored."""
+        """Wait until the current batch is scored."""
         self._thread.shutdown()
 
     def _put(
@@ -94,7 +94,7 @@ class Batcher:
         return waiting.answers
 
     async def _run(self) -> None:
-        """Score batch after batch until nobody waits."""
+        """Score batches until the queue is empty."""
         try:
             if self.wait:
                 await asyncio.sleep(self.wait)
@@ -104,7 +104,7 @@ class Batcher:
             self._running = None
 
     async def _score(self, batch: list[_Waiting]) -> None:
-        """Answer a batch; of one that fails, each request by itself."""
+        """Answer a batch; if it fails, score each of its requests alone."""
         loop = asyncio.get_running_loop()
         try:
             sessions = [session for waiting in batch for session in waiting.sessions]
@@ -122,7 +122,7 @@ class Batcher:
             _give(batch, answers)
 
     def _next(self) -> list[_Waiting]:
-        """The oldest request, and what fits beside it, in order."""
+        """The oldest request, and the later ones that fit into its batch, in order."""
         batch: list[_Waiting] = []
         left: deque[_Waiting] = deque()
         room = self.size
@@ -140,7 +140,7 @@ class Batcher:
 
 
 def _kind(waiting: _Waiting) -> tuple[bool, bool]:
-    """What requests of one batch have in common: few are not searched as wide as many."""
+    """Requests of different kinds are not batched: few items need a smaller search than many."""
     return waiting.exclude_seen, waiting.k > _USUAL
 
 
@@ -149,7 +149,7 @@ def _give(batch: list[_Waiting], answers: list[Answer]) -> None:
     for waiting in batch:
         own = answers[start : start + len(waiting.sessions)]
         start += len(waiting.sessions)
-        if not waiting.answers.done():  # as it is when who asked has gone
+        if not waiting.answers.done():  # cancelled, where the client has gone
             waiting.answers.set_result([replace(one, items=one.items[: waiting.k]) for one in own])
 
 

@@ -1,4 +1,4 @@
-"""Requests' bodies, read and checked, and what OpenAPI says of them."""
+"""Reads and validates the bodies of requests, and describes them for OpenAPI."""
 
 from __future__ import annotations
 
@@ -26,32 +26,32 @@ REFUSALS = {
 
 
 async def read(request: Request, model: type[M]) -> M:
-    """A request's body, checked.
+    """Read and validate the body of a request.
 
-    Read from bytes into the model at once: FastAPI's own way, by Python objects, takes longer.
+    The bytes are parsed into the model directly, which is faster than FastAPI's way.
 
     Raises:
-        HTTPException: If it is something else; says what was found where.
+        HTTPException: If it is not such a body; names the place.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/json":  # which no form of a foreign page can send
+    if kind != "application/json":  # a form of another site cannot send this type
         raise HTTPException(415, "expected a body of JSON, with Content-Type: application/json")
     try:
         return model.model_validate_json(await request.body())
     except ValidationError as error:
-        raise HTTPException(422, _told(error.errors(include_url=False)[0])) from None
+        raise HTTPException(422, _message(error.errors(include_url=False)[0])) from None
     except ClientDisconnect:
         raise HTTPException(400, "the body is not whole") from None
 
 
 async def invalid(request: Request, error: Exception) -> Response:
-    """The answer to a request that FastAPI has checked, and refused."""
+    """The answer to a request whose parameters are invalid."""
     assert isinstance(error, RequestValidationError)
-    return problem(422, _told(error.errors()[0]))
+    return problem(422, _message(error.errors()[0]))
 
 
 def described(answer: type, request: type[BaseModel] | None = None) -> dict[str, Any]:
-    """What OpenAPI says of an endpoint that reads its body itself."""
+    """Arguments of a route for the OpenAPI schema of an endpoint that reads its body itself."""
     refusals = {
         status: {"model": messages.Problem, "description": text}
         for status, text in REFUSALS.items()
@@ -63,10 +63,10 @@ def described(answer: type, request: type[BaseModel] | None = None) -> dict[str,
     return arguments
 
 
-def _told(error: Any) -> str:
-    """What is wrong, without the value found: that may be large, or no text at all."""
+def _message(error: Any) -> str:
+    """Describe an error without the value found, which may be large or no valid text."""
     *place, last = ["", *map(str, error["loc"])]
-    if last.startswith("constrained-"):  # one of the two things that an id may be
+    if last.startswith("constrained-"):  # one of the two types of an id
         return f"{'.'.join(place[1:])}: expected {messages.ITEM_ID}"
     where = ".".join([*place[1:], last])
     return f"{where}: {error['msg']}" if where else str(error["msg"])

@@ -1,4 +1,4 @@
-"""The endpoints of a service, but for those of the page."""
+"""The endpoints of a service, without those of the page."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pyg_srgnn.serving.prometheus import CONTENT_TYPE
 from pyg_srgnn.serving.service import Service, unavailable
 from pyg_srgnn.serving.session_store import Store, Unreachable
 
-_MOST = 50_000  # items of an answer, which others wait for while it is written
+_MOST = 50_000  # items of an answer: other requests wait while it is written
 
 SessionId = Annotated[
     str,
@@ -25,7 +25,7 @@ SessionId = Annotated[
 
 
 def state_routes(service: Service) -> APIRouter:
-    """Whether it lives, whether it is ready, and what it has counted."""
+    """Health, readiness and metrics."""
     router = APIRouter()
 
     @router.get("/health")
@@ -35,14 +35,14 @@ def state_routes(service: Service) -> APIRouter:
 
     @router.get("/ready", responses={503: {"model": messages.Problem}})
     async def ready() -> Response:
-        """Whether requests should come here: a model answers, and the service is not stopping."""
+        """Whether to send requests: a model is loaded, and the service is not stopping."""
         if service.ready:
             return _json({"status": "ready"})
         return problem(503, "stopping" if service.stopping else "no model is loaded yet")
 
     @router.get("/metrics", response_class=PlainTextResponse)
     async def metrics() -> Response:
-        """Counters, as Prometheus reads them."""
+        """Metrics in the text format of Prometheus."""
         return PlainTextResponse(service.metrics.text(), headers={"Content-Type": CONTENT_TYPE})
 
     return router
@@ -59,7 +59,7 @@ def recommend_routes(service: Service) -> APIRouter:
         asked: Any = await read(request, requests.one)
         _log(request, service, asked.items)
         (answer,) = await service.recommend([asked.items], asked.k, asked.exclude_seen)
-        return _json(_told(answer))
+        return _json(_content(answer))
 
     @router.post("/recommend/batch", **described(messages.BatchRecommendations, requests.many))
     async def recommend_batch(request: Request) -> Response:
@@ -69,7 +69,7 @@ def recommend_routes(service: Service) -> APIRouter:
             raise HTTPException(422, f"sessions times k: an answer holds at most {_MOST:,} items")
         _log(request, service, asked.sessions)
         answers = await service.recommend(asked.sessions, asked.k, asked.exclude_seen)
-        return _json({"results": [_told(answer) for answer in answers]})
+        return _json({"results": [_content(answer) for answer in answers]})
 
     return router
 
@@ -81,9 +81,9 @@ def session_routes(service: Service, store: Store) -> APIRouter:
 
     @router.post("/sessions/{id}/click", **described(messages.SessionRecommendations, model))
     async def click(request: Request, id: SessionId) -> Response:
-        """One click more of a session, and the next items.
+        """Add a click to a session, and recommend the next items.
 
-        Where sessions cannot be kept for now, the answer is to this click alone.
+        While the store of sessions cannot be reached, the answer is to this click alone.
         """
         asked: Any = await read(request, model)
         _log(request, service, [asked.item])
@@ -92,7 +92,7 @@ def session_routes(service: Service, store: Store) -> APIRouter:
         except Unreachable:
             items, kept = [asked.item], False
         (answer,) = await service.recommend([items], asked.k, asked.exclude_seen)
-        return _json(_told(answer) | {"clicks": len(items), "kept": kept})
+        return _json(_content(answer) | {"clicks": len(items), "kept": kept})
 
     @router.delete("/sessions/{id}", **described(messages.Deleted))
     async def delete(id: SessionId) -> Response:
@@ -105,7 +105,7 @@ def session_routes(service: Service, store: Store) -> APIRouter:
     return router
 
 
-def _told(answer: Answer) -> dict[str, Any]:
+def _content(answer: Answer) -> dict[str, Any]:
     return {
         "items": [{"id": raw, "score": score} for raw, score in answer.items],
         "unknown": len(answer.unknown),
@@ -121,6 +121,6 @@ def _json(content: Any) -> Response:
 
 
 def _log(request: Request, service: Service, items: Any) -> None:
-    """Have the log of requests say what was clicked, where that is wished."""
+    """Add the clicks to the log of requests, if the settings ask for it."""
     if service.settings.log_sessions:
         request.scope["logged"] = {"items": items}

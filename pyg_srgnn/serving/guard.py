@@ -1,4 +1,4 @@
-"""Checks of every request: host, token, readiness, size of the body; and counts it."""
+"""Checks every request (host, token, readiness, size of the body), and counts it."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ _STATIC = "/static/"
 
 
 class Guard:
-    """Lets through what may pass.
+    """The middleware that refuses requests.
 
     Args:
-        app: The application behind it.
-        metrics: Where requests are counted.
-        ready: Whether there is a model.
+        app: The application that answers the other requests.
+        metrics: Counts the requests.
+        ready: Whether a model is loaded.
         hosts: The names that a Host may have, or None for any.
-        token: What a request must bear, or None.
-        max_body: Bytes of a body, at most.
+        token: The token of every request, or None.
+        max_body: Largest number of bytes in a body.
         log_requests: Whether every request is logged.
     """
 
@@ -55,12 +55,12 @@ class Guard:
         self.log_requests = log_requests
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, or have it answered."""
+        """Refuse a request, or pass it on."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         start = perf_counter()
-        status = 500  # of a request whose answer does not begin
+        status = 500  # if no answer begins
 
         async def counted(message: Message) -> None:
             nonlocal status
@@ -121,7 +121,7 @@ class Guard:
         return None
 
     def _bounded(self, receive: Receive) -> Receive:
-        """Messages of a body, until there are too many bytes."""
+        """The messages of a body, up to the limit of its size."""
         size = 0
 
         async def bounded() -> Message:
@@ -146,5 +146,5 @@ def _foreign(header: str, value: str) -> str:
 
 
 def problem(status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
-    """An answer that says why there is no other."""
+    """An error as a JSON answer."""
     return JSONResponse({"detail": detail}, status, headers)

@@ -1,7 +1,7 @@
-"""Checks of the Host and Origin of a request.
+"""Checks the Host and Origin of a request, against DNS rebinding.
 
-A page of any site can have its own name resolve to this machine, and is then, to a browser, the
-same site as the service. Its name still stands in the requests, as their Host.
+A site can let its name resolve to this machine; to a browser its pages then have the same origin as
+the service. The site's name is still the Host of their requests.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ _PORT = re.compile(r":\d*$")
 
 
 class Hosts:
-    """Tells names of the service from others: names and addresses of loopback, and those given.
+    """The names of the service: names and addresses of loopback, and those given.
 
     Args:
         names: Further names, without ports. (default: none)
-        addresses: Whether every IP address is one, too, as it is of a service for others.
-            (default: False)
+        addresses: Whether every IP address is one as well, as for a service that listens on the
+            network. (default: False)
     """
 
     def __init__(self, names: Iterable[str] = (), addresses: bool = False) -> None:
@@ -42,9 +42,9 @@ class Hosts:
         return self.addresses or address.is_loopback
 
     def same_origin(self, origin: str, host: str) -> bool:
-        """Whether a page of this origin is one of the service's own, requested as ``host``.
+        """Whether an origin is that of the service, requested as ``host``.
 
-        A proxy in front may use another Host than the browser; its origin is one of the names.
+        Behind a proxy the Host may differ from the origin; the origin is then one of the names.
         """
         asked = origin.lower().partition("://")[2]
         return asked == host.lower() or _PORT.sub("", asked) in self.names

@@ -1,4 +1,4 @@
-"""What items are called: a file of names beside the raw ids."""
+"""Reads a file with the names of items."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ _EXPECTED = "a first line with the columns id and name"
 
 
 def load_names(path: str | Path, vocabulary: Vocabulary) -> dict[int | str, str]:
-    """Read the names of items, of a table or of a JSON object.
+    """Read the names of items from a table or a JSON object.
 
     A table, ``.csv`` or ``.tsv``, begins with a line of column names, among them ``id`` and
-    ``name``; of the other columns nothing is read. A ``.json`` file is one object of ids and names.
-    Names of items that the catalogue does not have are kept, for a later one; empty names are not.
+    ``name``; other columns are ignored. A ``.json`` file is one object that maps ids to names.
+    Names of items outside the catalogue are kept for a later model; empty names are not.
 
     Args:
         path: The file, UTF-8.
-        vocabulary: The catalogue, whose kind of ids the file's are taken for.
+        vocabulary: The catalogue; the ids of the file are read as its type.
 
     Raises:
         FileNotFoundError: If there is no file.
-        ValueError: If it cannot be read so, an id stands twice under different names, or none of
-            them is in the catalogue; names file and row.
+        ValueError: If the file cannot be read, an id has two different names, or no id is in the
+            catalogue; names file and row.
     """
     path = Path(path)
     if path.suffix not in (*_DELIMITERS, ".json"):
@@ -44,7 +44,7 @@ def load_names(path: str | Path, vocabulary: Vocabulary) -> dict[int | str, str]
                 name = " ".join(text.split())
                 if name and names.setdefault(item, name) != name:
                     raise ValueError(
-                        f"{place}: the id {raw!r} stands twice, as {names[item]!r} and as {name!r}"
+                        f"{place}: the id {raw!r} has two names, {names[item]!r} and {name!r}"
                     )
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: not UTF-8 ({error.reason})") from error
@@ -82,7 +82,7 @@ def _table(file: Any, path: Path) -> Iterator[tuple[str, str, str]]:
 
 def _object(text: str, path: Path) -> Iterator[tuple[str, str, str]]:
     """The pairs of a JSON object: place, id, name."""
-    try:  # pairs, so that an id that stands twice is seen
+    try:  # pairs, so that a repeated id is noticed
         pairs = json.loads(text, object_pairs_hook=_Pairs)
     except (json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"{path}: not JSON ({error})") from error
@@ -96,7 +96,7 @@ def _object(text: str, path: Path) -> Iterator[tuple[str, str, str]]:
 
 
 class _Pairs(list[tuple[str, Any]]):
-    """An object of a JSON file, told from its lists."""
+    """A JSON object, as opposed to a list."""
 
 
 def _whole(raw: str, place: str) -> int:

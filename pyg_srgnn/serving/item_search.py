@@ -1,4 +1,4 @@
-"""Finding items by their ids and names while somebody types."""
+"""Finds items by id and name while somebody types."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from torch import Tensor
 
 from pyg_srgnn.data.vocabulary import Vocabulary
 
-_CHUNK = 1 << 20  # bytes gone through at a stretch; between two, other threads have their turn
-_LOOKED_AT = 1000  # matches among which the best are chosen
+_CHUNK = 1 << 20  # bytes searched at a time; other threads get a turn between two
+_LOOKED_AT = 1000  # matches from which the best are chosen
 
 
 class ItemSearch:
-    """Finds items whose id or name holds a text, whatever its case.
+    """Finds items whose id or name contains a text, ignoring case.
 
-    All ids and names stand in one text, an item a line, the most popular one first. Going through
-    it takes no index and, with a million items, some milliseconds.
+    All ids and names are one text, an item a line, the most popular one first. It is searched
+    without an index, in some milliseconds for a million items.
 
     Args:
         vocabulary: The catalogue.
@@ -37,14 +37,14 @@ class ItemSearch:
         ids = vocabulary.ids
         lines = [_line(ids[i], names.get(ids[i], "")) for i in self.order]
         self._text = b"".join(lines)
-        self._ends = np.cumsum([len(line) for line in lines])  # behind each line
+        self._ends = np.cumsum([len(line) for line in lines])  # the position after each line
 
     def __call__(self, query: str, limit: int) -> list[int | str]:
         """The best matches, raw ids.
 
-        First the item that has this id, then ids and names that begin with the text, then names of
-        which a word does, then the rest; popular items first among equals. Chosen among the first
-        thousand matches. An empty text matches every item.
+        First the item with this id, then ids and names that begin with the text, then names with a
+        word that does, then the rest; more popular items first among equals. The best are chosen
+        from the first thousand matches. An empty text matches every item.
         """
         wanted = _folded(query)
         if not wanted:
@@ -55,7 +55,7 @@ class ItemSearch:
         return list(dict.fromkeys([*exact, *found]))[:limit]
 
     def _matches(self, wanted: bytes) -> list[tuple[int, int]]:
-        """Rank and line of the first lines that hold a text."""
+        """Rank and line of the first lines that contain a text."""
         found: list[tuple[int, int]] = []
         start = 0
         while start < len(self._text) and len(found) < _LOOKED_AT:
@@ -81,11 +81,11 @@ def _line(raw: int | str, name: str) -> bytes:
 
 
 def _folded(text: str) -> bytes:
-    """Without differences of case and white space; half of a surrogate pair is no error."""
+    """Normalise case and white space; an unpaired surrogate is no error."""
     return " ".join(text.casefold().split()).encode(errors="surrogatepass")
 
 
 def _readings(text: str) -> list[int | str]:
-    """What ids a typed text may mean."""
+    """The ids that a typed text may stand for."""
     digits = text.removeprefix("-")
     return [int(text), text] if digits.isdecimal() and len(digits) < 20 else [text]

@@ -1,4 +1,4 @@
-"""Logs of a service: a line of JSON an event, without what anybody has clicked."""
+"""Logs as lines of JSON, one an event."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _OWN = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_mess
 
 
 class JsonLines(logging.Formatter):
-    """A record as a line of JSON: time (UTC), level, logger, message, and what ``extra`` gave."""
+    """A record as a line of JSON: time (UTC), level, logger, message and the ``extra`` fields."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line."""
+        """Format a record."""
         seconds = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
         line: dict[str, Any] = {
             "time": f"{seconds}.{int(record.msecs):03d}Z",
@@ -30,7 +30,7 @@ class JsonLines(logging.Formatter):
 
 
 def log_json() -> None:
-    """Have every logger of this process write lines of JSON to stderr."""
+    """Let every logger of this process write lines of JSON to stderr."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)

@@ -1,4 +1,4 @@
-"""What requests and answers look like: their models, from which the OpenAPI schema is made."""
+"""Models of requests and answers; the OpenAPI schema is made from them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ITEM_ID = "an item's id: a whole number of 64 bits, or a text of at most 512 cha
 
 
 class Message(BaseModel):
-    """Strict: no 17 for "17", and no key that nobody reads."""
+    """A strict model: "17" is not the number 17, and unknown keys are errors."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
@@ -33,8 +33,8 @@ class Recommendations(BaseModel):
     unknown: int = Field(description="clicks on items that the model does not know")
     popular: bool = Field(description="no click was on a known item: the most popular items")
     log_probabilities: bool = Field(
-        description="the scores are natural logarithms of probabilities; of popular items they are "
-        "shares of all clicks, of other models numbers to be compared within this answer alone"
+        description="the scores are natural logarithms of probabilities; those of popular items "
+        "are shares of all clicks, and those of other models only compare items of this answer"
     )
 
 

@@ -1,4 +1,4 @@
-"""The model that is being served, and the one that comes after it."""
+"""Loads the model that is served, and reloads it when its files change."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pyg_srgnn.serving.trial import answer_once, try_out
 
 log = logging.getLogger(__name__)
 
-LOADING = "loading a model"  # name of the threads that do
+LOADING = "loading a model"  # name of the thread
 
 
 class Served:
@@ -73,18 +73,18 @@ class Models:
         return self.served
 
     async def load(self) -> None:
-        """Load the model and let it answer once; then it serves.
+        """Load the model, let it answer once, and serve it.
 
         Raises:
             OSError: If a file cannot be read.
-            ValueError: If one does not hold what it should.
+            ValueError: If a file is damaged or of another kind.
         """
         async with self._loading:
             self._seen = _state(self.path)
             await self._take()
 
     async def reload(self) -> None:
-        """Load the model anew once it has been tried out; if that fails, the old one stays."""
+        """Try the model out, then load it; if that fails, the old one stays."""
         try:
             async with self._loading:
                 self._seen = _state(self.path)
@@ -96,7 +96,7 @@ class Models:
             self.metrics.reloads.labels("failed").inc()
             mendable = isinstance(error, OSError | ValueError)
             log.error(
-                "the new artifact cannot be served, the old one goes on: %s",
+                "the new artifact cannot be served, the old one still is: %s",
                 error,
                 exc_info=None if mendable else error,
                 extra={"event": "reload_failed"},
@@ -106,7 +106,7 @@ class Models:
             log.info("a new artifact is being served", extra={"event": "reloaded"})
 
     async def watch(self, seconds: float) -> None:
-        """Reload whenever the files have changed; looks every so many seconds, without end."""
+        """Check the files every so many seconds, for ever, and reload when they have changed."""
         while True:
             await asyncio.sleep(seconds)
             state = _state(self.path)
@@ -115,8 +115,8 @@ class Models:
 
     async def _take(self) -> None:
         self.served = await _aside(self._load)
-        # What stays is not searched for garbage again: that would stop everything for 0.1 s.
-        # What stayed until now may be garbage, though.
+        # A garbage collection that visits the model would stop everything for 0.1 s; the previous
+        # model, frozen until now, is garbage.
         gc.unfreeze()
         gc.collect()
         gc.freeze()
@@ -130,7 +130,7 @@ class Models:
 
 
 async def _aside(work: Callable[[], Served]) -> Served:
-    """Do some work in a thread that the end of the process does not wait for."""
+    """Run in a daemon thread, for which the end of the process does not wait."""
     done: Future[Served] = Future()
 
     def run() -> None:
@@ -147,7 +147,7 @@ async def _aside(work: Callable[[], Served]) -> Served:
 
 
 def _state(path: str) -> tuple[object, ...]:
-    """What changes with an artifact's files; empty where there are none."""
+    """A state that changes with the files of an artifact; empty if there are none."""
     try:
         folder = find_run(path)
     except (OSError, ValueError):

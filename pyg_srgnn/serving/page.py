@@ -1,4 +1,4 @@
-"""The pages: one to click through a catalogue, with what it asks, and one of all endpoints."""
+"""The page to click through a catalogue, the page of all endpoints, and what they request."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _TYPES = {
     ".js": "text/javascript",
     ".svg": "image/svg+xml",
 }
-# All there is to fetch, read once: no path of a request ever reaches the disk.
+# Read once: no path of a request ever reaches the disk.
 _FILES = {
     file.name: (file.read_bytes(), f"{_TYPES[file.suffix]}; charset=utf-8")
     for file in sorted(Path(__file__).with_name("static").iterdir())
@@ -36,7 +36,7 @@ _HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
-    "Cache-Control": "no-cache",  # asked for anew, and answered with 304 where it is the same
+    "Cache-Control": "no-cache",  # revalidated, and answered with 304 if unchanged
 }
 
 
@@ -49,20 +49,23 @@ class Item(BaseModel):
 
 
 class Items(RootModel[list[Item]]):
-    """Items, in the order in which they were found or asked for."""
+    """Items in the order in which they were found or requested."""
+
+
+_NAMED = 1000  # items, at most
+_EXPLAINED = 200  # clicks, at most: each costs a scoring of the catalogue
 
 
 class Wanted(Message):
-    """Items to be named."""
+    """Items whose names are requested."""
 
-    ids: Annotated[list[ItemId], Field(max_length=1000), FailFast()]
+    ids: Annotated[list[ItemId], Field(max_length=_NAMED), FailFast()]
 
 
 class Explained(Message):
     """A session, and the item whose score is explained."""
 
-    # Every click costs a scoring of the catalogue.
-    items: Annotated[list[ItemId], Field(max_length=200), FailFast()]
+    items: Annotated[list[ItemId], Field(max_length=_EXPLAINED), FailFast()]
     item: ItemId | None = Field(None, description="null: the best one")
 
 

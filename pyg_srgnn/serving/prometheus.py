@@ -1,4 +1,4 @@
-"""What a service counts, as Prometheus reads it."""
+"""The metrics of a service for Prometheus."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SESSIONS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
 
 class Metrics:
-    """The counters of one service."""
+    """The metrics of one service."""
 
     def __init__(self) -> None:
         self.registry = of = CollectorRegistry()
@@ -51,10 +51,10 @@ class Metrics:
             self.reloads.labels(result)  # 0 rather than nothing
 
     def watch(self, queued: Callable[[], float], ready: Callable[[], float]) -> None:
-        """Ask for the state of the service when it is read."""
+        """Read the state of the service whenever the metrics are read."""
         self.queued.set_function(queued)
         self.ready.set_function(ready)
 
     def text(self) -> bytes:
-        """Everything, in Prometheus' text format."""
+        """All metrics in the text format of Prometheus."""
         return generate_latest(self.registry)

@@ -1,4 +1,4 @@
-"""HTTP for clients that are slow, never come to an end, or open every connection there is."""
+"""Bounds HTTP connections: their number, the size of a head, and the time of a request."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _TOO_LARGE = problem(
 
 
 class Connections:
-    """The open connections of a service; an idle one makes room for a new one.
+    """The open connections of a service; an idle one is closed for a new one.
 
     Args:
-        most: Connections, at most.
-        per_address: Connections of one address, at most. (default: None, no limit)
+        most: Largest number of connections.
+        per_address: Largest number of connections from one address. (default: None, no limit)
     """
 
     def __init__(self, most: int, per_address: int | None = None) -> None:
@@ -29,10 +29,10 @@ class Connections:
         self.per_address = per_address
         self._open: dict[Bounded, str | None] = {}  # and their addresses
         self._of_address: Counter[str | None] = Counter()
-        self._idle: dict[Bounded, None] = {}  # the one that has been idle longest is first
+        self._idle: dict[Bounded, None] = {}  # the longest idle one first
 
     def admit(self, connection: Bounded) -> bool:
-        """Take a new connection, which is idle; False if there is no room for it."""
+        """Add a new connection, which is idle; False if there is no room for it."""
         address = connection.client[0] if connection.client else None
         if self.per_address is not None and self._of_address[address] >= self.per_address:
             alike = (one for one in self._idle if self._open[one] == address)
@@ -55,7 +55,7 @@ class Connections:
             self._idle[connection] = None
 
     def closed(self, connection: Bounded) -> None:
-        """A connection has gone."""
+        """A connection is closed."""
         self._idle.pop(connection, None)
         if connection in self._open:
             address = self._open.pop(connection)
@@ -72,11 +72,11 @@ class Connections:
 
 
 class Bounded(HttpToolsProtocol):
-    """uvicorn's HTTP with bounds: on time, on a head's size, on connections.
+    """uvicorn's HTTP protocol with bounds on time, size of a head and connections.
 
-    A request has so many seconds from the connection, or from its own first byte, to its last one;
-    then it is answered with 408. An answer that is not read for as long ends the connection.
-    uvicorn itself waits for ever.
+    A request must be complete within ``request_timeout`` seconds from its first byte (the first
+    request: from the connection); else it is answered with 408. A client that does not read its
+    answer for as long is disconnected. uvicorn itself waits for ever.
     """
 
     request_timeout: float = 10  # seconds
@@ -91,7 +91,7 @@ class Bounded(HttpToolsProtocol):
         self._head = 0  # bytes of a head that is not whole, without those it began with
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin to wait for the first request."""
+        """Wait for the first request."""
         super().connection_made(transport)
         if self.open_connections.admit(self):
             self._wait()
@@ -99,25 +99,25 @@ class Bounded(HttpToolsProtocol):
             self._refuse(b"503 Service Unavailable")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Nothing more will come."""
+        """The connection is lost."""
         self.open_connections.closed(self)
         self._arrived()
         self._read()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parse it, unless the head has become too large."""
+        """Parse the data, unless the head has become too large."""
         self._begun = False
         super().data_received(data)
-        # Of bytes that other requests may stand in as well, the head's share is not known. They
-        # are few, and a head that is whole is measured exactly.
+        # The bytes in which a head begins may belong to another request as well and are not
+        # counted. They are few, and a complete head is measured exactly.
         if self._in_head and not self._begun:
             self._head += len(data)
             if self._head > _HEAD:
                 self._refuse(b"431 Request Header Fields Too Large")
 
     def eof_received(self) -> bool:  # type: ignore[override]
-        """No more will come; whether the connection stays open for an answer that is due."""
+        """The client sends no more; whether the connection stays open for an answer that is due."""
         last = self.pipeline[0][0] if self.pipeline else self.cycle
         if last is None or last.response_complete or last.more_body or self._in_head:
             return False
@@ -135,7 +135,7 @@ class Bounded(HttpToolsProtocol):
         super().resume_writing()
 
     def timeout_keep_alive_handler(self) -> None:
-        """End a connection on which nothing has come for long."""
+        """Close a connection that has been idle for long."""
         self.transport.abort()  # close() would wait until the last answer is read
 
     def on_message_begin(self) -> None:
@@ -147,24 +147,24 @@ class Bounded(HttpToolsProtocol):
             self._wait()
 
     def on_headers_complete(self) -> None:
-        """The head is whole."""
+        """The head is complete."""
         self._in_head = False
         if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > _HEAD:
             self.app = _TOO_LARGE
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
-        """The request is whole."""
+        """The request is complete."""
         self._arrived()
         super().on_message_complete()
-        if self.cycle.response_complete:  # it was refused before its body had come
+        if self.cycle.response_complete:  # refused before the body arrived
             self.open_connections.idle(self)
             self.timeout_keep_alive_task = self.loop.call_later(
                 self.timeout_keep_alive, self.timeout_keep_alive_handler
             )
 
     def on_response_complete(self) -> None:
-        """An answer is whole; the next request has its turn."""
+        """The answer is complete; the next request follows."""
         if not self.pipeline and not self._in_head and not self.cycle.more_body:
             self.open_connections.idle(self)
         super().on_response_complete()
@@ -189,7 +189,7 @@ class Bounded(HttpToolsProtocol):
             self._unread = None
 
     def _late(self) -> None:
-        if self.pipeline:  # it is we who do not read on before the answer to the one before
+        if self.pipeline:  # it waits for the answer to the request before
             self._wait()
         else:
             self._refuse(b"408 Request Timeout")

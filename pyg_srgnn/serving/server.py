@@ -1,4 +1,4 @@
-"""A process that serves: a socket, signals, and an end that loses nothing."""
+"""The process of a service: socket, signals and graceful shutdown."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ log = logging.getLogger(__name__)
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server, which reloads on SIGHUP and takes its leave on SIGTERM.
+    """uvicorn's server with a reload on SIGHUP and a drain on SIGTERM.
 
     Args:
-        settings: What the service is told.
+        settings: The settings of the service.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -56,19 +56,19 @@ class Server(uvicorn.Server):
         )
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to serve."""
+        """Start to serve."""
         if hasattr(signal, "SIGHUP") and threading.current_thread() is threading.main_thread():
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._hung_up)
         await super().startup(sockets)
 
     async def on_tick(self, counter: int) -> bool:
-        """Whether to stop; asked ten times a second."""
+        """Whether to stop; called ten times a second."""
         if self._leaves_at is not None and monotonic() >= self._leaves_at:
             self.should_exit = True
         return await super().on_tick(counter)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Stop: at once when asked from the keyboard, else after a while of not being ready."""
+        """Stop: on SIGINT or a second signal at once, on SIGTERM after ``drain_seconds``."""
         if self._leaves_at is not None:  # asked again
             super().handle_exit(sig, frame)
             return
@@ -93,7 +93,7 @@ def serve(settings: Settings) -> None:
     """
     listening = listen(settings.host, settings.port)
     log_json()
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)  # what it says of itself, we say
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)  # these events are logged here
     server = Server(settings)
     host, port = listening.getsockname()[:2]
     host = f"[{host}]" if ":" in host else host
@@ -103,14 +103,14 @@ def serve(settings: Settings) -> None:
         raise server.failure
     log.info("stopped", extra={"event": "stopped"})
     if any(thread.name == LOADING for thread in threading.enumerate()):
-        os._exit(0)  # a model that does not come to an end cannot be waited for
+        os._exit(0)  # the load may never finish
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that takes connections already, so that no two services share a port.
+    """Listen on a port, so that no other service can take it.
 
     Raises:
-        OSError: If it cannot be had; says what to do.
+        OSError: If that is impossible; suggests another port.
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(

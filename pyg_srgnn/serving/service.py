@@ -46,7 +46,7 @@ class Service:
         )
         self.store = open_store(settings, self.metrics)
         self.stopping = False
-        self.explanations = 0  # that are being made, or wait
+        self.explanations = 0  # running or waiting
         self._explaining = asyncio.Semaphore()
         self.metrics.watch(lambda: self.batcher.queued, lambda: self.ready)
 

@@ -1,4 +1,4 @@
-"""Sessions that the service keeps: in memory, or in Redis."""
+"""Keeps sessions between requests, in memory or in Redis."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ log = logging.getLogger(__name__)
 
 Items = list[int | str]
 _PATIENCE = 0.5  # seconds for Redis to answer
-_PAUSE = 1.0  # seconds that it is left alone after it has not
-_CONNECTIONS = 64  # to Redis, for which more clicks at once wait
+_PAUSE = 1.0  # seconds without a request after it has not
+_CONNECTIONS = 64  # to Redis; further clicks wait for one
 _CLICKS = 10  # of a session in memory, on average, at most
 _TEXT = 64  # characters of an id for which it counts as one more click
 
@@ -28,10 +28,10 @@ class Unreachable(Exception):
 
 
 class Store(Protocol):
-    """Keeps the latest clicks of sessions, each for some time after its last one."""
+    """Keeps the latest clicks of each session for some time after the last one."""
 
     async def append(self, session: str, item: int | str) -> Items:
-        """The clicks of a session, of which this is now the last one.
+        """Append a click to a session, and return all its clicks.
 
         Raises:
             Unreachable: If the click could not be kept.
@@ -39,33 +39,33 @@ class Store(Protocol):
         ...
 
     async def delete(self, session: str) -> bool:
-        """Forget a session; whether there was one.
+        """Delete a session; returns whether there was one.
 
         Raises:
-            Unreachable: If nobody knows.
+            Unreachable: If the store does not answer.
         """
         ...
 
     async def close(self) -> None:
-        """Give back what it holds."""
+        """Release the resources."""
         ...
 
 
 class Memory:
-    """Sessions in this process, which end with it.
+    """Sessions in the memory of this process.
 
     Args:
         ttl: Seconds that a session is kept after its last click.
-        longest: Clicks of a session that are kept, the latest ones.
-        most: Sessions that are kept, and ten clicks of each on average, of which a long text counts
-            as several; those that were silent for longest go.
+        longest: Largest number of clicks kept of a session, the latest ones.
+        most: Largest number of sessions, with ten clicks each on average, where a long text counts
+            as several clicks; the least recent sessions are dropped.
     """
 
     def __init__(self, ttl: float, longest: int, most: int) -> None:
         self.ttl = ttl
         self.longest = longest
         self.most = most
-        # The end of each, its clicks, and as how many they count; the first one ends first.
+        # When each expires, its clicks, and their weight; in the order of expiry.
         self._sessions: OrderedDict[str, tuple[float, Items, int]] = OrderedDict()
         self._clicks = 0
 
@@ -75,7 +75,7 @@ class Memory:
         return len(self._sessions)
 
     async def append(self, session: str, item: int | str) -> Items:
-        """The clicks of a session, of which this is now the last one."""
+        """Append a click to a session, and return all its clicks."""
         now = monotonic()
         self._forget(now)
         items = [*self._drop(session), item][-self.longest :]
@@ -89,12 +89,12 @@ class Memory:
         return items
 
     async def delete(self, session: str) -> bool:
-        """Forget a session; whether there was one."""
+        """Delete a session; returns whether there was one."""
         self._forget(monotonic())
         return bool(self._drop(session))
 
     async def close(self) -> None:
-        """Nothing is held."""
+        """Nothing to release."""
 
     def _forget(self, now: float) -> None:
         while self._sessions:
@@ -104,31 +104,31 @@ class Memory:
             self._drop(session)
 
     def _drop(self, session: str) -> Items:
-        """Forget a session; its clicks."""
+        """Remove a session; returns its clicks."""
         _, items, clicks = self._sessions.pop(session, (0.0, [], 0))
         self._clicks -= clicks
         return items
 
 
 def _counted(item: int | str) -> int:
-    """As how many clicks one counts."""
+    """The weight of a click: a long text counts as several."""
     return 1 + len(item) // _TEXT if isinstance(item, str) else 1
 
 
 class Redis:
     """Sessions in a Redis server, which several services may share.
 
-    After it has not answered it is left alone for a second: requests then wait for nothing.
+    After a failure Redis is not asked for a second, so that requests do not wait for it.
 
     Args:
         url: Such as ``redis://127.0.0.1:6379/0``.
         ttl: Seconds that a session is kept after its last click.
-        longest: Clicks of a session that are kept, the latest ones.
-        metrics: Where failures are counted.
-        password: Of the server, where the URL has none. (default: None)
+        longest: Largest number of clicks kept of a session, the latest ones.
+        metrics: Counts the failures.
+        password: The password, if the URL has none. (default: None)
 
     Raises:
-        ValueError: If it is no such URL, or the client is not installed.
+        ValueError: If the URL is invalid, or the client is not installed.
     """
 
     def __init__(
@@ -143,7 +143,7 @@ class Redis:
         except ImportError as error:
             raise ValueError(f"sessions: a Redis URL needs {pip_install('redis')}") from error
         self._errors = (RedisError, OSError, ValueError)
-        self._lost = (ConnectionError, TimeoutError, OSError)  # of all sessions, not of one
+        self._lost = (ConnectionError, TimeoutError, OSError)  # not the fault of one command
         try:
             pool = BlockingConnectionPool.from_url(
                 url,
@@ -154,7 +154,7 @@ class Redis:
                 max_connections=_CONNECTIONS,
                 timeout=_PATIENCE,
             )
-        except ValueError:  # which may name a part of the URL that is one of its password
+        except ValueError:  # the message may contain a part of the password
             raise ValueError(
                 "sessions: expected a URL with host, port and database, such as "
                 "redis://127.0.0.1:6379/0"
@@ -166,7 +166,7 @@ class Redis:
         self._silent_until: float | None = None
 
     async def append(self, session: str, item: int | str) -> Items:
-        """The clicks of a session, of which this is now the last one.
+        """Append a click to a session, and return all its clicks.
 
         Raises:
             Unreachable: If the click could not be kept.
@@ -188,10 +188,10 @@ class Redis:
         return clicks
 
     async def delete(self, session: str) -> bool:
-        """Forget a session; whether there was one.
+        """Delete a session; returns whether there was one.
 
         Raises:
-            Unreachable: If nobody knows.
+            Unreachable: If the store does not answer.
         """
         return bool(await self._ask(self._client.delete, _key(session)))
 
@@ -200,10 +200,10 @@ class Redis:
         await self._client.aclose()
 
     async def _ask(self, command: Callable[..., Awaitable[Any]], *arguments: str) -> Any:
-        """What Redis answers.
+        """Send a command, and return the answer.
 
         Raises:
-            Unreachable: If it does not.
+            Unreachable: If there is none.
         """
         if self._silent_until is not None and monotonic() < self._silent_until:
             self.metrics.store_errors.inc()
@@ -240,7 +240,7 @@ def open_store(settings: Settings, metrics: Metrics) -> Store | None:
 
 
 def _click(entry: bytes) -> int | str | None:
-    """An item of a list in Redis; None of what others have written there."""
+    """Parse an entry of a list in Redis; None if it is no click."""
     try:
         found = json.loads(entry)
     except (ValueError, RecursionError):

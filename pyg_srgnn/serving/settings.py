@@ -29,44 +29,42 @@ class Settings:
     Args:
         checkpoint: A run directory, checkpoint file or exported folder.
         names: A file of item names for the page; .csv, .tsv or .json. (default: none)
-        host: The address to listen on. (default: this machine alone)
+        host: The address to listen on. (default: ``"127.0.0.1"``, this machine alone)
         port: The port; 0 takes a free one. (default: 8000)
-        open: Whether others may ask without a token. (default: False)
-        hosts: Further names of the service, such as that of a proxy in front. Without a token, or
-            where names are given, a request with any other name than these and localhost in its
-            Host or Origin is refused. (default: none)
-        token: Token that every request must bear, but for /health and /ready. (default: none)
-        threads: Threads of the model; null lets torch choose. (default: 1, which leaves the others
-            to what surrounds it: more are slower but of the largest catalogues)
-        batch_size: Sessions scored at once, at most. (default: 64)
+        open: Whether other machines may send requests without a token. (default: False)
+        hosts: Further names of the service, such as that of a proxy. Without a token, or if names
+            are given, a request is refused whose Host or Origin is neither one of these nor
+            localhost. (default: none)
+        token: The token of every request but those for /health and /ready. (default: none)
+        threads: Threads of the model; null lets torch choose. (default: 1: more are slower, except
+            for the largest catalogues)
+        batch_size: Sessions scored at once. (default: 64)
         batch_wait_ms: How long the first session of a batch waits for others, milliseconds.
-            (default: 0, for what has come while the batch before was scored)
-        max_queue: Sessions that may wait; what comes beyond is refused with 503. (default: 1024)
+            (default: 0: a batch is what has arrived while the one before was scored)
+        max_queue: Sessions that wait; further ones are refused with 503. (default: 1024)
         max_clicks: Clicks of a session. (default: 1000)
-        max_k: Items asked for. (default: 1000)
+        max_k: Items recommended to a session. (default: 1000)
         max_sessions: Sessions of a batch request. (default: 1000)
-        max_body: Bytes of a request's body. (default: 1 MiB)
+        max_body: Bytes of a body. (default: 1 MiB)
         max_connections: Open connections; at the limit the one that has been idle longest is
             closed. (default: 1000)
-        max_per_address: Open connections of one address; null behind a proxy, whose address all
+        max_per_address: Open connections from one address; null behind a proxy, whose address all
             requests have. (default: 500)
-        request_timeout: Seconds from a request's first byte to its last, and seconds in which the
-            client must read what is sent. (default: 10)
+        request_timeout: Seconds from the first byte of a request to its last, and seconds in which
+            the client must read the answer. (default: 10)
         sessions: Where sessions are kept: null (nowhere), "memory", or a Redis URL.
             (default: null)
-        redis_password: Of a Redis whose URL has none. (default: none)
-        session_ttl: Seconds after its last click that a session is kept. (default: 1800)
-        max_kept: Sessions kept in memory; the one that was silent for longest goes.
-            (default: 100000)
-        reload_seconds: How often to look for a new artifact; 0 never does, and SIGHUP always.
-            (default: 0)
-        reload_timeout: Seconds that a new model has to be loaded and to answer; else the old one
+        redis_password: The password of Redis, if the URL has none. (default: none)
+        session_ttl: Seconds that a session is kept after its last click. (default: 1800)
+        max_kept: Sessions kept in memory; the least recent ones are dropped. (default: 100000)
+        reload_seconds: How often to look for a new artifact; 0 means only on SIGHUP. (default: 0)
+        reload_timeout: Seconds in which a new model must be loaded and answer; else the old one
             stays. (default: 120)
-        drain_seconds: Seconds after SIGTERM in which requests are taken while /ready refuses.
+        drain_seconds: How long after SIGTERM requests are still answered while /ready is 503.
             (default: 1)
-        stop_seconds: How long requests in flight have to be finished then. (default: 30)
+        stop_seconds: How long the requests in flight may take after that. (default: 30)
         log_requests: Whether every request is logged. (default: False)
-        log_sessions: Whether the logs of requests hold items clicked. (default: False)
+        log_sessions: Whether the log of requests contains the items clicked. (default: False)
 
     Raises:
         ValueError: If values are not allowed; names each, what was found and what is expected.

@@ -1,7 +1,6 @@
-"""A new model, tried out in a process of its own, which may take too long or too much memory.
+"""Tries a new model out in another process, which may take too long or too much memory.
 
-The process of a service cannot stop a model that does not come to an end, and would be the one to
-be ended where memory runs out.
+A service cannot stop a model that never finishes, and would itself be killed if memory ran out.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from pyg_srgnn.inference.recommender import Recommender
 
 
 def answer_once(recommender: Recommender, path: str, batch_size: int) -> None:
-    """Have a model make what its first request makes, and take what its largest batch takes.
+    """Let a model answer its largest batch, so that later requests need no more time and memory.
 
     Raises:
         ValueError: If its scores are no numbers.
@@ -30,17 +29,17 @@ def answer_once(recommender: Recommender, path: str, batch_size: int) -> None:
 
 
 async def try_out(path: str, batch_size: int, seconds: float) -> None:
-    """Have another process load a model and answer once.
+    """Let another process load a model and answer once.
 
     Args:
         path: A run directory, checkpoint file or exported folder.
         batch_size: Sessions that are scored at once.
-        seconds: How long that may take.
+        seconds: Time limit.
 
     Raises:
         ValueError: If the model cannot be loaded, or did not answer in time.
     """
-    # With our own path in place of what -c and the environment would put there.
+    # With the path of this process rather than that of -c and the environment.
     code = f"import sys; sys.path = {sys.path!r}; from {__name__} import main; main()"
     given = [path, str(batch_size), str(math.ceil(seconds))]
     process = await asyncio.create_subprocess_exec(
@@ -50,7 +49,7 @@ async def try_out(path: str, batch_size: int, seconds: float) -> None:
         stderr=asyncio.subprocess.DEVNULL,
     )
     try:
-        told, _ = await asyncio.wait_for(process.communicate(), seconds)
+        output, _ = await asyncio.wait_for(process.communicate(), seconds)
     except TimeoutError:
         raise ValueError(f"{path}: the model has not answered within {seconds:g} s") from None
     finally:
@@ -58,20 +57,20 @@ async def try_out(path: str, batch_size: int, seconds: float) -> None:
             process.kill()
             await process.wait()
     if process.returncode:
-        why = told.decode(errors="replace").strip()
+        why = output.decode(errors="replace").strip()
         ended = f"{path}: the process that tried the model ended with {process.returncode}"
         raise ValueError(why or ended)
 
 
 def main() -> None:
-    """Try a model; standard output has one line that says what is wrong."""
+    """Try a model, and print what is wrong in one line."""
     path, batch_size, seconds = sys.argv[1:]
     if hasattr(signal, "alarm"):
-        signal.alarm(int(seconds) + 1)  # where the service has been killed meanwhile
+        signal.alarm(int(seconds) + 1)  # in case the service has been killed
     with suppress(OSError):
         os.nice(10)
     with suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
-        file.write("1000")  # where memory runs out, it is this process that ends
+        file.write("1000")  # this process is killed first if memory runs out
     try:
         answer_once(Recommender.load(path), path, int(batch_size))
     except (OSError, ValueError) as error:

@@ -46,7 +46,7 @@ def test_ids_of_text_stay_text(tmp_path):
         ("n.csv", "id,name\n17\n", r"n\.csv, line 2: expected 2 columns \(got 1\)"),
         ("n.csv", "id,name\n4,Hat\nx1,Shoe\n", r"line 3: .* whole numbers \(got 'x1'\)"),
         ("n.csv", "id,name\n1_7,Shoe\n", r"line 2: .* whole numbers"),
-        ("n.csv", "id,name\n17,Shoe\n17,Hat\n", r"line 3: the id '17' stands twice, as 'Shoe' and"),
+        ("n.csv", "id,name\n17,Shoe\n17,Hat\n", r"line 3: the id '17' has two names, 'Shoe' and"),
         ("n.csv", b"id,name\n17,Sh\xffe\n", r"n\.csv: not UTF-8"),
         ("n.csv", 'id,name\n17,"Shoe\n', r"n\.csv: unexpected end"),
         ("n.csv", "id,name\n5,Shoe\n", r"none of its ids is in the catalogue \(found: 5; .* 17, 4"),
@@ -55,7 +55,7 @@ def test_ids_of_text_stay_text(tmp_path):
         ("n.json", '{"17": "Shoe"', r"n\.json: not JSON"),
         ("n.json", "[" * 100_000, r"n\.json: not JSON"),
         ("n.json", '["Shoe"]', r"n\.json: expected one object"),
-        ("n.json", '{"17": "Shoe", "17": "Hat"}', r"key '17': the id '17' stands twice"),
+        ("n.json", '{"17": "Shoe", "17": "Hat"}', r"key '17': the id '17' has two names"),
     ],
 )
 def test_what_a_wrong_file_says(tmp_path, name, text, told):

@@ -22,6 +22,7 @@ import pytest
 from pyg_srgnn import Recommender
 from pyg_srgnn.serving import page
 from pyg_srgnn.serving.models import Served
+from pyg_srgnn.serving.settings import Settings
 from tests.serving import shop
 from tests.serving.running import eventually, in_thread
 
@@ -102,6 +103,16 @@ def test_nothing_but_the_files_of_the_page(url):
     ):
         answer = ask(f"{url}/static/{path}")
         assert answer.status == 404, path
+
+
+def test_the_page_keeps_the_limits_of_the_service():
+    script, text = ((FOLDER / name).read_text("utf-8") for name in ("page.js", "index.html"))
+    found = dict(re.findall(r"^const ([A-Z]+) = (\d+);", script, re.MULTILINE))
+    schemas = [page.Explained.model_json_schema(), page.Wanted.model_json_schema()]
+    explained, named = (schema["properties"] for schema in schemas)
+    assert int(found["EXPLAINED"]) == explained["items"]["maxItems"]
+    assert int(found["NAMED"]) == named["ids"]["maxItems"]
+    assert f'max="{Settings("x").max_k}"' in text
 
 
 def test_the_page_asks_nobody_else():

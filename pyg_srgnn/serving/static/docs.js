@@ -1,4 +1,4 @@
-// Every endpoint, made of the service's own description: what it takes and gives, and a form to try it.
+// Every endpoint as the OpenAPI description has it: parameters, answer, and a form to try it.
 
 import { html, say } from "./element.js";
 import { ask, exchange, read, write } from "./service.js";
@@ -49,7 +49,7 @@ const row = (...cells) => html("tr", {}, ...cells.map((cell) => html("td", {}, c
 const table = (rows) => (rows.length ? html("table", {}, html("tbody", {}, ...rows)) : null);
 const title = (text, shown = true) => (shown ? html("h3", {}, text) : null);
 
-/** An endpoint, closed until it is asked about. */
+/** An endpoint, folded until it is opened. */
 function endpoint(path, method, { description = "", parameters = [], requestBody, responses }) {
   const fields = parameters.map((one) => [one, html("input", { type: "text", "aria-label": one.name, value: one.schema.default ?? (one.in === "path" ? "abc" : "") })]);
   const body = requestBody?.content["application/json"].schema;
@@ -89,7 +89,7 @@ function endpoint(path, method, { description = "", parameters = [], requestBody
   return html("details", {}, summary, form);
 }
 
-/** The command that asks so, and what the service answers. */
+/** The request as a command, and the answer of the service. */
 async function tried(path, method, text) {
   const body = text === undefined ? undefined : read(text);
   if (text !== undefined && body === undefined) return [html("p", { class: "note" }, "This body is not JSON.")];

@@ -32,14 +32,14 @@ export function drawGraph(place, graph, before) {
   );
   const labels = svg("g", { class: "weights" });
   const taken = [];
-  const told = html("ul", { class: "unseen" });
+  const list = html("ul", { class: "unseen" });
   graph.edges.forEach(([i, j], e) => {
     const path = curve(nodes[i], nodes[j], width, height);
     const [start, end] = outside(path, nodes[i], nodes[j]);
     const weight = graph.weights[e];
     const text =
-      `${graph.labels[i]} to ${graph.labels[j]}: ${number(weight, 2)} of the ways out, ` +
-      `${number(graph.weightsIn[e], 2)} of the ways in`;
+      `${graph.labels[i]} to ${graph.labels[j]}: ${number(weight, 2)} of the steps out, ` +
+      `${number(graph.weightsIn[e], 2)} of the steps in`;
     const isNew = before.size > 0 && !before.has(graph.keys[e]);
     drawing.append(arrow(path, start, end, weight, text, isNew));
     const [x, y] = free(path, start, end, taken);
@@ -48,10 +48,10 @@ export function drawGraph(place, graph, before) {
       taken.push([x, y]);
       labels.append(svg("text", { x, y }, number(weight, weight === 1 ? 0 : 2)));
     }
-    told.append(html("li", {}, text));
+    list.append(html("li", {}, text));
   });
   drawing.append(labels, ...nodes.map((node, n) => item(node, graph.labels[n], n === graph.last)));
-  place.replaceChildren(drawing, told);
+  place.replaceChildren(drawing, list);
 }
 
 /** Where the nodes are and how large; with their names where there is room, else with numbers. */

@@ -3,7 +3,7 @@
 import { factor, html, number, percent } from "./element.js";
 
 /**
- * The clicks, each with its attention and what it does to the first item of the list.
+ * The clicks, each with its attention and its effect on the first item of the list.
  * @param {HTMLElement} list
  * @param {{items: any[], why: object | null, known: (id) => boolean, label: (id) => string,
  *   named: (id) => boolean, remove: (at: number) => void}} session  why is the explanation of

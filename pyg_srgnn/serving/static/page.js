@@ -1,4 +1,4 @@
-// The page: a change of the session asks the service, and its answers are drawn.
+// The page: requests recommendations whenever the session changes, and draws them.
 
 import { say } from "./element.js";
 import { drawGraph } from "./graph.js";
@@ -7,11 +7,12 @@ import { makePicker } from "./picker.js";
 import { ask, Refused, Unreachable, write } from "./service.js";
 import { Session } from "./session.js";
 
-const EXPLAINED = 200; // clicks: the service explains no longer session
+const EXPLAINED = 200; // clicks: the service does not explain longer sessions
+const NAMED = 1000; // items that the service names at once
 const $ = (id) => document.getElementById(id);
 const session = new Session();
 const met = new Map(); // items by id: their name, and whether the model knows them
-let turn = 0; // counts the questions: an answer to any but the last is not shown
+let turn = 0; // number of the latest request: answers to earlier ones are not shown
 let cancel = new AbortController();
 let again = null; // the timer of the next try
 let tries = 0;
@@ -39,10 +40,10 @@ async function update() {
     const answer = await ask("recommend", { items, k, exclude_seen: excludeSeen }, signal);
     const ids = [...new Set([...items, ...answer.items.map((item) => item.id)])];
     const strangers = ids.filter((id) => !met.has(id));
-    // Another model may have been loaded: then it is asked what that one knows.
+    // If another model has been loaded, ask which items it knows.
     const changed = items.filter((id) => met.has(id) && !known(id)).length !== answer.unknown;
     const asked = changed ? [...new Set([...strangers, ...items])] : strangers;
-    if (asked.length > 0) learn(await ask("items", { ids: asked.slice(0, 1000) }, signal));
+    if (asked.length > 0) learn(await ask("items", { ids: asked.slice(0, NAMED) }, signal));
     if (mine !== turn) return;
     showSession(null);
     showAnswer(answer);
@@ -52,7 +53,7 @@ async function update() {
     const why = nothing || long ? null : await ask("explain", { items, item: best }, signal);
     if (mine !== turn) return;
     showWhy(why);
-    if (long && !nothing) say($("measures"), `Explained are sessions of up to ${EXPLAINED} clicks.`);
+    if (long && !nothing) say($("measures"), `Only sessions of up to ${EXPLAINED} clicks are explained.`);
     tries = 0;
     say($("trouble"), "");
   } catch (error) {
@@ -68,10 +69,10 @@ function failed(error) {
     return say($("trouble"), error.message);
   }
   if (!(error instanceof Unreachable)) {
-    // A mistake of the page: another try would meet it again.
+    // An error of the page: another try would fail as well.
     console.error(error);
     for (const id of ["next", "picture"]) $(id).setAttribute("aria-busy", "false");
-    return say($("trouble"), `This page has made a mistake (${error.message}).`);
+    return say($("trouble"), `This page has an error (${error.message}).`);
   }
   say($("trouble"), `The service cannot be reached (${error.message}). Trying again …`);
   clearTimeout(again);
@@ -86,13 +87,13 @@ function showSession(why) {
   say($("measures"), why === null ? "" : measures(why));
 }
 
-/** What the numbers of the clicks mean. */
+/** Explains the numbers of the clicks. */
 function measures({ attention, added, item, log_probabilities }) {
-  const said = [];
-  if (attention) said.push("“attention” is the weight of the click in what the model makes of the session; a negative one subtracts it.");
-  if (added && log_probabilities) said.push(`“factor” is what this click multiplies the probability of ${label(item)} by.`);
-  else if (added) said.push(`“adds” is what the score of ${label(item)} gains by this click.`);
-  return said.join(" ");
+  const notes = [];
+  if (attention) notes.push("“attention” is the weight of the click in the model’s vector of the session; a negative weight subtracts it.");
+  if (added && log_probabilities) notes.push(`“factor” is the factor by which this click changes the probability of ${label(item)}.`);
+  else if (added) notes.push(`“adds” is how much this click adds to the score of ${label(item)}.`);
+  return notes.join(" ");
 }
 
 function showAnswer(answer) {

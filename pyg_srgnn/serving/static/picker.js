@@ -18,7 +18,7 @@ export function makePicker(input, list, { picked, met, failed }) {
   let found = [];
   let active = -1;
   let turn = 0;
-  let question = null; // the search for the text as it stands, or null once it has been shown
+  let question = null; // the search for the current text; null once its result is shown
   let numbers = false; // whether the catalogue's ids are numbers
 
   async function search() {
@@ -94,7 +94,7 @@ export function makePicker(input, list, { picked, met, failed }) {
     const text = input.value.trim();
     if (text === "") return;
     if (question !== null) {
-      // Faster than the search: what it finds is still what is meant.
+      // Enter came before the search finished: its first match is meant.
       try {
         const mine = turn;
         const items = await question.answer;
@@ -135,7 +135,7 @@ function pause(milliseconds, signal) {
     const timer = setTimeout(resolve, milliseconds);
     signal.addEventListener("abort", () => {
       clearTimeout(timer);
-      reject(new DOMException("a newer question was asked", "AbortError"));
+      reject(new DOMException("a newer request was made", "AbortError"));
     });
   });
 }

@@ -3,17 +3,17 @@
 
 import { html } from "./element.js";
 
-/** The service has answered that the question is wrong. */
+/** The service refuses the request. */
 export class Refused extends Error {}
 
-/** There is no answer, or none now: worth another try. */
+/** There is no answer, or none for now: worth another try. */
 export class Unreachable extends Error {}
 
 const PATIENCE = 20_000; // milliseconds
 const KEPT = "srgnn-token";
 
 // A browser that does not give a reviver the source of a value (before Chromium 114, Firefox 135, Safari
-// 18.4) rounds whole numbers beyond 2^53, and nobody is told: such ids then name other items.
+// 18.4) silently rounds whole numbers beyond 2^53: such ids then name other items.
 const parse = (text) =>
   JSON.parse(text, (_, value, context) =>
     typeof value === "number" && !Number.isSafeInteger(value) && /^-?\d+$/.test(context?.source)
@@ -48,7 +48,7 @@ export async function ask(path, body, signal) {
   throw new Refused(why.slice(0, 300) || `The service answers ${answer.status}.`);
 }
 
-/** What the service answers, whether it is what was hoped for or not, once it has the token it wants. */
+/** Send a request, with the token if one is needed; returns the answer of any status. */
 export async function exchange(path, body, signal, method = body === undefined ? "GET" : "POST") {
   for (;;) {
     const token = sessionStorage.getItem(KEPT);
@@ -72,7 +72,7 @@ async function send(path, method, body, signal, token) {
 }
 
 function failed(error, signal) {
-  if (signal?.aborted) throw new DOMException("a newer question was asked", "AbortError");
+  if (signal?.aborted) throw new DOMException("a newer request was made", "AbortError");
   throw new Unreachable(error.name === "TimeoutError" ? "it does not answer" : "no connection");
 }
 

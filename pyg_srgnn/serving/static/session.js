@@ -1,4 +1,4 @@
-// What the page is about: the session, its past, and the address that holds it.
+// The session with its history, kept in the address.
 
 import { read, write } from "./service.js";
 
@@ -28,13 +28,13 @@ export class Session {
 
   /** Take what an address holds. */
   open(hash) {
-    const said = new URLSearchParams(hash.replace(/^#/, ""));
-    const items = read(said.get("items") ?? "");
-    const k = Number(said.get("k"));
+    const view = new URLSearchParams(hash.replace(/^#/, ""));
+    const items = read(view.get("items") ?? "");
+    const k = Number(view.get("k"));
     const isId = (id) => typeof id === "string" || typeof id === "bigint" || Number.isSafeInteger(id);
     if (Array.isArray(items) && items.every(isId)) this.items = items;
     if (Number.isInteger(k) && k >= 1) this.k = k;
-    this.excludeSeen = said.get("exclude_seen") === "true";
+    this.excludeSeen = view.get("exclude_seen") === "true";
   }
 
   /** The address's part behind the #. */
