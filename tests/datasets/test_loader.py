@@ -157,7 +157,7 @@ def test_batch_of_any_numbers(dataset):
 @pytest.mark.parametrize("size", [0, 1, 7, 65_536, 200_003])
 @pytest.mark.parametrize(("seed", "epoch"), [(0, 0), (3, 5)])
 def test_the_order_is_that_of_torchs_sampler(size, seed, epoch):
-    """What was trained with torch's sampler is trained alike, and goes on alike."""
+    """A run that was trained with torch's sampler is resumed with the same batches."""
     theirs = DistributedSampler(
         range(size), num_replicas=1, rank=0, shuffle=True, seed=seed, drop_last=False
     )

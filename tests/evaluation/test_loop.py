@@ -1,4 +1,4 @@
-"""evaluate(): every sample once, whatever the batches; the numbers of plain loops."""
+"""evaluate(): every sample once in batches of any size; the numbers of plain loops."""
 
 from __future__ import annotations
 
@@ -261,7 +261,7 @@ def test_a_model_that_dispenses_with_its_evaluation_mode_is_found(test_set):
 @pytest.mark.slow
 @pytest.mark.parametrize("ties", TIES)
 def test_ranks_are_in_the_order_of_the_dataset(test_set, ties):
-    """Whatever the order and size of the batches; every process has those of its share."""
+    """In batches of any order and size; every process has the ranks of its share."""
     model = randomise(SRGNN(ITEMS, 8).double(), 0).eval()
     with torch.no_grad():
         scores = torch.cat([model.scores(data) for data in test_set])

@@ -121,25 +121,25 @@ def test_a_sweep_is_no_run() -> None:
     (sweep / "leaderboard.csv").write_text(
         "rank,status,run\n1,finished,seed-1\n1,failed,seed-2\n2,finished,seed-0\n"
     )
-    with pytest.raises(ValueError) as told:
+    with pytest.raises(ValueError) as error:
         find_run(sweep)
-    assert str(told.value).splitlines()[1:] == [f"  {sweep}/seed-1", f"  {sweep}/seed-0"]
+    assert str(error.value).splitlines()[1:] == [f"  {sweep}/seed-1", f"  {sweep}/seed-0"]
     with pytest.raises(FileNotFoundError, match=r"^checkpoint=latest: .*\n  \S+grid \(a sweep\)$"):
         find_run("latest")
 
 
 def test_what_is_not_there_is_told_with_what_is(newest: Path) -> None:
-    with pytest.raises(FileNotFoundError) as told:
+    with pytest.raises(FileNotFoundError) as error:
         find_run("runs/tyo")
-    assert str(told.value).splitlines() == [
+    assert str(error.value).splitlines() == [
         "checkpoint=runs/tyo: there is no such run directory or file; there are",
         *(f"  {run}" for run in ("runs/toy/1", "runs/toy/2", "runs/other/9")),
     ]
     for run in (newest, Path("runs/toy/2")):
         (run / "metrics.json").unlink()
-    with pytest.raises(FileNotFoundError) as told:
+    with pytest.raises(FileNotFoundError) as error:
         find_run("runs/toy/latest")
-    first, *listed = str(told.value).splitlines()
+    first, *listed = str(error.value).splitlines()
     assert first.startswith("checkpoint=runs/toy/latest: there is no finished run with a model bel")
     assert listed[:3] == [f"  runs/toy/{n} (not finished)" for n in (1, 2, 3)]
     assert listed[3] == "  runs/toy/4 (no model)" and listed[-1] == "  … and 1 more"

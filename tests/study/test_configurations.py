@@ -94,10 +94,10 @@ def test_runs_that_differ_in_more_than_the_seed(tmp_path: Path) -> None:
     OmegaConf.save(config, other / "config.yaml")
     with pytest.raises(ValueError, match="differ in more than the seed") as error:
         read_study(tmp_path)
-    said = str(error.value)
-    assert all(str(folder / "config.yaml") in said for folder in (first, other))
-    assert "model.scale: 12 and 16" in said and "model.more: None and True" in said
-    assert "dataset.root" not in said
+    message = str(error.value)
+    assert all(str(folder / "config.yaml") in message for folder in (first, other))
+    assert "model.scale: 12 and 16" in message and "model.more: None and True" in message
+    assert "dataset.root" not in message
 
 
 def test_a_folder_is_named_by_its_seed(tmp_path: Path) -> None:

@@ -80,12 +80,14 @@ CHANGES: dict[str, tuple[Callable[[Path], None], str]] = {
 def test_a_stopped_run_is_not_resumed(
     log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
-    rewrite, told = CHANGES[change]
+    rewrite, message = CHANGES[change]
     interrupted(config(log), tmp_path / "run", monkeypatch)
     files = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*.ckpt")}
     rewrite(log)
     for way_out in WAYS_OUT:
-        with pytest.raises(ValueError, match=rf"(?s)the data has changed since.*{told}.*{way_out}"):
+        with pytest.raises(
+            ValueError, match=rf"(?s)the data has changed since.*{message}.*{way_out}"
+        ):
             train(config(log), tmp_path / "run")
     assert {path: path.read_bytes() for path in files} == files
     if change == "one more":

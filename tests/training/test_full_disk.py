@@ -1,4 +1,4 @@
-"""A disk that is full when a checkpoint is written: the message, the last whole one, going on."""
+"""A disk that is full when a checkpoint is written: the error, the last checkpoint, the resume."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def full(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Path,
         yield folder, left
 
 
-def test_a_run_stops_with_its_last_checkpoint_and_goes_on(
+def test_a_run_stops_with_its_last_checkpoint_and_is_resumed(
     full: tuple[Path, Any], tmp_path: Path
 ) -> None:
     folder, left = full
@@ -70,10 +70,10 @@ def test_a_run_stops_with_its_last_checkpoint_and_goes_on(
     whole = last.read_bytes()
     with left(len(whole) // 2):  # enough for all that is written besides
         stopped = command(folder / "run")
-    said = stopped.out + stopped.err
-    assert stopped.status == 1 and "Traceback" not in said
-    assert "No space left on device" in said or "File too large" in said
-    assert ".ckpt" in said.splitlines()[-1]
+    printed = stopped.out + stopped.err
+    assert stopped.status == 1 and "Traceback" not in printed
+    assert "No space left on device" in printed or "File too large" in printed
+    assert ".ckpt" in printed.splitlines()[-1]
     assert last.read_bytes() == whole
     assert not [path.name for path in folder.rglob("*.part")]
 
@@ -95,9 +95,9 @@ def test_a_checkpoint_is_whole_or_the_one_before(full: tuple[Path, Any], size: i
     io.save_checkpoint({"weight": torch.zeros(10_000)}, path)
     before = path.read_bytes()
     assert len(before) > 40_000
-    with left(size), pytest.raises(OSError, match=r"one\.ckpt") as told:
+    with left(size), pytest.raises(OSError, match=r"one\.ckpt") as error:
         io.save_checkpoint({"weight": torch.ones(10_000)}, path)
-    assert told.value.errno in (errno.ENOSPC, errno.EFBIG)
+    assert error.value.errno in (errno.ENOSPC, errno.EFBIG)
     assert path.read_bytes() == before and os.listdir(folder) == ["one.ckpt"]
     io.save_checkpoint({"weight": torch.ones(10_000)}, path)
     assert torch.load(path, weights_only=True)["weight"].sum() == 10_000

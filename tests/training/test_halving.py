@@ -1,4 +1,4 @@
-"""Successive halving: who goes on, against naive loops; and what a stopped run leaves."""
+"""Successive halving against naive loops, and the files of a stopped run."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_runs_on_other_data_are_not_looked_at(root: Path, tmp_path: Path) -> Non
     assert train(config, tmp_path / "two", tmp_path).pruned == 1
 
 
-def test_a_decision_stands_when_the_run_goes_on(
+def test_a_stopped_run_stays_stopped_when_resumed(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Stopped while another one was better; killed before the end; then that one is gone."""

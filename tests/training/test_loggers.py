@@ -132,7 +132,7 @@ def test_mlflow_knows_that_a_run_has_failed(
     assert run.info.status == "FAILED" and run.info.end_time is not None
 
 
-def test_mlflow_goes_on_in_the_record_of_an_interrupted_run(
+def test_mlflow_resumes_the_record_of_an_interrupted_run(
     root: Path, tmp_path: Path, store: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config, run_dir = (

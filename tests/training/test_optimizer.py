@@ -150,7 +150,7 @@ def test_a_row_that_occurs_several_times_decays_once() -> None:
 
 
 @FUSED
-def test_a_fresh_optimizer_goes_on_from_a_checkpoint(fused: bool) -> None:
+def test_a_fresh_optimizer_resumes_from_a_checkpoint(fused: bool) -> None:
     whole = Net()
     optimizer = whole.rowwise(0.1, fused)
     for rows in STEPS[:3]:
@@ -188,7 +188,7 @@ def test_a_schedule_reaches_both_parts(fused: bool) -> None:
             schedule.step()
 
 
-def test_a_schedule_goes_on_after_a_checkpoint() -> None:
+def test_a_schedule_is_resumed_from_a_checkpoint() -> None:
     net = Net()
     optimizer = net.rowwise()
     optimizer.load_state_dict(Net().rowwise().state_dict())
@@ -264,7 +264,7 @@ def assert_same_run(run_dir: Path, result: Any, whole: tuple[Path, Any]) -> None
 
 
 @pytest.mark.slow
-def test_going_on_from_two_epochs_equals_three_in_one_go(
+def test_resuming_after_two_epochs_equals_three_in_one_go(
     root: Path, tmp_path: Path, three_epochs: tuple[Path, Any]
 ) -> None:
     train(tiny_config(root, "trainer.max_epochs=2", *SAMPLED), tmp_path / "two")

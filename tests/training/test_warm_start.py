@@ -260,14 +260,14 @@ def untimed(run_dir: Path) -> dict[str, Any]:
     return {k: v for k, v in metrics.items() if k not in ("samples_per_second", "train_seconds")}
 
 
-def test_new_items_come_and_training_goes_on(
+def test_new_items_come_and_training_resumes(
     root: Path, tmp_path: Path, old_run: Path, fits: list[Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     config = shop(root, "new", f"warm_start={old_run}", "refit=true")
     with caplog.at_level(logging.INFO):
         result = train(config, tmp_path)
-    told = "34 items known, 4 new from neighbours, 0 new by init, 2 old items gone"
-    assert caplog.text.count(told) == 2, "the refit starts warm, too"
+    line = "34 items known, 4 new from neighbours, 0 new by init, 2 old items gone"
+    assert caplog.text.count(line) == 2, "the refit starts warm, too"
     assert f"warm start from {old_run / 'checkpoints' / 'refit.ckpt'}" in caplog.text
 
     model, _, training = started(config, old_run)
@@ -288,7 +288,7 @@ def test_new_items_come_and_training_goes_on(
 
 
 @pytest.mark.parametrize("cut_in", ["valid", "refit"])
-def test_an_interrupted_run_goes_on_as_if_it_had_not_been(
+def test_a_resumed_run_equals_an_uninterrupted_one(
     root: Path,
     tmp_path: Path,
     old_run: Path,
@@ -331,7 +331,7 @@ def test_an_interrupted_run_goes_on_as_if_it_had_not_been(
 
 
 @pytest.mark.parametrize(
-    ("catalogue", "overrides", "told"),
+    ("catalogue", "overrides", "parts"),
     [
         ("new", ["model.channels=9"], ["model.channels: there 8, here 9"]),
         (
@@ -353,16 +353,16 @@ def test_another_model_or_other_items(
     old_run: Path,
     catalogue: str,
     overrides: list[str],
-    told: list[str],
+    parts: list[str],
 ) -> None:
     config = shop(root, catalogue, f"warm_start={old_run}", *overrides)
     with pytest.raises(ValueError) as error:
         train(config, tmp_path)
     message = str(error.value)
     assert message.startswith(f"warm_start={old_run}: ")
-    for part in told:
+    for part in parts:
         assert part in message
-    assert message.count("there ") == sum("there " in part for part in told)
+    assert message.count("there ") == sum("there " in part for part in parts)
     assert not (tmp_path / "checkpoints").exists()
 
 
@@ -370,12 +370,12 @@ def test_no_checkpoint(root: Path, tmp_path: Path) -> None:
     text = tmp_path / "notes.txt"
     text.write_text("no model")
     (tmp_path / "empty").mkdir()
-    for path, told in {
+    for path, message in {
         text: "is not a checkpoint that srgnn-train wrote",
         tmp_path / "nowhere": "there is no such run directory or file",
         tmp_path / "empty": r"there is no checkpoints/best\.ckpt in it",
     }.items():
-        with pytest.raises(ValueError, match=told) as error:
+        with pytest.raises(ValueError, match=message) as error:
             train(shop(root, "new", f"warm_start={path}"), tmp_path / "run" / path.name)
         assert str(error.value).startswith(f"warm_start={path}: ")
         assert "checkpoint=" not in str(error.value)
