@@ -173,7 +173,7 @@ def test_every_module_of_inference() -> None:
 
 def test_the_block_blocks():
     assert run_without_training(
-        "try:\n    import pyg_srgnn.nn\nexcept ImportError as error:\n    print(error)\n"
+        "try:\n    import torch_geometric\nexcept ImportError as error:\n    print(error)\n"
     ).endswith("is blocked\n")
 
 
