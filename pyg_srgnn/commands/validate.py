@@ -69,7 +69,7 @@ def validate_run(config: DictConfig) -> None:
 
     from pyg_srgnn.baselines import BASELINES
     from pyg_srgnn.data.sessions import Sessions
-    from pyg_srgnn.nn import MODELS, build_model
+    from pyg_srgnn.nn import MODELS, SRGNN, SessionModel, build_model
     from pyg_srgnn.training.loggers import check_logger
     from pyg_srgnn.training.module import SessionModule, check_clipping
     from pyg_srgnn.training.settings import RunSettings
@@ -84,20 +84,19 @@ def validate_run(config: DictConfig) -> None:
         with group("trainer"):
             check_trainer(plain["trainer"])
         settings = dict(plain["model"])
-        name, model = settings.pop("name"), None
+        name = settings.pop("name")
+        with torch.device("meta"):
+            model: SessionModel = SRGNN(1)  # in place of a baseline, or of one that is refused
         with group("model"), checking("model") as check:
-            if not check.one_of("name", name, [*MODELS, *BASELINES]):
-                return
             if name in BASELINES:
                 BASELINES[name].fit(Sessions.from_lists([[0, 0]]), 1, **settings)
-            else:
+            elif check.one_of("name", name, [*MODELS, *BASELINES]):
                 with torch.device("meta"):
                     model = build_model(plain["model"] | {"num_items": 1})
-        if model is not None:
-            with group("optimizer"):
-                SessionModule(model, **plain["optimizer"])
-            with group("trainer"):
-                check_clipping(model, plain["trainer"]["gradient_clip_val"])
+        with group("optimizer"):
+            SessionModule(model, **plain["optimizer"])
+        with group("trainer"):
+            check_clipping(model, plain["trainer"]["gradient_clip_val"])
 
 
 def validate_processes(config: DictConfig) -> None:

@@ -174,10 +174,10 @@ def test_a_fraction_of_less_than_one_batch(config, tmp_path, limit):
 
 def test_all_bad_values_at_once(config):
     with pytest.raises(ValueError) as error:
-        validate_run(changed(config, "seed=-1", "model.channels=0", "ties=lucky"))
+        validate_run(changed(config, "seed=-1", "model.channels=0", "ties=lucky", "optimizer.lr=0"))
     message = str(error.value)
-    for said in ("seed=-1: expected", "model.channels=0: expected", "ties='lucky': expected"):
-        assert said in message
+    for wrong in ("seed=-1", "model.channels=0", "ties='lucky'", "optimizer.lr=0"):
+        assert f"{wrong}: expected" in message
     assert "patience" not in message
 
 
@@ -255,6 +255,13 @@ def test_an_unknown_choice_of_a_group():
     assert "there is no dataset=movielens; expected one of" in result.err
     for name in ("synthetic", "diginetica", "yoochoose1_64"):
         assert name in result.err
+
+
+def test_settings_of_a_baseline_are_checked(config):
+    config = changed(config)
+    config.model = {"name": "stan", "lambda1": 0, "age": "days"}
+    with pytest.raises(ValueError, match=r"model\.lambda1=0: expected a number > 0\n  model\.age="):
+        validate_run(config)
 
 
 class Toy(SessionModel):
