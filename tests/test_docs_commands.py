@@ -8,10 +8,10 @@ import shlex
 from pathlib import Path
 
 import pytest
-from hydra._internal.utils import get_args_parser
 
 from pyg_srgnn.commands.application import CONF
 from pyg_srgnn.commands.suggestions import check_command
+from pyg_srgnn.sweeps.overrides import get_args_parser
 from study import results
 
 ROOT = Path(__file__).parents[1]

@@ -6,13 +6,12 @@ import re
 import sys
 from pathlib import Path
 
-from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from pyg_srgnn.runs.find import find_run
+from pyg_srgnn.sweeps.overrides import get_args_parser, in_quotes
 
 _ID = re.compile(
     r"""\s*("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|(?:\\.|[^,\\])*?)\s*(?:,|$)""", re.DOTALL
@@ -111,11 +110,6 @@ def _quoted_ids(value: str) -> str:
 
 def _is_quoted(raw: str) -> bool:
     return (len(raw) > 1 and raw[0] in "'\"" and raw[-1] == raw[0]) or "\\" in raw
-
-
-def in_quotes(text: str) -> str:
-    """Quote any text for Hydra's grammar."""
-    return str(QuotedString(text, Quote.single).with_quotes())
 
 
 def name_runs(config: DictConfig, *keys: str, unfinished: bool = False) -> None:

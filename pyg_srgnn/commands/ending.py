@@ -69,7 +69,7 @@ def again(run_dir: str | Path | None = None) -> str:
 
 def _quoted(directory: str | Path) -> str:
     """A directory as Hydra reads it, below the working directory where it lies there."""
-    from pyg_srgnn.commands.command_line import in_quotes  # not every script is one of Hydra's
+    from pyg_srgnn.sweeps.overrides import in_quotes  # not every script is one of Hydra's
 
     path = os.path.relpath(directory)
     path = str(directory) if path.startswith("..") else path

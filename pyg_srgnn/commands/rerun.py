@@ -11,7 +11,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from hydra._internal.utils import _run_hydra, get_args_parser
 from hydra.core.config_store import ConfigStore
 from hydra.types import TaskFunction
 from omegaconf import DictConfig, OmegaConf
@@ -19,6 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from pyg_srgnn.commands.suggestions import check_command, refusing
+from pyg_srgnn.sweeps.overrides import get_args_parser, run_hydra
 
 _RERUN = "rerun"  # the name under which Hydra finds the run's configuration
 
@@ -56,7 +56,7 @@ def rerunnable(
             if args.config_path is None:
                 return main()
             args.config_path, args.config_name = str(folder), name
-            return _run_hydra(args, parser, task, args.config_path, name)
+            return run_hydra(args, parser, task, args.config_path, name)
 
     return reruns
 

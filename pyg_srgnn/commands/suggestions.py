@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Glob, Override
+from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
+
+from pyg_srgnn.sweeps.overrides import parse_overrides
 
 _NO_KEY = re.compile(r"Could not (?:override|delete from config\.) '([^']+)")
 _THERE_ALREADY = re.compile(r"An item is already at '([^']+)'|Multiple values for ([^.]+)")
@@ -176,10 +177,9 @@ def _jobs(overrides: Sequence[str], multirun: bool, conf: Path) -> list[list[str
         ValueError: If one is no override.
     """
     jobs: list[list[str]] = []
-    parser = OverridesParser.create()
     for place, text in enumerate(overrides):
         try:
-            override = parser.parse_override(text)
+            (override,) = parse_overrides([text], conf)
         except HydraException as error:
             raise ValueError(_malformed(overrides, place, error)) from error
         if not override.is_sweep_override():
@@ -200,12 +200,8 @@ def _values(override: Override, conf: Path) -> list[str]:
     key = override.get_key_element()
     if not override.is_discrete_sweep():  # an interval
         return [f"{key}=0"]
-    group, found = conf / override.key_or_group, override.value()
-    if isinstance(found, Glob):  # Hydra's own iterator wants its loader of configurations
-        options = sorted(file.stem for file in group.glob("*.yaml"))
-        return [f"{key}={name}" for name in found.filter(options)]
     values = [f"{key}={value}" for value in override.sweep_string_iterator()]
-    return values if group.is_dir() else values[:1]
+    return values if (conf / override.key_or_group).is_dir() else values[:1]
 
 
 def _is_choice(override: str, conf: Path) -> bool:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from pyg_srgnn.commands.application import application, log
+from pyg_srgnn.commands.application import CONF, application, log
 from pyg_srgnn.commands.command_line import name_runs
 from pyg_srgnn.commands.ending import again
 from pyg_srgnn.runs.result import METRICS_FILE
@@ -25,7 +26,7 @@ def _kept(config: DictConfig) -> str | None:
     return kept(Path(HydraConfig.get().runtime.output_dir)) if is_first_process() else None
 
 
-@application("train", around=sweeping, kept=_kept)
+@application("train", around=partial(sweeping, conf=CONF), kept=_kept)
 def main(config: DictConfig) -> float:
     """Train; the value of the monitored metric, for sweeps."""
     with gc_paused():

@@ -1,1 +1,1 @@
-"""Many runs by one command: where they go, who works there, what goes on after a kill."""
+"""Many runs by one command: their directories, their share of the cores, searches, and the end."""

@@ -13,10 +13,7 @@ from pyg_srgnn.runs.directory import CIRCUMSTANCES
 
 # Of Hydra's own keys those that choose the jobs; how many of them, and where they run, may differ.
 _CHOOSING = ("hydra/sweeper", "hydra.sweeper.")
-_HOW_MANY = {
-    f"hydra.sweeper.{key}"
-    for key in ("n_trials", "n_jobs", "max_failure_rate", "max_batch_size", "storage", "study_name")
-}
+_HOW_MANY = {f"hydra.sweeper.{key}" for key in ("n_trials", "n_jobs", "max_batch_size")}
 
 # What a sweep is called by besides the keys that it sweeps.
 _SHOWN = ("dataset", "model", "experiment", "search")

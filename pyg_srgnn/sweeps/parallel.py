@@ -16,7 +16,7 @@ def cores() -> int:
 
 
 def sensible_jobs(jobs: int | None = None) -> int:
-    """Jobs at once where nobody said how many.
+    """The default number of jobs at once.
 
     One a core, and four at most, for each holds a model, its moments and the loss's products: 2 GB
     with a catalogue of 40,000 items.
@@ -42,10 +42,10 @@ def set_threads(threads: int | None, hydra: Any) -> None:
     """
     import torch  # the sweep itself, which counts jobs above, does without
 
-    told = OmegaConf.select(hydra, "launcher.cpus_per_task")
+    per_task = OmegaConf.select(hydra, "launcher.cpus_per_task")
     if threads is None:
         at_once = count(OmegaConf.select(hydra, "launcher.n_jobs") or 1)
-        share = told or max(1, cores() // at_once)
-        threads = min(torch.get_num_threads(), share) if told or at_once > 1 else None
+        share = per_task or max(1, cores() // at_once)
+        threads = min(torch.get_num_threads(), share) if per_task or at_once > 1 else None
     if threads is not None and threads != torch.get_num_threads():
         torch.set_num_threads(threads)

@@ -12,28 +12,20 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from hydra._internal.utils import get_args_parser
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Glob, Override
+from hydra.core.override_parser.types import Override, QuotedString
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 
-from pyg_srgnn.sweeps import optuna_study as study
+from pyg_srgnn.runs.find import find_run
 from pyg_srgnn.sweeps.directories import SWEEPS, fixed_keys, sweep_name
+from pyg_srgnn.sweeps.overrides import get_args_parser, in_quotes, parse_overrides
 from pyg_srgnn.sweeps.parallel import sensible_jobs
 from pyg_srgnn.training.lock import sole_process
 from pyg_srgnn.utils.extras import pip_install
 from pyg_srgnn.utils.terminal import lines, show
 
-# The plugins that the extra 'sweep' brings: how an override begins that chooses them.
-PLUGINS = {
-    "hydra_plugins.hydra_joblib_launcher": ("hydra/launcher=joblib",),
-    "hydra_plugins.hydra_submitit_launcher": ("hydra/launcher=submitit",),
-    study.SWEEPER: (
-        "hydra/sweeper=optuna",
-        *(f"search={name}" for name in ("srgnn", "gru4rec", "vsknn", "stan", "item_knn")),
-    ),
-}
+# The keys that may hold ``latest`` or a folder of runs.
+_RUN_KEYS = ("checkpoint", "warm_start", "dataset.vocabulary")
 
 
 class Sweep:
@@ -57,15 +49,15 @@ class Sweep:
         return {path.parents[1]: path.stat().st_mtime_ns for path in found}
 
     def failures(self) -> dict[str, str]:
-        """The jobs of this start that have failed, each with what it said."""
+        """The jobs of this start that have failed, each with its error."""
         failed = {}
         for job, started in sorted(self._starts().items()):
             if self._before.get(job) == started:
                 continue
             error = job / "error.json"
             if error.is_file():
-                told = json.loads(error.read_text(encoding="utf-8"))
-                failed[job.name] = f"{told['type']}: {told['message']}"
+                found = json.loads(error.read_text(encoding="utf-8"))
+                failed[job.name] = f"{found['type']}: {found['message']}"
             elif not (job / "metrics.json").is_file():
                 failed[job.name] = "not finished"
         return failed
@@ -75,42 +67,44 @@ _running: Sweep | None = None
 
 
 def start(directory: Path, config: DictConfig) -> None:
-    """Take a sweep's directory, and make an earlier start's study ready to be resumed.
+    """Take a sweep's directory.
 
     Args:
         directory: Of the sweep.
-        config: All of it, Hydra's part too, which may be changed.
+        config: All of it, Hydra's part too.
 
     Raises:
         DirectoryTaken: If another sweep is running there; names its process.
-        ValueError: If data has changed since the sweep's runs were trained on it.
+        ValueError: If data has changed since the sweep's runs were trained on it, or Optuna is
+            missing.
     """
     from lightning.pytorch.utilities import rank_zero_only
 
     global _running
     if getattr(rank_zero_only, "rank", 0) != 0:  # of several processes that are one sweep together
         return
-    searches = str(config.hydra.sweeper._target_).startswith(study.SWEEPER)
+    searches = config.hydra.runtime.choices["hydra/sweeper"] == "optuna"
+    if searches and find_spec("optuna") is None:
+        raise ValueError(f"a search needs Optuna, which is not installed: {pip_install('sweep')}")
     if config.resume:
         from pyg_srgnn.training.resume import check_data
 
         check_data(directory)
     elif searches:
         raise ValueError(
-            "resume=false: a search starts over in a directory of its own (hydra.sweep.dir=DIR)"
+            "resume=false: a search starts over in another directory (hydra.sweep.dir=DIR)"
         )
     _running = Sweep(directory, config.hydra.output_subdir or ".hydra")
     resumed = "; the same command resumes it" if config.resume else ""
     print(f"Sweep: {directory}{resumed}", flush=True)
-    if searches:
-        study.open_study(config.hydra)
 
 
-def sweeping(main: Callable[[], Any]) -> Callable[[], None]:
+def sweeping(main: Callable[[], Any], conf: Path) -> Callable[[], None]:
     """Let a Hydra application's sweeps find their directory again and report what failed.
 
     Args:
         main: What Hydra made of the application; without ``-m`` it is called as it is.
+        conf: The folder of its configurations.
     """
 
     @functools.wraps(main)
@@ -121,9 +115,8 @@ def sweeping(main: Callable[[], Any]) -> Callable[[], None]:
         if not (arguments.multirun or mode in arguments.overrides) or shows:
             main()
             return
-        _need_plugins(arguments.overrides)
         given = (arguments.config_path, arguments.config_name, arguments.config_dir)
-        with _added(_settings(arguments.overrides, [path for path in given if path])):
+        with _added(_prepared(conf, [path for path in given if path])):
             try:
                 main()
             except KeyboardInterrupt as stop:
@@ -173,51 +166,87 @@ def _finish() -> dict[str, str]:
     return failed
 
 
-def _settings(overrides: list[str], given: list[str]) -> list[str]:
-    """The overrides that name the directories, and how many jobs run at once."""
+def _prepared(conf: Path, given: list[str]) -> list[str]:
+    """Name the runs in ``sys.argv``; return the overrides to be added to it."""
+
+    def overrides() -> list[Override]:
+        return parse_overrides(get_args_parser().parse_args().overrides, conf)
+
     try:
-        parsed: list[Override] = OverridesParser.create().parse_overrides(overrides)
+        parsed = overrides()
     except HydraException:
-        return []  # Hydra says so itself, and better
-    keys = ",".join(f"'{key}'" for key in fixed_keys(parsed))
+        return []  # which Hydra reports itself
+    try:
+        _check_plugins(parsed)
+        _name_runs(parsed)
+    except (ValueError, OSError) as error:
+        print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr)
+        raise SystemExit(1) from error
+    return _settings(overrides(), given)
+
+
+def _settings(overrides: list[Override], given: list[str]) -> list[str]:
+    """The overrides that name the directories, and how many jobs run at once."""
+    keys = ",".join(f"'{key}'" for key in fixed_keys(overrides))
     added = [f"hydra.job.config.override_dirname.exclude_keys=[{keys}]"]
-    if not any(override.key_or_group == "hydra.sweep.dir" for override in parsed):
-        added.append(f"hydra.sweep.dir='{(SWEEPS / sweep_name(parsed, *given)).as_posix()}'")
-    told = {override.key_or_group: override.value() for override in parsed}
-    if told.get("hydra/launcher") == "joblib" and "hydra.launcher.n_jobs" not in told:
-        added.append(f"hydra.launcher.n_jobs={sensible_jobs(_size_of_grid(parsed))}")
+    values = {override.key_or_group: override.value() for override in overrides}
+    if "hydra.sweep.dir" not in values:
+        added.append(f"hydra.sweep.dir='{(SWEEPS / sweep_name(overrides, *given)).as_posix()}'")
+    if values.get("hydra/launcher") == "joblib" and "hydra.launcher.n_jobs" not in values:
+        added.append(f"hydra.launcher.n_jobs={sensible_jobs(_size_of_grid(overrides))}")
     return added
 
 
 def _size_of_grid(overrides: list[Override]) -> int | None:
     """How many jobs Hydra's own sweeper makes of the overrides; None where that is not known."""
-    if any(o.key_or_group in ("search", "hydra/sweeper") for o in overrides):
-        return None
     swept = [override for override in overrides if override.is_sweep_override()]
-    if any(isinstance(o.value(), Glob) for o in swept) or not all(
-        o.is_choice_sweep() or o.is_range_sweep() for o in swept
-    ):
+    searched = any(o.key_or_group in ("search", "hydra/sweeper") for o in overrides)
+    if searched or not all(override.is_discrete_sweep() for override in swept):
         return None
     return math.prod(sum(1 for _ in override.sweep_iterator()) for override in swept)
 
 
-def _need_plugins(overrides: list[str]) -> None:
-    """Say which extra brings what the command asks for, where Hydra would not know."""
+def _name_runs(overrides: list[Override]) -> None:
+    """Put a run in ``sys.argv`` in place of ``latest`` or a folder of runs: one for all jobs.
+
+    Raises:
+        FileNotFoundError: If there is no such run.
+        ValueError: If it is a sweep.
+    """
     for override in overrides:
-        for module, starts in PLUGINS.items():
-            if override.startswith(starts) and not _is_there(module):
-                print(
-                    f"{override}: needs a package that is not installed: {pip_install('sweep')}",
-                    file=sys.stderr,
-                )
-                raise SystemExit(1)
+        key, value = override.key_or_group, override.value()
+        given = value.text if isinstance(value, QuotedString) else value
+        if key not in _RUN_KEYS or not isinstance(given, str):
+            continue
+        found = find_run(given, key, unfinished=key == "checkpoint")
+        if found != Path(given):
+            print(f"{Path(sys.argv[0]).name}: {key}={found}", file=sys.stderr)
+            text = f"{override.get_key_element()}={in_quotes(str(found))}"
+            sys.argv = [text if word == override.input_line else word for word in sys.argv]
 
 
-def _is_there(module: str) -> bool:
-    try:
-        return find_spec(module) is not None
-    except ModuleNotFoundError:  # not even the package that it would be in
-        return False
+def _check_plugins(overrides: list[Override]) -> None:
+    """Check that the launcher is installed, and no sweeper beside our own.
+
+    Raises:
+        ValueError: Otherwise; says which command mends it.
+    """
+    for override in overrides:
+        name = override.value()
+        if (
+            override.key_or_group in ("search", "hydra/sweeper")
+            and find_spec("hydra_plugins.hydra_optuna_sweeper") is not None
+        ):
+            raise ValueError(
+                f"{override.input_line}: hydra-optuna-sweeper, which is for Optuna 2, takes its "
+                "place; pip uninstall hydra-optuna-sweeper"
+            )
+        if (
+            override.key_or_group == "hydra/launcher"
+            and name in ("joblib", "submitit")
+            and find_spec(f"hydra_plugins.hydra_{name}_launcher") is None
+        ):
+            raise ValueError(f"{override.input_line}: not installed: {pip_install('sweep')}")
 
 
 @contextmanager

@@ -1,8 +1,8 @@
 """Asynchronous successive halving: a run of a sweep that others leave behind is stopped.
 
 Li, Jamieson, Rostamizadeh, Gonina, Hardt, Recht, Talwalkar: A System for Massively Parallel
-Hyperparameter Tuning, MLSys 2020. Nothing but the files of the runs is looked at, so that it works
-with every sweeper and launcher, also when a sweep is killed and started again.
+Hyperparameter Tuning, MLSys 2020. It reads nothing but the files of the runs, so it works with
+every sweeper and launcher, also when a sweep is killed and started again.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Halving(Callback):
 
     After the epochs ``first``, ``first * eta``, ``first * eta ** 2``, … the run's best value so far
     is compared with those of all comparable runs of the sweep that have reached this epoch; of n
-    runs the best ``max(1, n // eta)`` go on, ties included. What was decided is in the checkpoint.
+    runs the best ``max(1, n // eta)`` are kept, ties included. The decision is in the checkpoint.
 
     Args:
         epoch_log: The run's own epochs; its callback must stand before this one.
@@ -62,8 +62,8 @@ class Halving(Callback):
         if mine is None:
             return
         others = self._others(epoch)
-        goes_on = is_among_best(mine, others, self.eta)
-        if trainer.strategy.broadcast(goes_on):  # the processes of a run must agree
+        kept = is_among_best(mine, others, self.eta)
+        if trainer.strategy.broadcast(kept):  # the processes of a run must agree
             return
         self.stopped = epoch
         trainer.should_stop = True
@@ -100,7 +100,7 @@ class Halving(Callback):
         return {"stopped": self.stopped}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take the decision over."""
+        """Restore the decision."""
         self.stopped = state_dict["stopped"]
 
 
@@ -120,13 +120,13 @@ def best_until(rows: Iterable[Mapping[str, float]], key: str, epoch: int) -> flo
 
 
 def is_among_best(mine: float, others: list[float], eta: int) -> bool:
-    """Whether fewer than the ``max(1, n // eta)`` that go on, of all n, are better."""
+    """Whether a value is among the best ``max(1, n // eta)`` of all n, ties included."""
     ahead = sum(value > mine for value in others)
     return ahead < max(1, (len(others) + 1) // eta)
 
 
 def _compared(config: Any) -> dict[str, Any]:
-    """The part of a configuration in which runs must agree to be held against one another."""
+    """The part of a configuration in which runs must agree to be compared."""
     keys = ["protocol", "monitor", "trainer.max_epochs"]
     if config.trainer.max_epochs is None:  # then the batches of an epoch make it
         keys.append("batch_size")

@@ -83,12 +83,15 @@ def whole_files(directory: Path) -> Callable[[], None]:
 
 
 def check_study(directory: Path) -> None:
-    """Every trial is complete, none is there twice, and each has the value of its own job."""
+    """Four trials are complete, none twice, each with the value of its own job; none is lost."""
     import optuna
 
     storage = f"sqlite:///{directory.absolute()}/study.db"
-    trials = optuna.load_study(study_name="sweep", storage=storage).get_trials()
-    assert [trial.state.name for trial in trials] == ["COMPLETE"] * 4
+    drawn = optuna.load_study(study_name="sweep", storage=storage).get_trials()
+    trials = [trial for trial in drawn if trial.state.name == "COMPLETE"]
+    assert len(trials) == 4
+    killed = [trial.params for trial in drawn if trial.state.name != "COMPLETE"]
+    assert all(any(p.items() <= t.params.items() for t in trials) for p in killed)
     assert len({tuple(sorted(trial.params.items())) for trial in trials}) == 4
     jobs = list(directory.rglob("metrics.json"))
     assert {json.loads(job.read_text())["valid"]["hr@20"] for job in jobs} == {

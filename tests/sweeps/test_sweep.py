@@ -10,9 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from omegaconf import OmegaConf
 
 from pyg_srgnn.commands import evaluate, train
+from pyg_srgnn.commands.application import CONF
 from pyg_srgnn.reports.leaderboard import write_leaderboard
+from pyg_srgnn.sweeps import sweep as sweep_module
+from pyg_srgnn.sweeps.overrides import parse_overrides
+from pyg_srgnn.sweeps.sweep import _size_of_grid
 from tests.commands import Result, run
 from tests.full_disk import limit
 from tests.tiny import TINY
@@ -64,7 +69,7 @@ def test_a_failed_job_is_told_in_the_end_and_the_others_run(root: Path) -> None:
         job = f"model.neighbours--1_seed-{seed}"
         told = json.loads((directory / job / "error.json").read_text())
         assert told["type"] == "ValueError" and "model.neighbours=-1" in told["message"]
-        assert re.search(rf"^  {job}  .*expected a whole number >= 0$", summary, re.MULTILINE)
+        assert re.search(rf"^  {job}  .*expected a whole number >= ", summary, re.MULTILINE)
     with (directory / "leaderboard.csv").open(newline="") as file:
         assert len(list(csv.reader(file))) > 1
     # The same command, whatever the order, finds it again; what is finished is not run again.
@@ -153,6 +158,56 @@ def test_a_full_disk_stops_the_job_and_leaves_its_checkpoint(root: Path) -> None
     assert (job / "error.json").is_file() and not (job / "metrics.json").exists()
     assert sweep(*command, "trainer.max_epochs=2").status == 0
     assert metrics(Path("full"))["job"]["epochs"] == 2 and not (job / "error.json").exists()
+
+
+def test_all_jobs_start_from_the_run_that_is_the_latest_when_the_sweep_starts(root: Path) -> None:
+    command = [*TINY, f"dataset.root={root}", "test=false", "trainer.max_epochs=1"]
+    trained = run(train.main, "srgnn-train", *command, "hydra.run.dir=runs/toy/a=1")
+    assert trained.status == 0, trained.out + trained.err
+    result = sweep(*command, "warm_start=latest", "seed=0,1")
+    assert result.status == 0, result.out + result.err
+    assert result.err.count("warm_start=runs/toy/a=1") == 1
+    (directory,) = Path("runs/sweeps").iterdir()
+    starts = [OmegaConf.load(path).warm_start for path in directory.glob("*/config.yaml")]
+    assert starts == ["runs/toy/a=1"] * 2
+    assert {path.name for path in directory.iterdir()} >= {"seed-0", "seed-1"}
+    missing = sweep(*command, "warm_start=runs/none/latest", "seed=0,1")
+    assert missing.status == 1 and "warm_start=runs/none/latest: there is no" in missing.err
+
+
+def test_the_jobs_of_a_grid_are_counted() -> None:
+    def size(*overrides: str) -> int | None:
+        return _size_of_grid(parse_overrides(overrides, CONF))
+
+    experiments = len(list((CONF / "experiment").glob("*.yaml")))
+    assert size("experiment=glob(*)", "seed=0,1", "test=false") == 2 * experiments
+    assert size("seed=range(5)") == 5 and size("test=false") == 1
+    assert size("search=srgnn") is size("optimizer.lr=interval(0,1)") is None
+
+
+@pytest.mark.parametrize(
+    ("override", "plugin", "message"),
+    [
+        (
+            "hydra/launcher=joblib",
+            "hydra_joblib_launcher",
+            r"pip install .*\[sweep\]",
+        ),
+        ("search=item_knn", "hydra_optuna_sweeper", "pip uninstall hydra-optuna-sweeper"),
+    ],
+)
+def test_plugins_that_are_missing_or_too_many(
+    override: str, plugin: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed = plugin == "hydra_optuna_sweeper" or None
+
+    def found(name: str) -> bool | None:
+        return installed if name.endswith(plugin) else True
+
+    monkeypatch.setattr(sweep_module, "find_spec", found)
+    result = sweep(*COUNTS, override)
+    assert result.status == 1
+    assert re.search(f"srgnn-train: {override}: .*{message}", result.err)
 
 
 @pytest.mark.parametrize(
