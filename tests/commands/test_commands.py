@@ -57,24 +57,13 @@ BESIDES = {
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    return tmp_path_factory.mktemp("datasets")
+def root(tiny_root):
+    return tiny_root
 
 
 @pytest.fixture(scope="module")
-def trained(root, tmp_path_factory):
-    """A run of srgnn-train: its directory, and what it printed."""
-    run_dir = tmp_path_factory.mktemp("runs") / "tiny"
-    result = run(
-        train.main, "srgnn-train", *TINY, f"dataset.root={root}", f"hydra.run.dir={run_dir}"
-    )
-    assert result.status == 0, result.out + result.err
-    return run_dir, result.out
-
-
-@pytest.fixture(scope="module")
-def run_dir(trained):
-    return trained[0]
+def run_dir(tiny_run):
+    return tiny_run
 
 
 @pytest.fixture(scope="module")
@@ -168,8 +157,8 @@ def test_the_checkpoints_hold_tensors_and_plain_values(run_dir):
         assert stored["clicks"].shape == (40,)
 
 
-def test_the_printed_table_is_in_percent_with_two_decimals(trained, metrics):
-    _, printed = trained
+def test_the_printed_table_is_in_percent_with_two_decimals(run_dir, metrics):
+    printed = (run_dir / "train.log").read_text()
     columns = ["hr@5", "hr@10", "hr@20", "mrr@5", "mrr@10", "mrr@20", "ndcg@20", "coverage@20"]
     (head,) = [line.split() for line in printed.splitlines() if line.startswith(" " * 9)]
     assert head == columns
@@ -179,15 +168,16 @@ def test_the_printed_table_is_in_percent_with_two_decimals(trained, metrics):
         assert cells(printed, name) == [f"{100 * row[key]:.2f}" for key in columns if key in row]
 
 
-def test_what_is_printed_stands_in_the_log_too(trained):
-    run_dir, printed = trained
-    assert (run_dir / "train.log").read_text() == printed
-    assert str(run_dir) in printed
-    assert len(re.findall(r"^epoch \d  loss", printed, re.MULTILINE)) == 2
-    assert "Traceback" not in printed and "Warning" not in printed
+def test_the_log_of_a_run(run_dir):
+    """It is what was printed, which test_screen.py compares."""
+    log = (run_dir / "train.log").read_text()
+    assert str(run_dir) in log
+    assert len(re.findall(r"^epoch \d  loss", log, re.MULTILINE)) == 2
+    assert "Traceback" not in log and "Warning" not in log
 
 
-def test_a_finished_run_is_shown_again(run_dir, root, metrics):
+def test_a_finished_run_is_shown_again(run_dir, root, metrics, tmp_path):
+    run_dir = shutil.copytree(run_dir, tmp_path / "run")
     arguments = [*TINY, f"dataset.root={root}", f"hydra.run.dir={run_dir}"]
     before = (run_dir / "metrics.json").read_bytes()
     again = run(train.main, "srgnn-train", *arguments)
@@ -196,7 +186,8 @@ def test_a_finished_run_is_shown_again(run_dir, root, metrics):
     assert (run_dir / "metrics.json").read_bytes() == before
 
 
-def test_another_configuration_in_the_same_directory(run_dir, root):
+def test_another_configuration_in_the_same_directory(run_dir, root, tmp_path):
+    run_dir = shutil.copytree(run_dir, tmp_path / "run")
     arguments = [*TINY, f"dataset.root={root}", f"hydra.run.dir={run_dir}", "seed=3"]
     other = run(train.main, "srgnn-train", *arguments)
     assert other.status == 1

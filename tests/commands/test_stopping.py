@@ -35,19 +35,6 @@ REPOSITORY = Path(__file__).parents[2]
 LINE = re.compile(r"^([-\w.]+): stopped; kept: (.+); to resume: (.+)$", re.MULTILINE)
 
 
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("datasets")
-
-
-@pytest.fixture(scope="module")
-def run_dir(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("run")
-    settings = [*TINY, f"dataset.root={root}", f"hydra.run.dir={folder}", "baselines=[vsknn]"]
-    assert run(train.main, "srgnn-train", *settings).status == 0
-    return folder
-
-
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """In a directory of its own, and with the handler of SIGINT that a stopped process gives up."""
@@ -102,15 +89,15 @@ PHASES = {
 
 
 @pytest.mark.parametrize("phase", PHASES)
-def test_training(phase: str, root: Path, stopped: Any) -> None:
+def test_training(phase: str, tiny_root: Path, stopped: Any) -> None:
     owner, name, nth, kept = PHASES[phase]
     settings = [*TINY, "trainer.max_epochs=3", "model.name=srgnn", "baselines=[markov,vsknn]"]
     _, said, words = stopped(
-        owner, name, nth, train.main, "srgnn-train", *settings, f"dataset.root={root}"
+        owner, name, nth, train.main, "srgnn-train", *settings, f"dataset.root={tiny_root}"
     )
     assert said == kept
     (directory,) = Path("runs/synthetic").iterdir()
-    assert words == [*settings, f"dataset.root={root}", f"hydra.run.dir={directory}"]
+    assert words == [*settings, f"dataset.root={tiny_root}", f"hydra.run.dir={directory}"]
     assert said in (directory / "train.log").read_text()
     resumed = run(train.main, "srgnn-train", *words)
     assert resumed.status == 0, resumed.out + resumed.err
@@ -119,8 +106,8 @@ def test_training(phase: str, root: Path, stopped: Any) -> None:
     assert metrics["epochs"] == 3 and list(metrics["baselines"]) == ["markov", "vsknn"]
 
 
-def test_refit(root: Path, stopped: Any) -> None:
-    settings = [*TINY, f"dataset.root={root}", "refit=true", "hydra.run.dir=a b"]
+def test_refit(tiny_root: Path, stopped: Any) -> None:
+    settings = [*TINY, f"dataset.root={tiny_root}", "refit=true", "hydra.run.dir=a b"]
     _, said, words = stopped(
         pyg_srgnn.evaluation.baselines, "evaluate_rows", 1, train.main, "srgnn-train", *settings
     )
@@ -129,8 +116,8 @@ def test_refit(root: Path, stopped: Any) -> None:
     assert Path("a b/metrics.json").is_file()
 
 
-def test_sweep(root: Path, stopped: Any) -> None:
-    settings = ["-m", *TINY, f"dataset.root={root}", "test=false", "seed=0,1,2"]
+def test_sweep(tiny_root: Path, stopped: Any) -> None:
+    settings = ["-m", *TINY, f"dataset.root={tiny_root}", "test=false", "seed=0,1,2"]
     result, said, words = stopped(
         EpochLog, "on_train_epoch_end", 3, train.main, "srgnn-train", *settings
     )
@@ -154,8 +141,8 @@ def test_prepare(stopped: Any) -> None:
     assert run(prepare.main, "srgnn-prepare", *words).status == 0
 
 
-def test_evaluate(run_dir: Path, stopped: Any) -> None:
-    settings = [f"checkpoint={run_dir}", "baselines=[markov]"]
+def test_evaluate(tiny_run: Path, stopped: Any) -> None:
+    settings = [f"checkpoint={tiny_run}", "baselines=[markov]"]
     _, said, words = stopped(
         pyg_srgnn.evaluation.baselines,
         "evaluate_rows",
@@ -167,7 +154,9 @@ def test_evaluate(run_dir: Path, stopped: Any) -> None:
     assert said == "nothing" and words == settings
 
 
-def test_recommend_for_a_file(run_dir: Path, stopped: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_recommend_for_a_file(
+    tiny_run: Path, stopped: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rows = pl.DataFrame({"clicks": [[1, 2], [3], [4, 5, 6]] * 10})
     rows.write_parquet("sessions.parquet")
     whole = pyg_srgnn.commands.recommend_file.recommend_file
@@ -176,7 +165,7 @@ def test_recommend_for_a_file(run_dir: Path, stopped: Any, monkeypatch: pytest.M
         return whole(*args, **options, sessions_at_once=7)
 
     monkeypatch.setattr(pyg_srgnn.commands.recommend_file, "recommend_file", small_parts)
-    settings = [f"checkpoint={run_dir}", "input=sessions.parquet", "output=top.jsonl", "k=3"]
+    settings = [f"checkpoint={tiny_run}", "input=sessions.parquet", "output=top.jsonl", "k=3"]
     _, said, words = stopped(
         pyg_srgnn.commands.recommend_file,
         "_recommended",
@@ -190,8 +179,8 @@ def test_recommend_for_a_file(run_dir: Path, stopped: Any, monkeypatch: pytest.M
     assert done.status == 0 and len(Path("top.jsonl").read_text().splitlines()) == 30
 
 
-def test_compare(run_dir: Path, stopped: Any) -> None:
-    settings = [str(run_dir), "--baseline", "vsknn"]
+def test_compare(tiny_run: Path, stopped: Any) -> None:
+    settings = [str(tiny_run), "--baseline", "vsknn"]
     stopped(pyg_srgnn.reports.comparison, "read_side", 1, compare.main, "srgnn-compare", *settings)
 
 
@@ -218,10 +207,10 @@ def test_the_command_that_resumes(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     assert word == r"hydra.run.dir='it\'s, a=b'"
 
 
-def test_a_real_interrupt_and_the_command_as_printed(root: Path, tmp_path: Path) -> None:
+def test_a_real_interrupt_and_the_command_as_printed(tiny_root: Path, tmp_path: Path) -> None:
     """A process of its own, SIGINT from outside, and the shell for the command."""
     module = [sys.executable, "-m", "pyg_srgnn.commands.train"]
-    settings = [*TINY, f"dataset.root={root}", "trainer.max_epochs=400", "patience=1000"]
+    settings = [*TINY, f"dataset.root={tiny_root}", "trainer.max_epochs=400", "patience=1000"]
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
     with open("out", "w") as out:
         process = subprocess.Popen(
