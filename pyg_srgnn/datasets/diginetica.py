@@ -23,24 +23,12 @@ class Diginetica(TwoFileBenchmark):
 
     **STATS:**
 
-    .. list-table::
-        :header-rows: 1
-
-        * - part
-          - sessions
-          - clicks
-          - samples
-          - items
-        * - training
-          - 186,670
-          - 906,140
-          - 719,470
-          - 43,097
-        * - test
-          - 15,963
-          - 76,821
-          - 60,858
-          - 43,097 (the same)
+    ========  ========  =======  =======  =================
+    part      sessions  clicks   samples  items
+    ========  ========  =======  =======  =================
+    training  186,670   906,140  719,470  43,097
+    test      15,963    76,821   60,858   43,097 (the same)
+    ========  ========  =======  =======  =================
     """
 
     name = "diginetica"
@@ -64,24 +52,12 @@ class DigineticaRaw(RawDataset):
     **STATS** (published; the authors' script prints 15,979 test sessions, counted before the
     items that no training session shows are dropped):
 
-    .. list-table::
-        :header-rows: 1
-
-        * - part
-          - sessions
-          - clicks
-          - samples
-          - items
-        * - training
-          - 186,670
-          - 906,140
-          - 719,470
-          - 43,097
-        * - test
-          - 15,963
-          - 76,821
-          - 60,858
-          - 43,097 (the same)
+    ========  ========  =======  =======  =================
+    part      sessions  clicks   samples  items
+    ========  ========  =======  =======  =================
+    training  186,670   906,140  719,470  43,097
+    test      15,963    76,821   60,858   43,097 (the same)
+    ========  ========  =======  =======  =================
     """
 
     name = "diginetica_raw"

@@ -26,24 +26,12 @@ class Nowplaying(TwoFileBenchmark):
 
     **STATS:**
 
-    .. list-table::
-        :header-rows: 1
-
-        * - part
-          - sessions
-          - clicks
-          - samples
-          - items
-        * - training
-          - 128,077
-          - 953,381
-          - 825,304
-          - 60,416
-        * - test
-          -
-          -
-          - 89,824
-          - 60,416 (the same)
+    ========  ========  =======  =======  =================
+    part      sessions  clicks   samples  items
+    ========  ========  =======  =======  =================
+    training  128,077   953,381  825,304  60,416
+    test                         89,824   60,416 (the same)
+    ========  ========  =======  =======  =================
     """
 
     name = "nowplaying"

@@ -38,24 +38,12 @@ class Tmall(TwoFileBenchmark):
 
     **STATS** (the number of test sessions follows from the mean length that the authors give):
 
-    .. list-table::
-        :header-rows: 1
-
-        * - part
-          - sessions
-          - clicks
-          - samples
-          - items
-        * - training
-          - 65,286
-          - 416,554
-          - 351,268
-          - 40,727
-        * - test
-          - 1,027
-          - 26,925
-          - 25,898
-          - 40,727 (the same)
+    ========  ========  =======  =======  =================
+    part      sessions  clicks   samples  items
+    ========  ========  =======  =======  =================
+    training  65,286    416,554  351,268  40,727
+    test      1,027     26,925   25,898   40,727 (the same)
+    ========  ========  =======  =======  =================
     """
 
     name = "tmall"

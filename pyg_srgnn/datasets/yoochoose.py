@@ -43,24 +43,12 @@ class Yoochoose(TwoFileBenchmark):
 
     **STATS:**
 
-    .. list-table::
-        :header-rows: 1
-
-        * - part
-          - sessions
-          - clicks
-          - samples
-          - items
-        * - training, 1/64
-          - 116,167
-          - 486,026
-          - 369,859
-          - 37,483 (17,376 of them clicked)
-        * - test
-          - 15,324
-          - 71,222
-          - 55,898
-          - 37,483 (the same)
+    ==============  ========  =======  =======  ===============================
+    part            sessions  clicks   samples  items
+    ==============  ========  =======  =======  ===============================
+    training, 1/64  116,167   486,026  369,859  37,483 (17,376 of them clicked)
+    test            15,324    71,222   55,898   37,483 (the same)
+    ==============  ========  =======  =======  ===============================
     """
 
     name = "yoochoose1_64"
@@ -98,34 +86,14 @@ class YoochooseRaw(RawDataset):
 
     **STATS** (published):
 
-    .. list-table::
-        :header-rows: 1
-
-        * - part
-          - sessions
-          - clicks
-          - samples
-          - items
-        * - training
-          - 7,966,257
-          -
-          -
-          - 37,483
-        * - training, 1/4
-          -
-          -
-          - 5,917,745
-          - 37,483
-        * - training, 1/64
-          - 116,167
-          - 486,026
-          - 369,859
-          - 37,483 (17,376 of them clicked)
-        * - test
-          - 15,324
-          - 71,222
-          - 55,898
-          - 37,483
+    ==============  =========  =======  =========  ===============================
+    part            sessions   clicks   samples    items
+    ==============  =========  =======  =========  ===============================
+    training        7,966,257                      37,483
+    training, 1/4                       5,917,745  37,483
+    training, 1/64  116,167    486,026  369,859    37,483 (17,376 of them clicked)
+    test            15,324     71,222   55,898     37,483
+    ==============  =========  =======  =========  ===============================
     """
 
     name = "yoochoose"
