@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -14,9 +14,6 @@ from pyg_srgnn.data.graphs import session_of_node
 from pyg_srgnn.data.pairs import count_pairs
 from pyg_srgnn.data.sessions import Sessions
 from pyg_srgnn.functional.graphs import places_from_end
-
-if TYPE_CHECKING:
-    from typing import Self
 
 
 class Markov(Popularity):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -91,6 +91,11 @@ class SessionNeighbours(Popularity):
     start: Tensor
     entry: Tensor
     first: Tensor
+
+    @classmethod
+    def fit(cls, sessions: Sessions, num_items: int, **settings: Any) -> Self:
+        """Index the training sessions; the settings are the arguments of the class."""
+        return cls(sessions, num_items, **settings)
 
     @abstractmethod
     def click_weight(self, ago: Tensor, clicks: Tensor) -> Tensor:

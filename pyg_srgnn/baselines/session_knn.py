@@ -30,16 +30,22 @@ class VSKNN(SessionNeighbours):
     Args:
         sessions: The training sessions, in time order.
         num_items: Number of items V.
-        k: Neighbours of a session.
+        k: Neighbours of a session. (default: 500)
         sample_size: Most recent training sessions looked at for each item of the session.
-        decay: ``"harmonic"`` or ``"linear"``.
+            (default: 2500)
+        decay: ``"harmonic"`` or ``"linear"``. (default: ``"harmonic"``)
 
     Raises:
         ValueError: If a number is below 1 or the decay unknown.
     """
 
     def __init__(
-        self, sessions: Sessions, num_items: int, k: int, sample_size: int, decay: str
+        self,
+        sessions: Sessions,
+        num_items: int,
+        k: int = 500,
+        sample_size: int = 2500,
+        decay: str = "harmonic",
     ) -> None:
         with checking(self) as check:
             check.one_of("decay", decay, DECAYS)
@@ -49,27 +55,6 @@ class VSKNN(SessionNeighbours):
         self.register_buffer("idf", (len(sessions) / holding).log())
 
     idf: Tensor
-
-    @classmethod
-    def fit(
-        cls,
-        sessions: Sessions,
-        num_items: int,
-        k: int = 500,
-        sample_size: int = 2500,
-        decay: str = "harmonic",
-    ) -> VSKNN:
-        """Index the training sessions.
-
-        Args:
-            sessions: The training sessions, in time order.
-            num_items: Number of items.
-            k: Neighbours of a session. (default: 500)
-            sample_size: Most recent training sessions looked at for each item of the session.
-                (default: 2500)
-            decay: ``"harmonic"`` or ``"linear"``. (default: ``"harmonic"``)
-        """
-        return cls(sessions, num_items, k, sample_size, decay)
 
     def click_weight(self, ago: Tensor, clicks: Tensor) -> Tensor:
         """The decay w [Q]."""

@@ -35,13 +35,17 @@ class STAN(SessionNeighbours):
     Args:
         sessions: The training sessions, in time order.
         num_items: Number of items V.
-        k: Neighbours of a session.
+        k: Neighbours of a session. (default: 500)
         sample_size: Most recent training sessions looked at for each item of the session.
-        lambda1: Clicks by which a click's weight falls to 1 / e.
-        lambda2: Age at which a neighbour's weight has fallen to 1 / e.
-        lambda3: Clicks between two items of a neighbour at which an item's has.
+            (default: 2500)
+        lambda1: Clicks by which a click's weight falls to 1 / e. (default: 1.0)
+        lambda2: Age, as a part of all training sessions, at which a neighbour's weight has fallen
+            to 1 / e. (default: 0.7)
+        lambda3: Clicks between two items of a neighbour at which an item's weight has fallen to
+            1 / e. (default: 5.0)
         age: ``"time"`` by the sessions' times, or by their order where they have none;
             ``"order"`` by their order: the number of later sessions over that of all.
+            (default: ``"time"``)
 
     Raises:
         ValueError: If a number is below 1, a lambda is not positive or the age unknown.
@@ -51,12 +55,12 @@ class STAN(SessionNeighbours):
         self,
         sessions: Sessions,
         num_items: int,
-        k: int,
-        sample_size: int,
-        lambda1: float,
-        lambda2: float,
-        lambda3: float,
-        age: str,
+        k: int = 500,
+        sample_size: int = 2500,
+        lambda1: float = 1.0,
+        lambda2: float = 0.7,
+        lambda3: float = 5.0,
+        age: str = "time",
     ) -> None:
         with checking(self) as check:
             check.number("lambda1", lambda1, above=0)
@@ -74,34 +78,6 @@ class STAN(SessionNeighbours):
         self.register_buffer("factor", (-ages / lambda2).exp() / self.start.diff().double().sqrt())
 
     factor: Tensor
-
-    @classmethod
-    def fit(
-        cls,
-        sessions: Sessions,
-        num_items: int,
-        k: int = 500,
-        sample_size: int = 2500,
-        lambda1: float = 1.0,
-        lambda2: float = 0.7,
-        lambda3: float = 5.0,
-        age: str = "time",
-    ) -> STAN:
-        """Index the training sessions.
-
-        Args:
-            sessions: The training sessions, in time order.
-            num_items: Number of items.
-            k: Neighbours of a session. (default: 500)
-            sample_size: Most recent training sessions looked at for each item of the session.
-                (default: 2500)
-            lambda1: Clicks by which a click's weight falls to 1 / e. (default: 1.0)
-            lambda2: Age, as a part of all training sessions, at which a neighbour's weight has
-                fallen to 1 / e. (default: 0.7)
-            lambda3: Clicks between two items of a neighbour at which an item's has. (default: 5.0)
-            age: ``"time"`` (where the sessions have times) or ``"order"``. (default: ``"time"``)
-        """
-        return cls(sessions, num_items, k, sample_size, lambda1, lambda2, lambda3, age)
 
     def click_weight(self, ago: Tensor, clicks: Tensor) -> Tensor:
         """By lambda1 [Q]."""

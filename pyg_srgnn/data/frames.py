@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from glob import glob
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import narwhals as nw
 import numpy as np
@@ -16,8 +16,6 @@ from pyg_srgnn.data.vocabulary import Vocabulary
 from pyg_srgnn.utils.files import is_parquet, written_aside
 
 if TYPE_CHECKING:
-    from typing import Self
-
     import polars
     from narwhals.typing import IntoDataFrame
 
