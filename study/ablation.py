@@ -1,4 +1,4 @@
-"""What each ingredient of a configuration is worth: a study in which one at a time is changed."""
+"""An ablation: one ingredient of the default configuration is changed at a time."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Ablation:
         """All but the default, the greatest gain of HR@20 first."""
 
     def change(self, found: Configuration, metric: str = "hr@20") -> float:
-        """What a configuration has more of a metric than the default, in percent points."""
+        """The difference of a metric to the default, in percent points."""
         return found.percent(metric, "valid").mean - self.default.percent(metric, "valid").mean
 
 
@@ -44,7 +44,7 @@ def draw_ablations(ablations: Sequence[Ablation], titles: Sequence[str], path: P
     """Draw the changes of HR@20 and MRR@20 as bars, a panel an ablation, 1,200 pixels wide.
 
     Args:
-        ablations: Of several datasets; a label stands in one line of all panels.
+        ablations: Of several datasets; a label has one line in all panels.
         titles: Of the panels.
         path: The PNG file.
 

@@ -5,7 +5,7 @@
     python -m study.jobs --only diginetica/srgnn       runs whose path begins so
     python -m study.jobs --list                        the commands
 
-A run that is kept already is not run again, and one that was stopped goes on after its last epoch:
+A run that is kept already is not run again, and one that was stopped resumes after its last epoch:
 ``runs/study`` holds them. Everything was chosen on validation; a configuration's last step is the
 one look at the test set. ``python -m study.results`` makes the tables.
 """
@@ -75,7 +75,7 @@ class Job(NamedTuple):
         return f"{self.dataset}/{self.label}/{self.seed}"
 
     def command(self, *more: str) -> list[str]:
-        """What srgnn-train is told."""
+        """The arguments of srgnn-train."""
         return [f"dataset={self.dataset}", *self.keys, f"seed={self.seed}", *more]
 
 

@@ -3,7 +3,7 @@
     python -m study.results            tables, pictures, and the marked blocks
     python -m study.results --check    exit status 1 if that would change a text
 
-A block of README.md, docs/results.md or docs/ablation.md stands between the comments NAME and
+A block of README.md, docs/results.md or docs/ablation.md lies between the comments NAME and
 /NAME; the functions of ``BLOCKS`` write what is between them.
 ``study.keep.keep`` puts a run into study/runs.
 """
@@ -68,7 +68,7 @@ _MARKER = re.compile(r"<!-- *(/?(?!shell)[\w-]+) *-->")  # docs/outputs.py has t
 
 
 class Study:
-    """What study/runs holds.
+    """The runs that study/runs holds.
 
     Args:
         folder: That folder.
@@ -176,9 +176,13 @@ def slice_table(study: Study) -> list[str]:
     tables = [_slice_table(every, kinds) for kinds in (("prefix", "target"), ("decile",))]
     if not every:
         return tables[0]
-    said = ["", "By the target's popularity decile, 1 for the most popular tenth of the items:", ""]
+    head = [
+        "",
+        "By the target's popularity decile, 1 for the most popular tenth of the items:",
+        "",
+    ]
     pictures = [line for name in every for line in ("", f"![{_dataset(name)}]({_picture(name)})")]
-    return tables[0] + said + tables[1] + pictures
+    return tables[0] + head + tables[1] + pictures
 
 
 def _slice_table(every: Mapping[str, Mapping[str, list[Slice]]], kinds: Sequence[str]) -> list[str]:
@@ -217,7 +221,7 @@ def bootstrap(study: Study) -> list[str]:
 
 
 def ablation(study: Study) -> list[str]:
-    """What every ingredient changes on validation, the greatest gain first."""
+    """The change by every ingredient on validation, the greatest gain first."""
     rows, every = [], []
     for part in study.ablations:
         lines = []
@@ -265,7 +269,7 @@ def table_file(study: Study) -> str:
 
 
 def fill(text: str, page: str, blocks: Callable[[str], list[str]]) -> str:
-    """Replace what stands between the markers of a page.
+    """Replace the blocks of a page.
 
     Args:
         text: The page.

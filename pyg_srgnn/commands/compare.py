@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pyg_srgnn.commands.ending import ending_with_pipe, stoppable
+from pyg_srgnn.commands.options import parse_options
 from pyg_srgnn.runs.find import LATEST, find_run
 from pyg_srgnn.utils.imports import gc_paused
 from pyg_srgnn.utils.terminal import show
@@ -72,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=_whole, default=0, metavar="N", help="of the draws (0)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
     parser.add_argument("--output", type=Path, metavar="FILE", help="write the JSON there, too")
-    args = parser.parse_args(arguments)
+    args = parse_options(parser, arguments)
     if args.draws < 1:
         parser.error("argument --draws: expected a whole number >= 1")
     if len(args.run) + len(args.baseline) < 2:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pyg_srgnn.commands.ending import ending_with_pipe, stoppable
+from pyg_srgnn.commands.options import parse_options
 from pyg_srgnn.utils.imports import gc_paused
 from pyg_srgnn.utils.terminal import show
 
@@ -26,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--metric", help="what ranks them, such as mrr@20 (default: what the runs monitor)"
     )
-    args = parser.parse_args(arguments)
+    args = parse_options(parser, arguments)
     with gc_paused():
         from pyg_srgnn.reports.leaderboard import write_leaderboard
     try:

@@ -1,4 +1,4 @@
-"""Ranking metrics, the evaluation of whatever scores items, and what is read off its ranks."""
+"""Ranking metrics, the evaluation of models and baselines, and the analysis of their ranks."""
 
 from __future__ import annotations
 

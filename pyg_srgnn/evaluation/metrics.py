@@ -49,7 +49,7 @@ def ranks(scores: Tensor, target: Tensor, ties: str = "conservative") -> Tensor:
 
 
 def _count(holds: Callable[[Tensor, Tensor], Tensor], scores: Tensor, of_target: Tensor) -> Tensor:
-    """Number of each row's scores that stand so to the target's, int64 [B]."""
+    """Number of each row's scores for which the relation to the target's holds, int64 [B]."""
     # A CPU's cache holds the truth values of some rows at a time; int32 sums of them are several
     # times as fast as the default's int64.
     rows = max(1, _BLOCK // scores.size(1) if scores.is_cpu else scores.size(0))

@@ -1,4 +1,4 @@
-"""The rows of an evaluation as a table: which sample each is, of what kind, where its target ranks.
+"""The samples of an evaluation as a table: what kind each is, and the rank of its target.
 
 ``ranks.parquet`` holds a row a sample:
 
@@ -154,8 +154,8 @@ def read_ranks(path: str | Path) -> pl.DataFrame:
         found = table.schema[name]
         wanted = expected.get(name)
         if found != wanted and not (wanted is None and found.is_numeric()):
-            said = "a number" if wanted is None else wanted
-            raise ValueError(f"{path}: column {name} holds {found}, expected {said}")
+            expects = "a number" if wanted is None else wanted
+            raise ValueError(f"{path}: column {name} holds {found}, expected {expects}")
         if name not in _MAY_BE_NULL and (nulls := table[name].null_count()):
             raise ValueError(f"{path}: column {name} is empty in {nulls:,} rows")
     for name in ranks:
@@ -166,7 +166,7 @@ def read_ranks(path: str | Path) -> pl.DataFrame:
                 f"expected a rank from 1"
             )
     if repeated := len(table) - table["row"].n_unique():
-        raise ValueError(f"{path}: {repeated:,} rows stand there more than once")
+        raise ValueError(f"{path}: {repeated:,} rows are there more than once")
     return table.sort("row")
 
 

@@ -1,4 +1,4 @@
-"""A test set's samples, and what the runs of a configuration make of them."""
+"""The samples of a test set with their metrics, averaged over the runs of a configuration."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from pyg_srgnn.evaluation.rank_table import ranks_of
 from pyg_srgnn.functional.metrics import MAIN, METRICS
 
-_IDENTITY = ("row", "session", "prefix", "repeat")  # alike whatever a model was trained on
+_IDENTITY = ("row", "session", "prefix", "repeat")  # the same for every model
 
 Floats = NDArray[np.float64]
 
 
 class Samples(NamedTuple):
-    """A test set's samples in its order, and what the runs of a configuration make of them."""
+    """The samples of a test set in its order, with their metrics averaged over runs."""
 
     rows: pl.DataFrame
     """Their columns of ``ranks.parquet``; see :mod:`pyg_srgnn.evaluation.rank_table`."""

@@ -1,4 +1,4 @@
-"""How sure a difference is: the paired bootstrap, McNemar's test, Holm's correction."""
+"""Significance of a difference: the paired bootstrap, McNemar's test, Holm's correction."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def bootstrap(
     """How far configurations are apart on a test set, and how far they could be on another.
 
     Sessions are drawn with replacement, as many as there are, not samples: the prefixes of one
-    session hang together. All configurations are measured on the same draws. The interval runs
-    from the 2.5th to the 97.5th percentile of the differences, and the p-value is the level at
+    session are not independent. All configurations are measured on the same draws. The interval
+    runs from the 2.5th to the 97.5th percentile of the differences, and the p-value is the level at
     which the interval would begin to hold zero (Efron and Tibshirani, 1993).
 
     Args:

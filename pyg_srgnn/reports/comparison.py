@@ -23,14 +23,14 @@ _TEST: tuple[str, ...] = ("dataset", "split", "ties")
 
 
 class Side(NamedTuple):
-    """What is compared: a run, its seeds' average, or a baseline of a run."""
+    """One side of a comparison: a run, the average of its seeds, or a baseline of a run."""
 
     name: str
     """As the user gave it."""
     what: str
     """Such as ``"srgnn, seed 0"``."""
     test: dict[str, str]
-    """What is known of the evaluation: ``dataset``, ``split``, ``ties``, ``data`` (a digest)."""
+    """The evaluation: ``dataset``, ``split``, ``ties``, ``data`` (a digest), where known."""
     seeds: int
     """Number of runs that were averaged."""
     samples: Samples
@@ -63,8 +63,8 @@ def read_side(path: str | Path, baseline: str | None = None) -> Side:
             )
         if len(folders) > 1:
             require_seeds_of_one([Run.read(folder) for folder in folders])
-    told = [_told(folder) for folder in folders]
-    seeds = [of.get("seed") for of in told]
+    facts = [_facts(folder) for folder in folders]
+    seeds = [of.get("seed") for of in facts]
     for i, seed in enumerate(seeds):
         if seed in seeds[:i]:
             raise ValueError(
@@ -76,30 +76,30 @@ def read_side(path: str | Path, baseline: str | None = None) -> Side:
         samples = Samples.average(tables, baseline)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
-    model = baseline or told[0].get("model", "model")
+    model = baseline or facts[0].get("model", "model")
     known = ", ".join(map(str, sorted(seed for seed in seeds if seed is not None)))
     what = f"{model}, seed {known}" if known and baseline is None else str(model)
-    test = {key: str(told[0][key]) for key in _TEST if told[0].get(key) is not None}
-    if "data" in told[0]:  # not in those of an earlier version
-        part = "test" if told[0]["split"] == "test" else "training"
-        test["data"] = short_digest(told[0]["data"], "items", part)
+    test = {key: str(facts[0][key]) for key in _TEST if facts[0].get(key) is not None}
+    if "data" in facts[0]:  # not in those of an earlier version
+        part = "test" if facts[0]["split"] == "test" else "training"
+        test["data"] = short_digest(facts[0]["data"], "items", part)
     return Side(name, what, test, len(folders), samples)
 
 
-def _told(folder: Path) -> dict[str, Any]:
-    """What a run or an evaluation says of itself; nothing where it says nothing."""
-    told: dict[str, Any] = {}
+def _facts(folder: Path) -> dict[str, Any]:
+    """The facts that the files of a run or an evaluation give; empty where there are none."""
+    facts: dict[str, Any] = {}
     for name in ("metrics.json", "evaluation.json"):
         if (folder / name).is_file():
             try:
-                told |= json.loads((folder / name).read_text(encoding="utf-8"))
+                facts |= json.loads((folder / name).read_text(encoding="utf-8"))
             except ValueError as error:
                 raise ValueError(f"{folder / name} is no JSON ({error})") from error
-    if "seed" in told:  # a run, which ranks the test set as its configuration says
-        told["split"] = "test"
+    if "seed" in facts:  # a run, which ranks the test set as its configuration says
+        facts["split"] = "test"
         if (folder / "config.yaml").is_file():
-            told["ties"] = OmegaConf.select(OmegaConf.load(folder / "config.yaml"), "ties")
-    return told
+            facts["ties"] = OmegaConf.select(OmegaConf.load(folder / "config.yaml"), "ties")
+    return facts
 
 
 def compare(
@@ -107,9 +107,9 @@ def compare(
 ) -> dict[str, Any]:
     """Test every pair of them.
 
-    Several pairs are several tests: ``p_holm`` is Holm's correction over all pairs, of each test
-    (bootstrap of HR@20, bootstrap of MRR@20, McNemar) on its own. McNemar's test is left out where
-    a side averages several seeds, whose hits are no longer yes or no; the bootstrap then draws
+    Several pairs are several tests: ``p_holm`` is Holm's correction over all pairs, separately for
+    each test (bootstrap of HR@20, bootstrap of MRR@20, McNemar). McNemar's test is left out where a
+    side averages several seeds, whose hits are no longer yes or no; the bootstrap then draws
     other test sets, not other seeds.
 
     Args:
@@ -178,7 +178,7 @@ def compare(
 
 
 def comparison_table(result: dict[str, Any]) -> Styled:
-    """What :func:`compare` found, for people."""
+    """The result of :func:`compare` as a table."""
     several = len(result["pairs"]) > 1
     least = 2 / (result["resamples"] + 1)  # so many draws cannot tell a smaller p
     runs = [
@@ -211,7 +211,7 @@ def comparison_table(result: dict[str, Any]) -> Styled:
     if any(pair["mcnemar"] is None for pair in result["pairs"]):
         notes.append("McNemar's test wants a single run on either side: averaged hits are no hits.")
     if several:
-        notes.append("Holm's correction is over the pairs, of each test on its own.")
+        notes.append("Holm's correction is over the pairs, separately for each test.")
     label = Column("", "label")
     return lines(
         ", ".join(test),

@@ -1,4 +1,4 @@
-"""What a preparation read, dropped and kept: on the terminal, as JSON and as a page."""
+"""The report of a preparation: on the terminal, as JSON and as a page."""
 
 from __future__ import annotations
 

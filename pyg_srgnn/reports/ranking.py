@@ -281,7 +281,7 @@ def _ranked(jobs: Sequence[Job], metric: str) -> list[Group]:
     groups: dict[Any, list[Job]] = {}
     for job in jobs:
         settings = {key: v for key, v in job.config.items() if key not in FREE}
-        # A run that could not begin has written no configuration of its own, but its command.
+        # A run that could not begin has written its command, but no configuration.
         alike = settings or {key: v for key, v in job.overrides.items() if _distinguishes(key)}
         groups.setdefault(repr(sorted(alike.items())), []).append(job)
     found = [

@@ -1,4 +1,4 @@
-"""The tables that people read: percent with two decimals, baselines beside the model."""
+"""Tables of metrics: percent with two decimals, baselines beside the model."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pyg_srgnn.runs.result import RunResult
 from pyg_srgnn.utils.terminal import Column, Styled, lines, styled, table
 
 LITERATURE = (
-    "protocol=literature: the best test epoch of each metric on its own. These numbers were\n"
+    "protocol=literature: the best test epoch of each metric by itself. These numbers were\n"
     "chosen on the test set; do not compare them with those of protocol=honest."
 )
 
@@ -25,7 +25,7 @@ def metrics_table(
     Args:
         title: First line.
         rows: Metrics of each scorer as fractions; a missing one leaves its cell empty. The first
-            scorer stands out.
+            scorer is bold.
         monitor: The metric that chose the epoch, which is shown in any case. (default: ``"hr@20"``)
         elsewhere: The file that holds every metric. (default: ``"metrics.json"``)
     """

@@ -146,7 +146,7 @@ def test_another_file_is_no_ranks(tmp_path: Path, content: bytes | None) -> None
         ),
         ([pl.exclude("row"), pl.col("row") > 3], "column row holds Boolean, expected Int64"),
         ([pl.exclude("rank"), pl.col("rank") - 3], r"rank holds -?\d+ in row \d+, expected a rank"),
-        ([pl.exclude("row"), pl.col("row") // 2], "23 rows stand there more than once"),
+        ([pl.exclude("row"), pl.col("row") // 2], "23 rows are there more than once"),
         (
             [pl.exclude("repeat"), pl.when(pl.col("row") > 4).then("repeat").alias("repeat")],
             "column repeat is empty in 5 rows",

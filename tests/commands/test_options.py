@@ -1,0 +1,20 @@
+"""Mistyped options of the commands that are not Hydra's."""
+
+from __future__ import annotations
+
+import pytest
+
+from pyg_srgnn.commands import compare, leaderboard
+
+
+@pytest.mark.parametrize(
+    ("main", "typed", "meant"),
+    [
+        (leaderboard.main, ["runs", "--metrc=mrr@20"], "--metric"),
+        (compare.main, ["a", "b", "--drws", "5"], "--draws"),
+    ],
+)
+def test_the_nearest_option_is_suggested(main, typed, meant, capsys) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(typed)
+    assert f"did you mean {meant}?" in capsys.readouterr().err
