@@ -258,6 +258,7 @@ def test_known_figures_on_the_real_files(real):
             assert 100 * found["mrr@20"] == pytest.approx(mrr, abs=0.01), kind
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", COUNTING, indirect=True)
 def test_evaluated_on_real_samples_as_plain_loops_do(real, kind):
     training, test, places, followers = real

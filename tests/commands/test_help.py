@@ -95,6 +95,7 @@ def test_three_examples_that_work(script, help_text):
         validated(script, composed(script, overrides))
 
 
+@pytest.mark.slow
 def test_the_keys_that_matter(script, help_text):
     for key in KEYS[script]:
         assert f"{key}=" in help_text, key

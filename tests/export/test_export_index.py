@@ -59,6 +59,7 @@ def test_an_export_with_an_index(shop: Checkpoint, tmp_path: Path) -> None:
     assert torch.allclose(scorer.scores(sessions), scores, atol=1e-5)  # of all items, exact
 
 
+@pytest.mark.slow
 def test_a_smaller_catalogue_has_none(shop: Checkpoint, tmp_path: Path) -> None:
     folder = export(shop, tmp_path / "export", "torch_export", index_above=6_000)
     assert "index" not in json.loads((folder / "manifest.json").read_text())

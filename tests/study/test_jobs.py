@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
@@ -19,6 +20,7 @@ HERE = ("dataset.root", "dataset.mirror", "trainer.enable_progress_bar", "thread
 COUNTED = ("dataset.", "model.", "protocol", "refit", "test", "ties")  # what counting depends on
 
 
+@pytest.mark.slow
 def test_every_run_of_the_study_is_a_configuration() -> None:
     paths = [job.path for job in jobs()]
     assert len(set(paths)) == len(paths)
@@ -33,6 +35,7 @@ def test_every_run_of_the_study_is_a_configuration() -> None:
     assert len(seen) == len(paths)  # no two are the same run
 
 
+@pytest.mark.slow
 def test_a_kept_runs_command_makes_its_configuration() -> None:
     """When a default changes, records of the old one must not be shown under the new command.
 
