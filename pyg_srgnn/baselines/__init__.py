@@ -1,4 +1,4 @@
-"""Baselines that only count; each scores items as a model does."""
+"""Baselines that count clicks; they score items like a model."""
 
 from pyg_srgnn.baselines.item_knn import ItemKNN
 from pyg_srgnn.baselines.markov import Markov

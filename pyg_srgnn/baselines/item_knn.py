@@ -1,4 +1,4 @@
-"""Neighbours of items: what was clicked in the same sessions."""
+"""Item-KNN: items that were clicked in the same sessions."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from pyg_srgnn.functional.graphs import places_from_end
 class Markov(Popularity):
     """Scores an item by how often it was clicked right after the session's last one.
 
-    Items that never followed it come behind, by popularity.
+    Items that never followed it come last, by popularity.
 
     Args:
         counts: Clicks of each item, int64 [V].

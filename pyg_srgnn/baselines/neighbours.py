@@ -1,4 +1,4 @@
-"""The search for the training sessions that are most like the ones at hand."""
+"""Base class of the session-KNN baselines: the search for similar training sessions."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Evidence(NamedTuple):
 
 
 class SessionNeighbours(Popularity):
-    """Scores an item by the training sessions that hold it and are like the session at hand.
+    """Scores an item by the training sessions that hold it and are similar to the session.
 
     Each item of the session is looked up in the most recent training sessions that hold it; with
     those, and no others, it counts as shared. (So do Kersbergen et al. in "Serenade", SIGMOD 2022:

@@ -1,4 +1,4 @@
-"""The most clicked items: of everybody, and of the session itself."""
+"""Popularity: the most clicked items, of all sessions (POP) and of the session itself (S-POP)."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Popularity(nn.Module):
 class SessionPopularity(Popularity):
     """Scores an item by its clicks in the session, the later one of equals first (S-POP).
 
-    Items that are not in the session come behind, by popularity.
+    Items that are not in the session come last, by popularity.
     """
 
     def scores(self, data: Data) -> Tensor:

@@ -1,4 +1,4 @@
-"""Sequential rules: what was clicked some steps after an item."""
+"""Sequential rules: items that were clicked some steps after an item."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class SequentialRules(Markov):
     """Scores an item by how often, and how soon, it was clicked after the session's last one (SR).
 
     A click d steps after another counts 1 / d, for d up to the window. Items that never followed
-    come behind, by popularity. From Ludewig and Jannach, "Evaluation of session-based
+    come last, by popularity. From Ludewig and Jannach, "Evaluation of session-based
     recommendation algorithms", User Modeling and User-Adapted Interaction 2018. The scores are in
     units of 1 / 2520, so that they are whole numbers plus the popularity below 1.
     """

@@ -1,4 +1,4 @@
-"""Neighbours of sessions, with more weight on the last clicks."""
+"""V-SKNN: similar sessions, with more weight on the last clicks."""
 
 from __future__ import annotations
 

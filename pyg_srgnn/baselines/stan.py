@@ -1,4 +1,4 @@
-"""Neighbours of sessions, with sequence and time."""
+"""STAN: similar sessions, weighted by sequence and time."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class STAN(SessionNeighbours):
     SIGIR 2019. See :class:`SessionNeighbours` for the search.
 
     The age of a session is 0 at the end of the training sessions and 1 at their start, so that
-    lambda2 does not depend on how long a time they cover. A session at hand has no time: it counts
-    as clicked right at the end.
+    lambda2 does not depend on how long a time they cover. The session to score has no time: it
+    counts as clicked at the end.
 
     Args:
         sessions: The training sessions, in time order.

@@ -1,4 +1,4 @@
-"""Bad rows of a click log: counted, the first one named, the file copied without them."""
+"""Bad rows of a click log: counts them, names the first, copies the file without them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rules that make sessions of clicks, written once for every engine.
+"""The rules that make sessions of clicks, as narwhals expressions for every engine.
 
 Every expression here is one that narwhals runs lazily on Polars, Spark and DuckDB alike: windows
 name their order, and no window goes over all clicks at once.
@@ -28,7 +28,7 @@ class Chosen:
     """The clicks that the rules left.
 
     Args:
-        pieces: Folders of Parquet files, one after another for so many sessions: ``s`` (number of
+        pieces: Folders of Parquet files, one for every ``size`` sessions: ``s`` (number of
             the session, in time order), ``code`` (of the item), ``keys`` and, where there are
             times, ``time``; in no order.
         size: Sessions of a piece.
@@ -243,7 +243,7 @@ class _Rules:
         )
 
     def _known(self, ids: list[int | str]) -> Frame:
-        """A vocabulary as a table: a list of so many values no engine but Polars can filter by."""
+        """A vocabulary as a table: only Polars can filter by a long list of values."""
         path = self._path().with_suffix(".parquet")
         pl.DataFrame({"item": ids, "known": True}).write_parquet(path)
         return self.engine.scan(path)

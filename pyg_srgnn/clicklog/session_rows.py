@@ -1,4 +1,4 @@
-"""The sessions of a file, a row each: of a Parquet file that holds lists, or of a click log."""
+"""Reads the sessions of a file, a row each: from a Parquet file of lists, or a click log."""
 
 from __future__ import annotations
 

@@ -118,7 +118,7 @@ def _of_numbers(number: Any, form: str) -> Any:
     if form == "ns":
         return _of_nanoseconds(number)
     factor = UNITS.get(form, UNITS["s"])
-    top = _MOST // factor  # what is greater would run over and come out as any time
+    top = _MOST // factor  # greater values would overflow to an arbitrary time
     return F.when(number > top, top).when(number < -top, -top).otherwise(number) * factor
 
 

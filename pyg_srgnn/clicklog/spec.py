@@ -46,7 +46,7 @@ class Preparation:
         until_stable: Repeat the two rules above until nothing changes. (default: False)
         test: The test sessions: the last fraction of all, ``"7d"`` before the last session, or
             those from a day on, as ``"2014-09-30"`` (UTC). (default: 0.1)
-        strict: Where the split is so many days: drop the sessions on its very instant, as the
+        strict: If the split is a number of days: drop the sessions at its exact instant, as the
             benchmarks do. (default: False)
         recent: Keep the last 1/recent of the training samples. (default: 1)
 

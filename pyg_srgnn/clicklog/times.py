@@ -132,7 +132,7 @@ def _of_numbers(column: pl.Expr, form: str) -> pl.Expr:
     if form == "ns":
         return number // 1_000
     factor = UNITS.get(form, UNITS["s"])
-    top = 9 * 10**18 // factor  # what is greater would run over and come out as any time
+    top = 9 * 10**18 // factor  # greater values would overflow to an arbitrary time
     return number.clip(-top, top) * factor if factor > 1 else number
 
 

@@ -1,4 +1,4 @@
-"""Times without a zone: from the clock of a place to UTC, for every engine."""
+"""Local times without a zone to UTC, for every engine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sessions, their graphs and batches: pure functions and arrays."""
+"""Sessions, their vocabulary and their graphs."""
 
 from __future__ import annotations
 

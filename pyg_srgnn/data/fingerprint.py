@@ -1,4 +1,4 @@
-"""The fingerprint of a dataset: whether it is the one that a model was trained on."""
+"""Fingerprints of datasets, to detect data that has changed since training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sessions from data frames and back: a row a click, in Polars, pandas or Parquet."""
+"""Converts sessions from and to data frames with a row a click: Polars, pandas, Parquet."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sessions as one flat array."""
+"""Click sessions in flat arrays."""
 
 from __future__ import annotations
 

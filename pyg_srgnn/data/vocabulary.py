@@ -1,4 +1,4 @@
-"""The vocabulary between raw item ids and indices."""
+"""The vocabulary: raw item ids and their indices."""
 
 from __future__ import annotations
 

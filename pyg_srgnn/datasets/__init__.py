@@ -1,4 +1,4 @@
-"""Datasets of sessions, one a file: where each comes from and how it is split."""
+"""Datasets of sessions."""
 
 from collections.abc import Callable, Mapping
 from functools import partial

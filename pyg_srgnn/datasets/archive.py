@@ -1,4 +1,4 @@
-"""One file out of a 7z archive: streamed aside, checked, never half there."""
+"""Extracts one file of a 7z archive."""
 
 from __future__ import annotations
 

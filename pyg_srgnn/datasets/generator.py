@@ -1,4 +1,4 @@
-"""A click generator whose next-item distribution is known exactly."""
+"""A click generator with an exactly known next-item distribution."""
 
 from __future__ import annotations
 

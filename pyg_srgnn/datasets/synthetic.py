@@ -1,4 +1,4 @@
-"""Synthetic: sessions whose best possible ranking is known exactly; nothing is downloaded."""
+"""Synthetic: generated sessions with an exactly known optimum."""
 
 from __future__ import annotations
 

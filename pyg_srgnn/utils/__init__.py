@@ -1,1 +1,1 @@
-"""Helpers of every package: files, terminal, progress, imports that wait."""
+"""Helpers: files, checks of arguments, terminal, progress, lazy imports."""

@@ -1,4 +1,4 @@
-"""Imports that wait until they are needed, and then take less time."""
+"""Lazy and faster imports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text for people: bold and dim on a terminal, plain in a file, in tables that fit the width."""
+"""Terminal output: styles, and tables that fit the width; plain text in files."""
 
 from __future__ import annotations
 
