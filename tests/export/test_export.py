@@ -86,7 +86,7 @@ def test_the_best_items_of_the_checkpoint(
     assert largest(values, wanted[0]) < 1e-5
     scores = checkpoint(name).scorer.scores(sessions())
     reached = values > -torch.inf
-    # The same items, up to ties: each one's own score is the one that stands there.
+    # The same items, up to ties: each one has its score.
     assert torch.allclose(scores.gather(1, items)[reached], values[reached], atol=1e-5)
     assert all(len(set(row)) == 10 for row in items.tolist())
 
@@ -122,14 +122,14 @@ def test_the_same_from_many_threads(folder: Path) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_is_served_without_what_trains(exported: Exported, kind: str) -> None:
     folder = exported("default", kind)
-    said = run_without_training(
+    printed = run_without_training(
         "from pyg_srgnn import Recommender\n"
         f"recommender = Recommender.load({str(folder)!r})\n"
         "((first, *_),) = recommender.recommend([['item 3', 'item 9']], k=2)\n"
         "print(first[0], recommender.explain(['item 3', 'item 9']).item)\n"
     )
     [[(best, _)]] = Recommender.of(checkpoint()).recommend([["item 3", "item 9"]], 1)
-    assert said == f"{best} {best}\n"
+    assert printed == f"{best} {best}\n"
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "int8"])

@@ -1,4 +1,4 @@
-"""Exports with an index: its recall is measured, told, and what one gets."""
+"""Exports with an index: their recall is measured, written down, and reached."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ def shop() -> Checkpoint:
 @pytest.mark.slow
 def test_an_export_with_an_index(shop: Checkpoint, tmp_path: Path) -> None:
     folder = export(shop, tmp_path / "export", "torch_export", index_above=1_000)
-    told = json.loads((folder / "manifest.json").read_text())["index"]
-    assert told["recall"] >= 0.98 and told["queried_with"] == "items"  # there is no dataset
+    facts = json.loads((folder / "manifest.json").read_text())["index"]
+    assert facts["recall"] >= 0.98 and facts["queried_with"] == "items"  # there is no dataset
     card = (folder / "model_card.md").read_text()
-    assert f"recall@20 is {told['recall']:.4f} beside exact search" in card
+    assert f"recall@20 is {facts['recall']:.4f} beside exact search" in card
     scorer = Artifact.load(folder).scorer
     assert isinstance(scorer.catalogue, Index)
     sessions = [[i, i + 1, i] for i in range(0, 5_000, 50)]

@@ -1,4 +1,4 @@
-"""The k best: the same scores as a full sort, whatever the layout, the chunk and the ties."""
+"""The k best: the same scores as a full sort, for every layout, chunk and tie."""
 
 import pytest
 import torch
@@ -26,7 +26,7 @@ def test_the_scores_of_a_full_sort(items, k, transposed):
 
 @pytest.mark.parametrize("place", [0, 63, 64, 5119, 5120, 5129])
 def test_all_of_the_best_in_one_place(place):
-    """The best stand side by side, across groups and in the rest behind the last whole group."""
+    """The best are side by side, across groups and in the rest behind the last whole group."""
     scores = torch.zeros(2, 5130)
     at = [(place + i) % 5130 for i in range(5)]
     scores[:, at] = torch.tensor([5.0, 4.0, 3.0, 2.0, 1.0])

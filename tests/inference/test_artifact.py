@@ -58,10 +58,10 @@ def sign(folder: Path) -> None:
     change(folder, sizes={name: (folder / name).stat().st_size for name in files})
 
 
-def refused(folder: Path, *told: str) -> None:
+def refused(folder: Path, *messages: str) -> None:
     with pytest.raises(ValueError) as error:
         Recommender.load(folder)
-    for text in (str(folder), *told):
+    for text in (str(folder), *messages):
         assert text in str(error.value)
 
 
@@ -280,17 +280,17 @@ def test_sizes_are_in_the_manifest(folder: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["encoder", "weights.safetensors", "vocabulary.json", "manifest"])
-@pytest.mark.parametrize("sizes", ["told", "not told", "told as they are"])
+@pytest.mark.parametrize("sizes", ["listed", "not listed", "listed as they are"])
 def test_a_large_file_is_refused_before_it_is_read(
     folder: Path, name: str, sizes: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = encoder_in(folder) if name == "encoder" else next(folder.glob(f"{name}*"))
-    if sizes == "not told":
+    if sizes == "not listed":
         old(folder)
     os.truncate(path, 3 << 30)  # it takes no room on the disk
-    if sizes == "told as they are" and name != "manifest":
-        told = json.loads((folder / "manifest.json").read_text())["sizes"]
-        change(folder, sizes=told | {path.name: 3 << 30})
+    if sizes == "listed as they are" and name != "manifest":
+        listed = json.loads((folder / "manifest.json").read_text())["sizes"]
+        change(folder, sizes=listed | {path.name: 3 << 30})
     read, largest = artifact._read, 0
 
     def measured(folder: Path, name: str, size: int) -> bytes:
@@ -443,13 +443,13 @@ def archived(members: Members) -> bytes:
 @pytest.mark.slow
 @pytest.mark.parametrize("what", EVIL)
 def test_an_archive_that_would_run_something(members: Members, tmp_path: Path, what: str) -> None:
-    rewrite, told = EVIL[what]
+    rewrite, message = EVIL[what]
     changed, path = dict(members), tmp_path / "encoder.pt2"
     open_pt2(archived(changed), path)  # what is refused below is the change alone
     rewrite(changed, tmp_path / "it ran")
     with pytest.raises(ValueError) as error:
         open_pt2(archived(changed), path)
-    assert str(path) in str(error.value) and told in str(error.value)
+    assert str(path) in str(error.value) and message in str(error.value)
     assert not (tmp_path / "it ran").exists()
 
 
@@ -498,7 +498,7 @@ def imported(model: onnx.ModelProto) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         (external, "data lies in another file"),
         (nested, "data lies in another file"),
@@ -510,11 +510,11 @@ def test_a_model_in_onnx_that_asks_for_more(
     exports: dict[str, Path],
     tmp_path: Path,
     change: Callable[[onnx.ModelProto], None],
-    told: str,
+    message: str,
 ) -> None:
     model = onnx.load(exports["onnx"] / "encoder.onnx")
     change(model)
-    with pytest.raises(ValueError, match=told) as error:
+    with pytest.raises(ValueError, match=message) as error:
         open_onnx(model.SerializeToString(), tmp_path / "encoder.onnx")
     assert str(tmp_path / "encoder.onnx") in str(error.value)
 
@@ -562,10 +562,10 @@ WIRE: dict[str, tuple[bytes, str]] = {
 def test_bytes_that_can_be_read_in_two_ways(
     exports: dict[str, Path], tmp_path: Path, what: str
 ) -> None:
-    wire, told = WIRE[what]
+    wire, reason = WIRE[what]
     whole, path = (exports["onnx"] / "encoder.onnx").read_bytes(), tmp_path / "encoder.onnx"
     check_onnx(whole + message(7, message(5, message(2000, b"x"))), path)
-    with pytest.raises(ValueError, match=told) as error:
+    with pytest.raises(ValueError, match=reason) as error:
         open_onnx(whole + message(7, message(5, wire)), path)
     assert str(path) in str(error.value)
 

@@ -1,4 +1,4 @@
-"""Large catalogues: rounded products find what float64 finds, whatever the vectors look like."""
+"""Large catalogues: rounded products find what float64 finds, for vectors of many kinds."""
 
 from __future__ import annotations
 

@@ -29,16 +29,16 @@ def _shop(items: int = 6_000) -> tuple[Tensor, Tensor]:
 @pytest.mark.parametrize("held_out", [True, False])
 def test_recall_is_what_was_asked_for_and_what_it_says(held_out: bool) -> None:
     vectors, sessions = _shop()
-    index, told = Index.build(vectors, sessions if held_out else None, k=10, recall=0.95)
-    assert told["recall"] >= 0.95
-    assert told["queried_with"] == ("sessions" if held_out else "items")
-    assert 1 <= told["probes"] == index.probes <= told["lists"] // 4
+    index, facts = Index.build(vectors, sessions if held_out else None, k=10, recall=0.95)
+    assert facts["recall"] >= 0.95
+    assert facts["queried_with"] == ("sessions" if held_out else "items")
+    assert 1 <= facts["probes"] == index.probes <= facts["lists"] // 4
     if held_out:
         values, found = index.best(sessions, 10)
         _, exact = Catalogue(vectors).best(sessions, 10)
         hits = [len(set(a) & set(b)) for a, b in zip(found.tolist(), exact.tolist(), strict=True)]
-        assert sum(hits) / (10 * len(hits)) == pytest.approx(told["recall"])
-        assert told["queries"] == len(sessions)
+        assert sum(hits) / (10 * len(hits)) == pytest.approx(facts["recall"])
+        assert facts["queries"] == len(sessions)
         products = (sessions @ vectors.T).gather(1, found)
         assert torch.allclose(values, products, rtol=1e-5, atol=1e-5)
         assert torch.equal(values, values.sort(dim=1, descending=True).values)
