@@ -44,7 +44,7 @@ def load_trained(path: str | Path) -> Checkpoint | Artifact:
         log.info("%s: %s", path, found)
     if is_artifact(found):
         return Artifact.load(found)
-    # An exported model is served without what training needs: PyG, Lightning, Hydra, polars.
+    # Not needed for an exported model, nor are PyG, Lightning, Hydra and Polars.
     from pyg_srgnn.checkpoint import Checkpoint
 
     return Checkpoint.load(found)
@@ -58,9 +58,9 @@ class Recommender:
     """Recommends the next items of sessions given as raw ids.
 
     Args:
-        scorer: What scores the items: a trained model, or an exported one.
-        vocabulary: Its catalogue's raw ids.
-        clicks: Clicks of each item in training, the fallback's order, int64 [V].
+        scorer: A trained or an exported model that scores the items.
+        vocabulary: The raw ids of the catalogue.
+        clicks: Clicks of each item in training, the order of the most popular items, int64 [V].
     """
 
     def __init__(self, scorer: SessionScorer, vocabulary: Vocabulary, clicks: Tensor) -> None:
@@ -165,11 +165,11 @@ class Recommender:
         ]
 
     def explain(self, session: Iterable[int | str], item: int | str | None = None) -> Explanation:
-        """Why an item is recommended: graph, attention, and what each click adds to its score.
+        """Explain why an item is recommended: graph, attention, and what each click adds.
 
-        What a click adds is the score with all clicks minus that of the session without this one.
+        A click adds the score of the whole session minus the score of the session without it.
         The attention is the readout's weight of each click and may be negative; see
-        :class:`Explanation`.
+        :class:`~pyg_srgnn.inference.answer.Explanation`.
 
         Args:
             session: Clicks as raw ids, in order of time; unknown ones are left out.

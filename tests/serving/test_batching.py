@@ -212,15 +212,26 @@ def test_unknown_items_and_the_most_popular(recommender, slow):
     assert found[0].items == expected(recommender, [100], 3).items
 
 
-def test_the_first_may_wait_for_others(recommender, slow):
+def test_the_first_may_wait_for_others(recommender, slow, monkeypatch):
     slow.go.set()
     behind = Recommender(slow, recommender.vocabulary, torch.ones(len(IDS)))
+    sleep = asyncio.sleep
 
     async def main():
+        waits, over = asyncio.Event(), asyncio.Event()
+
+        async def wait(seconds):
+            if seconds != 0.05:
+                return await sleep(seconds)
+            waits.set()
+            await over.wait()
+
+        monkeypatch.setattr(asyncio, "sleep", wait)
         batcher = Batcher(lambda: behind, Metrics(), 3, wait=0.05)
-        tasks = [asyncio.create_task(batcher.recommend([[100]], 2, False))]
-        await asyncio.sleep(0.001)
+        tasks = await queued(batcher, ([[100]], 2, False))
+        await waits.wait()
         tasks += await queued(batcher, *[([[101]], 2, False)] * 2)
+        over.set()
         await asyncio.gather(*tasks)
         batcher.close()
 

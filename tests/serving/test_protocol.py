@@ -44,6 +44,12 @@ def ask(client, request=HEALTH):
     return int(answer.split(b" ")[1]) if answer else 0
 
 
+def busy(running):
+    """Number of connections on which a request has begun."""
+    known = running.server.config.http_protocol_class.open_connections
+    return len(known._open) - len(known._idle)
+
+
 @contextmanager
 def connections(running, count, address="127.0.0.1"):
     with ExitStack() as stack:
@@ -73,7 +79,7 @@ def test_connections_that_are_busy_are_not_closed(checkpoint):
         with connections(running, 5) as clients:
             for client in clients:
                 client.sendall(HEALTH[:-2])
-            time.sleep(0.2)  # so that they have begun
+            eventually(lambda: busy(running) == 5, "five requests have begun")
             with connect(running) as another:
                 assert ask(another) == 503
             assert [ask(client, HEALTH[-2:]) for client in clients] == [200] * 5
@@ -88,7 +94,7 @@ def test_an_address_has_its_own_limit(checkpoint):
             assert ask(other) == 200
             for client in clients:
                 client.sendall(HEALTH[:-2])
-            time.sleep(0.2)
+            eventually(lambda: busy(running) == 5, "five requests have begun")
             with connect(running, "127.0.0.2") as another:
                 assert ask(another) == 503
             assert ask(other) == 200
@@ -158,7 +164,7 @@ def test_a_client_that_never_reads_is_let_go(checkpoint, close):
         connections = running.server.server_state.connections
         eventually(lambda: running.metric("srgnn_batch_sessions_sum") >= 100, "an answer")
         running.client.close()
-        eventually(lambda: not connections, "the connection is let go", seconds=10)
+        eventually(lambda: not connections, "the connection is let go")
 
 
 def test_a_client_that_reads_late_gets_its_answer(checkpoint):
