@@ -162,11 +162,11 @@ def test_a_tuple_that_holds_itself(load):
 def within(seconds: float, mebibytes: float):
     class Limits:
         def __enter__(self):
-            self.start = time.perf_counter()
+            self.start = time.process_time()
             self.peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
         def __exit__(self, *error):
-            assert time.perf_counter() - self.start < seconds
+            assert time.process_time() - self.start < seconds
             grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - self.peak
             assert grown < mebibytes * 1024
 
@@ -284,6 +284,6 @@ def test_a_missing_file(tmp_path):
 def test_it_is_fast(load):
     value = [[i % 40_000 + 1] * 5 for i in range(20_000)]
     data = pickle.dumps(value, 3)
-    start = time.perf_counter()
+    start = time.process_time()
     assert load(data) == value
-    assert time.perf_counter() - start < 2  # 0.04 s where nothing else runs
+    assert time.process_time() - start < 2  # of this process, whatever else runs; 0.04 s as a rule
