@@ -2,7 +2,7 @@
 
 Random trials of SR-GNN on the synthetic dataset are trained to the end, and once more in a sweep
 with ``halving``. A stopped run is the beginning of the whole one, so that any other order of the
-same trials can be replayed from their epochs: how often the best one survives is told over many.
+same trials can be replayed from their epochs: how often the best one survives is counted over many.
 
     python -m benchmarks.halving
     python -m benchmarks.halving --trials 30 --seeds 5 --eta 2 --first 2 --json FILE

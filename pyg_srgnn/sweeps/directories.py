@@ -1,4 +1,4 @@
-"""Directories of a sweep and of its jobs, made of the command, so that it finds them again."""
+"""Names of the directories of a sweep and its jobs, made of the command."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from hydra.core.override_parser.types import Override
 
 from pyg_srgnn.runs.directory import CIRCUMSTANCES
 
-# Of Hydra's own keys those that choose the jobs; how many of them, and where they run, may differ.
+# Hydra's keys that choose the jobs; those of their number and of the launcher may differ.
 _CHOOSING = ("hydra/sweeper", "hydra.sweeper.")
 _HOW_MANY = {f"hydra.sweeper.{key}" for key in ("n_trials", "n_jobs", "max_batch_size")}
 
-# What a sweep is called by besides the keys that it sweeps.
+# Keys in the name of a sweep besides those that it sweeps.
 _SHOWN = ("dataset", "model", "experiment", "search")
 
 SWEEPS = Path("runs", "sweeps")
@@ -27,7 +27,7 @@ def sweep_name(overrides: Sequence[Override], *others: str) -> str:
     Args:
         overrides: Those of the command line. Their order does not matter, nor those that change
             where and how the jobs run, or how many of them.
-        others: What else makes the sweep another one.
+        others: Anything else in which sweeps differ.
     """
     matter = [override for override in overrides if _matters(override)]
     shown = [o for o in matter if o.is_sweep_override() or o.key_or_group in _SHOWN]

@@ -1,6 +1,6 @@
-"""What Hydra calls when a sweep starts, and the word that ``conf/`` may use for it.
+"""Hydra's callback at the start of a sweep, and the resolver ``job_name`` for ``conf/``.
 
-Every process that runs a job imports this module before it looks at the configuration.
+Every process that runs a job imports this module before it resolves the configuration.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ OmegaConf.register_new_resolver("job_name", job_name, replace=True)
 
 
 class SweepHooks(Callback):
-    """Opens the sweep's directory when the configuration is known and no sweeper is made yet."""
+    """Opens the sweep's directory: the configuration is composed, the sweeper not yet made."""
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Take the directory, and resume what is there."""
+        """Lock the directory of the sweep, or end with one line."""
         try:
             sweep.start(Path(config.hydra.sweep.dir), config)
         except Exception as error:  # of which Hydra would only warn

@@ -1,4 +1,4 @@
-"""How many jobs of a sweep run at once, and how many threads each of them takes."""
+"""Jobs of a sweep at once, and the threads of each."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 
 
 def cores() -> int:
-    """Cores that this process may use, which may be fewer than the machine has."""
+    """The number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -22,25 +22,25 @@ def sensible_jobs(jobs: int | None = None) -> int:
     with a catalogue of 40,000 items.
 
     Args:
-        jobs: How many there are in all. (default: None, unknown)
+        jobs: Their number in all. (default: None, unknown)
     """
     return max(1, min(4, cores(), jobs or 4))
 
 
 def count(n_jobs: int) -> int:
-    """A number of jobs as joblib means it: -1 is one a core, -2 leaves one core free, ..."""
+    """The number of jobs that joblib makes of ``n_jobs``: -1 is one a core, -2 one fewer, ..."""
     return n_jobs if n_jobs > 0 else max(1, cores() + 1 + n_jobs)
 
 
 def set_threads(threads: int | None, hydra: Any) -> None:
-    """Give this process its share of the cores.
+    """Limit the threads of this process to its share of the cores.
 
     Args:
         threads: Threads of the tensors' operations; None: those that the process has, and no more
             than the cores divided by the jobs at once.
         hydra: Hydra's part of the job's configuration.
     """
-    import torch  # the sweep itself, which counts jobs above, does without
+    import torch  # which the sweep itself does not need
 
     per_task = OmegaConf.select(hydra, "launcher.cpus_per_task")
     if threads is None:

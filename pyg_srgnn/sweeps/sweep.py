@@ -29,11 +29,11 @@ _RUN_KEYS = ("checkpoint", "warm_start", "dataset.vocabulary")
 
 
 class Sweep:
-    """The directory of a sweep that is running, locked; what its jobs have left there.
+    """The locked directory of a running sweep, and the results of its jobs.
 
     Args:
         directory: Of the sweep.
-        output_subdir: Where Hydra keeps the command of every job when it starts.
+        output_subdir: The folder of each job where Hydra records its overrides.
     """
 
     def __init__(self, directory: Path, output_subdir: str) -> None:
@@ -44,7 +44,7 @@ class Sweep:
         self.open.enter_context(sole_process(directory, waits=False))
 
     def _starts(self) -> dict[Path, int]:
-        """When each job was started last, in nanoseconds."""
+        """The time of each job's latest start, in nanoseconds."""
         found = self.directory.rglob(self._pattern)
         return {path.parents[1]: path.stat().st_mtime_ns for path in found}
 
@@ -67,21 +67,21 @@ _running: Sweep | None = None
 
 
 def start(directory: Path, config: DictConfig) -> None:
-    """Take a sweep's directory.
+    """Lock a sweep's directory and validate the data of its runs.
 
     Args:
         directory: Of the sweep.
-        config: All of it, Hydra's part too.
+        config: The configuration, with Hydra's part.
 
     Raises:
         DirectoryTaken: If another sweep is running there; names its process.
         ValueError: If data has changed since the sweep's runs were trained on it, or Optuna is
             missing.
     """
-    from lightning.pytorch.utilities import rank_zero_only
+    from pyg_srgnn.training.job import is_first_process
 
     global _running
-    if getattr(rank_zero_only, "rank", 0) != 0:  # of several processes that are one sweep together
+    if not is_first_process():
         return
     searches = config.hydra.runtime.choices["hydra/sweeper"] == "optuna"
     if searches and find_spec("optuna") is None:
@@ -100,10 +100,10 @@ def start(directory: Path, config: DictConfig) -> None:
 
 
 def sweeping(main: Callable[[], Any], conf: Path) -> Callable[[], None]:
-    """Let a Hydra application's sweeps find their directory again and report what failed.
+    """Make a Hydra application resume its sweeps and report failed jobs at the end.
 
     Args:
-        main: What Hydra made of the application; without ``-m`` it is called as it is.
+        main: The application; without ``-m`` it is called as it is.
         conf: The folder of its configurations.
     """
 
@@ -131,7 +131,7 @@ def sweeping(main: Callable[[], Any], conf: Path) -> Callable[[], None]:
 
 
 def _stop() -> str:
-    """Give the directory back; what of the sweep is kept."""
+    """Unlock the directory; return what is kept of the sweep."""
     global _running
     sweep, _running = _running, None
     if sweep is None:
@@ -143,7 +143,7 @@ def _stop() -> str:
 
 
 def _finish() -> dict[str, str]:
-    """Write and print the leaderboard and what failed; give the directory back."""
+    """Write and print the leaderboard and the failed jobs; unlock the directory."""
     global _running
     sweep, _running = _running, None
     if sweep is None:
@@ -198,7 +198,7 @@ def _settings(overrides: list[Override], given: list[str]) -> list[str]:
 
 
 def _size_of_grid(overrides: list[Override]) -> int | None:
-    """How many jobs Hydra's own sweeper makes of the overrides; None where that is not known."""
+    """The number of jobs that Hydra's basic sweeper makes of the overrides; None of a search."""
     swept = [override for override in overrides if override.is_sweep_override()]
     searched = any(o.key_or_group in ("search", "hydra/sweeper") for o in overrides)
     if searched or not all(override.is_discrete_sweep() for override in swept):
@@ -207,7 +207,7 @@ def _size_of_grid(overrides: list[Override]) -> int | None:
 
 
 def _name_runs(overrides: list[Override]) -> None:
-    """Put a run in ``sys.argv`` in place of ``latest`` or a folder of runs: one for all jobs.
+    """Replace ``latest`` and folders of runs in ``sys.argv`` by one run for all jobs.
 
     Raises:
         FileNotFoundError: If there is no such run.
@@ -229,7 +229,7 @@ def _check_plugins(overrides: list[Override]) -> None:
     """Check that the launcher is installed, and no sweeper beside our own.
 
     Raises:
-        ValueError: Otherwise; says which command mends it.
+        ValueError: Otherwise; with the command that repairs it.
     """
     for override in overrides:
         name = override.value()
@@ -238,8 +238,8 @@ def _check_plugins(overrides: list[Override]) -> None:
             and find_spec("hydra_plugins.hydra_optuna_sweeper") is not None
         ):
             raise ValueError(
-                f"{override.input_line}: hydra-optuna-sweeper, which is for Optuna 2, takes its "
-                "place; pip uninstall hydra-optuna-sweeper"
+                f"{override.input_line}: hydra-optuna-sweeper is installed, whose configuration "
+                "of Optuna 2 conflicts; pip uninstall hydra-optuna-sweeper"
             )
         if (
             override.key_or_group == "hydra/launcher"

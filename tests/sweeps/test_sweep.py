@@ -1,4 +1,4 @@
-"""Sweeps by the command: what goes on, what is told, what is left."""
+"""Sweeps by the command: resumed, reported, and their files."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def metrics(directory: Path) -> dict[str, Any]:
     }
 
 
-def test_a_failed_job_is_told_in_the_end_and_the_others_run(root: Path) -> None:
+def test_a_failed_job_is_reported_at_the_end_and_the_others_run(root: Path) -> None:
     """One job a batch, after each of which Hydra would stop."""
     command = [*COUNTS, f"dataset.root={root}", "model.neighbours=-1,5", "seed=0,1"]
     result = sweep(*command, "hydra.sweeper.max_batch_size=1")
@@ -67,12 +67,12 @@ def test_a_failed_job_is_told_in_the_end_and_the_others_run(root: Path) -> None:
     _, _, summary = result.out.partition("2 jobs have failed")
     for seed in (0, 1):
         job = f"model.neighbours--1_seed-{seed}"
-        told = json.loads((directory / job / "error.json").read_text())
-        assert told["type"] == "ValueError" and "model.neighbours=-1" in told["message"]
+        error = json.loads((directory / job / "error.json").read_text())
+        assert error["type"] == "ValueError" and "model.neighbours=-1" in error["message"]
         assert re.search(rf"^  {job}  .*expected a whole number >= ", summary, re.MULTILINE)
     with (directory / "leaderboard.csv").open(newline="") as file:
         assert len(list(csv.reader(file))) > 1
-    # The same command, whatever the order, finds it again; what is finished is not run again.
+    # The same command, in any order, finds it again; what is finished is not run again.
     before = {path: path.stat().st_mtime_ns for path in directory.rglob("metrics.json")}
     again = sweep(*reversed(command), "threads=1")
     assert again.status == 1 and list(Path("runs/sweeps").iterdir()) == [directory]
@@ -105,8 +105,8 @@ def test_the_best_run_of_a_sweep_is_passed_on_as_it_is_printed(root: Path) -> No
     old = directory / "optimizer.weight_decay=0,seed=2"
     shutil.copytree(best, old)
     for path in (best, str(old)):
-        told = [f"checkpoint={path}", "baselines=[]", "split=valid", "hydra.run.dir=evaluated"]
-        result = run(evaluate.main, "srgnn-evaluate", *told)
+        words = [f"checkpoint={path}", "baselines=[]", "split=valid", "hydra.run.dir=evaluated"]
+        result = run(evaluate.main, "srgnn-evaluate", *words)
         assert result.status == 0, result.out + result.err
         written = json.loads(Path("evaluated/evaluation.json").read_text())
         assert written["checkpoint"] == f"{path}/checkpoints/best.ckpt"
