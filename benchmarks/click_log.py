@@ -1,7 +1,7 @@
 """A generated click log in the exact format of Yoochoose's ``yoochoose-clicks.dat``.
 
 No header; ``session_id,timestamp,item_id,category`` with times such as
-``2014-04-07T10:51:09.277Z``. As in the real file a session's rows stand together and in time order,
+``2014-04-07T10:51:09.277Z``. As in the real file a session's rows are adjacent and in time order,
 session ids ascend, and sessions overlap in time, so that neither ids nor rows are in time order;
 33,003,944 rows give 9.25 million sessions in 183 days.
 """

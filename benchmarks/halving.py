@@ -1,4 +1,4 @@
-"""What does halving save in a sweep, and does the best trial survive it?
+"""How much does halving save in a sweep, and does the best trial survive it?
 
 Random trials of SR-GNN on the synthetic dataset are trained to the end, and once more in a sweep
 with ``halving``. A stopped run is the beginning of the whole one, so that any other order of the

@@ -1,4 +1,4 @@
-"""What a training step must do at the least, and what this machine can do at the most."""
+"""Lower bounds of a training step's work, and the limits of this machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An open-loop load generator: requests go out when they are due, whatever became of those before.
+"""An open-loop load generator: requests are sent when they are due, answered or not before.
 
 Times are fixed beforehand, and a latency counts from the moment a request was due: what waits for a
 slow server, or for a free connection, is part of it. A generator that waits for answers before it
@@ -29,7 +29,7 @@ _BYTES = 1 << 16
 
 @dataclass
 class Load:
-    """What became of the requests.
+    """The outcome of the requests.
 
     Args:
         milliseconds: Latencies of those answered with 200, from the moment each was due.
@@ -107,10 +107,10 @@ def send(
             connections take.
         connections: How many; a request that finds none free waits for one. (default: 64)
         timeout: Seconds after which an answer is given up. (default: 10)
-        each_second: Is told how far it is, about once a second. (default: nobody)
+        each_second: Called with the progress about once a second. (default: none)
 
     Returns:
-        What became of them.
+        Their outcome.
 
     Raises:
         OSError: If no connection can be had in the beginning.
@@ -122,7 +122,7 @@ def send(
     times = [float(time) for time in due]
     started, cpu = perf_counter(), process_time()
     sent = next_due = 0
-    told = 1.0
+    reported = 1.0
     now = 0.0
     while next_due < len(times) or waiting or busy:
         now = perf_counter() - started
@@ -150,8 +150,8 @@ def send(
                 load.milliseconds.append(1000 * (perf_counter() - started - connection.due))
             else:
                 load.errors[status] += 1
-        if now >= told:
-            told = now + 1.0
+        if now >= reported:
+            reported = now + 1.0
             for descriptor in [key for key, one in busy.items() if now - one.asked > timeout]:
                 connection = busy.pop(descriptor)
                 connection.close()

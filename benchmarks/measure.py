@@ -1,7 +1,7 @@
-"""What the benchmarks share: options, data, turns, processes of their own, the machine, JSON.
+"""Shared parts of the benchmarks: options, data, turns, child processes, the machine, JSON.
 
-Nothing here is loaded that a small parent process must not hold: a child's peak memory is at the
-least what its parent holds when it starts, so torch is imported where it is used.
+A child's peak memory is at least what its parent holds when it starts, so torch is imported only
+where it is used.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def run(
 
 
 def machine() -> dict[str, Any]:
-    """What the figures depend on besides the code."""
+    """Processor, threads and versions, on which the figures depend."""
     import torch
 
     # Before torch 2.13 the processor's abilities cannot be asked for.
@@ -96,7 +96,7 @@ def open_dataset(args: argparse.Namespace, split: str) -> Any:
 
 
 def take_turns(sides: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, list[Any]]:
-    """What every side returns in each round.
+    """Run every side once in each round; their results.
 
     The sides follow one another within a round, so that a machine that is busy for a while harms
     all alike.
@@ -109,7 +109,7 @@ def take_turns(sides: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str,
 
 
 def seconds(do: Callable[[], Any]) -> float:
-    """How long it takes."""
+    """Seconds of one call."""
     start = perf_counter()
     do()
     return perf_counter() - start
@@ -129,23 +129,23 @@ def typical(do: Callable[[Any], Any], inputs: Iterable[Any], budget: float = 60.
 
 
 def in_child(job: Callable[..., Any], *args: Any) -> Any:
-    """What the job returns, run in a process of its own that begins with nothing loaded."""
+    """Run a job in a new process with nothing loaded; its result."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         return pool.submit(job, *args).result()
 
 
 def peak_mb() -> float:
-    """The most memory that this process has held."""
+    """Peak memory of this process, in MB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _UNIT
 
 
 def peak_mb_of(command: Sequence[str], log: Path) -> float:
-    """The most memory that a command held as a process of its own; see :func:`usage_of`."""
+    """Peak memory of a command; see :func:`usage_of`."""
     return usage_of(command, log).ru_maxrss * _UNIT
 
 
 def usage_of(command: Sequence[str], log: Path, status: int = 0) -> resource.struct_rusage:
-    """Memory and time of a command as a process of its own; what it says goes to ``log``.
+    """Run a command as a child process, its output in ``log``; its memory and time.
 
     Args:
         command: The program's path, and its arguments.
@@ -156,13 +156,13 @@ def usage_of(command: Sequence[str], log: Path, status: int = 0) -> resource.str
         ValueError: If it exits in another way.
     """
     with log.open("wb") as output:
-        # posix_spawn and wait4 tell of this one child, not of all that this process ever had.
+        # posix_spawn and wait4 count this one child, not all that this process ever had.
         actions = [(os.POSIX_SPAWN_DUP2, output.fileno(), of) for of in (1, 2)]
         child = os.posix_spawn(command[0], command, os.environ, file_actions=actions)
         _, found, usage = os.wait4(child, 0)
     if os.waitstatus_to_exitcode(found) != status:
-        said = log.read_text(encoding="utf-8", errors="replace")
-        raise ValueError(f"{' '.join(command)} failed:\n{said[-2000:]}")
+        output_text = log.read_text(encoding="utf-8", errors="replace")
+        raise ValueError(f"{' '.join(command)} failed:\n{output_text[-2000:]}")
     return usage
 
 

@@ -113,7 +113,7 @@ def figures(rows: int, runs: Sequence[dict[str, Any]]) -> dict[str, float]:
 
 
 def stored(log: Path, run: dict[str, Any]) -> dict[str, float]:
-    """What the result takes on disk, and how soon it gives a batch."""
+    """Size of the result on disk, and seconds until its first batch."""
     return {
         "clicks": run["clicks"],
         "bytes_per_click": run["bytes"] / run["clicks"],

@@ -1,4 +1,4 @@
-"""What does a catalogue's size cost? Items from ten thousand to ten million.
+"""How much does a catalogue's size cost? Items from ten thousand to ten million.
 
 For every size: a training step with the sampled loss and row-wise Adam, one with the loss over all
 items where it fits into memory, an evaluated row, and the twenty best items of one session and of a

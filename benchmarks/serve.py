@@ -85,7 +85,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
 
 @dataclass
 class _Bench:
-    """What the parts share: options, sessions, and exports that are written once."""
+    """Shared by the parts: options, sessions, and exports that are written once."""
 
     args: argparse.Namespace
     clicks: list[int]

@@ -1,4 +1,4 @@
-"""A service as a process of its own, and what it takes of the machine."""
+"""A service as a child process, and its use of the machine."""
 
 from __future__ import annotations
 
@@ -70,13 +70,13 @@ def serving(export: str, threads: int, *arguments: str) -> Iterator[Served]:
         text=True,
         env={name: value for name, value in os.environ.items() if name != "SRGNN_TOKEN"},
     )
-    said: list[str] = []
-    reader = Thread(target=_read, args=(process, said), daemon=True)
+    output: list[str] = []
+    reader = Thread(target=_read, args=(process, output), daemon=True)
     reader.start()
     try:
-        address = _address(process, said, started)
+        address = _address(process, output, started)
         while not _is_ready(address):
-            _check(process, said, started)
+            _check(process, output, started)
             sleep(0.01)
         yield Served(process, address, perf_counter() - started)
     finally:
@@ -89,19 +89,19 @@ def serving(export: str, threads: int, *arguments: str) -> Iterator[Served]:
         reader.join()
 
 
-def _read(process: subprocess.Popen[str], said: list[str]) -> None:
+def _read(process: subprocess.Popen[str], output: list[str]) -> None:
     assert process.stderr is not None
-    said.extend(process.stderr)
+    output.extend(process.stderr)
 
 
-def _address(process: subprocess.Popen[str], said: list[str], started: float) -> tuple[str, int]:
+def _address(process: subprocess.Popen[str], output: list[str], started: float) -> tuple[str, int]:
     """Where it listens, as its log says."""
     while True:
-        for line in list(said):
+        for line in list(output):
             if '"url"' in line:
                 host, _, port = json.loads(line)["url"].removeprefix("http://").rpartition(":")
                 return host, int(port)
-        _check(process, said, started)
+        _check(process, output, started)
         sleep(0.01)
 
 
@@ -113,8 +113,8 @@ def _is_ready(address: tuple[str, int]) -> bool:
         return False
 
 
-def _check(process: subprocess.Popen[str], said: list[str], started: float) -> None:
+def _check(process: subprocess.Popen[str], output: list[str], started: float) -> None:
     if process.poll() is not None:
-        raise RuntimeError(f"the service has ended: {''.join(said)[-2000:]}")
+        raise RuntimeError(f"the service has ended: {''.join(output)[-2000:]}")
     if perf_counter() - started > _PATIENCE:
-        raise RuntimeError(f"the service is not ready after {_PATIENCE:.0f} s: {''.join(said)}")
+        raise RuntimeError(f"the service is not ready after {_PATIENCE:.0f} s: {''.join(output)}")
