@@ -38,6 +38,12 @@ autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True, "show-inheritance": True}
 napoleon_numpy_docstring = False
 copybutton_prompt_text = "$ "
+doctest_global_setup = """
+import torch
+from pyg_srgnn.data import *
+from pyg_srgnn.functional.metrics import *
+from pyg_srgnn.nn import *
+"""
 
 
 def read(app: Any, page: str, source: list[str]) -> None:

@@ -24,6 +24,13 @@ def session_graph(items: Tensor, target: int | None = None) -> Data:
         ``Data`` with ``x`` [N] (item indices), ``edge_index`` [2, E] sorted by its nodes,
         ``edge_weight`` [E], ``edge_weight_in`` [E], ``alias_index`` [L] (click → node) and, with a
         target, ``y`` [1].
+
+    Example:
+        >>> graph = session_graph(torch.tensor([7, 3, 7, 5]))
+        >>> graph.x.tolist(), graph.edge_index.tolist(), graph.alias_index.tolist()
+        ([7, 3, 5], [[0, 0, 1], [1, 2, 0]], [0, 1, 0, 2])
+        >>> graph.edge_weight.tolist()
+        [0.5, 0.5, 1.0]
     """
     tensors = graph_tensors(items, torch.tensor([items.numel()]))
     del tensors["batch"]

@@ -42,6 +42,11 @@ class Sessions(FrameConversions):
 
     Raises:
         ValueError: If the shapes do not belong together, or a session is empty.
+
+    Example:
+        >>> sessions = Sessions.from_lists([[0, 1], [2, 1, 2]])
+        >>> len(sessions), sessions.num_samples
+        (2, 3)
     """
 
     def __init__(self, items: Tensor, offsets: Tensor, times: Tensor | None = None) -> None:

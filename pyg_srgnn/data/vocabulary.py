@@ -19,6 +19,13 @@ class Vocabulary:
 
     Raises:
         ValueError: If the ids mix types, or one appears twice.
+
+    Example:
+        >>> vocabulary = Vocabulary(["hat", "shirt", "shoe"])
+        >>> vocabulary.encode(["shoe", "hat", "sock"])
+        [2, 0, -1]
+        >>> vocabulary.decode([2, 0])
+        ['shoe', 'hat']
     """
 
     def __init__(self, ids: Iterable[int] | Iterable[str]) -> None:

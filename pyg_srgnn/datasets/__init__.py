@@ -7,6 +7,7 @@ from typing import Any
 from pyg_srgnn.datasets.base import SPLITS, SessionDataset
 from pyg_srgnn.datasets.click_log import ClickLog, RawDataset
 from pyg_srgnn.datasets.diginetica import Diginetica, DigineticaRaw
+from pyg_srgnn.datasets.loader import SessionLoader
 from pyg_srgnn.datasets.nowplaying import Nowplaying, NowplayingRaw
 from pyg_srgnn.datasets.retailrocket import RetailRocket
 from pyg_srgnn.datasets.synthetic import Synthetic
@@ -25,6 +26,7 @@ __all__ = [
     "RawDataset",
     "RetailRocket",
     "SessionDataset",
+    "SessionLoader",
     "Synthetic",
     "Tmall",
     "TmallRaw",

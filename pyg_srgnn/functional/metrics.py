@@ -22,6 +22,10 @@ def hit_rate(ranks: Any, k: int) -> Any:
     Args:
         ranks: Ranks of the targets, 1 for the best [B]; a tensor or an array, as the values are.
         k: The cut-off.
+
+    Example:
+        >>> hit_rate(torch.tensor([1, 20, 21]), k=20).tolist()
+        [1.0, 1.0, 0.0]
     """
     return _float64(ranks <= k)
 

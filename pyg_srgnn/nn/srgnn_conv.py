@@ -56,6 +56,11 @@ class SRGNNConv(MessagePassing):
     Raises:
         ValueError: If ``channels`` or ``num_steps`` is less than 1, the features or weights have
             another size, or the graph is bipartite.
+
+    Example:
+        >>> conv = SRGNNConv(channels=64, num_steps=2)
+        >>> conv(torch.randn(3, 64), torch.tensor([[0, 1, 1], [1, 2, 0]])).shape
+        torch.Size([3, 64])
     """
 
     def __init__(
