@@ -52,7 +52,8 @@ class Prepared:
         """
         folder = Path(folder)
         folder.parent.mkdir(parents=True, exist_ok=True)
-        if folder.exists() and not is_prepared(folder) and not _is_empty(folder):
+        other = folder.exists() and not is_prepared(folder)
+        if other and not (folder.is_dir() and not any(folder.iterdir())):
             raise ValueError(f"{folder} is there and holds something else; name another folder")
         aside = folder.with_name(f".{folder.name}.{os.getpid()}.part")
         with folder_written_aside(folder, aside):
@@ -80,10 +81,6 @@ class Prepared:
                 )
         report = json.loads((folder / REPORT).read_text(encoding="utf-8"))
         return cls(training, test, Vocabulary(items), report)
-
-
-def _is_empty(folder: Path) -> bool:
-    return folder.is_dir() and not any(folder.iterdir())
 
 
 def is_prepared(path: str | Path) -> bool:

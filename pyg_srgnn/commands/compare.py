@@ -80,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("there must be two runs to compare, or a run and a --baseline of it")
     with gc_paused():
         from pyg_srgnn.reports.comparison import compare, comparison_table, read_side
-        from pyg_srgnn.utils.files import written_aside
+        from pyg_srgnn.utils.files import write_text
     try:
         paths = [find_run(run, "RUN") if Path(run).name == LATEST else run for run in args.run]
         sides = [read_side(path) for path in paths]
@@ -88,8 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         result = compare(sides, args.draws, args.seed, args.unit)
         text = json.dumps(result, indent=2)
         if args.output is not None:
-            with written_aside(args.output) as aside:
-                aside.write_text(text + "\n", encoding="utf-8")
+            write_text(args.output, text + "\n")
     except (ValueError, OSError) as error:
         print(f"srgnn-compare: {error}", file=sys.stderr)
         return 1

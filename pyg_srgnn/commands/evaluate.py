@@ -47,7 +47,7 @@ def main(config: DictConfig) -> float:
         from pyg_srgnn.evaluation.metrics import saturated
         from pyg_srgnn.functional.topk import rows_at_once
         from pyg_srgnn.reports import metrics_table, write_slices
-        from pyg_srgnn.utils.files import written_aside
+        from pyg_srgnn.utils.files import write_text
 
     validate(config)
     name_runs(config, "checkpoint")
@@ -99,8 +99,7 @@ def main(config: DictConfig) -> float:
     if (by_slice := write_slices(folder, "model")) is not None:
         log.info(lines(by_slice, ""))
     path = folder / "evaluation.json"
-    with written_aside(path) as aside:
-        aside.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(result, indent=2) + "\n")
     title = f"{settings['name']}, {config.split}, {len(part):,} samples, percent"
     log.info(lines(metrics_table(title, rows, elsewhere=path.name), *labels, f"Files: {folder}"))
     return rows["model"]["hr@20"]

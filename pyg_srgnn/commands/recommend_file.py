@@ -15,7 +15,7 @@ from pyg_srgnn.clicklog.files import find_files
 from pyg_srgnn.clicklog.session_rows import session_rows
 from pyg_srgnn.clicklog.spec import Preparation
 from pyg_srgnn.inference.recommender import Recommender
-from pyg_srgnn.utils.files import written_aside
+from pyg_srgnn.utils.files import write_text, written_aside
 from pyg_srgnn.utils.progress import Bar
 
 _OUTPUTS = (".parquet", ".jsonl")
@@ -124,8 +124,7 @@ def _keep_parts_of(work: Path, task: dict[str, Any]) -> None:
     if note.is_file() and note.read_text(encoding="utf-8") == text:
         return
     shutil.rmtree(work, ignore_errors=True)
-    with written_aside(note) as aside:
-        aside.write_text(text, encoding="utf-8")
+    write_text(note, text)
 
 
 def _recommended(

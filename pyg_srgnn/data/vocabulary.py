@@ -8,7 +8,7 @@ from functools import cached_property
 from itertools import chain
 from pathlib import Path
 
-from pyg_srgnn.utils.files import written_aside
+from pyg_srgnn.utils.files import write_text
 
 
 class Vocabulary:
@@ -84,8 +84,7 @@ class Vocabulary:
 
     def save(self, path: str | Path) -> None:
         """Write the ids as a JSON list."""
-        with written_aside(path) as aside:
-            aside.write_text(json.dumps(self.ids), encoding="utf-8")
+        write_text(path, json.dumps(self.ids))
 
     @classmethod
     def load(cls, path: str | Path, data: bytes | None = None) -> Vocabulary:

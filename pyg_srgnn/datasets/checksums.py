@@ -6,7 +6,7 @@ import json
 import time
 from pathlib import Path
 
-from pyg_srgnn.utils.files import sha256_of, written_aside
+from pyg_srgnn.utils.files import sha256_of, write_text
 from pyg_srgnn.utils.progress import working
 
 _SETTLED = 2.0  # seconds after which a file's time of change would tell of another change
@@ -34,9 +34,8 @@ def remembered_sha256(path: Path, memory: Path) -> str:
         checksum = sha256_of(path)
     if time.time() - state.st_mtime > _SETTLED:
         try:
-            with written_aside(memory) as aside:
-                note = [state.st_size, state.st_mtime_ns, checksum]
-                aside.write_text(json.dumps(_notes(memory) | {name: note}), encoding="utf-8")
+            note = [state.st_size, state.st_mtime_ns, checksum]
+            write_text(memory, json.dumps(_notes(memory) | {name: note}))
         except OSError:
             pass  # a read-only folder only costs time
     return checksum

@@ -6,19 +6,18 @@ import http.client
 import logging
 import os
 import re
+import shutil
 import time
 import urllib.error
 import urllib.request
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from filelock import FileLock, Timeout
+from filelock import AcquireReturnProxy, FileLock, Timeout
 
-from pyg_srgnn.utils.files import sha256_of
+from pyg_srgnn.utils.files import flush, sha256_of
 from pyg_srgnn.utils.progress import Bar
 
 log = logging.getLogger(__name__)
@@ -136,19 +135,14 @@ def _below(mirror: str | Path, subfolder: str, name: str) -> str | Path:
     return Path(mirror).expanduser() / subfolder / name
 
 
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock, which a killed process gives up by dying."""
+def locked(folder: Path) -> AcquireReturnProxy:
+    """Hold the folder's lock in a ``with``; a killed process gives it up by dying."""
     lock = FileLock(folder / ".download.lock")
     try:
-        lock.acquire(timeout=3)
+        return lock.acquire(timeout=3)
     except Timeout:
         log.warning("waiting for another process that downloads to %s", folder)
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
+        return lock.acquire()
 
 
 def _move_aside(path: Path, source: Source) -> None:
@@ -165,7 +159,7 @@ def _move_aside(path: Path, source: Source) -> None:
 
 def _get(place: str | Path, part: Path, source: Source) -> None:
     """Fill the part file from one place, from zero once more where resuming gave a wrong file."""
-    if part.is_file() and source.sha256 and sha256_of(part) == source.sha256:
+    if source.sha256 and _is_right(part, source):
         return  # whole already: the process before this one died just before it gave it its name
     pieces = _copy(place, part) if isinstance(place, Path) else _download(place, part)
     if pieces > 1 and not _is_right(part, source):
@@ -184,8 +178,7 @@ def _copy(origin: Path, part: Path) -> int:
     except OSError as error:
         raise _SourceError(error.strerror or str(error)) from None
     with file, part.open("wb") as out:
-        while chunk := file.read(1 << 20):
-            out.write(chunk)
+        shutil.copyfileobj(file, out)
     return 1
 
 
@@ -271,8 +264,7 @@ def _chunk(response: http.client.HTTPResponse) -> bytes:
 
 def _put_in_place(part: Path, path: Path) -> None:
     """Give the part file its name once its bytes are on the disk."""
-    with part.open("rb") as file:
-        os.fsync(file.fileno())
+    flush(part)
     part.replace(path)
     if os.name == "posix":
         folder = os.open(path.parent, os.O_RDONLY)

@@ -11,7 +11,7 @@ from pyg_srgnn.reports.html import Table, page
 from pyg_srgnn.reports.ranking import Leaderboard
 from pyg_srgnn.reports.svg import TEST, TRAINING, draw_svg, whole_numbers
 from pyg_srgnn.utils.extras import pip_install
-from pyg_srgnn.utils.files import written_aside
+from pyg_srgnn.utils.files import write_text, written_aside
 from pyg_srgnn.utils.terminal import Column, Styled, lines, table
 
 if TYPE_CHECKING:
@@ -43,8 +43,7 @@ def write_leaderboard(directory: str | Path, metric: str | None = None) -> Style
         aside.open("w", newline="", encoding="utf-8") as file,
     ):
         csv.writer(file).writerows([board.columns, *board.rows()])
-    with written_aside(root / "leaderboard.html") as aside:
-        aside.write_text(_page(root.resolve().name, board), encoding="utf-8")
+    write_text(root / "leaderboard.html", _page(root.resolve().name, board))
     found: list[str] = [_summary_table(board)]
     found += [board.note] * bool(board.note)
     found += [f"failed: {job.path}\n{indent(job.error, 4 * ' ')}" for job in board.failures]

@@ -11,7 +11,7 @@ from pyg_srgnn.reports.html import Table, page
 from pyg_srgnn.reports.preparation_plots import plots
 from pyg_srgnn.utils import terminal
 from pyg_srgnn.utils.extras import pip_install
-from pyg_srgnn.utils.files import written_aside
+from pyg_srgnn.utils.files import write_text
 from pyg_srgnn.utils.terminal import Column, Styled, lines, styled
 
 _FILES_NAMED = 3
@@ -39,8 +39,7 @@ def write_report(report: Mapping[str, Any], folder: str | Path) -> Path:
         Path of the page.
     """
     folder = Path(folder)
-    with written_aside(folder / "report.json") as aside:
-        aside.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    write_text(folder / "report.json", json.dumps(report, indent=1) + "\n")
     figures = plots(report)
     text = page(
         _printable(f"{report.get('dataset', 'Sessions')}: preparation report"),
@@ -49,8 +48,7 @@ def write_report(report: Mapping[str, Any], folder: str | Path) -> Path:
         [_shown(_settings(report))],
         f"No plots without matplotlib: {pip_install('plots')}" if figures is None else "",
     )
-    with written_aside(folder / "report.html") as aside:
-        aside.write_text(text, encoding="utf-8")
+    write_text(folder / "report.html", text)
     return folder / "report.html"
 
 

@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 
 from pyg_srgnn.data.fingerprint import require_same_data
 from pyg_srgnn.runs.result import METRICS_FILE, RunResult
-from pyg_srgnn.utils.files import written_aside
+from pyg_srgnn.utils.files import write_text
 
 # Keys that say where a run is made, and others that cannot change a metric.
 CIRCUMSTANCES = {
@@ -68,16 +68,15 @@ def error_kept(run_dir: Path) -> Iterator[None]:
     except Exception as error:
         described = {"type": type(error).__name__, "message": str(error)}
         # The disk may be full, and what stopped the run is the error to report.
-        with suppress(OSError), written_aside(path) as aside:
-            aside.write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
+        with suppress(OSError):
+            write_text(path, json.dumps(described, indent=2) + "\n")
         raise
 
 
 def write_config(run_dir: Path, config: Any) -> None:
     """Write the configuration of a run, resolved, but for ``resume``, which is the command's."""
     stored = OmegaConf.masked_copy(config, [str(key) for key in config if key != "resume"])
-    with written_aside(run_dir / "config.yaml") as aside:
-        aside.write_text(OmegaConf.to_yaml(stored, resolve=True), encoding="utf-8")
+    write_text(run_dir / "config.yaml", OmegaConf.to_yaml(stored, resolve=True))
 
 
 def read_config(run_dir: Path) -> dict[str, Any]:
@@ -116,8 +115,7 @@ def keep_data(run_dir: Path, data: Mapping[str, Any]) -> None:
     then = read_data(run_dir)
     require_same_data(then, data, str(run_dir), _WAYS_OUT)
     if then is None:
-        with written_aside(run_dir / "data.json") as aside:
-            aside.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
+        write_text(run_dir / "data.json", json.dumps(data, indent=2) + "\n")
 
 
 def read_data(run_dir: Path) -> dict[str, Any] | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, TypeAlias, get_args, get_origin, get_type_hints
 
-from pyg_srgnn.utils.files import written_aside
+from pyg_srgnn.utils.files import write_text
 
 METRICS_FILE = "metrics.json"
 Metrics: TypeAlias = dict[str, float]  # as fractions, such as {"hr@20": 0.5}
@@ -124,8 +124,7 @@ class RunResult:
 
     def write(self, run_dir: str | Path) -> None:
         """Write ``metrics.json`` into a run's directory, whole or not at all."""
-        with written_aside(Path(run_dir, METRICS_FILE)) as aside:
-            aside.write_text(self.to_json(), encoding="utf-8")
+        write_text(Path(run_dir, METRICS_FILE), self.to_json())
 
 
 def _fits(value: Any, kind: Any) -> bool:

@@ -36,6 +36,12 @@ def written_aside(path: str | Path) -> Iterator[Path]:
         aside.unlink(missing_ok=True)
 
 
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text in UTF-8 as :func:`written_aside` does."""
+    with written_aside(path) as aside:
+        aside.write_text(text, encoding="utf-8")
+
+
 @contextmanager
 def folder_written_aside(folder: Path, aside: Path) -> Iterator[Path]:
     """Make the folder ``aside`` to write files to, and rename it to ``folder`` once it is whole.
@@ -78,11 +84,8 @@ def _swap(folder: Path, aside: Path, old: Path) -> None:
 
 def sha256_of(path: Path) -> str:
     """Return the sha256 of a file in hexadecimal."""
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def first_bytes(file: Path) -> bytes:
