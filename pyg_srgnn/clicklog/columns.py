@@ -21,7 +21,7 @@ COMMON_NAMES = {
 
 
 def roles(
-    file: Path, names: tuple[str, ...], preparation: Preparation, delimiter: str
+    file: Path, names: tuple[str, ...], preparation: Preparation
 ) -> tuple[dict[str, str], tuple[str, ...]]:
     """The column of every role, and which of them were guessed.
 
@@ -29,7 +29,6 @@ def roles(
         file: The file, for errors.
         names: The names of its columns.
         preparation: The declaration.
-        delimiter: The delimiter, for errors.
 
     Raises:
         ValueError: If a role has no column (the message lists the columns and the remedy), or a
@@ -56,22 +55,20 @@ def roles(
         if name is None and role == "time" and preparation.order == "file":
             continue
         if name is None or name not in names:
-            raise ValueError(_no_column(file, role, name, names, delimiter))
+            raise ValueError(_no_column(file, role, name, names))
         columns[role] = name
         guessed += [] if declared[role] else [role]
     if preparation.order not in ("time", "file"):
         if preparation.order not in names:
-            raise ValueError(_no_column(file, "order", preparation.order, names, delimiter))
+            raise ValueError(_no_column(file, "order", preparation.order, names))
         columns["order"] = preparation.order
     for name in preparation.where:
         if name not in names:
-            raise ValueError(_no_column(file, "where", name, names, delimiter))
+            raise ValueError(_no_column(file, "where", name, names))
     return columns, tuple(guessed)
 
 
-def _no_column(
-    file: Path, role: str, name: str | None, names: Sequence[str], delimiter: str
-) -> str:
+def _no_column(file: Path, role: str, name: str | None, names: Sequence[str]) -> str:
     what = f"no column {name!r} (dataset.{role})" if name else f"no column known to be the {role}"
     text = f"{file}: there is {what}; its columns are {', '.join(map(repr, names))}"
     if role == "order":

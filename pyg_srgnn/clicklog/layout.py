@@ -88,7 +88,7 @@ def find_layout(files: tuple[Path, ...], preparation: Preparation) -> Layout:
     """
     first = files[0]
     form = _form(first, preparation)
-    columns, guessed = roles(first, form.names, preparation, form.delimiter)
+    columns, guessed = roles(first, form.names, preparation)
     rows = None
     for file in files:
         names = _names(file, form)

@@ -113,8 +113,8 @@ def check_keys(config: DictConfig, conf: Path, config_name: str) -> None:
         raise ValueError(wrong[0] if len(wrong) == 1 else several)
 
 
-def nearest(word: str, valid: Iterable[str], count: int = 3) -> list[str]:
-    """The keys that may be meant by a mistyped one, the likeliest first.
+def nearest(word: str, valid: Iterable[str]) -> list[str]:
+    """The keys, three at most, that may be meant by a mistyped one, the likeliest first.
 
     Their last parts are compared, and the groups before them where both have one: ``lr`` may mean
     ``optimizer.lr``.
@@ -122,7 +122,6 @@ def nearest(word: str, valid: Iterable[str], count: int = 3) -> list[str]:
     Args:
         word: The key as typed.
         valid: The keys that there are.
-        count: How many to return at most. (default: 3)
     """
     group, _, name = word.rpartition(".")
 
@@ -136,7 +135,7 @@ def nearest(word: str, valid: Iterable[str], count: int = 3) -> list[str]:
     ranked = {key: alike(key) for key in valid}
     least = max(_ALIKE, max(ranked.values(), default=0.0) - _CLOSE)
     near = [key for key, value in ranked.items() if value >= least]
-    return sorted(near, key=lambda key: (-ranked[key], key))[:count]
+    return sorted(near, key=lambda key: (-ranked[key], key))[:3]
 
 
 def known_keys(

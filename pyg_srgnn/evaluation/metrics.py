@@ -57,14 +57,13 @@ def _count(holds: Callable[[Tensor, Tensor], Tensor], scores: Tensor, of_target:
     return torch.cat([holds(*block).sum(1, dtype=torch.int32) for block in blocks]).long()
 
 
-def saturated(num_items: int, ks: Sequence[int] = KS) -> str | None:
+def saturated(num_items: int) -> str | None:
     """Which hit rates say nothing in a small catalogue, for people; None where all say something.
 
     Args:
         num_items: Number of items in the catalogue.
-        ks: The cut-offs. (default: 5, 10 and 20)
     """
-    full = ", ".join(title(f"hr@{k}") for k in ks if k >= num_items)
+    full = ", ".join(title(f"hr@{k}") for k in KS if k >= num_items)
     if not full:
         return None
     return f"the catalogue has {num_items} items: {full} is 100 whatever is recommended"

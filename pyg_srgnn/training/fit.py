@@ -188,12 +188,10 @@ def _callbacks(
         callbacks.append(TrainingProgress(epoch_log))
     if watched is not None:
         monitor = f"{watched.split}/{settings.monitor}"
-        callbacks.append(
+        callbacks += [
             ResumableEarlyStopping(
                 epoch_log, monitor, patience=settings.patience, mode="max", strict=False
-            )
-        )
-        callbacks.append(
+            ),
             BestCheckpoint(
                 epoch_log,
                 dirpath=checkpoints,
@@ -201,8 +199,8 @@ def _callbacks(
                 monitor=monitor,
                 mode="max",
                 enable_version_counter=False,
-            )
-        )
+            ),
+        ]
     if halving is not None:
         callbacks.append(halving)
     last = MovableCheckpoint(
