@@ -11,11 +11,12 @@ import time
 import urllib.error
 import urllib.request
 import warnings
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from filelock import AcquireReturnProxy, FileLock, Timeout
+from filelock import FileLock, Timeout
 
 from pyg_srgnn.utils.files import flush, sha256_of
 from pyg_srgnn.utils.progress import Bar
@@ -135,7 +136,7 @@ def _below(mirror: str | Path, subfolder: str, name: str) -> str | Path:
     return Path(mirror).expanduser() / subfolder / name
 
 
-def locked(folder: Path) -> AcquireReturnProxy:
+def locked(folder: Path) -> AbstractContextManager[object]:
     """Hold the folder's lock in a ``with``; a killed process gives it up by dying."""
     lock = FileLock(folder / ".download.lock")
     try:
