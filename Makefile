@@ -1,8 +1,9 @@
 # make train: set everything up and train on the embedded dataset.
 # make test:  set everything up and run the tests; ARGS="-k graph" runs some of them.
 # make check: what to run before every commit: ruff, mypy and the tests that are not marked slow.
+# make site:  build the documentation, with an API reference, and run the examples in docstrings.
 # make docs:  remake the outputs and tables of README and docs (ARGS=--check compares them instead),
-#             then build the site, with the examples of its docstrings run.
+#             then the site.
 # make test-lowest, make test-newest: tests at both ends of the versions that pyproject.toml admits.
 PYTHON ?= python3
 VENV   ?= .venv
@@ -14,7 +15,7 @@ ARGS   ?=
 # One process a core; each takes from another what is left when it has nothing more to do.
 PYTEST := $(BIN)/python -m pytest -n logical --dist worksteal
 
-.PHONY: train test check test-lowest test-newest lint docs bench clean
+.PHONY: train test check test-lowest test-newest lint docs site bench clean
 
 train: $(READY)
 	$(BIN)/srgnn-train $(ARGS)
@@ -36,6 +37,9 @@ lint: $(READY)
 docs: $(READY)
 	$(BIN)/python docs/outputs.py $(ARGS)
 	$(BIN)/python -m study.results $(filter --check,$(ARGS))
+	$(MAKE) site
+
+site: $(READY)
 	$(BIN)/sphinx-build -q -W --keep-going -b html docs build/docs
 	$(BIN)/sphinx-build -q -W -b doctest docs build/doctest
 

@@ -83,21 +83,20 @@ def jobs() -> Iterator[Job]:
     """All runs, those that say most first."""
     for dataset in DATASETS:
         for name in BASELINES:
-            keys = (f"model={name}", "refit=true", "baselines=[]")
-            yield Job(dataset, name, 0, keys)
+            yield Job(dataset, name, 0, (f"model={name}", "refit=true", "baselines=[]"))
     for label, keys in MODELS.items():
         for seed in SEEDS:
             for dataset in DATASETS:
                 yield Job(dataset, label, seed, (*keys, *FINAL))
     for dataset in DATASETS:
-        keys = ("model=srgnn", "protocol=literature", "baselines=[]")
-        yield Job(dataset, "srgnn_literature", 0, keys)
-    for label, keys in ABLATION.items():
+        best = ("model=srgnn", "protocol=literature", "baselines=[]")
+        yield Job(dataset, "srgnn_literature", 0, best)
+    for label, changes in ABLATION.items():
         for dataset in DATASETS:
-            changed = {key.split("=")[0] for key in keys}
+            changed = {key.split("=")[0] for key in changes}
             rest = tuple(key for key in SHORT if key.split("=")[0] not in changed)
             name = label.replace(" ", "_")
-            yield Job(dataset, f"ablation/{name}", 0, (*rest, *keys))
+            yield Job(dataset, f"ablation/{name}", 0, (*rest, *changes))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

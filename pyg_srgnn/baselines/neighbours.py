@@ -40,13 +40,13 @@ class Evidence(NamedTuple):
 class SessionNeighbours(Popularity):
     """Scores an item by the training sessions that hold it and are similar to the session.
 
-    Each item of the session is looked up in the most recent training sessions that hold it; with
-    those, and no others, it counts as shared. (So do Kersbergen et al. in "Serenade", SIGMOD 2022:
-    an index of a few thousand sessions an item is all that a search needs.) They are as alike as
-    the shared items weigh, each once and by its last click, as a part of what all items weigh; the
-    k most alike are the session's neighbours, of equals the more recent ones. An item's score is
-    the sum, over the neighbours that hold it, of likeness times :meth:`item_weight`. Items of no
-    neighbour come last, by popularity.
+    Each item of the session is looked up in the most recent training sessions that hold it, and
+    counts as shared with those alone, as in "Serenade" (Kersbergen et al., SIGMOD 2022), whose
+    index has a few thousand sessions per item. Similarity is the weight of the shared items, each
+    once and at its last click, divided by the weight of all items. The k most similar sessions are
+    the neighbours; ties go to the more recent one. An item's score is the sum, over the neighbours
+    that hold it, of similarity times :meth:`item_weight`. Items of no neighbour come last, by
+    popularity.
 
     All weights are rounded to whole numbers of a unit, and at least one: sums are exact then,
     in any order, so that equal items are equal and popularity decides between them.

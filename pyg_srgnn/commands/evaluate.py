@@ -45,6 +45,7 @@ def main(config: DictConfig) -> float:
         from pyg_srgnn.datasets import open_dataset
         from pyg_srgnn.evaluation.baselines import evaluate_with_baselines
         from pyg_srgnn.evaluation.metrics import saturated
+        from pyg_srgnn.functional.metrics import MAIN
         from pyg_srgnn.functional.topk import rows_at_once
         from pyg_srgnn.reports import metrics_table, write_slices
         from pyg_srgnn.utils.files import write_text
@@ -102,7 +103,7 @@ def main(config: DictConfig) -> float:
     write_text(path, json.dumps(result, indent=2) + "\n")
     title = f"{settings['name']}, {config.split}, {len(part):,} samples, percent"
     log.info(lines(metrics_table(title, rows, elsewhere=path.name), *labels, f"Files: {folder}"))
-    return rows["model"]["hr@20"]
+    return rows["model"][MAIN[0]]
 
 
 if __name__ == "__main__":

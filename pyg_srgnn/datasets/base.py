@@ -49,7 +49,8 @@ class SessionDataset(Dataset):
             the sessions have times. (default: 0.1)
         mirror: Folder or URL looked at before the built-in sources, laid out as
             ``<name>/<file>``. (default: None)
-        transform: Applied to every ``Data`` on access. (default: None)
+        transform: Applied to every ``Data`` on access; it keeps ``row``, by which an evaluation
+            finds the sample. (default: None)
 
     Raises:
         ValueError: If the split is unknown or a part of it would be empty.

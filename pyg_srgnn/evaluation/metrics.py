@@ -58,7 +58,7 @@ def _count(holds: Callable[[Tensor, Tensor], Tensor], scores: Tensor, of_target:
 
 
 def saturated(num_items: int) -> str | None:
-    """Which hit rates say nothing in a small catalogue, for people; None where all say something.
+    """A message that names the hit rates that are always 1 in a small catalogue, or None.
 
     Args:
         num_items: Number of items in the catalogue.

@@ -1,4 +1,4 @@
-"""Held-out sessions, which the recall of an index is measured with."""
+"""Held-out sessions for measuring the recall of an index."""
 
 from __future__ import annotations
 

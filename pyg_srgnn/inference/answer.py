@@ -1,4 +1,4 @@
-"""What a recommender returns: an answer for each session, and the explanation of one item."""
+"""Answers of a recommender: the items for one session, and the explanation of one item."""
 
 from __future__ import annotations
 

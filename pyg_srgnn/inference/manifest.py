@@ -150,6 +150,11 @@ class Facts:
                 raise ValueError(f"{where}.tables must be of {wanted} (got {there})")
             for name in component.tables.values():
                 _one_of(f"{where}.tables", name, tables)
+        if facts.log_probabilities != bool(facts.components):
+            raise ValueError(
+                f"scorer.log_probabilities must be {bool(facts.components)} with "
+                f"{len(facts.components)} components (got {facts.log_probabilities})"
+            )
         return facts
 
     def bounds(self, encoder: str) -> dict[str, int]:

@@ -94,7 +94,7 @@ class SessionModel(nn.Module):
         self._normalised: tuple[tuple[int, int], Tensor] | None = None
 
     def reset_parameters(self) -> None:
-        """Draw every parameter in the way of ``init``."""
+        """Initialise all parameters as ``init`` says."""
         bound = self.embedding.embedding_dim**-0.5 if self.init == "authors" else 0.1
         for parameter in self.parameters():
             if self.init == "paper":
@@ -137,7 +137,7 @@ class SessionModel(nn.Module):
         return F.dropout(embedded, self.dropout, self.training)
 
     def clicked(self, items: Tensor) -> Tensor:
-        """Vectors [N, d] that clicked items [N] enter the model as in any session."""
+        """Input vectors [N, d] of clicked items [N]."""
         return self.embed(items)
 
     def encode(self, data: Data) -> Tensor:
@@ -146,11 +146,8 @@ class SessionModel(nn.Module):
 
     @property
     def components(self) -> dict[str, Component]:
-        """The mixture's components by their names, from the innermost; exclusive ones last."""
-        found = [
-            (name, part) for name, part in self.named_children() if isinstance(part, Component)
-        ]
-        return dict(sorted(found, key=lambda named: named[1].exclusive))
+        """The components that are mixed into the softmax, by their names; by default none."""
+        return {}
 
     @property
     def log_probabilities(self) -> bool:

@@ -14,6 +14,7 @@ from pyg_srgnn.data.sessions import Sessions
 from pyg_srgnn.functional.graphs import SessionGraphs, counts
 from pyg_srgnn.functional.mixture import find_candidates, log_mixture
 from pyg_srgnn.functional.topk import best_of_scores
+from pyg_srgnn.nn.component import Component
 from pyg_srgnn.nn.global_graph import GlobalGraph
 from pyg_srgnn.nn.readout import SessionReadout
 from pyg_srgnn.nn.repeat_head import RepeatHead
@@ -44,7 +45,7 @@ class SRGNN(SessionModel):
         readout_bias: Bias of the hybrid readout, as in the authors' code. (default: False)
         binary_edges: Whether a repeated edge counts once, as in the authors' code, instead of as
             often as it was clicked. (default: False)
-        residual: How a node's own embedding goes past the propagation: ``"none"``; ``"add"``, the
+        residual: How a node's own embedding bypasses the propagation: ``"none"``; ``"add"``, the
             sum; ``"highway"``, a learned mixture (SGNN-HN, `Pan et al., CIKM 2020
             <https://doi.org/10.1145/3340531.3412014>`_, equation 9). (default: ``"none"``)
         last_k: Last clicks whose mean is the readout's local part. (default: 1)
@@ -53,7 +54,7 @@ class SRGNN(SessionModel):
         repeat: Whether a :class:`RepeatHead` shares out the probability between the session's own
             items and the rest. (default: False)
         neighbours: Neighbours of each item in the :class:`GlobalGraph` of the training sessions
-            that its embedding takes up. (default: 0: no such graph)
+            that are aggregated into its embedding. (default: 0: no such graph)
         window: Steps within which two clicks make neighbours there. (default: 3)
         transitions: Followers of each item in the training sessions that a
             :class:`TransitionHead` mixes in. (default: 0: no such mixture)
@@ -168,6 +169,14 @@ class SRGNN(SessionModel):
         if not self.readout.attends:
             return None
         return self.readout.attention(self.nodes(data), data.alias_index, *session_of_node(data))
+
+    @property
+    def components(self) -> dict[str, Component]:
+        """The mixture's components by their names, from the innermost; exclusive ones last."""
+        found = [
+            (name, part) for name, part in self.named_children() if isinstance(part, Component)
+        ]
+        return dict(sorted(found, key=lambda named: named[1].exclusive))
 
     def scores(self, data: Data) -> Tensor:
         """Scores of every item for every session [B, V]; of a mixture, log-probabilities."""

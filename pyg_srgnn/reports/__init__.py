@@ -1,4 +1,4 @@
-"""From a run's files to what people look at."""
+"""Tables, pages and plots of runs."""
 
 from __future__ import annotations
 

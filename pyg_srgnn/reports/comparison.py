@@ -16,6 +16,7 @@ from pyg_srgnn.evaluation.samples import Samples
 from pyg_srgnn.evaluation.significance import bootstrap, holm, mcnemar
 from pyg_srgnn.functional.metrics import MAIN, K, title
 from pyg_srgnn.runs.finished import Run, require_seeds_of_one
+from pyg_srgnn.runs.result import METRICS_FILE, RunResult
 from pyg_srgnn.utils.terminal import Column, Styled, lines, table
 
 RANKS = "ranks.parquet"
@@ -88,17 +89,20 @@ def read_side(path: str | Path, baseline: str | None = None) -> Side:
 
 def _facts(folder: Path) -> dict[str, Any]:
     """The facts that the files of a run or an evaluation give; empty where there are none."""
+    evaluation = folder / "evaluation.json"
     facts: dict[str, Any] = {}
-    for name in ("metrics.json", "evaluation.json"):
-        if (folder / name).is_file():
-            try:
-                facts |= json.loads((folder / name).read_text(encoding="utf-8"))
-            except ValueError as error:
-                raise ValueError(f"{folder / name} is no JSON ({error})") from error
-    if "seed" in facts:  # a run, which ranks the test set as its configuration says
-        facts["split"] = "test"
+    if (folder / METRICS_FILE).is_file():  # a run, which ranks the test set as it is configured
+        run = RunResult.read(folder)
+        facts = {"dataset": run.dataset, "model": run.model, "seed": run.seed, "split": "test"}
+        if run.data is not None:  # not in those of an earlier version
+            facts["data"] = run.data
         if (folder / "config.yaml").is_file():
             facts["ties"] = OmegaConf.select(OmegaConf.load(folder / "config.yaml"), "ties")
+    elif evaluation.is_file():
+        try:
+            facts = dict(json.loads(evaluation.read_text(encoding="utf-8")))
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{evaluation} is not a JSON object ({error})") from error
     return facts
 
 

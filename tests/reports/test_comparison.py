@@ -119,7 +119,7 @@ def test_an_evaluation_is_compared_with_a_run(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"split=test, .*evaluation with split=valid"):
         compare([sides[0], read_side(tmp_path / "evaluation")], 50)
     (tmp_path / "evaluation" / "evaluation.json").write_text("{")
-    with pytest.raises(ValueError, match=r"evaluation\.json is no JSON"):
+    with pytest.raises(ValueError, match=r"evaluation\.json is not a JSON object"):
         read_side(tmp_path / "evaluation")
 
 
