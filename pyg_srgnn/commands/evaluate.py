@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
@@ -21,16 +22,11 @@ def validate(config: DictConfig) -> None:
     Raises:
         ValueError: If values are not allowed; names each key, what was found and what is expected.
     """
-    from pyg_srgnn.baselines import BASELINES
-    from pyg_srgnn.datasets import SPLITS
-    from pyg_srgnn.functional.metrics import TIES
+    from pyg_srgnn.evaluation.baselines import EvaluationSettings
 
     with checking_keys(config) as (check, keys):
         check.text("checkpoint", keys["checkpoint"])
-        check.one_of("split", keys["split"], SPLITS)
-        check.list_of("baselines", keys["baselines"], BASELINES)
-        check.whole("batch_size", keys["batch_size"], 1)
-        check.one_of("ties", keys["ties"], TIES)
+        EvaluationSettings(**{one.name: keys[one.name] for one in fields(EvaluationSettings)})
 
 
 @application("evaluate")

@@ -2,17 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from pyg_srgnn.baselines import BASELINES
-from pyg_srgnn.datasets.base import SessionDataset
+from pyg_srgnn.datasets.base import SPLITS, SessionDataset
 from pyg_srgnn.datasets.loader import SessionLoader
 from pyg_srgnn.evaluation.loop import evaluate_rows
 from pyg_srgnn.evaluation.rank_table import describe_rows, write_ranks
+from pyg_srgnn.functional.metrics import TIES
+from pyg_srgnn.utils.arguments import checking
+
+
+@dataclass(frozen=True)
+class EvaluationSettings:
+    """What is evaluated, and how; keys of ``conf/evaluate.yaml``.
+
+    Args:
+        split: The split whose targets are ranked.
+        baselines: Baselines to evaluate on it.
+        batch_size: Samples scored at once, at most; fewer where the catalogue is large.
+        ties: See :func:`pyg_srgnn.evaluation.metrics.ranks`.
+
+    Raises:
+        ArgumentError: If values are not allowed.
+    """
+
+    split: str = "test"
+    baselines: Sequence[str] = tuple(BASELINES)
+    batch_size: int = 128
+    ties: str = "conservative"
+
+    def __post_init__(self) -> None:
+        """Check every value."""
+        with checking(self) as check:
+            check.one_of("split", self.split, SPLITS)
+            check.list_of("baselines", self.baselines, BASELINES)
+            check.whole("batch_size", self.batch_size, 1)
+            check.one_of("ties", self.ties, TIES)
 
 
 def evaluate_with_baselines(

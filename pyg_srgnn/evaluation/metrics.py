@@ -16,6 +16,7 @@ from torchmetrics import Metric
 
 from pyg_srgnn.functional.metrics import KS, METRICS, TIES, title
 from pyg_srgnn.functional.topk import best_of_scores
+from pyg_srgnn.utils.arguments import checking
 
 _BLOCK = 2**19  # scores compared at once
 
@@ -35,8 +36,8 @@ def ranks(scores: Tensor, target: Tensor, ties: str = "conservative") -> Tensor:
     Raises:
         ValueError: If ``ties`` is unknown.
     """
-    if ties not in TIES:
-        raise ValueError(f"ranks: 'ties' must be one of {', '.join(TIES)} (got {ties!r})")
+    with checking("ranks") as check:
+        check.one_of("ties", ties, TIES)
     of_target = scores.gather(1, target.unsqueeze(1))
     # Counting what is *behind* leaves a score that is no number ahead of the target; a target
     # without one is behind every k, even where k is the whole catalogue.
@@ -95,12 +96,9 @@ class RankingMetrics(Metric):
 
     def __init__(self, num_items: int, ks: Sequence[int] = KS, ties: str = "conservative") -> None:
         super().__init__()
-        if not ks or min(ks) < 1:
-            raise ValueError(f"RankingMetrics: 'ks' must be whole numbers >= 1 (got {list(ks)})")
-        if ties not in TIES:
-            raise ValueError(
-                f"RankingMetrics: 'ties' must be one of {', '.join(TIES)} (got {ties!r})"
-            )
+        with checking(self) as check:
+            check.that(bool(ks) and min(ks) >= 1, "ks", "whole numbers >= 1", list(ks))
+            check.one_of("ties", ties, TIES)
         self.ks = tuple(ks)
         self.ties = ties
         self.num_items = num_items

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from pyg_srgnn.baselines import BASELINES
-from pyg_srgnn.functional.metrics import TIES, monitored
+from pyg_srgnn.evaluation.baselines import EvaluationSettings
+from pyg_srgnn.functional.metrics import monitored
 from pyg_srgnn.utils.arguments import checking
 
 PROTOCOLS = ("honest", "literature")
@@ -63,12 +63,12 @@ class RunSettings:
     order: str = "shuffle"
     half_life: float | None = 0.5
     average: float = 0.0
-    eval_batch_size: int = 128
+    eval_batch_size: int = EvaluationSettings.batch_size
     deterministic: bool = False
     num_workers: int = 0
     threads: int | None = None
-    baselines: Sequence[str] = tuple(BASELINES)
-    ties: str = "conservative"
+    baselines: Sequence[str] = EvaluationSettings.baselines
+    ties: str = EvaluationSettings.ties
     resume: bool = True
     checkpoint: str | None = None
     warm_start: str | None = None
@@ -78,7 +78,7 @@ class RunSettings:
 
     def __post_init__(self) -> None:
         """Check every value."""
-        with checking(self) as check:
+        with checking(self, batch_size="eval_batch_size") as check:
             check.whole("seed", self.seed, 0, 2**32 - 1)
             check.one_of("protocol", self.protocol, PROTOCOLS)
             fits = isinstance(self.refit, bool) or self.refit == "only"
@@ -90,12 +90,9 @@ class RunSettings:
             check.one_of("order", self.order, ORDERS)
             check.number("half_life", self.half_life, above=0, optional=True)
             check.number("average", self.average, least=0, below=1)
-            check.whole("eval_batch_size", self.eval_batch_size, 1)
             check.flag("deterministic", self.deterministic)
             check.whole("num_workers", self.num_workers, 0)
             check.whole("threads", self.threads, 1, optional=True)
-            check.list_of("baselines", self.baselines, BASELINES)
-            check.one_of("ties", self.ties, TIES)
             check.flag("resume", self.resume)
             check.text("checkpoint", self.checkpoint, optional=True)
             check.text("warm_start", self.warm_start, optional=True)
@@ -116,6 +113,9 @@ class RunSettings:
             if self.checkpoint is not None:
                 expected = "True with checkpoint=RUN, which is a run to resume"
                 check.that(self.resume is True, "resume", expected, self.resume)
+            EvaluationSettings(
+                baselines=self.baselines, batch_size=self.eval_batch_size, ties=self.ties
+            )
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> RunSettings:
