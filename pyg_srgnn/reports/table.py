@@ -17,7 +17,7 @@ LITERATURE = (
 def metrics_table(
     title: str,
     rows: Mapping[str, Mapping[str, float]],
-    monitor: str = "hr@20",
+    monitor: str = MAIN[0],
     elsewhere: str = "metrics.json",
 ) -> Styled:
     """A line of metrics for every scorer, in as many columns as the terminal has room for.
@@ -26,7 +26,8 @@ def metrics_table(
         title: First line.
         rows: Metrics of each scorer as fractions; a missing one leaves its cell empty. The first
             scorer is bold.
-        monitor: The metric that chose the epoch, which is shown in any case. (default: ``"hr@20"``)
+        monitor: The metric that chose the epoch, which is shown in any case. (default: the first of
+            :data:`~pyg_srgnn.functional.metrics.MAIN`, which always is)
         elsewhere: The file that holds every metric. (default: ``"metrics.json"``)
     """
     names = list(dict.fromkeys((*columns(), monitor)))
@@ -46,12 +47,12 @@ def metrics_table(
     return lines(*parts)
 
 
-def run_summary(result: RunResult, monitor: str = "hr@20") -> Styled:
+def run_summary(result: RunResult, monitor: str) -> Styled:
     """The table and the circumstances of a run.
 
     Args:
         result: The run's result.
-        monitor: As in :func:`metrics_table`. (default: ``"hr@20"``)
+        monitor: As in :func:`metrics_table`.
     """
     part = "valid" if result.test is None else "test"
     rows = {result.model: getattr(result, part) or {}}

@@ -113,15 +113,14 @@ class EpochLog(Callback):
 
     Args:
         path: The CSV file, rewritten after every epoch.
-        part: Prefix of the validation metrics. (default: ``"valid"``)
+        part: Prefix of the validation metrics.
         monitor: The metric that chooses the epoch; always part of the line.
-            (default: ``"hr@20"``)
     """
 
     improved = False
     """Whether the last epoch is better than all before; see :func:`merit`."""
 
-    def __init__(self, path: Path, part: str = "valid", monitor: str = "hr@20") -> None:
+    def __init__(self, path: Path, part: str, monitor: str) -> None:
         self.path, self.part, self.monitor = path, part, monitor
         self.rows: list[dict[str, float]] = []
         self._validated: dict[str, float] = {}

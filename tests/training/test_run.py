@@ -293,7 +293,7 @@ def test_the_literature_protocol_is_labelled(root: Path, tmp_path: Path) -> None
         assert result.test[name] == max(float(row[f"test/{name}"]) for row in rows)
     assert set(result.best_epochs) | {"tied"} == set(result.test)
     assert result.protocol == "literature" and result.valid is None
-    assert "chosen on the test set" in run_summary(result)
+    assert "chosen on the test set" in run_summary(result, config.monitor)
     assert result.samples["train"] == len(open_dataset(config.dataset, "trainval"))
 
 
