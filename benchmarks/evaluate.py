@@ -24,7 +24,7 @@ from omegaconf import OmegaConf
 from torch import Tensor
 
 from benchmarks.dense import PADS, DenseLoader, DenseSRGNN, twins
-from benchmarks.measure import dataset_options, open_dataset, options, run, take_turns, whole
+from benchmarks.measure import ADAM, dataset_options, open_dataset, options, run, take_turns, whole
 from pyg_srgnn.data import SessionLoader
 from pyg_srgnn.evaluation.loop import evaluate
 from pyg_srgnn.training.optimizer import adam
@@ -55,7 +55,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     """
     training, test = open_dataset(args, "train"), open_dataset(args, "test")
     model, dense = twins(test.num_items, args.channels)
-    optimizer = adam(model, lr=1e-3, weight_decay=1e-5, fused=True)
+    optimizer = adam(model, **ADAM, fused=True)
     for index in torch.randint(len(training), (args.train_steps, 100)):
         optimizer.zero_grad()
         model.loss(training.batch(index)).backward()

@@ -20,6 +20,7 @@ from torch_geometric.loader import DataLoader
 
 from benchmarks.dense import twins
 from benchmarks.measure import (
+    ADAM,
     dataset_options,
     open_dataset,
     options,
@@ -73,7 +74,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
             "pyg": len(few) / median(turns["pyg"]),
         }
         model, _ = twins(dataset.num_items, args.channels, products)
-        step = typical(training(model, adam(model)), loader, budget=10.0)
+        step = typical(training(model, adam(model, **ADAM)), loader, budget=10.0)
         loading = size / rates["pyg_srgnn"]
         result["of"][size] = {
             "graphs_per_second": rates,

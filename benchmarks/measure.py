@@ -21,6 +21,9 @@ from statistics import median
 from time import perf_counter
 from typing import Any
 
+ADAM = {"lr": 1e-3, "weight_decay": 1e-5}
+"""Rate and decay of the steps that are timed."""
+
 
 def whole(text: str) -> int:
     """A whole number of at least 1, as a type of argparse."""

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.dense import twins
-from benchmarks.measure import dataset_options, open_dataset, options, run, whole
+from benchmarks.measure import ADAM, dataset_options, open_dataset, options, run, whole
 from pyg_srgnn.training.optimizer import adam
 
 _STEPS = {"float32, batch 100": (100, "full"), "bfloat16, batch 512": (512, "bfloat16")}
@@ -75,7 +75,7 @@ def profiled(model: nn.Module, dataset: Any, batches: Tensor) -> dict[str, float
         model.readout.register_forward_pre_hook(lambda *_: lap("embedding and SRGNNConv")),
         model.register_forward_hook(take_out),
     ]
-    optimizer = adam(model)  # type: ignore[arg-type]
+    optimizer = adam(model, **ADAM)  # type: ignore[arg-type]
     for index in batches:
         clock[0] = perf_counter()
         batch = dataset.batch(index)

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measure import in_child, options, peak_mb, run, typical, whole
+from benchmarks.measure import ADAM, in_child, options, peak_mb, run, typical, whole
 
 _LIMIT_GB = 16.0
 _TASKS = {  # gigabytes that a table of V x d float32 numbers is held as: weights, moments, gradient
@@ -119,7 +119,7 @@ def train(items: int, args: argparse.Namespace, loss: str) -> dict[str, float]:
     counts, draw = zipf(items)
     model = SRGNN(items, args.channels, loss=loss, negatives=args.negatives)
     model.set_popularity(counts)
-    optimizer = adam(model)
+    optimizer = adam(model, **ADAM)
 
     def step(batch: Any) -> None:
         optimizer.zero_grad()

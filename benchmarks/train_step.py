@@ -27,12 +27,11 @@ from torch import Tensor
 
 from benchmarks.dense import PADS, DenseLoader, DenseSRGNN, twins
 from benchmarks.limit import Peak, step_limit
-from benchmarks.measure import dataset_options, open_dataset, options, run, take_turns, whole
+from benchmarks.measure import ADAM, dataset_options, open_dataset, options, run, take_turns, whole
 from pyg_srgnn.nn import SRGNN
 from pyg_srgnn.training.optimizer import adam
 
 _TOLERANCE = 1e-5  # of loss and gradients, relative
-_ADAM = {"lr": 1e-3, "weight_decay": 1e-5}
 
 
 def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
@@ -58,11 +57,11 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     load = DenseLoader(dataset, numbers, args.pad)
     agreement = agree(model, dense, dataset.batch(plain[0]), load(plain[0]))
 
-    theirs = torch.optim.Adam(dense.parameters(), **_ADAM)
+    theirs = torch.optim.Adam(dense.parameters(), **ADAM)
     turn = {
         "dense": (load, training(dense, theirs), plain),
-        "float32": (dataset.batch, training(model, adam(model, **_ADAM, fused=True)), plain),
-        "fast": (dataset.batch, training(fast, adam(fast, **_ADAM, fused=True)), large),
+        "float32": (dataset.batch, training(model, adam(model, **ADAM, fused=True)), plain),
+        "fast": (dataset.batch, training(fast, adam(fast, **ADAM, fused=True)), large),
     }
     for load_batch, step, batches in turn.values():  # buffers and Adam's state are made first
         timed(load_batch, step, batches[:3])

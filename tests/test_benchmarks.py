@@ -132,7 +132,7 @@ def test_profile_takes_a_step_apart(
     (apart, _), (whole, _) = twins(dataset.num_items, 8), twins(dataset.num_items, 8)
     batches = torch.arange(20).view(2, 10)
     profile.profiled(apart, dataset, batches)
-    optimizer = adam(whole)
+    optimizer = adam(whole, **measure.ADAM)
     step = train_step.training(whole, optimizer)
     for index in batches:
         step(dataset.batch(index))

@@ -14,8 +14,8 @@ from pyg_srgnn.utils.arguments import checking
 
 def adam(
     model: SessionModel,
-    lr: float = 1e-3,
-    weight_decay: float = 1e-5,
+    lr: float,
+    weight_decay: float,
     fused: bool = True,
     decoupled: bool = False,
 ) -> torch.optim.Optimizer:
@@ -23,9 +23,8 @@ def adam(
 
     Args:
         model: The model; with ``loss_name="sampled"`` its item table has sparse gradients.
-        lr: Learning rate. (default: 1e-3)
+        lr: Learning rate.
         weight_decay: Coupled L2 penalty; with sparse gradients, only of the item rows of a step.
-            (default: 1e-5)
         fused: Whether the dense parameters are updated in one kernel. (default: True)
         decoupled: Whether to decay as AdamW (`Loshchilov & Hutter, 2019
             <https://arxiv.org/abs/1711.05101>`_), biases excepted. (default: False)
@@ -61,8 +60,8 @@ class RowwiseAdam(torch.optim.Optimizer):
         table: The parameter with sparse gradients [V, d]. Rows without a gradient keep their values
             and moments.
         others: The parameters with dense gradients.
-        lr: Learning rate. (default: 1e-3)
-        weight_decay: Coupled L2 penalty; of the table, only of the rows of a step. (default: 0)
+        lr: Learning rate.
+        weight_decay: Coupled L2 penalty; of the table, only of the rows of a step.
         fused: Whether the dense parameters are updated in one kernel. (default: False)
     """
 
@@ -70,8 +69,8 @@ class RowwiseAdam(torch.optim.Optimizer):
         self,
         table: nn.Parameter,
         others: Iterable[nn.Parameter],
-        lr: float = 1e-3,
-        weight_decay: float = 0.0,
+        lr: float,
+        weight_decay: float,
         fused: bool = False,
     ) -> None:
         self._sparse = torch.optim.SparseAdam([table], lr=lr)

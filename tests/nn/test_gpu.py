@@ -29,7 +29,7 @@ def batch():
 @pytest.mark.parametrize("products", ["full", "bfloat16"])
 def test_a_step_never_makes_the_host_wait(products):
     model = SRGNN(ITEMS, 32, products=products).cuda()
-    optimizer = adam(model)
+    optimizer = adam(model, lr=1e-3, weight_decay=1e-5)
     pinned = batch().pin_memory()
 
     def step():

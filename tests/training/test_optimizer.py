@@ -304,7 +304,7 @@ def test_a_module_refuses_clipping_by_name() -> None:
 @pytest.mark.parametrize("clone", [copy.deepcopy, lambda o: pickle.loads(pickle.dumps(o))])
 def test_copies_and_further_groups(clone):
     table, other = (torch.nn.Parameter(torch.ones(3, 2)) for _ in range(2))
-    optimizer = clone(RowwiseAdam(table, [other], lr=0.5))
+    optimizer = clone(RowwiseAdam(table, [other], lr=0.5, weight_decay=0))
     (table,), (other,) = (group["params"] for group in optimizer.param_groups)
     table.grad = torch.sparse_coo_tensor([[1]], [[1.0, 1.0]], (3, 2), check_invariants=True)
     other.grad = torch.ones(3, 2)
@@ -332,4 +332,4 @@ def test_decoupled_decay_spares_biases(fused: bool) -> None:
 def test_decoupled_decay_is_refused_with_sparse_gradients() -> None:
     model = SRGNN(ROWS, CHANNELS, loss="sampled")
     with pytest.raises(ValueError, match="decoupled"):
-        adam(model, decoupled=True)
+        adam(model, 0.1, 0.5, decoupled=True)
