@@ -13,6 +13,7 @@ from torch_geometric.data import Data
 from pyg_srgnn.data.sessions import SECONDS_PER_DAY, Sessions, Vocabulary
 from pyg_srgnn.datasets.base import SessionDataset
 from pyg_srgnn.datasets.generator import SessionGenerator
+from pyg_srgnn.functional.metrics import KS
 from pyg_srgnn.utils.arguments import checking
 
 _LAW = 1  # of the generator; another number makes every cache anew
@@ -92,7 +93,7 @@ class Synthetic(SessionDataset):
         seconds = torch.arange(count) * (_DAYS[stream] * SECONDS_PER_DAY) // count
         return Sessions(sessions.items, sessions.offsets, start + seconds)
 
-    def optimum(self, ks: Sequence[int] = (5, 10, 20)) -> dict[str, float]:
+    def optimum(self, ks: Sequence[int] = KS) -> dict[str, float]:
         """Compute the Bayes optimum of the test set: what the best ranking is expected to reach.
 
         Exact, from the true distribution of every test prefix's next click; the test targets are
