@@ -40,8 +40,8 @@ class Batcher:
         current: Returns the recommender; called for every batch.
         metrics: Counts the batches.
         size: Largest number of sessions in a batch.
-        wait: Seconds that the first request of a batch waits for others. (default: 0)
-        max_queue: Largest number of sessions that wait. (default: 1024)
+        wait: Seconds that the first request of a batch waits for others.
+        max_queue: Largest number of sessions that wait.
     """
 
     def __init__(
@@ -49,8 +49,8 @@ class Batcher:
         current: Callable[[], Recommender],
         metrics: Metrics,
         size: int,
-        wait: float = 0,
-        max_queue: int = 1024,
+        wait: float,
+        max_queue: int,
     ) -> None:
         self.current = current
         self.metrics = metrics

@@ -79,7 +79,7 @@ class Bounded(HttpToolsProtocol):
     answer for as long is disconnected. uvicorn itself waits for ever.
     """
 
-    request_timeout: float = 10  # seconds
+    request_timeout: float  # seconds
     open_connections: Connections
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -45,12 +45,15 @@ def slow(recommender):
     return Slow(recommender.scorer)
 
 
+SETTINGS = {"size": 8, "wait": 0, "max_queue": 1024}
+
+
 def run(recommender, slow, script, **settings):
     """Run a script with a batcher whose first batch, one session, is being scored."""
     behind = Recommender(slow, recommender.vocabulary, torch.ones(len(IDS)))
 
     async def main():
-        batcher = Batcher(lambda: behind, Metrics(), **({"size": 8} | settings))
+        batcher = Batcher(lambda: behind, Metrics(), **(SETTINGS | settings))
         first = asyncio.create_task(batcher.recommend([[100]], 1, False))
         try:
             await asyncio.to_thread(slow.entered.wait, 30)
@@ -227,7 +230,7 @@ def test_the_first_may_wait_for_others(recommender, slow, monkeypatch):
             await over.wait()
 
         monkeypatch.setattr(asyncio, "sleep", wait)
-        batcher = Batcher(lambda: behind, Metrics(), 3, wait=0.05)
+        batcher = Batcher(lambda: behind, Metrics(), 3, 0.05, 1024)
         tasks = await queued(batcher, ([[100]], 2, False))
         await waits.wait()
         tasks += await queued(batcher, *[([[101]], 2, False)] * 2)
