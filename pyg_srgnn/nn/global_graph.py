@@ -22,20 +22,20 @@ class GlobalGraph(nn.Module):
     Args:
         num_items: Number of items V.
         channels: Size d of an embedding.
-        num_neighbours: Neighbours kept of an item. (default: 12)
-        window: Steps within which two clicks make neighbours. (default: 3)
-        dropout: Probability that an entry of the average is dropped. (default: 0)
-        normalize: Whether the average is normalised, as the items' vectors are. (default: False)
+        num_neighbours: Neighbours kept of an item.
+        window: Steps within which two clicks make neighbours.
+        dropout: Probability that an entry of the average is dropped.
+        normalize: Whether the average is normalised, as the items' vectors are.
     """
 
     def __init__(
         self,
         num_items: int,
         channels: int,
-        num_neighbours: int = 12,
-        window: int = 3,
-        dropout: float = 0.0,
-        normalize: bool = False,
+        num_neighbours: int,
+        window: int,
+        dropout: float,
+        normalize: bool,
     ) -> None:
         super().__init__()
         self.normalize = normalize

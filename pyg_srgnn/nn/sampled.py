@@ -19,17 +19,15 @@ class NegativeSampler(nn.Module):
 
     Args:
         num_items: Number of items V.
-        num_negatives: Number of items drawn n. (default: 1024)
+        num_negatives: Number of items drawn n.
         sampling: ``"popularity"``, in proportion to an item's clicks plus one, so that an item
-            without clicks is drawn, too; or ``"uniform"``. (default: ``"popularity"``)
+            without clicks is drawn, too; or ``"uniform"``.
 
     Raises:
         ValueError: If an argument is out of its range.
     """
 
-    def __init__(
-        self, num_items: int, num_negatives: int = 1024, sampling: str = "popularity"
-    ) -> None:
+    def __init__(self, num_items: int, num_negatives: int, sampling: str) -> None:
         super().__init__()
         with checking(self) as check:
             check.whole("num_items", num_items, 1)

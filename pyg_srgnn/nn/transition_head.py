@@ -35,12 +35,12 @@ class TransitionHead(Component):
     Args:
         num_items: Number of items V.
         channels: Size d of a session's vector.
-        num_followers: Followers kept of each item, those counted most. (default: 50)
+        num_followers: Followers kept of each item, those counted most.
     """
 
     lookup = "followers"
 
-    def __init__(self, num_items: int, channels: int, num_followers: int = 50) -> None:
+    def __init__(self, num_items: int, channels: int, num_followers: int) -> None:
         super().__init__()
         self.place = nn.Embedding(PLACES, 1)
         self.lin_gate = nn.Linear(channels + 1, channels)

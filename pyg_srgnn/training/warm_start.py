@@ -27,7 +27,7 @@ def warm_start(
     settings: Mapping[str, Any],
     training: SessionDataset,
     path: str | Path,
-    new_items: str = "neighbours",
+    new_items: str,
 ) -> None:
     """Copy the weights of a trained model; items are matched by their raw ids.
 
@@ -40,7 +40,7 @@ def warm_start(
         training: The sessions that it will be trained on, with the new catalogue.
         path: The trained model: a run directory or a checkpoint file.
         new_items: ``"neighbours"`` or ``"init"``; new items without a known neighbour stay as
-            initialised. (default: ``"neighbours"``)
+            initialised.
 
     Raises:
         ValueError: If there is no checkpoint, or its model or its items are of another kind.

@@ -16,6 +16,7 @@ ITEMS = 12
 COUNTS = torch.tensor([0, 5, 1, 0, 30, 2, 7, 0, 1, 11, 3, 0])
 SESSIONS = random_sessions(14, ITEMS)
 TARGETS = [(5 * i + 2) % ITEMS for i in range(len(SESSIONS))]
+SETTINGS = {"num_items": ITEMS, "num_negatives": 4, "sampling": "popularity"}
 
 
 def sampler_of(sampling, negatives=8, counts=COUNTS):
@@ -227,7 +228,7 @@ def test_a_seed_gives_the_draw():
 )
 def test_bad_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):
-        NegativeSampler(**{"num_items": ITEMS, **arguments})
+        NegativeSampler(**(SETTINGS | arguments))
 
 
 @pytest.mark.parametrize("sampling", SAMPLINGS)
@@ -247,7 +248,7 @@ def test_bad_counts(sampling, counts, message):
 
 
 def test_popularity_must_be_told():
-    sampler = NegativeSampler(ITEMS, 4)
+    sampler = NegativeSampler(ITEMS, 4, "popularity")
     with pytest.raises(RuntimeError, match="set_popularity"):
         sampler()
     with pytest.raises(RuntimeError, match="set_popularity"):

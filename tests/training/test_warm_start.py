@@ -213,7 +213,7 @@ def test_a_new_item_without_a_known_neighbour_starts_as_drawn(
     model = build_model(settings)
     drawn = model.embedding.weight.detach().clone()
     with caplog.at_level(logging.INFO):
-        warm_start(model, settings, training, old_run)
+        warm_start(model, settings, training, old_run, "neighbours")
     moved = (model.embedding.weight.detach() != drawn).any(1)
     assert (~moved).nonzero().flatten().tolist() == [lonely]
     assert "34 items known, 3 new from neighbours, 1 new by init, 2 old items gone" in caplog.text
