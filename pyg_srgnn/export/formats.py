@@ -26,6 +26,7 @@ def write_onnx(encoder: torch.export.ExportedProgram, path: Path, results: Seque
     Raises:
         ImportError: If onnx or onnxscript is not installed.
     """
+    encoder._guards_code = []  # those of torch 2.9 cannot be run for a variable number of arguments
     try:
         model = torch.onnx.export(
             encoder, dynamo=True, opset_version=_OPSET, output_names=results, verbose=False
