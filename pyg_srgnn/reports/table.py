@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from pyg_srgnn.functional.metrics import MAIN, by_importance, columns
-from pyg_srgnn.runs.result import RunResult
+from pyg_srgnn.runs.result import METRICS_FILE, RunResult
 from pyg_srgnn.utils.terminal import Column, Styled, lines, styled, table
 
 LITERATURE = (
@@ -18,7 +18,7 @@ def metrics_table(
     title: str,
     rows: Mapping[str, Mapping[str, float]],
     monitor: str = MAIN[0],
-    elsewhere: str = "metrics.json",
+    elsewhere: str = METRICS_FILE,
 ) -> Styled:
     """A line of metrics for every scorer, in as many columns as the terminal has room for.
 

@@ -17,6 +17,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 
 from pyg_srgnn.runs.find import find_run
+from pyg_srgnn.runs.result import METRICS_FILE
 from pyg_srgnn.sweeps.directories import SWEEPS, fixed_keys, sweep_name
 from pyg_srgnn.sweeps.overrides import get_args_parser, in_quotes, parse_overrides
 from pyg_srgnn.sweeps.parallel import sensible_jobs
@@ -58,7 +59,7 @@ class Sweep:
             if error.is_file():
                 found = json.loads(error.read_text(encoding="utf-8"))
                 failed[job.name] = f"{found['type']}: {found['message']}"
-            elif not (job / "metrics.json").is_file():
+            elif not (job / METRICS_FILE).is_file():
                 failed[job.name] = "not finished"
         return failed
 
@@ -137,7 +138,7 @@ def _stop() -> str:
     if sweep is None:
         return ""
     with sweep.open:
-        finished = sum(1 for _ in sweep.directory.rglob("metrics.json"))
+        finished = sum(1 for _ in sweep.directory.rglob(METRICS_FILE))
     jobs = f"{finished} finished job{'' if finished == 1 else 's'}"
     return f"{jobs}, and the epochs of the others"
 

@@ -132,15 +132,28 @@ def _compare(run_dir: Path, config: DictConfig, may_differ: set[str]) -> None:
         may_differ = may_differ | {"new_items"}  # without effect
     if found.get("halving") is wanted.get("halving") is None:
         may_differ = may_differ | {"halving_from"}  # without effect
-    differ = [
-        f"{key}: there {found.get(key)}, here {wanted.get(key)}"
-        for key in sorted((found.keys() | wanted.keys()) - may_differ)
-        if found.get(key) != wanted.get(key)
-    ]
-    if differ:
+    if differ := differences(found, wanted, may_differ):
         raise ValueError(
             f"{run_dir} holds a run with another configuration\n  "
             + "\n  ".join(differ)
             + "\nSet the keys alike, or choose another directory (hydra.run.dir=DIR, "
             "of a sweep hydra.sweep.dir=DIR)"
         )
+
+
+def differences(
+    there: Mapping[str, Any], here: Mapping[str, Any], may_differ: set[str], prefix: str = ""
+) -> list[str]:
+    """A line for each setting that differs, with both values.
+
+    Args:
+        there: The settings of the other run.
+        here: The settings of this run.
+        may_differ: Keys that are not compared.
+        prefix: The group of the keys, such as ``"model."``. (default: ``""``)
+    """
+    return [
+        f"{prefix}{key}: there {there.get(key)}, here {here.get(key)}"
+        for key in sorted((there.keys() | here.keys()) - may_differ)
+        if there.get(key) != here.get(key)
+    ]

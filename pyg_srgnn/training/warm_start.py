@@ -15,6 +15,7 @@ from pyg_srgnn.checkpoint import Checkpoint, read_checkpoint
 from pyg_srgnn.data import Sessions, Vocabulary
 from pyg_srgnn.datasets import SessionDataset
 from pyg_srgnn.nn import SessionModel
+from pyg_srgnn.training.resume import differences
 
 log = logging.getLogger(__name__)
 
@@ -108,12 +109,7 @@ def neighbour_means(sessions: Sessions, row: Tensor, trained: Tensor) -> tuple[T
 
 
 def _check_model(path: str | Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
-    differ = [
-        f"model.{key}: there {old.get(key)}, here {new.get(key)}"
-        for key in sorted((old.keys() | new.keys()) - _MAY_DIFFER)
-        if old.get(key) != new.get(key)
-    ]
-    if differ:
+    if differ := differences(old, new, _MAY_DIFFER, "model."):
         raise ValueError(
             f"warm_start={path}: it holds another model than this run's\n  "
             + "\n  ".join(differ)
