@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 SPLITS = ("train", "valid", "trainval", "test")
 _FORMAT = 1  # of the processed files; another number makes every cache anew
 _REPORT = "report.json"
+_TEXTS = "texts.json"
 
 
 class SessionDataset(Dataset):
@@ -65,6 +66,15 @@ class SessionDataset(Dataset):
 
     report: Mapping[str, Any] = {}
     """Report of the preparation, set by :meth:`read`; kept beside the sessions as JSON."""
+
+    texts: list[str | None] | None = None
+    """Text of every item of the vocabulary, set by :meth:`read` and kept as :attr:`report` is.
+
+    None where the dataset has no text; an entry is None where one item has none.
+    """
+
+    text_encoder: str = "wordllama"
+    """Name of the encoder of the texts, where none is chosen."""
 
     def __init__(
         self,
@@ -113,7 +123,7 @@ class SessionDataset(Dataset):
     def read(self) -> tuple[Sessions, Sessions, Vocabulary]:
         """Training sessions, test sessions (both in time order) and the vocabulary.
 
-        It may set :attr:`report`.
+        It may set :attr:`report` and :attr:`texts`.
         """
         raise NotImplementedError
 
@@ -160,8 +170,9 @@ class SessionDataset(Dataset):
 
     def process(self) -> None:
         """Read the raw files and store the sessions."""
-        self.report = {}
+        self.report, self.texts = {}, None
         training, test, vocabulary = self.read()
+        _check_texts(self.texts, vocabulary)
         folder = Path(self.processed_dir)
         # An older folder is there only if it was found damaged; the lock keeps others off both.
         with folder_written_aside(folder, folder.with_name(folder.name + ".part")) as aside:
@@ -171,12 +182,18 @@ class SessionDataset(Dataset):
             if self.report:
                 report = json.dumps(self.report, indent=1)
                 (aside / _REPORT).write_text(report, encoding="utf-8")
+            if self.texts is not None:
+                texts = json.dumps(self.texts, ensure_ascii=False)
+                (aside / _TEXTS).write_text(texts, encoding="utf-8")
 
     def _load(self) -> tuple[Sessions, Sessions]:
         sessions, vocabulary = self.processed_paths
         self.vocabulary = Vocabulary.load(vocabulary)
         report = Path(self.processed_dir, _REPORT)
         self.report = json.loads(report.read_text(encoding="utf-8")) if report.is_file() else {}
+        texts = Path(self.processed_dir, _TEXTS)
+        self.texts = json.loads(texts.read_text(encoding="utf-8")) if texts.is_file() else None
+        _check_texts(self.texts, self.vocabulary)
         stored = load_file(sessions)  # maps the file: all who open it share the pages
         return _sessions_from(stored, "training"), _sessions_from(stored, "test")
 
@@ -253,6 +270,11 @@ class SessionDataset(Dataset):
             f"{type(self).__name__}({len(self)}, split={self.split}, "
             f"sessions={len(self.sessions)}, items={self.num_items})"
         )
+
+
+def _check_texts(texts: list[str | None] | None, vocabulary: Vocabulary) -> None:
+    if texts is not None and len(texts) != len(vocabulary):
+        raise ValueError(f"{len(texts):,} texts for {len(vocabulary):,} items")
 
 
 def _tensors_of(**parts: Sessions) -> dict[str, Tensor]:

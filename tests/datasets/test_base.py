@@ -589,3 +589,43 @@ def test_a_report_that_was_not_written_is_not_taken_over(tmp_path):
     with pytest.warns(UserWarning, match="damaged"):
         assert Once(tmp_path).report == {}
     assert not (folder / "report.json").exists()
+
+
+# The texts.
+
+
+class Described(Clicks):
+    name = "described"
+    texts_read = ("grüne Tasse", None, *("tray" for _ in range(ITEMS - 2)))
+
+    def read(self):
+        self.texts = list(self.texts_read)
+        return super().read()
+
+
+def test_texts_are_kept_with_the_sessions(tmp_path):
+    for split in ("train", "valid", "test"):
+        dataset = Described(tmp_path, split)
+        assert dataset.texts == list(Described.texts_read) and dataset.text_encoder == "wordllama"
+    assert dataset.reads == 0
+
+
+def test_without_texts(tmp_path):
+    """The folder is what it was before there were texts, so older caches stay valid."""
+    for _ in range(2):
+        assert Clicks(tmp_path).texts is None
+
+
+@pytest.mark.parametrize("content", ["[", "3", '["one text"]'])
+def test_damaged_texts_are_made_again_and_told(tmp_path, content):
+    folder = Path(Described(tmp_path).processed_dir)
+    (folder / "texts.json").write_text(content)
+    with pytest.warns(UserWarning, match="damaged"):
+        again = Described(tmp_path)
+    assert again.reads == 1 and again.texts == list(Described.texts_read)
+
+
+def test_texts_of_other_items_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(Described, "texts_read", ("one text",))
+    with pytest.raises(ValueError, match="1 texts for 9 items"):
+        Described(tmp_path)
