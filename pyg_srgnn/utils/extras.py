@@ -1,11 +1,11 @@
-"""The pip command that installs an optional dependency."""
+"""Optional dependencies: the pip command that installs them, and their versions."""
 
 from __future__ import annotations
 
 import json
 import os
 import shlex
-from importlib.metadata import PackageNotFoundError, distribution
+from importlib.metadata import PackageNotFoundError, distribution, version
 
 
 def pip_install(extra: str) -> str:
@@ -36,3 +36,22 @@ def pip_install(extra: str) -> str:
         source = f"{vcs['vcs']}+{url}@{vcs['commit_id']}"
         return shlex.join([*words, f"pyg-srgnn[{extra}] @ {source}"])
     return shlex.join([*words, f"pyg-srgnn[{extra}]"])
+
+
+def required_version(package: str, extra: str, user: str) -> str:
+    """The version of a package that an extra brings, without importing it.
+
+    Args:
+        package: Its name on an index.
+        extra: The extra that installs it.
+        user: What needs it, as a user asks for it, such as ``"encoder=wordllama"``.
+
+    Raises:
+        ValueError: If it is not installed; says how it is.
+    """
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        raise ValueError(
+            f"{user} needs {package}, which is not installed: {pip_install(extra)}"
+        ) from None

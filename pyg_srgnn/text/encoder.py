@@ -1,0 +1,61 @@
+"""What makes a vector of a text, and how it is found by name."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from importlib.metadata import entry_points
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+GROUP = "pyg_srgnn.text_encoders"
+"""The group of entry points in which a package names its encoders."""
+
+
+class TextEncoder(Protocol):
+    """Makes vectors of texts.
+
+    ``name``, ``version`` and ``settings`` identify the vectors: they are part of the cache's key
+    and of the checkpoint, so settings are plain JSON values without secrets. An encoder is made
+    without loading its model, which waits for the first call of :meth:`encode`.
+    """
+
+    name: str
+    version: str
+    settings: dict[str, Any]
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Encode texts, in their order.
+
+        Args:
+            texts: n texts.
+
+        Returns:
+            Finite vectors, float32 [n, F]; [0, F] for no texts.
+        """
+        ...
+
+
+def open_encoder(name: str, **settings: Any) -> TextEncoder:
+    """Make an encoder by its name.
+
+    Args:
+        name: The name of an entry point in the group ``pyg_srgnn.text_encoders``.
+        **settings: Arguments of the encoder.
+
+    Raises:
+        ValueError: If no installed package has an encoder of this name, if it has no such argument,
+            or if it cannot be used: names what it lacks.
+    """
+    known = {point.name: point for point in entry_points(group=GROUP)}
+    if name not in known:
+        raise ValueError(f"encoder.name must be one of {', '.join(sorted(known))} (got {name!r})")
+    encoder = known[name].load()
+    try:
+        inspect.signature(encoder).bind(**settings)
+    except TypeError as error:
+        raise ValueError(f"encoder {name!r}: {error}") from None
+    made: TextEncoder = encoder(**settings)
+    return made
