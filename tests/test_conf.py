@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import asdict
+from importlib.metadata import entry_points
 
 import pytest
 from omegaconf import OmegaConf
@@ -17,6 +18,7 @@ from pyg_srgnn.evaluation.baselines import EvaluationSettings
 from pyg_srgnn.export.write import export
 from pyg_srgnn.nn import MODELS, SRGNN, SessionModel, build_model
 from pyg_srgnn.serving.settings import SECRETS, Settings
+from pyg_srgnn.text.encoder import GROUP
 from pyg_srgnn.training import SessionModule
 from pyg_srgnn.training.settings import RunSettings
 
@@ -86,6 +88,25 @@ def test_the_plain_model_is_configured_as_its_class_defaults() -> None:
 def test_the_optimizer_is_configured_as_its_defaults() -> None:
     names = ("model", "ties", "part", "extra", "horizon")
     assert configured("optimizer", "adam") == defaults(SessionModule, *names)
+
+
+ENCODERS = {
+    point.name: point.load()
+    for point in entry_points(group=GROUP)
+    if point.value.startswith("pyg_srgnn.")
+}
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_an_encoder_is_configured_as_its_defaults(name: str) -> None:
+    config = configured("encoder", name)
+    assert config.pop("name") == name == ENCODERS[name].name
+    assert config == defaults(ENCODERS[name])
+
+
+def test_every_encoder_file_is_of_an_encoder() -> None:
+    files = {file.stem for file in (CONF / "encoder").iterdir()}
+    assert files - {"auto"} == ENCODERS.keys()
 
 
 def own_keys(name: str) -> dict[str, object]:
