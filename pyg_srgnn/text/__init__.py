@@ -1,0 +1,1 @@
+"""Item text: files of texts, encoders, and the vectors of a catalogue."""
