@@ -101,7 +101,8 @@ ENCODERS = {
 def test_an_encoder_is_configured_as_its_defaults(name: str) -> None:
     config = configured("encoder", name)
     assert config.pop("name") == name == ENCODERS[name].name
-    assert config == defaults(ENCODERS[name])
+    expected = defaults(ENCODERS[name])
+    assert config == {k: "???" if v is inspect.Parameter.empty else v for k, v in expected.items()}
 
 
 def test_every_encoder_file_is_of_an_encoder() -> None:
