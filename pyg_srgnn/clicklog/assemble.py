@@ -23,14 +23,15 @@ Ints = NDArray[np.int64]
 def assemble(
     chosen: Chosen, preparation: Preparation, vocabulary: Vocabulary | None = None
 ) -> Prepared:
-    """Split the sessions in time, number their items, and drop what the training part lacks.
+    """Split the sessions in time, number their items, and drop or keep what training lacks.
 
-    Items are numbered as the training sessions first show them. That, and the split, is done here
-    once for every engine: a number over all clicks is a window that no cluster can divide.
+    Items are numbered as the training sessions first show them; then come, where they are kept,
+    those that only the test sessions show. That, and the split, is done here once for every
+    engine: a number over all clicks is a window that no cluster can divide.
 
     Args:
         chosen: The clicks, with their sessions in time order.
-        preparation: The split and the share of recent samples.
+        preparation: The split, whether cold items stay, and the share of recent samples.
         vocabulary: Items that keep their index. (default: none)
 
     Returns:
@@ -48,7 +49,7 @@ def assemble(
     pieces = _Pieces(chosen, lengths)
     with pieces.bar:
         training = _training(pieces, numbers, end, lengths, seconds)
-        test, of_test = _test(pieces, numbers, start, lengths, seconds, preparation.min_length)
+        test, of_test = _test(pieces, numbers, start, lengths, seconds, preparation)
     steps = [_step("training part", training.num_clicks, len(training), "training")]
     if start > end:
         kept = lengths.sum() - lengths[end:start].sum()
@@ -64,23 +65,20 @@ def assemble(
             raise ValueError(
                 f"dataset.recent={preparation.recent}: of {samples:,} training samples none is left"
             )
-    clicks = of_test[0]["clicks"]
-    unseen = clicks - of_test[1]["clicks"]
-    return Prepared(
-        training,
-        test,
-        numbers.vocabulary(),
-        {
-            "steps": [*chosen.steps, *steps],
-            "split": split,
-            "duplicates": pieces.duplicates,
-            "unseen_test_items": {
-                "items": numbers.missed(),
-                "clicks": unseen,
-                "share": unseen / max(1, clicks),
-            },
-        },
-    )
+    report = {
+        "steps": [*chosen.steps, *steps],
+        "split": split,
+        "duplicates": pieces.duplicates,
+    }
+    if preparation.cold == "drop":  # those that stay are counted in what was made
+        clicks = of_test[0]["clicks"]
+        unseen = clicks - of_test[1]["clicks"]
+        report["unseen_test_items"] = {
+            "items": numbers.missed(),
+            "clicks": unseen,
+            "share": unseen / max(1, clicks),
+        }
+    return Prepared(training, test, numbers.vocabulary(), report)
 
 
 def _training(
@@ -101,12 +99,13 @@ def _test(
     start: int,
     lengths: Ints,
     seconds: Ints | None,
-    min_length: int,
+    preparation: Preparation,
 ) -> tuple[Sessions, list[dict[str, Any]]]:
     """The sessions from number ``start`` on, and what each rule left of them."""
+    drop, min_length = preparation.cold == "drop", preparation.min_length
     parts, of_session = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
     for codes, s in pieces.between(start, len(lengths)):
-        index = numbers.find(codes)
+        index = numbers.find(codes) if drop else numbers.number(codes)
         parts.append(index[index >= 0])
         of_session.append(s[index >= 0].astype(np.int64) - start)
     index, s = np.concatenate(parts), np.concatenate(of_session)
@@ -121,12 +120,13 @@ def _test(
             f"once items without a training session and sessions of fewer than {min_length} clicks "
             f"are dropped; give a longer dataset.test"
         )
-    short = f"test sessions of fewer than {min_length} clicks dropped"
-    return test, [
-        _step("test part", clicks, len(known), "test"),
-        _step("test items that training lacks dropped", known.sum(), (known > 0).sum(), "test"),
-        _step(short, test.num_clicks, len(test), "test"),
-    ]
+    steps = [_step("test part", clicks, len(known), "test")]
+    if drop:
+        lacking = "test items that training lacks dropped"
+        steps.append(_step(lacking, known.sum(), (known > 0).sum(), "test"))
+        short = f"test sessions of fewer than {min_length} clicks dropped"
+        steps.append(_step(short, test.num_clicks, len(test), "test"))
+    return test, steps
 
 
 def _step(rule: str, clicks: int, sessions: int, part: str | None = None) -> dict[str, Any]:

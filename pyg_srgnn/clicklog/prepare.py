@@ -100,8 +100,8 @@ def prepare(
     _warn_of_split_ids(prepared.vocabulary, layout)
     described = describe(prepared.training, prepared.test, prepared.vocabulary)
     log_part = dict(prepared.report)
-    # What the test part lacks is dropped from it: it could not be counted there.
-    described["distributions"]["unseen_test_items"] = log_part.pop("unseen_test_items")
+    if preparation.cold == "drop":  # what was dropped could not be counted in the test part
+        described["distributions"]["unseen_test_items"] = log_part.pop("unseen_test_items")
     report = {
         "files": [str(file) for file in layout.files],
         "engine": engine,

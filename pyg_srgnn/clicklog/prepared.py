@@ -30,7 +30,8 @@ class Prepared:
     Args:
         training: Training sessions in time order.
         test: Test sessions in time order, of items of the vocabulary.
-        vocabulary: The raw ids of all items of the training sessions.
+        vocabulary: The raw ids of all items of the training sessions; after them, where they are
+            kept, those of the test sessions alone.
         report: Counts of what was read and dropped, and why; plain JSON values.
     """
 

@@ -13,6 +13,7 @@ from pyg_srgnn.utils.arguments import checking
 
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 ON_BAD_ROWS = ("error", "skip")
+COLD = ("drop", "keep")
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,8 @@ class Preparation:
             those from a day on, as ``"2014-09-30"`` (UTC). (default: 0.1)
         strict: If the split is a number of days: drop the sessions at its exact instant, as the
             benchmarks do. (default: False)
+        cold: Clicks of the test part on items that training lacks: ``"drop"``, or ``"keep"``:
+            they stay, and these items are numbered after all others. (default: ``"drop"``)
         recent: Keep the last 1/recent of the training samples. (default: 1)
 
     Raises:
@@ -75,6 +78,7 @@ class Preparation:
     until_stable: bool = False
     test: float | str = 0.1
     strict: bool = False
+    cold: str = "drop"
     recent: int = 1
 
     def __post_init__(self) -> None:
@@ -105,6 +109,7 @@ class Preparation:
             check.whole("min_support", self.min_support, 1)
             expected = "a fraction between 0 and 1, days as '7d', or a date as '2014-09-30'"
             check.that(_split(self.test) is not None, "test", expected, self.test)
+            check.one_of("cold", self.cold, COLD)
             check.whole("recent", self.recent, 1)
 
     @classmethod

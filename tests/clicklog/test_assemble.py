@@ -103,6 +103,21 @@ def test_known_items_come_first_and_stay_in_the_test_part() -> None:
     assert letters(made) == (["ca", "bc"], ["xa"])
 
 
+@pytest.mark.usefixtures("piece")
+@pytest.mark.parametrize(
+    ("known", "ids"), [(None, "cabdxy"), (["y", "a", "z"], "yazcbdx"), (["x"], "xcabdy")]
+)
+def test_cold_items_stay_and_are_numbered_after_all_others(known: Any, ids: str) -> None:
+    made = assembled(["cab", "dd", "bad", "xcy", "xx", "abx"], known=known, test=0.5, cold="keep")
+    assert made.vocabulary.ids == list(ids)
+    assert letters(made) == (["cab", "dd", "bad"], ["xcy", "xx", "abx"])
+    assert "unseen_test_items" not in made.report
+    assert made.report["steps"][1:] == [
+        {"rule": "training part", "clicks": 8, "sessions": 3, "part": "training"},
+        {"rule": "test part", "clicks": 8, "sessions": 3, "part": "test"},
+    ]
+
+
 SECONDS = [0, DAY, 2 * DAY, 2 * DAY, 2 * DAY + 1, 3 * DAY]
 
 

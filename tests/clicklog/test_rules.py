@@ -74,6 +74,7 @@ rules = st.fixed_dictionaries(
         "drop_longer": st.sampled_from([None, 3, 4, 6]),
         "until_stable": st.booleans(),
         "strict": st.booleans(),
+        "cold": st.sampled_from(["drop", "keep"]),
         "recent": st.sampled_from([1, 2, 3]),
         "where": st.just({"event": "view"}),
     },
@@ -264,7 +265,7 @@ def test_equal_rows_are_counted(log: Path, rows: list[Any], order: str, gap: boo
 def test_items_of_the_test_part_that_training_lacks_are_counted(
     log: Path, rows: list[Any], rules: dict[str, Any]
 ) -> None:
-    case = Case(rows, rules | {"recent": 1})
+    case = Case(rows, rules | {"recent": 1, "cold": "drop"})
     assume(case.expected() is not None)
     lost = {step["rule"]: step for step in case.prepared(log).report["steps"]}
     before, after = lost["test part"], lost["test items that training lacks dropped"]
@@ -272,6 +273,36 @@ def test_items_of_the_test_part_that_training_lacks_are_counted(
     assert found["clicks"] == before["clicks"] - after["clicks"]
     assert found["share"] == found["clicks"] / before["clicks"]
     assert bool(found["items"]) == bool(found["clicks"])
+
+
+@pytest.mark.slow
+@few
+@given(rows=logs(), rules=rules)
+def test_cold_items_that_stay_are_counted_and_numbered_last(
+    log: Path, rows: list[Any], rules: dict[str, Any]
+) -> None:
+    case = Case(rows, rules | {"recent": 1, "cold": "keep"})
+    assume(case.expected() is not None)
+    kept = case.prepared(log)
+    trained, cold = set(kept.training.items.tolist()), []
+    for item in kept.test.items.tolist():
+        cold += [item] if item not in trained else []
+    first = list(dict.fromkeys(cold))
+    assert trained == set(range(len(trained)))
+    assert first == list(range(len(trained), len(kept.vocabulary)))
+    assert kept.report["distributions"]["unseen_test_items"] == {
+        "items": len(first),
+        "clicks": len(cold),
+        "share": len(cold) / kept.test.num_clicks,
+    }
+    case.rules["cold"] = "drop"
+    if case.expected() is not None:  # the counts are those of what would be dropped
+        dropped = case.prepared(log)
+        assert (
+            dropped.report["distributions"]["unseen_test_items"]
+            == kept.report["distributions"]["unseen_test_items"]
+        )
+        assert dropped.vocabulary.ids == kept.vocabulary.ids[: len(trained)]
 
 
 def test_a_session_dropped_whole_is_told_with_the_rule_that_did_it(log: Path) -> None:

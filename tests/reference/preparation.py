@@ -40,6 +40,7 @@ def reference(
     until_stable: bool = False,
     test: float | str = 0.1,
     strict: bool = False,
+    cold: str = "drop",
     recent: int = 1,
     known: Sequence[Any] = (),
     steps: list[tuple[int, int | None]] | None = None,
@@ -80,10 +81,14 @@ def reference(
         for raw in one.items:
             numbers.setdefault(raw, len(numbers))
     for one in held_out:
+        if cold == "keep":
+            for raw in one.items:
+                numbers.setdefault(raw, len(numbers))
         one.items = [raw for raw in one.items if raw in numbers]
-    steps.append(size(long_enough(held_out, 1)))
-    held_out = long_enough(held_out, min_length)
-    steps.append(size(held_out))
+    if cold == "drop":
+        steps.append(size(long_enough(held_out, 1)))
+        held_out = long_enough(held_out, min_length)
+        steps.append(size(held_out))
     training = most_recent(training, recent)
     if recent > 1:
         steps.append(size(training))
