@@ -45,7 +45,8 @@ def read_clicks(
     """Stage a log's clicks in Parquet files and leave out, or refuse, its bad rows.
 
     The staged columns are ``session`` and ``item`` (whole numbers or text), ``time`` (microseconds
-    since 1970 UTC) and ``order`` where there are any, and ``row``, which counts the log's rows.
+    since 1970 UTC), ``order`` and ``text`` (of the item) where there are any, and ``row``, which
+    counts the log's rows.
 
     Returns:
         The clicks, and what was found.

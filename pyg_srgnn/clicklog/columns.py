@@ -65,6 +65,9 @@ def roles(
     for name in preparation.where:
         if name not in names:
             raise ValueError(_no_column(file, "where", name, names))
+    for name in preparation.text or ():
+        if name not in names:
+            raise ValueError(_no_column(file, "text", name, names))
     return columns, tuple(guessed)
 
 

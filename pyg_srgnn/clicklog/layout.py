@@ -104,7 +104,7 @@ def find_layout(files: tuple[Path, ...], preparation: Preparation) -> Layout:
     if rows is None:
         more = f", nor has any of the {len(files) - 1} others" if len(files) > 1 else ""
         raise ValueError(f"{first} has {'a header and ' if form.header else ''}no row{more}")
-    for name in columns.values():
+    for name in (*columns.values(), *(preparation.text or ())):
         if rows[name].dtype.is_nested():
             raise ValueError(f"{first}: column {name!r} holds values of type {rows[name].dtype}")
     base = "session" if "session" in columns else "user"

@@ -272,6 +272,8 @@ def _parsed(
             columns.append(local.alias("local"))
     if name := layout.columns.get("order", ""):
         columns.append(_whole(pl.col(name), schema[name]).alias("order"))
+    if preparation.text:
+        columns.append(_joined([(pl.col(c), schema[c]) for c in preparation.text]).alias("text"))
     if preparation.where:  # a row whose form is wrong is looked at though it is not asked for
         frame = frame.filter(_asked(preparation, schema) | checks[0])
     return frame.select(*columns, pl.col(_row(layout)).cast(pl.Int64).alias("row"), *checks)
@@ -306,6 +308,17 @@ def _text(column: pl.Expr, kind: pl.DataType) -> pl.Expr:
     if isinstance(kind, pl.Decimal) and kind.scale:  # then there is a point
         return text.str.replace(r"\.?0+$", "")
     return text
+
+
+def _joined(columns: list[tuple[pl.Expr, pl.DataType]]) -> pl.Expr:
+    """The values of columns as one text; null where all are null or blank."""
+    parts = []
+    for column, kind in columns:
+        written = _text(column.fill_nan(None) if kind.is_float() else column, kind)
+        stripped = written.str.strip_chars()
+        parts.append(pl.when(stripped != "").then(stripped))
+    joined = pl.concat_str(parts, separator=". ", ignore_nulls=True)
+    return pl.when(joined != "").then(joined)
 
 
 def _whole(column: pl.Expr, kind: pl.DataType) -> pl.Expr:

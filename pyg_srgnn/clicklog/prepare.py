@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import narwhals as nw
 import polars as pl
@@ -24,6 +25,7 @@ from pyg_srgnn.clicklog.polars_engine import PolarsEngine
 from pyg_srgnn.clicklog.prepared import Prepared
 from pyg_srgnn.clicklog.rules import filtered
 from pyg_srgnn.clicklog.spec import Preparation
+from pyg_srgnn.clicklog.texts import item_texts, of_vocabulary
 from pyg_srgnn.data.statistics import describe
 from pyg_srgnn.data.vocabulary import Vocabulary
 from pyg_srgnn.utils.arguments import checking
@@ -68,7 +70,8 @@ def prepare(
             (default: ``"polars"``)
         vocabulary: Items that keep their index and are never dropped; new ones are numbered
             after them. (default: None)
-        scratch: Folder for temporary files, on a disk with room for 28 bytes a click.
+        scratch: Folder for temporary files, on a disk with room for 28 bytes a click, and for the
+            texts of the items.
             (default: the system's)
 
     Raises:
@@ -90,10 +93,15 @@ def prepare(
         clicks, found = read_clicks(runner, layout, preparation, folder)
         if clicks.collect_schema()["item"] == nw.String and vocabulary is not None:
             in_terms_of(replace(layout, whole=layout.whole - {"item"}), vocabulary)
+        texts = None
+        if preparation.text:
+            texts, clicks = item_texts(clicks, runner, folder), clicks.drop("text")
         read = time.perf_counter()
         chosen = filtered(clicks, preparation, runner, found, folder, vocabulary)
         ruled = time.perf_counter()
         prepared = assemble(chosen, preparation, vocabulary)
+        if texts is not None:
+            prepared = replace(prepared, texts=of_vocabulary(texts, prepared.vocabulary))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     ended = time.perf_counter()
@@ -112,6 +120,7 @@ def prepare(
         "bad_rows": found.bad_rows,
         "repeated_times": found.repeated_times,
         **log_part,
+        **_text_part(prepared.texts),
         **described,
         "seconds": {
             "read": round(read - started, 3),
@@ -122,6 +131,13 @@ def prepare(
         "peak_memory_mb": round(_peak_memory() / 1e6),
     }
     return replace(prepared, report=report)
+
+
+def _text_part(texts: list[str | None] | None) -> dict[str, Any]:
+    """How many items have a text, for the report."""
+    if texts is None:
+        return {}
+    return {"items_with_text": sum(text is not None for text in texts)}
 
 
 def in_terms_of(layout: Layout, vocabulary: Vocabulary) -> Layout:

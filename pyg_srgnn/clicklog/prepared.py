@@ -33,20 +33,24 @@ class Prepared:
         vocabulary: The raw ids of all items of the training sessions; after them, where they are
             kept, those of the test sessions alone.
         report: Counts of what was read and dropped, and why; plain JSON values.
+        texts: The text of every item of the vocabulary, None for one without; None where the log
+            was read without texts. (default: None)
     """
 
     training: Sessions
     test: Sessions
     vocabulary: Vocabulary
     report: dict[str, Any]
+    texts: list[str | None] | None = None
 
     def save(self, folder: str | Path) -> None:
         """Write a folder that any tool can read and any machine can train on.
 
         ``training.parquet`` and ``test.parquet`` hold a row a click (``session`` and ``item`` as
         numbers from 0, ``time`` of the session in seconds since 1970 UTC, if there are times),
-        ``items.parquet`` the raw id of item 0, 1, …, ``report.json`` the report. The folder is
-        written whole or not at all; an older one of that name is replaced.
+        ``items.parquet`` the raw id of item 0, 1, … and, if there are texts, its ``text``,
+        ``report.json`` the report. The folder is written whole or not at all; an older one of that
+        name is replaced.
 
         Raises:
             ValueError: If there is something else under that name.
@@ -60,7 +64,10 @@ class Prepared:
         with folder_written_aside(folder, aside):
             self.training.to_parquet(aside / TRAINING)
             self.test.to_parquet(aside / TEST)
-            pl.DataFrame({"item": self.vocabulary.ids}).write_parquet(aside / ITEMS)
+            items = pl.DataFrame({"item": self.vocabulary.ids})
+            if self.texts is not None:
+                items = items.with_columns(text=pl.Series(self.texts, dtype=pl.String))
+            items.write_parquet(aside / ITEMS)
             (aside / REPORT).write_text(json.dumps(self.report, indent=1), encoding="utf-8")
 
     @classmethod
@@ -72,7 +79,9 @@ class Prepared:
             ValueError: If the files do not belong together; names the folder.
         """
         folder = Path(folder)
-        items = pl.read_parquet(folder / ITEMS, columns=["item"])["item"].to_list()
+        table = pl.read_parquet(folder / ITEMS)
+        items = table["item"].to_list()
+        texts = table["text"].to_list() if "text" in table.columns else None
         training, test = (Sessions.from_parquet(folder / name) for name in (TRAINING, TEST))
         for name, part in ((TRAINING, training), (TEST, test)):
             if part.num_clicks and int(part.items.max()) >= len(items):
@@ -81,7 +90,7 @@ class Prepared:
                     f"with {len(items) - 1:,}; the files are of different preparations"
                 )
         report = json.loads((folder / REPORT).read_text(encoding="utf-8"))
-        return cls(training, test, Vocabulary(items), report)
+        return cls(training, test, Vocabulary(items), report, texts)
 
 
 def is_prepared(path: str | Path) -> bool:

@@ -92,7 +92,9 @@ class SparkEngine:
         if preparation.on_bad_rows == "error":
             bad_rows.refuse()
         roles = [
-            role for role in ("session", "item", "time", "order", "local") if role in read.columns
+            role
+            for role in ("session", "item", "time", "order", "local", "text")
+            if role in read.columns
         ]
         good = F.col("_problem").isNull() & F.col("_chosen")
         clicks = self._numbered.filter(good).select(*roles, "row")

@@ -11,7 +11,15 @@ import polars as pl
 
 from pyg_srgnn.clicklog.dialect import scan_text
 from pyg_srgnn.clicklog.layout import Layout, number_text
-from pyg_srgnn.clicklog.spark_values import NUMBERS, identifier, is_local, micros, text, whole
+from pyg_srgnn.clicklog.spark_values import (
+    NUMBERS,
+    identifier,
+    is_local,
+    joined,
+    micros,
+    text,
+    whole,
+)
 from pyg_srgnn.clicklog.spec import Preparation
 from pyg_srgnn.clicklog.times import EARLIEST, LATEST
 
@@ -30,10 +38,11 @@ def clicks_of(spark: Any, layout: Layout, preparation: Preparation) -> Any:
 
     Returns:
         A data frame with ``session``, ``item``, ``time`` and ``order`` (null where they cannot be
-        read), ``_chosen`` (by ``where``), ``_problem`` (one of ``PROBLEMS``, ``BLANK``, or null),
-        ``_shown`` (of a line of wrong form the line, of one with a null or an absurd time its
-        cells as JSON), and its place: ``_file``, ``_block`` (the byte in the file at which
-        the part begins that was read at once) and ``_id``, which grows within a block.
+        read), ``text`` where it is asked for, ``_chosen`` (by ``where``), ``_problem`` (one of
+        ``PROBLEMS``, ``BLANK``, or null), ``_shown`` (of a line of wrong form
+        the line, of one with a null or an absurd time its cells as JSON), and its place: ``_file``,
+        ``_block`` (the byte in the file at which the part begins that was read at once) and
+        ``_id``, which grows within a block.
     """
     from pyspark.sql import functions as F
 
@@ -118,12 +127,14 @@ def _clicks(
             clicks[role] = identifier(cell, kind, role in layout.whole)
         texts.append(cell.cast("string").alias(role))
     place = raw.metadataColumn("_metadata")  # not a column of the log that is called so
-    local = []
+    more = []
     if preparation.time_zone:
         name = layout.columns["time"]
-        local.append(is_local(cells[name], kinds[name], str(layout.time_format)).alias("local"))
+        more.append(is_local(cells[name], kinds[name], str(layout.time_format)).alias("local"))
+    if preparation.text:
+        more.append(joined([(cells[c], kinds[c]) for c in preparation.text]).alias("text"))
     read = raw.select(
-        *local,
+        *more,
         *[click.alias(role) for role, click in clicks.items()],
         F.coalesce(chosen, F.lit(False)).alias("_chosen"),
         problem.alias("_problem"),

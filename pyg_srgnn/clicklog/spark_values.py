@@ -71,6 +71,19 @@ def text(cell: Any, kind: str) -> Any:
     return cell.cast("string")
 
 
+def joined(columns: list[tuple[Any, str]]) -> Any:
+    """The values of columns, each with its type, as one text; null where all are null or blank."""
+    from pyspark.sql import functions as F
+
+    parts = []
+    for cell, kind in columns:
+        written = text(F.when(~F.isnan(cell), cell) if kind in EXACT else cell, kind)
+        stripped = F.regexp_replace(written, r"(?U)^\s+|\s+$", "")
+        parts.append(F.when(stripped != "", stripped))
+    whole_text = F.concat_ws(". ", *parts)
+    return F.when(whole_text != "", whole_text)
+
+
 def micros(cell: Any, kind: str, form: str) -> Any:
     """Microseconds since 1970 UTC of a time; null where there is none.
 

@@ -27,6 +27,8 @@ class Preparation:
         user: Column of the user's id, for logs without sessions; takes ``gap``. (default: guessed)
         item: Column of the item's id, whole numbers or text. (default: guessed)
         time: Column of the click's time. (default: guessed)
+        text: Columns whose values, joined as ``title. brand``, are a text of the row's item; an
+            item's text is that of most of its rows. (default: None, no text)
         order: What a session's clicks are sorted by: ``"time"``, ``"file"`` or a column of whole
             numbers; ties stay in the file's order. (default: ``"time"``)
         time_format: ``"s"``, ``"ms"``, ``"us"`` or ``"ns"`` since 1970 UTC, ``"iso"``, a strptime
@@ -61,6 +63,7 @@ class Preparation:
     user: str | None = None
     item: str | None = None
     time: str | None = None
+    text: Sequence[str] | None = None
     order: str = "time"
     time_format: str | None = None
     time_zone: str | None = None
@@ -86,6 +89,9 @@ class Preparation:
         # Lists and dicts of a configuration become plain ones.
         if self.columns is not None:
             object.__setattr__(self, "columns", tuple(map(str, self.columns)))
+        if self.text is not None:
+            names = [self.text] if isinstance(self.text, str) else self.text
+            object.__setattr__(self, "text", tuple(map(str, names)))
         object.__setattr__(self, "where", _plain(self.where or {}))
         object.__setattr__(self, "test", _plain(self.test))
         with checking(self) as check:
@@ -93,6 +99,9 @@ class Preparation:
             check.that(not both, "user", "None where 'session' is given", self.user)
             if self.user is not None:
                 check.that(self.gap is not None, "gap", "given with 'user', such as 30m", self.gap)
+            if self.text is not None:
+                once = len({*self.text}) == len(self.text) > 0
+                check.that(once, "text", "None or the names of columns, each once", self.text)
             if self.time_zone is not None:
                 zones = "a name such as Europe/Berlin or UTC"
                 check.that(is_zone(self.time_zone), "time_zone", zones, self.time_zone)

@@ -9,7 +9,9 @@ from pyg_srgnn.datasets.click_log import ClickLog, RawDataset
 from pyg_srgnn.datasets.diginetica import Diginetica, DigineticaRaw
 from pyg_srgnn.datasets.loader import SessionLoader
 from pyg_srgnn.datasets.nowplaying import Nowplaying, NowplayingRaw
+from pyg_srgnn.datasets.online_retail import OnlineRetail
 from pyg_srgnn.datasets.retailrocket import RetailRocket
+from pyg_srgnn.datasets.scientific import Scientific
 from pyg_srgnn.datasets.synthetic import Synthetic
 from pyg_srgnn.datasets.tmall import Tmall, TmallRaw
 from pyg_srgnn.datasets.yoochoose import Yoochoose, YoochooseRaw
@@ -23,8 +25,10 @@ __all__ = [
     "DigineticaRaw",
     "Nowplaying",
     "NowplayingRaw",
+    "OnlineRetail",
     "RawDataset",
     "RetailRocket",
+    "Scientific",
     "SessionDataset",
     "SessionLoader",
     "Synthetic",
@@ -45,6 +49,8 @@ DATASETS: dict[str, Callable[..., SessionDataset]] = {
     "yoochoose1_4": partial(YoochooseRaw, fraction=4),
     "yoochoose": YoochooseRaw,
     "retailrocket": RetailRocket,
+    "online_retail": OnlineRetail,
+    "scientific": Scientific,
     "tmall": Tmall,
     "tmall_raw": TmallRaw,
     "nowplaying": Nowplaying,

@@ -63,6 +63,11 @@ class RawDataset(SessionDataset):
         self.engine = engine
         super().__init__(root, split, valid, mirror, transform)
 
+    @property
+    def scratch(self) -> Path:
+        """Folder of the files that the preparation needs; removed when it ends."""
+        return Path(self.processed_dir).with_suffix(".clicks")
+
     def click_files(self) -> Sequence[Path]:
         """The files of the log."""
         return [Path(path) for path in self.raw_paths]
@@ -78,7 +83,7 @@ class RawDataset(SessionDataset):
         """
         unknown = {source.name for source in self.sources if not source.sha256}
         files = [Path(self.raw_dir, name) for name in sorted(unknown)]
-        return asdict(self.preparation) | {
+        return _rules(self.preparation) | {
             "files": {file.name: self._checksum(file) for file in files if file.is_file()}
         }
 
@@ -93,7 +98,7 @@ class RawDataset(SessionDataset):
     def read(self) -> tuple[Sessions, Sessions, Vocabulary]:
         """Prepare the log."""
         # Under the lock of this cache: files that a killed preparation left there are unused.
-        scratch = Path(self.processed_dir).with_suffix(".clicks")
+        scratch = self.scratch
         shutil.rmtree(scratch, ignore_errors=True)
         try:
             prepared = prepare(
@@ -101,7 +106,7 @@ class RawDataset(SessionDataset):
             )
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
-        self.report = prepared.report
+        self.report, self.texts = prepared.report, prepared.texts
         return prepared.training, prepared.test, prepared.vocabulary
 
 
@@ -169,7 +174,7 @@ class ClickLog(RawDataset):
     def parameters(self) -> dict[str, Any]:
         """The preparation and the content of the files."""
         known = self.known_items
-        return asdict(self.preparation) | {
+        return _rules(self.preparation) | {
             "files": [self._checksum(file) for file in self.files],
             "vocabulary": None if known is None else self._checksum(known),
         }
@@ -179,8 +184,15 @@ class ClickLog(RawDataset):
         if self.prepared is None:
             return super().read()
         found = Prepared.load(self.prepared)
-        self.report = found.report
+        self.report, self.texts = found.report, found.texts
         return found.training, found.test, found.vocabulary
+
+
+def _rules(preparation: Preparation) -> dict[str, Any]:
+    """The rules as a part of a cache's key; those that came later leave older caches valid."""
+    later = {"cold": "drop", "text": None}
+    rules = asdict(preparation).items()
+    return {name: value for name, value in rules if name not in later or value != later[name]}
 
 
 def _preparation_of(report: Path) -> Preparation:

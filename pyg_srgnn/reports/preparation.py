@@ -120,6 +120,8 @@ def _facts(report: Mapping[str, Any]) -> Table:
         rows.append(["split", f"test = {split['test']}{limit}"])
     if "items" in report:
         rows.append(["items in the catalogue", _number(report["items"])])
+    if "items_with_text" in report:
+        rows.append(["items with a text", _number(report["items_with_text"])])
     if shown := report.get("distributions"):
         shares = (f"{name} {_percent(share)}" for name, share in shown["repeats"].items())
         rows.append(["targets that repeat an item of the session", ", ".join(shares)])

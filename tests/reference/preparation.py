@@ -102,6 +102,19 @@ def reference(
     )
 
 
+def texts(
+    rows: Iterable[Mapping[str, Any]], columns: Sequence[str], item: str = "item"
+) -> dict[Any, str]:
+    """The text that most rows of an item have, of equally many the first alphabetically."""
+    found: dict[Any, Counter[str]] = {}
+    for row in rows:
+        values = [str(row[name]).strip() for name in columns if row[name] is not None]
+        text = ". ".join(value for value in values if value)
+        if text:
+            found.setdefault(row[item], Counter())[text] += 1
+    return {raw: min(of_item, key=lambda t: (-of_item[t], t)) for raw, of_item in found.items()}
+
+
 def whole_sessions(
     rows: Iterable[Mapping[str, Any]],
     steps: list[tuple[int, int | None]],
