@@ -118,7 +118,7 @@ def _test(
         raise ValueError(
             f"the test part is empty: of {clicks:,} clicks in {len(known):,} sessions none is left "
             f"once items without a training session and sessions of fewer than {min_length} clicks "
-            f"are dropped; give a longer dataset.test"
+            f"are dropped; give a longer dataset.test, or dataset.cold=keep"
         )
     steps = [_step("test part", clicks, len(known), "test")]
     if drop:
