@@ -217,7 +217,7 @@ def test_a_dataset_and_a_prepared_folder_keep_them(tmp_path: Path) -> None:
 
 def test_older_caches_of_logs_without_texts_stay_valid(tmp_path: Path) -> None:
     path = tmp_path / "log.csv"
-    pl.concat([frame(), frame().with_columns("9" + pl.col("session"))]).write_csv(path)
+    pl.concat([frame(), frame().with_columns(session="9" + pl.col("session"))]).write_csv(path)
     rules = {"order": "file", "min_support": 1, "test": 0.5}
     data = opened(tmp_path / "root", path, **rules)
     assert not {"cold", "text"} & data.parameters().keys()
