@@ -5,6 +5,7 @@
 # make docs:  remake the outputs and tables of README and docs (ARGS=--check compares them instead),
 #             then the site.
 # make test-lowest, make test-newest: tests at both ends of the versions that pyproject.toml admits.
+# make test-llm: the tests that need language models' libraries, which it installs (requirements-llm.lock).
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
@@ -15,7 +16,7 @@ ARGS   ?=
 # One process a core; each takes from another what is left when it has nothing more to do.
 PYTEST := $(BIN)/python -m pytest -n logical --dist worksteal
 
-.PHONY: train test check test-lowest test-newest lint docs site bench clean
+.PHONY: train test check test-llm test-lowest test-newest lint docs site bench clean
 
 train: $(READY)
 	$(BIN)/srgnn-train $(ARGS)
@@ -25,6 +26,10 @@ test: $(READY) $(SPARK)
 
 check: lint
 	$(PYTEST) -q -m "not slow" $(ARGS)
+
+test-llm: $(READY)
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --requirement requirements-llm.lock
+	$(PYTEST) $(or $(ARGS),tests/text)
 
 test-lowest test-newest: test-%: $(READY)
 	ARGS="$(ARGS)" .ci/bounds $*
