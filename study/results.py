@@ -24,6 +24,7 @@ from pyg_srgnn.evaluation.samples import Samples
 from pyg_srgnn.evaluation.significance import Difference, paired_bootstrap
 from pyg_srgnn.evaluation.slices import Slice, slices
 from pyg_srgnn.functional.metrics import MAIN, columns, title
+from pyg_srgnn.functional.targets import RARE
 from pyg_srgnn.reports.slices import draw_slices
 from pyg_srgnn.runs.finished import Stat
 from pyg_srgnn.utils.files import written_aside
@@ -171,18 +172,31 @@ def metrics(study: Study) -> list[str]:
 
 
 def slice_table(study: Study) -> list[str]:
-    """HR@20 / MRR@20 by prefix length and repeated or new targets, and by popularity."""
+    """HR@20 / MRR@20 by prefix length and repeated or new targets, by clicks, and by popularity."""
     every = study.slices()
     tables = [_slice_table(every, kinds) for kinds in (("prefix", "target"), ("decile",))]
     if not every:
         return tables[0]
+    clicks = {dataset: _with(found, "clicks") for dataset, found in every.items()}
+    clicks = {dataset: found for dataset, found in clicks.items() if found}
+    by_clicks = [
+        "",
+        f"By the target's clicks in training: warm from 1, rare up to {RARE}, cold without any:",
+        "",
+        *_slice_table(clicks, ("clicks",)),
+    ]
     head = [
         "",
         "By the target's popularity decile, 1 for the most popular tenth of the items:",
         "",
     ]
     pictures = [line for name in every for line in ("", f"![{_dataset(name)}]({_picture(name)})")]
-    return tables[0] + head + tables[1] + pictures
+    return tables[0] + (by_clicks if clicks else []) + head + tables[1] + pictures
+
+
+def _with(found: Mapping[str, list[Slice]], kind: str) -> dict[str, list[Slice]]:
+    """The models whose ranks give slices of a kind."""
+    return {model: of for model, of in found.items() if any(part.kind == kind for part in of)}
 
 
 def _slice_table(every: Mapping[str, Mapping[str, list[Slice]]], kinds: Sequence[str]) -> list[str]:

@@ -43,7 +43,7 @@ def main(config: DictConfig) -> float:
         from pyg_srgnn.evaluation.metrics import saturated
         from pyg_srgnn.functional.metrics import MAIN
         from pyg_srgnn.functional.topk import rows_at_once
-        from pyg_srgnn.reports import metrics_table, write_slices
+        from pyg_srgnn.reports import metrics_table, target_table, write_slices
         from pyg_srgnn.utils.files import write_text
 
     validate(config)
@@ -73,7 +73,7 @@ def main(config: DictConfig) -> float:
     loader = SessionLoader(part, rows_at_once(part.num_items, config.batch_size))
     training = open_dataset(settings, checkpoint.split)
     folder = Path(HydraConfig.get().runtime.output_dir)
-    rows = evaluate_with_baselines(
+    found = evaluate_with_baselines(
         checkpoint.model,
         config.baselines,
         training,
@@ -91,15 +91,19 @@ def main(config: DictConfig) -> float:
         "protocol": checkpoint.protocol,
         "labels": labels,
         "checkpoint": str(checkpoint.path),
-        "metrics": rows,
+        "metrics": found.metrics,
+        "targets": found.targets,
     }
     if (by_slice := write_slices(folder, "model")) is not None:
         log.info(lines(by_slice, ""))
     path = folder / "evaluation.json"
     write_text(path, json.dumps(result, indent=2) + "\n")
     title = f"{settings['name']}, {config.split}, {len(part):,} samples, percent"
-    log.info(lines(metrics_table(title, rows, elsewhere=path.name), *labels, f"Files: {folder}"))
-    return rows["model"][MAIN[0]]
+    tables: list[str] = [metrics_table(title, found.metrics, elsewhere=path.name)]
+    if (by_target := target_table(*found, elsewhere=path.name)) is not None:
+        tables += ["", by_target, ""]
+    log.info(lines(*tables, *labels, f"Files: {folder}"))
+    return found.metrics["model"][MAIN[0]]
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -14,6 +14,7 @@ from pyg_srgnn.datasets.base import SPLITS, SessionDataset
 from pyg_srgnn.datasets.loader import SessionLoader
 from pyg_srgnn.evaluation.loop import evaluate_rows
 from pyg_srgnn.evaluation.rank_table import describe_rows, write_ranks
+from pyg_srgnn.evaluation.targets import TargetMetrics
 from pyg_srgnn.functional.metrics import TIES
 from pyg_srgnn.utils.arguments import checking
 
@@ -46,6 +47,16 @@ class EvaluationSettings:
             check.one_of("ties", self.ties, TIES)
 
 
+class Evaluation(NamedTuple):
+    """Metrics of each scorer by its name, as fractions; the model first."""
+
+    metrics: dict[str, dict[str, float]]
+    """Over all targets."""
+    targets: dict[str, dict[str, dict[str, float]]]
+    """Over warm, rare and cold ones, each with its number of ``samples``; see
+    :class:`~pyg_srgnn.evaluation.targets.TargetMetrics`."""
+
+
 def evaluate_with_baselines(
     model: Any,
     baselines: Iterable[str],
@@ -56,22 +67,20 @@ def evaluate_with_baselines(
     name: str = "model",
     ranks: Path | None = None,
     progress: bool = True,
-) -> dict[str, dict[str, float]]:
+) -> Evaluation:
     """Evaluate a model and baselines on the same samples.
 
     Args:
         model: A model with ``scores(data)``, in evaluation mode; None for the baselines alone.
         baselines: Names of baselines, such as ``"markov"``.
-        training: The sessions that the baselines are fitted to.
+        training: The sessions that the baselines are fitted to; their clicks make a target warm,
+            rare or cold.
         loader: The samples.
         ties: See :func:`pyg_srgnn.evaluation.metrics.ranks`. (default: ``"conservative"``)
         device: Where to score. (default: ``"cpu"``)
         name: The model's name in the result. (default: ``"model"``)
         ranks: The file ``ranks.parquet`` to write, if there is a model. (default: None)
         progress: Whether to show progress bars. (default: True)
-
-    Returns:
-        The metrics of each scorer by its name, the model first.
     """
 
     def scorers() -> Iterator[tuple[str, Any]]:
@@ -81,8 +90,10 @@ def evaluate_with_baselines(
             yield baseline, BASELINES[baseline].fit(training.sessions, training.num_items)
 
     dataset = loader.source
-    metrics, found = {}, {}
+    clicks = torch.bincount(training.sessions.items, minlength=dataset.num_items)
+    metrics, found, targets = {}, {}, {}
     for scorer_name, scorer in scorers():
+        by_target = TargetMetrics(clicks).to(device)
         metrics[scorer_name], found[scorer_name] = evaluate_rows(
             scorer.to(device),
             loader,
@@ -90,7 +101,9 @@ def evaluate_with_baselines(
             ties,
             device,
             description=scorer_name if progress else None,
+            by_target=by_target,
         )
+        targets[scorer_name] = by_target.compute()
     if model is not None and ranks is not None:
         write_ranks(ranks, describe_rows(dataset, training.sessions), found.pop(name), found)
-    return metrics
+    return Evaluation(metrics, targets)

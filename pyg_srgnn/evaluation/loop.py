@@ -11,6 +11,7 @@ from torch_geometric.data import Data
 
 from pyg_srgnn.datasets.loader import SessionLoader
 from pyg_srgnn.evaluation.metrics import RankingMetrics, ranks
+from pyg_srgnn.evaluation.targets import TargetMetrics
 from pyg_srgnn.utils.progress import Bar
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ def evaluate_rows(
     ties: str = "conservative",
     device: torch.device | str = "cpu",
     description: str | None = None,
+    by_target: TargetMetrics | None = None,
 ) -> tuple[dict[str, float], Tensor]:
     """The metrics of :func:`evaluate`, and the rank of every sample's target.
 
@@ -72,6 +74,7 @@ def evaluate_rows(
         ties: As in :func:`evaluate`. (default: ``"conservative"``)
         device: As in :func:`evaluate`. (default: ``"cpu"``)
         description: As in :func:`evaluate`. (default: no bar)
+        by_target: Updated with every rank, on ``device``. (default: None)
 
     Returns:
         The metrics, and the ranks [n] in the order of the loader's dataset; 0 for samples that the
@@ -93,6 +96,8 @@ def evaluate_rows(
             scores = scorer.scores(batch)
             rank = ranks(scores, batch.y, ties)
             metrics.update(scores, batch.y, rank)
+            if by_target is not None:
+                by_target.update(rank, batch.y)
             of_row[row] = rank.cpu()
             bar.advance()
     chosen = dataset.indices()  # all samples, or those of a subset in its order

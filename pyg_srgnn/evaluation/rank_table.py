@@ -9,6 +9,7 @@
 ``rank``        rank of the target among all items, 1 for the best
 ``repeat``      whether the target is one of the clicks before it
 ``seen``        whether a training session holds the target
+``clicks``      clicks of the target in the training sessions; no column in earlier versions
 ``decile``      tenth of the items that holds the target, 1 the most popular; null if unseen
 ``day``         UTC day of the session's time; null where the dataset keeps no times
 ``rank_<name>`` the rank that a baseline of the same evaluation gives it
@@ -41,9 +42,11 @@ _SCHEMA = {
     "prefix": pl.Int32,
     "repeat": pl.Boolean,
     "seen": pl.Boolean,
+    "clicks": pl.Int64,
     "decile": pl.Int8,
     "day": pl.Date,
 }
+_LATER = {"clicks"}  # columns that files of earlier versions lack
 _MAY_BE_NULL = {"decile", "day"}
 _LAST = np.iinfo(np.int32).max  # where a target without a score is kept
 
@@ -76,7 +79,8 @@ def describe_rows(dataset: SessionDataset, training: Sessions) -> pl.DataFrame:
     number = np.asarray(dataset.indices(), dtype=np.int64)  # all of them, or those of a subset
     click = click[number]
     session, target = of_click[click], items[click]
-    decile = _deciles(np.bincount(training.items.numpy(), minlength=dataset.num_items))[target]
+    clicks = np.bincount(training.items.numpy(), minlength=dataset.num_items)
+    decile = _deciles(clicks)[target]
     frame = pl.DataFrame(
         {
             "row": number,
@@ -84,6 +88,7 @@ def describe_rows(dataset: SessionDataset, training: Sessions) -> pl.DataFrame:
             "prefix": click - offsets[session],
             "repeat": repeat[click],
             "seen": decile > 0,
+            "clicks": clicks[target],
             "decile": decile,
         }
     ).with_columns(decile=pl.col("decile").replace(0, None))
@@ -143,14 +148,14 @@ def read_ranks(path: str | Path) -> pl.DataFrame:
     except (pl.exceptions.PolarsError, OSError) as error:
         raise ValueError(f"{path} holds no ranks of an evaluation ({error})") from error
     expected = {**_SCHEMA, RANK: None}
-    missing = sorted(expected.keys() - set(table.columns))
+    missing = sorted(expected.keys() - _LATER - set(table.columns))
     if missing:
         raise ValueError(
             f"{path} holds no ranks of an evaluation: column {', '.join(missing)} is missing among "
             f"{', '.join(table.columns)}"
         )
     ranks = [RANK, *(_OF_BASELINE + name for name in baselines_of(table))]
-    for name in (*_SCHEMA, *ranks):
+    for name in (name for name in (*_SCHEMA, *ranks) if name in table.columns):
         found = table.schema[name]
         wanted = expected.get(name)
         if found != wanted and not (wanted is None and found.is_numeric()):

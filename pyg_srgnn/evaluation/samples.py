@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from pyg_srgnn.evaluation.rank_table import ranks_of
 from pyg_srgnn.functional.metrics import MAIN, METRICS
+from pyg_srgnn.functional.targets import GROUPS
 
 _IDENTITY = ("row", "session", "prefix", "repeat")  # the same for every model
 
@@ -50,6 +51,20 @@ class Samples(NamedTuple):
     def starts(self) -> NDArray[np.int64]:
         """Number of every session's first sample [S]."""
         return np.flatnonzero(np.diff(self.rows["session"].to_numpy(), prepend=-1))
+
+    def groups(self) -> dict[str, NDArray[np.bool_]]:
+        """Which samples have a warm, rare or cold target, bool [n].
+
+        Empty where an earlier version wrote the ranks, which lack the targets' clicks.
+        """
+        if "clicks" not in self.rows.columns:
+            return {}
+        clicks = self.rows["clicks"].to_numpy()
+        return {name: group(clicks) for name, group in GROUPS.items()}
+
+    def where(self, mask: NDArray[np.bool_]) -> Samples:
+        """Some of the samples: those where a mask [n] is true."""
+        return Samples(self.rows.filter(mask), {k: of[mask] for k, of in self.values.items()})
 
 
 def _values(name: str, ranks: NDArray[np.number]) -> Floats:

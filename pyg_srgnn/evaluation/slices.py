@@ -1,7 +1,7 @@
 """HR@20 and MRR@20 of parts of a test set: where a model is better than another one.
 
-The samples are divided in four ways: by the clicks of the prefix, by whether the target is one of
-them, by the target's popularity in training, and by the day of the test.
+The samples are divided in five ways: by the clicks of the prefix, by whether the target is one of
+them, by the target's clicks in training and by the decile of these, and by the day of the test.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from pyg_srgnn.evaluation.samples import Samples
@@ -23,9 +22,9 @@ class Slice(NamedTuple):
     """Some of the samples; all figures in percent."""
 
     kind: str
-    """``"prefix"``, ``"target"``, ``"decile"`` or ``"day"``."""
+    """``"prefix"``, ``"target"``, ``"clicks"``, ``"decile"`` or ``"day"``."""
     name: str
-    """Such as ``"5–9"``, ``"repeated"``, ``"1"`` or ``"2014-09-30"``."""
+    """Such as ``"5–9"``, ``"repeated"``, ``"cold"``, ``"1"`` or ``"2014-09-30"``."""
     samples: int
     share: float
     """Of all samples."""
@@ -37,12 +36,14 @@ def slices(samples: Samples) -> list[Slice]:
     """HR@20 and MRR@20 of every part, those without samples among them.
 
     Returns:
-        Six lengths of the prefix; repeated and new targets; ten deciles of the target's popularity,
-        1 for the most popular tenth of the items, and targets unseen in training; and each day of
-        the test, none where the dataset keeps no times.
+        Six lengths of the prefix; repeated and new targets; warm, rare and cold targets
+        (:data:`~pyg_srgnn.functional.targets.GROUPS`), none where an earlier version wrote the
+        ranks; ten deciles of the target's popularity, 1 for the most popular tenth of the items,
+        and targets unseen in training; and each day of the test, none where the dataset keeps no
+        times.
     """
     found = []
-    for kind, name, mask in _parts(samples.rows):
+    for kind, name, mask in _parts(samples):
         metrics = {
             metric: 100 * float(values[mask].mean()) if mask.any() else float("nan")
             for metric, values in samples.values.items()
@@ -51,14 +52,17 @@ def slices(samples: Samples) -> list[Slice]:
     return found
 
 
-def _parts(rows: pl.DataFrame) -> Iterator[tuple[str, str, NDArray[np.bool_]]]:
+def _parts(samples: Samples) -> Iterator[tuple[str, str, NDArray[np.bool_]]]:
     """Kind and name of every slice, and which samples are in it."""
+    rows = samples.rows
     prefix, repeat = rows["prefix"].to_numpy(), rows["repeat"].to_numpy()
     for least, most in LENGTHS:
         name = f"{least}+" if most is None else f"{least}–{most}" if most > least else f"{least}"
         yield "prefix", name, (prefix >= least) & (prefix <= (most or np.inf))
     yield "target", "repeated", repeat
     yield "target", "new", ~repeat
+    for name, mask in samples.groups().items():
+        yield "clicks", name, mask
     decile = rows["decile"].fill_null(0).to_numpy()
     for tenth in range(1, 11):
         yield "decile", str(tenth), decile == tenth

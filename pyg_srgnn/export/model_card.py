@@ -11,7 +11,7 @@ import polars as pl
 
 from pyg_srgnn import __version__
 from pyg_srgnn.checkpoint import Checkpoint
-from pyg_srgnn.reports.table import LITERATURE, metrics_table
+from pyg_srgnn.reports.table import LITERATURE, result_tables
 from pyg_srgnn.runs.result import RunResult
 
 _LIMITS = """\
@@ -55,7 +55,7 @@ The next items of a session of clicks, by pyg_srgnn {__version__}.
 
 ## Metrics
 
-{_metrics(name, dataset, checkpoint.protocol, run)}
+{_metrics(checkpoint.protocol, run)}
 
 ## What it cannot do
 
@@ -150,7 +150,7 @@ def _days(ranks: Path) -> tuple[date, date] | None:
     return None if first is None else (first, last)
 
 
-def _metrics(name: str, dataset: str, protocol: str, run: _Run | None) -> str:
+def _metrics(protocol: str, run: _Run | None) -> str:
     """The metrics, beside those of the baselines."""
     if run is None:
         unknown = f"protocol={protocol}. Not known: this is not the final checkpoint of a run."
@@ -161,11 +161,7 @@ def _metrics(name: str, dataset: str, protocol: str, run: _Run | None) -> str:
         if not measured:
             parts.append(f"{part}: not measured")
             continue
-        rows = {name: measured}
-        rows |= {other: of[part] for other, of in result.baselines.items() if part in of}
-        if result.optimum and part in result.optimum:
-            rows["optimum (exact)"] = result.optimum[part]
-        parts.append(f"```\n{metrics_table(f'{dataset}, {part}, percent', rows)}\n```")
+        parts += [f"```\n{table}\n```" for table in result_tables(result, part)]
     seed = f"Protocol {protocol}, seed {result.seed}, epoch {result.best_epoch} of {result.epochs}"
     chosen = (
         LITERATURE

@@ -11,12 +11,14 @@ if TYPE_CHECKING:
     from pyg_srgnn.reports.preparation import preparation_table, write_report
     from pyg_srgnn.reports.slices import write_slices
     from pyg_srgnn.reports.table import metrics_table, run_summary
+    from pyg_srgnn.reports.targets import target_table
 
 __all__ = [
     "metrics_table",
     "plot_epochs",
     "preparation_table",
     "run_summary",
+    "target_table",
     "write_report",
     "write_slices",
 ]
@@ -29,6 +31,7 @@ __getattr__, __dir__ = lazy(
         "plot_epochs": "epochs",
         "preparation_table": "preparation",
         "run_summary": "table",
+        "target_table": "targets",
         "write_report": "preparation",
         "write_slices": "slices",
     },

@@ -20,9 +20,11 @@ log = logging.getLogger(__name__)
 _TITLES = {
     "prefix": "clicks before the target",
     "target": "target among them",
+    "clicks": "target's clicks in training",
     "decile": "target's popularity decile",
     "day": "day of the test",
 }
+_APART = {"target", "clicks"}  # kinds whose slices have no order, so that no line joins them
 
 
 def write_slices(directory: Path, model: str) -> Styled | None:
@@ -113,7 +115,7 @@ def draw_slices(every: Mapping[str, list[Slice]], path: Path) -> Path | None:
                     [part.metrics[metric] for part in parts if part.kind == kind],
                     marker="o",
                     markersize=3,
-                    linestyle="" if kind == "target" else "-",  # no way leads from one to the other
+                    linestyle="" if kind in _APART else "-",
                     linewidth=1 if number else 2.5,
                     color=None if number else "#24292f",
                     zorder=2 if number else 3,

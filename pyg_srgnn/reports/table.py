@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from pyg_srgnn.functional.metrics import MAIN, by_importance, columns
-from pyg_srgnn.runs.result import METRICS_FILE, RunResult
+from pyg_srgnn.reports.targets import target_table
+from pyg_srgnn.runs.result import METRICS_FILE, OPTIMUM, RunResult
 from pyg_srgnn.utils.terminal import Column, Styled, lines, styled, table
+
+_OPTIMUM = "optimum (exact)"
 
 LITERATURE = (
     "protocol=literature: the best test epoch of each metric by itself. These numbers were\n"
@@ -47,21 +50,40 @@ def metrics_table(
     return lines(*parts)
 
 
+def result_tables(result: RunResult, part: str, monitor: str = MAIN[0]) -> list[str]:
+    """The tables of a run: all metrics, and those over warm, rare and cold targets if they differ.
+
+    Args:
+        result: The run's result.
+        part: ``"valid"`` or ``"test"``.
+        monitor: As in :func:`metrics_table`.
+    """
+    rows = {result.model: getattr(result, part) or {}}
+    rows |= {name: of[part] for name, of in result.baselines.items() if part in of}
+    if result.optimum is not None and part in result.optimum:
+        rows[_OPTIMUM] = result.optimum[part]
+    tables: list[str] = [metrics_table(f"{result.dataset}, {part}, percent", rows, monitor)]
+    targets = dict(result.targets or {}) if part == "test" else {}
+    if OPTIMUM in targets:
+        targets[_OPTIMUM] = targets.pop(OPTIMUM)
+    if (by_target := target_table(rows, targets)) is not None:
+        tables.append(by_target)
+    return tables
+
+
 def run_summary(result: RunResult, monitor: str) -> Styled:
-    """The table and the circumstances of a run.
+    """The tables and the circumstances of a run.
 
     Args:
         result: The run's result.
         monitor: As in :func:`metrics_table`.
     """
-    part = "valid" if result.test is None else "test"
-    rows = {result.model: getattr(result, part) or {}}
-    rows |= {name: parts["test"] for name, parts in result.baselines.items()}
-    if result.optimum is not None:
-        rows["optimum (exact)"] = result.optimum["test"]
-    refit = " (refit)" if result.refit else ""
-    parts: list[str] = [metrics_table(f"{result.dataset}, {part}, percent", rows, monitor)]
+    first, *more = result_tables(result, "valid" if result.test is None else "test", monitor)
+    parts = [first]
+    for other in more:
+        parts += ["", other, ""]
     if result.epochs:
+        refit = " (refit)" if result.refit else ""
         parts.append(
             f"seed {result.seed}, best epoch {result.best_epoch} of {result.epochs}"
             f"{refit}, {result.samples_per_second:,.0f} samples/s, "

@@ -12,10 +12,16 @@ from typing import Any, TypeAlias, get_args, get_origin, get_type_hints
 from pyg_srgnn.utils.files import write_text
 
 METRICS_FILE = "metrics.json"
+OPTIMUM = "optimum"  # beside the scorers of RunResult.targets
 Metrics: TypeAlias = dict[str, float]  # as fractions, such as {"hr@20": 0.5}
 
 _LATER = {"pruned", "device"}  # keys that files of early versions lack
-_OPTIONAL = {"data", "optimum", "best_epochs"}  # keys that are written where there is a value
+_OPTIONAL = {
+    "targets",
+    "data",
+    "optimum",
+    "best_epochs",
+}  # keys that are written where there is a value
 _KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
 
 
@@ -45,6 +51,9 @@ class RunResult:
     the best over the epochs."""
     baselines: dict[str, dict[str, Metrics]] = field(default_factory=dict)
     """Metrics of each baseline: ``{"markov": {"test": {…}}}``."""
+    targets: dict[str, dict[str, Metrics]] | None = None
+    """Metrics on the test set of the model, of each baseline and, where it is known, of the
+    ``"optimum"`` over warm, rare and cold targets: ``{"srgnn": {"cold": {"samples": 9, …}}}``."""
     checkpoint: str | None = None
     """Path of the final checkpoint within the run's directory."""
     data: dict[str, Any] | None = None

@@ -15,6 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import torch
 from omegaconf import DictConfig
 
 from pyg_srgnn.baselines import BASELINES
@@ -22,10 +23,11 @@ from pyg_srgnn.checkpoint import Checkpoint
 from pyg_srgnn.datasets import SessionDataset, open_dataset
 from pyg_srgnn.evaluation.baselines import evaluate_with_baselines
 from pyg_srgnn.evaluation.loop import evaluate
+from pyg_srgnn.functional.targets import GROUPS
 from pyg_srgnn.runs.directory import clear
 from pyg_srgnn.runs.epochs import merit
 from pyg_srgnn.runs.find import link_latest
-from pyg_srgnn.runs.result import Metrics, RunResult
+from pyg_srgnn.runs.result import OPTIMUM, Metrics, RunResult
 from pyg_srgnn.training.fit import Fit, fit
 from pyg_srgnn.training.header import device_name, directory, ingredients
 from pyg_srgnn.training.job import ALONE, Job, Place, is_first_process
@@ -237,7 +239,7 @@ def _conclude(
     if not settings.test or result.pruned is not None:
         return result
     test = job.open("test")
-    metrics = evaluate_with_baselines(
+    found = evaluate_with_baselines(
         model,
         [each for each in settings.baselines if each != name],
         training,
@@ -251,11 +253,21 @@ def _conclude(
     )
     return replace(
         result,
-        test=metrics.pop(name, None),
-        baselines={each: {"test": part} for each, part in metrics.items()},
+        test=found.metrics.get(name),
+        baselines={each: {"test": of} for each, of in found.metrics.items() if each != name},
+        targets=found.targets | _optimum_by_target(test, training),
         optimum={"test": test.optimum()} if hasattr(test, "optimum") else None,
         samples=result.samples | {"test": len(test)},
     )
+
+
+def _optimum_by_target(test: SessionDataset, training: SessionDataset) -> dict[str, Any]:
+    """The optimum over warm, rare and cold targets, where the dataset has one."""
+    if not hasattr(test, "optimum_by_target"):
+        return {}
+    clicks = torch.bincount(training.sessions.items, minlength=test.num_items)
+    groups = {name: group(clicks) for name, group in GROUPS.items()}
+    return {OPTIMUM: test.optimum_by_target(groups)}
 
 
 @contextmanager

@@ -47,6 +47,7 @@ BESIDES = {
         "pruned",
         "epochs",
         "optimum",
+        "targets",
         "samples",
         "checkpoint",
         "parameters",
@@ -79,6 +80,7 @@ def elsewhere(tmp_path, monkeypatch):
 
 def cells(text: str, row: str) -> list[str]:
     """The numbers of a row of a printed table."""
+    text = text.partition("by the target's clicks")[0]  # the first table
     (line,) = [line for line in text.splitlines() if re.match(rf"{re.escape(row)}\s+[\d.]", line)]
     return line.removeprefix(row).split()
 
@@ -104,6 +106,8 @@ def test_the_keys_of_metrics_json(metrics):
     assert metrics.keys() == CONTRACT | BESIDES
     assert metrics["test"].keys() == metrics["valid"].keys() == {*NAMES, "tied"}
     assert list(metrics["baselines"]) == list(BASELINES)
+    assert list(metrics["targets"]) == ["srgnn", *BASELINES]
+    assert all(list(of) == ["warm", "rare", "cold"] for of in metrics["targets"].values())
     for baseline in metrics["baselines"].values():
         assert baseline.keys() == {"test"} and baseline["test"].keys() == {*NAMES, "tied"}
     assert set(NAMES) - metrics["optimum"]["test"].keys() == {n for n in NAMES if "cov" in n}
@@ -339,6 +343,8 @@ def same(found, expected, tolerance=1e-9):
 def test_evaluate_reproduces_the_test_metrics(tmp_path, run_dir, metrics):
     result, printed = evaluation(tmp_path, run_dir)
     same(result["metrics"]["model"], metrics["test"])
+    for name, metrics_of in metrics["targets"]["srgnn"].items():
+        same(result["targets"]["model"][name], metrics_of)
     assert result["dataset"] == "synthetic" and result["split"] == "test"
     assert result["samples"] == metrics["samples"]["test"]
     assert result["checkpoint"] == str(run_dir / "checkpoints" / "best.ckpt")

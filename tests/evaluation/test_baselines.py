@@ -33,10 +33,10 @@ def test_each_has_its_own_metrics_and_ranks(parts: tuple[Any, Any], tmp_path: Pa
     found = evaluate_with_baselines(
         model, NAMES, training, loader, "median", name="mine", ranks=path, progress=False
     )
-    assert list(found) == ["mine", *NAMES]
+    assert list(found.metrics) == list(found.targets) == ["mine", *NAMES]
     table = read_ranks(path)
     assert baselines_of(table) == NAMES
-    for name, metrics in found.items():
+    for name, metrics in found.metrics.items():
         scorer = model
         if name in BASELINES:
             scorer = BASELINES[name].fit(training.sessions, training.num_items)
@@ -50,5 +50,6 @@ def test_baselines_alone_write_no_ranks(parts: tuple[Any, Any], tmp_path: Path) 
     loader, path = SessionLoader(test, 50), tmp_path / "ranks.parquet"
     found = evaluate_with_baselines(None, ["markov"], training, loader, ranks=path, progress=False)
     markov = BASELINES["markov"].fit(training.sessions, training.num_items)
-    assert found == {"markov": evaluate(markov, loader, test.num_items)}
+    assert found.metrics == {"markov": evaluate(markov, loader, test.num_items)}
+    assert list(found.targets) == ["markov"]
     assert not path.exists()

@@ -58,6 +58,7 @@ def expected() -> list[dict[str, object]]:
                     "prefix": cut,
                     "repeat": target in session[:cut],
                     "seen": seen,
+                    "clicks": clicks[target],
                     "decile": 1 + popular.index(target) * 10 // len(popular) if seen else None,
                     "day": datetime.fromtimestamp(TIMES[number], UTC).date(),
                 }
@@ -126,6 +127,12 @@ def test_the_order_of_the_rows_in_the_file_does_not_matter(tmp_path: Path) -> No
     assert read_ranks(tmp_path / "a.parquet").select(table.columns).equals(table)
 
 
+def test_ranks_of_an_earlier_version_lack_the_clicks(tmp_path: Path) -> None:
+    table = random_table().drop("clicks")
+    save(table, tmp_path / "ranks.parquet")
+    assert read_ranks(tmp_path / "ranks.parquet").select(table.columns).equals(table)
+
+
 @pytest.mark.parametrize("content", [b"", b"no archive", b"PAR1" + bytes(50) + b"PAR1", None])
 def test_another_file_is_no_ranks(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "ranks.parquet"
@@ -152,6 +159,10 @@ def test_another_file_is_no_ranks(tmp_path: Path, content: bytes | None) -> None
             "column repeat is empty in 5 rows",
         ),
         ([pl.all(), pl.lit(0).alias("rank_stan")], "rank_stan holds 0 in row 0"),
+        (
+            [pl.exclude("clicks"), pl.lit("9").alias("clicks")],
+            "column clicks holds String, expected Int64",
+        ),
     ],
 )
 def test_ranks_that_are_damaged(tmp_path: Path, change: list[pl.Expr], said: str) -> None:

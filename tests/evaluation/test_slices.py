@@ -15,7 +15,7 @@ from pyg_srgnn.evaluation.slices import LENGTHS, slices
 from pyg_srgnn.reports.slices import slice_table, write_slices
 from tests.reports.tables import SESSIONS, random_table, save
 
-KINDS = ["prefix"] * 6 + ["target"] * 2 + ["decile"] * 11
+KINDS = ["prefix"] * 6 + ["target"] * 2 + ["clicks"] * 3 + ["decile"] * 11
 
 
 def test_samples_are_averaged_over_the_seeds() -> None:
@@ -53,7 +53,7 @@ def test_slices_are_those_of_a_loop() -> None:
     found = slices(Samples.average(runs))
     assert [part.kind for part in found] == KINDS + ["day"] * 4
     assert [part.name for part in found] == [
-        *("1", "2", "3", "4", "5–9", "10+", "repeated", "new"),
+        *("1", "2", "3", "4", "5–9", "10+", "repeated", "new", "warm", "rare", "cold"),
         *("1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "unseen"),
         *("2024-03-30", "2024-03-31", "2024-04-01", "2024-04-02"),
     ]
@@ -67,7 +67,9 @@ def test_slices_are_those_of_a_loop() -> None:
                 "decile": str(row["decile"]) if row["seen"] else "unseen",
                 "day": row["day"].isoformat(),
             }
-            for key in names.items():
+            keys = [*names.items(), ("clicks", "warm" if row["clicks"] else "cold")]
+            keys += [("clicks", "rare")] * (1 <= row["clicks"] <= 20)  # they are warm, too
+            for key in keys:
                 figures = (float(rank <= 20), 1 / rank if rank <= 20 else 0.0)
                 wanted.setdefault(key, []).append(figures)
     total = 2 * sum(SESSIONS)
@@ -119,7 +121,13 @@ def test_the_model_stands_beside_its_baselines(tmp_path: Path) -> None:
         assert line.split() == said.split()
     if importlib.util.find_spec("matplotlib"):
         head = (tmp_path / "slices.png").read_bytes()[:20]
-        assert head[:4] == b"\x89PNG" and int.from_bytes(head[16:20], "big") == 1728  # 4 kinds
+        assert head[:4] == b"\x89PNG" and int.from_bytes(head[16:20], "big") == 2160  # 5 kinds
+
+
+def test_ranks_of_an_earlier_version_have_no_slices_by_clicks() -> None:
+    table = random_table()
+    every, older = (slices(Samples.average([of])) for of in (table, table.drop("clicks")))
+    assert older == [part for part in every if part.kind != "clicks"] != every
 
 
 def test_without_times_there_are_no_days_and_a_line_says_so(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ def kinds(sessions: tuple[int, ...] = SESSIONS, days: int = 0) -> pl.DataFrame:
             "prefix": prefix.astype(np.int32),
             "repeat": (number * 7 + prefix) % 5 == 0,
             "seen": decile > 0,
+            "clicks": np.where(decile > 0, 1 + (number * 13 + prefix) % 60, 0),
             "decile": [int(tenth) or None for tenth in decile],
             "day": [first + timedelta(int(s) % days) if days else None for s in session],
         },

@@ -22,6 +22,7 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
         data={"items": {"count": 3}},
         optimum={"test": part},
         baselines={"markov": {"test": part}},
+        targets={"srgnn": {"warm": part | {"samples": 3}, "cold": {"samples": 0}}},
         best_epochs={"hr@20": 2},
     )
     for result in (run_result(), run_result(valid=None, test=None, checkpoint=None), full):
@@ -33,12 +34,12 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
 def test_the_keys_of_the_file() -> None:
     keys = [
         *("dataset", "protocol", "refit", "model", "seed", "epochs", "best_epoch", "pruned"),
-        *("valid", "test", "baselines", "checkpoint", "data", "samples", "optimum"),
+        *("valid", "test", "baselines", "targets", "checkpoint", "data", "samples", "optimum"),
         *("samples_per_second", "train_seconds", "device", "parameters", "versions"),
     ]
-    result = run_result(data={"items": {}}, optimum={"test": {}})
+    result = run_result(targets={}, data={"items": {}}, optimum={"test": {}})
     assert list(json.loads(result.to_json())) == keys
-    optional = {"data", "optimum", "best_epochs"}
+    optional = {"targets", "data", "optimum", "best_epochs"}
     assert set(json.loads(run_result().to_json())) == set(keys) - optional
 
 
@@ -67,6 +68,7 @@ def test_a_key_of_a_later_version_is_kept() -> None:
         ("valid", {"hr@20": "0.5"}),
         ("baselines", {"markov": 0.5}),
         ("test", 0.5),
+        ("targets", {"srgnn": {"cold": 0.5}}),
         ("checkpoint", 3),
         ("train_seconds", None),
     ],

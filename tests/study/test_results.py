@@ -139,6 +139,22 @@ def test_the_file_of_all_figures(root: Path) -> None:
     assert len(commands) == len(table(said)) and commands[0] == first["command"]
 
 
+def test_runs_of_an_earlier_version_have_no_slices_by_clicks(root: Path) -> None:
+    """Their ranks lack them; another model's are shown."""
+    runs = root / "study" / "runs"
+    write_run(runs, seed=0, ranks=random_table().drop("clicks"), **figures(0.5, 0.2))
+    script.main([], root)
+    said = content(root, "docs/results.md", "slices")
+    assert not any("clicks in training" in line for line in said)
+    write_run(runs, "vsknn", ranks=random_table(1), **figures(0.4, 0.2))
+    script.main([], root)
+    said = content(root, "docs/results.md", "slices")
+    by_clicks = next(i for i, line in enumerate(said) if "clicks in training" in line)
+    by_decile = next(i for i, line in enumerate(said) if "decile" in line)
+    assert [row[1] for row in table(said[by_clicks:by_decile])][1:] == ["VSKNN"]
+    assert [row[1] for row in table(said[by_decile:])][1:] == ["SR-GNN", "VSKNN"]
+
+
 def test_slices_and_intervals_on_the_page(root: Path) -> None:
     runs = write_study(root)
     script.main([], root)
@@ -151,8 +167,13 @@ def test_slices_and_intervals_on_the_page(root: Path) -> None:
     part = slices(one)[4]
     assert share[1] == "*share of the samples*" and share[6] == f"{part.share:.1f} %"
     assert rows[0][6] == pair(part)
-    share, *rows = table(said[parts:])  # and by popularity
-    last = slices(one)[18]
+    _, by_decile = (i for i, line in enumerate(said) if line.startswith("By the target's"))
+    share, *rows = table(said[parts:by_decile])
+    rare = slices(one)[9]
+    assert (rare.kind, rare.name) == ("clicks", "rare")
+    assert share[3] == f"{rare.share:.1f} %" and rows[0][3] == pair(rare)
+    share, *rows = table(said[by_decile:])  # and by popularity
+    last = slices(one)[21]
     assert (last.kind, last.name) == ("decile", "unseen")
     assert share[12] == f"{last.share:.1f} %" and rows[0][12] == pair(last)
     assert said[-1] == "![Diginetica](slices_diginetica.png)"

@@ -14,6 +14,7 @@ from omegaconf import OmegaConf
 
 from pyg_srgnn.baselines import BASELINES
 from pyg_srgnn.checkpoint import Checkpoint
+from pyg_srgnn.commands.validate import validate_run
 from pyg_srgnn.data import SessionLoader
 from pyg_srgnn.datasets import open_dataset
 from pyg_srgnn.evaluation.loop import evaluate, evaluate_rows
@@ -217,6 +218,45 @@ def test_the_rows_of_the_test_set(root: Path, four_epochs: tuple[Path, RunResult
         assert rows["prefix"][number] == data.alias_index.numel()
         assert rows["repeat"][number] == bool(data.y in data.x)
         assert rows["seen"][number] == (int(data.y) in clicked)
+
+
+def test_the_metrics_by_the_targets_clicks(root: Path, four_epochs: tuple[Path, RunResult]) -> None:
+    """Those of the rows of ranks.parquet; monitor may not name them."""
+    run_dir, result = four_epochs
+    rows = read_ranks(run_dir / "ranks.parquet")
+    training = open_dataset(tiny_config(root).dataset, "train")
+    clicks = torch.bincount(training.sessions.items, minlength=training.num_items)
+    assert set(rows["clicks"]) <= set(clicks.tolist())
+    assert list(result.targets) == ["srgnn", *BASELINES]
+    for name, groups in result.targets.items():
+        rank = "rank" if name == "srgnn" else f"rank_{name}"
+        for group, low, high in (("warm", 1, 10**9), ("rare", 1, 20), ("cold", 0, 0)):
+            mine = rows.filter(rows["clicks"].is_between(low, high))[rank]
+            assert groups[group]["samples"] == len(mine)
+            if len(mine):
+                assert groups[group]["hr@20"] == pytest.approx((mine <= 20).mean())
+    with pytest.raises(ValueError, match="monitor"):
+        validate_run(tiny_config(root, "monitor=rare/hr@20"))
+
+
+def test_the_optimum_by_the_targets_clicks(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a dataset has one, it is asked for the groups of the sessions trained on."""
+    asked: list[dict[str, torch.Tensor]] = []
+
+    def optimum(_: Any, groups: dict[str, torch.Tensor]) -> dict[str, dict[str, float]]:
+        asked.append(groups)
+        return {name: {"hr@20": 0.75, "mrr@20": 0.5} for name in groups}
+
+    monkeypatch.setattr("pyg_srgnn.datasets.Synthetic.optimum_by_target", optimum, raising=False)
+    keys = ("model=popularity", "baselines=[]", "refit=true")
+    result = train(tiny_config(root, *keys), tmp_path)
+    training = open_dataset(tiny_config(root).dataset, "trainval")
+    clicks = torch.bincount(training.sessions.items, minlength=training.num_items)
+    assert torch.equal(asked[0]["warm"], clicks > 0) and torch.equal(asked[0]["cold"], clicks == 0)
+    assert result.targets["optimum"]["rare"] == {"hr@20": 0.75, "mrr@20": 0.5}
+    assert "75.00 / 50.00" in run_summary(result, "hr@20")
 
 
 def test_the_slices_of_a_run(
