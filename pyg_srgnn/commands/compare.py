@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pyg_srgnn.commands.ending import ending_with_pipe, stoppable
 from pyg_srgnn.commands.options import parse_options
+from pyg_srgnn.functional.targets import GROUPS
 from pyg_srgnn.runs.find import LATEST, find_run
 from pyg_srgnn.utils.imports import gc_paused
 from pyg_srgnn.utils.terminal import show
@@ -25,6 +26,7 @@ Examples:
   srgnn-compare runs/synthetic/A runs/synthetic/B
   srgnn-compare runs/sweeps/A runs/sweeps/B              each holds runs of several seeds: averaged
   srgnn-compare runs/synthetic/A --baseline vsknn        beside a baseline of the same run
+  srgnn-compare A B --targets rare                       on the targets with 1 to 20 clicks alone
   srgnn-compare latest runs/synthetic/A                  the newest run beside another one
   srgnn-compare A B C --output comparison.json
 """
@@ -68,6 +70,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "were independent (default: sessions)",
     )
     parser.add_argument(
+        "--targets",
+        choices=tuple(GROUPS),
+        help="only the rows whose target has clicks in training (warm), 1 to 20 of them (rare) or "
+        "none (cold)",
+    )
+    parser.add_argument(
         "--draws", type=_whole, default=10_000, metavar="N", help="of the bootstrap (10000)"
     )
     parser.add_argument("--seed", type=_whole, default=0, metavar="N", help="of the draws (0)")
@@ -85,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         paths = [find_run(run, "RUN") if Path(run).name == LATEST else run for run in args.run]
         sides = [read_side(path) for path in paths]
         sides += [read_side(paths[0], name) for name in args.baseline]
-        result = compare(sides, args.draws, args.seed, args.unit)
+        result = compare(sides, args.draws, args.seed, args.unit, args.targets)
         text = json.dumps(result, indent=2)
         if args.output is not None:
             write_text(args.output, text + "\n")

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
 from omegaconf import OmegaConf
 
 from pyg_srgnn.data.fingerprint import short_digest
 from pyg_srgnn.evaluation.rank_table import read_ranks
-from pyg_srgnn.evaluation.samples import Samples
+from pyg_srgnn.evaluation.samples import Samples, require_same
 from pyg_srgnn.evaluation.significance import bootstrap, holm, mcnemar
 from pyg_srgnn.functional.metrics import MAIN, K, title
+from pyg_srgnn.reports.targets import target_table
 from pyg_srgnn.runs.finished import Run, require_seeds_of_one
 from pyg_srgnn.runs.result import METRICS_FILE, RunResult
 from pyg_srgnn.utils.terminal import Column, Styled, lines, table
@@ -107,7 +110,11 @@ def _facts(folder: Path) -> dict[str, Any]:
 
 
 def compare(
-    sides: Sequence[Side], resamples: int = 10_000, seed: int = 0, unit: str = "sessions"
+    sides: Sequence[Side],
+    resamples: int = 10_000,
+    seed: int = 0,
+    unit: str = "sessions",
+    targets: str | None = None,
 ) -> dict[str, Any]:
     """Test every pair of them.
 
@@ -122,14 +129,18 @@ def compare(
         seed: Seed of the draws. (default: 0)
         unit: What is drawn, ``"sessions"`` or ``"rows"``; see
             :func:`pyg_srgnn.evaluation.significance.bootstrap`. (default: ``"sessions"``)
+        targets: Only the samples whose target is ``"warm"``, ``"rare"`` or ``"cold"`` by its clicks
+            in the training of the first side whose ranks hold them. (default: all)
 
     Returns:
-        ``test`` (dataset, split, ties, data), ``rows``, ``sessions``, ``unit``, ``resamples``,
-        ``seed``, ``runs`` (each with name, seeds and metrics) and ``pairs`` (each with the numbers
+        ``test`` (dataset, split, ties, data, targets), ``rows``, ``sessions``, ``unit``,
+        ``resamples``, ``seed``, ``runs`` (each with name, seeds, metrics, and the metrics by
+        ``targets``, where these are known) and ``pairs`` (each with the numbers
         of its two runs and its tests); metrics and differences in percent.
 
     Raises:
-        ValueError: If there are fewer than two, or their test sets are different ones.
+        ValueError: If there are fewer than two, their test sets are different ones, or there is no
+            such target.
     """
     if len(sides) < 2:
         raise ValueError(f"there must be two runs to compare (got {len(sides)})")
@@ -142,9 +153,17 @@ def compare(
                     f"{key}={side.test[key]}; only results on the same test set, with the same "
                     f"rule for ties, can be compared"
                 )
-    numbers = list(combinations(range(len(sides)), 2))
-    pairs = [(sides[i].samples, sides[j].samples) for i, j in numbers]
     try:
+        for side in sides[1:]:
+            require_same(first.samples.rows, side.samples.rows)
+        known = (groups for side in sides if (groups := side.samples.groups()))
+        groups = next(known, {})  # of the same targets for all sides
+        every = [side.samples for side in sides]
+        if targets is not None:
+            chosen = _members(groups, targets)
+            every = [samples.where(chosen) for samples in every]
+        numbers = list(combinations(range(len(sides)), 2))
+        pairs = [(every[i], every[j]) for i, j in numbers]
         apart = bootstrap(pairs, resamples, seed, unit)
     except ValueError as error:
         raise ValueError(f"{', '.join(side.name for side in sides)}: {error}") from error
@@ -162,9 +181,9 @@ def compare(
         for one_test, p in zip(tested, holm([of["p"] for of in tested]), strict=True):
             one_test["p_holm"] = p
     return {
-        "test": first.test,
-        "rows": len(first.samples.rows),
-        "sessions": len(first.samples.starts()),
+        "test": first.test | ({} if targets is None else {"targets": targets}),
+        "rows": len(every[0].rows),
+        "sessions": len(every[0].starts()),
         "unit": unit,
         "resamples": resamples,
         "seed": seed,
@@ -173,12 +192,34 @@ def compare(
                 "name": side.name,
                 "what": side.what,
                 "seeds": side.seeds,
-                **{name: 100 * float(of.mean()) for name, of in side.samples.values.items()},
+                **_percent(samples),
+                "targets": {
+                    name: {"samples": int(mask.sum())} | _percent(side.samples.where(mask))
+                    for name, mask in groups.items()
+                },
             }
-            for side in sides
+            for side, samples in zip(sides, every, strict=True)
         ],
         "pairs": results,
     }
+
+
+def _members(groups: Mapping[str, NDArray[np.bool_]], targets: str) -> NDArray[np.bool_]:
+    """The samples of a group of targets, of which there must be some."""
+    if not groups:
+        raise ValueError(
+            f"targets={targets}: an earlier version wrote these {RANKS}, without the targets' "
+            f"clicks; srgnn-evaluate writes them anew"
+        )
+    if not groups[targets].any():
+        raise ValueError(f"targets={targets}: the test set has no such target")
+    return groups[targets]
+
+
+def _percent(samples: Samples) -> dict[str, float]:
+    """Means over the samples; none of no samples."""
+    values = samples.values.items()
+    return {name: 100 * float(of.mean()) for name, of in values if len(of)}
 
 
 def comparison_table(result: dict[str, Any]) -> Styled:
@@ -217,10 +258,16 @@ def comparison_table(result: dict[str, Any]) -> Styled:
     if several:
         notes.append("Holm's correction is over the pairs, separately for each test.")
     label = Column("", "label")
+    by_target = None
+    if "targets" not in result["test"]:
+        every = {_letter(i): run for i, run in enumerate(result["runs"])}
+        of_group = {letter: run["targets"] for letter, run in every.items() if run["targets"]}
+        by_target = target_table(every, of_group, elsewhere="--json", scale=1)
     return lines(
         ", ".join(test),
         f"{result['rows']:,} rows of {result['sessions']:,} sessions, percent",
         table([label, label, label, Column("", "text")], runs),
+        *([] if by_target is None else ["", by_target]),
         "",
         table([label, label, *map(Column, titles)], rows),
         "",

@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 from pyg_srgnn.commands.compare import main
 from pyg_srgnn.evaluation.samples import Samples
 from pyg_srgnn.evaluation.significance import holm, mcnemar, paired_bootstrap
-from pyg_srgnn.reports.comparison import compare, read_side
+from pyg_srgnn.reports.comparison import compare, comparison_table, read_side
 from tests.reports.tables import random_table, save
 from tests.results import run_result
 
@@ -190,6 +190,53 @@ def test_a_directory_holds_seeds_of_one_configuration(tmp_path: Path) -> None:
         read_side(tmp_path / "b")
 
 
+def test_metrics_by_the_targets_clicks(tmp_path: Path) -> None:
+    """The same targets of both sides, by the clicks that the first of them knows."""
+    tables = [random_table(0).drop("clicks"), random_table(1), random_table(2)]
+    tables[2] = tables[2].with_columns(clicks=pl.lit(7, pl.Int64))  # trained on other sessions
+    sides = [read_side(write_run(tmp_path / str(i), table)) for i, table in enumerate(tables)]
+    rare = tables[1]["clicks"].is_between(1, 20)
+    found = compare(sides, 50)
+    for run, table in zip(found["runs"], tables, strict=True):
+        mine = run["targets"]
+        assert mine["rare"]["samples"] == rare.sum()
+        assert mine["rare"]["hr@20"] == pytest.approx(
+            100 * (table.filter(rare)["rank"] <= 20).mean()
+        )
+        assert mine["warm"]["samples"] + mine["cold"]["samples"] == found["rows"] == 47
+    said = comparison_table(found)
+    figures = " / ".join(f"{mine['cold'][name]:.2f}" for name in ("hr@20", "mrr@20"))
+    assert re.search(rf"^C .* {re.escape(figures)}$", said, re.MULTILINE)
+    old = compare([sides[0], sides[0]], 50)
+    assert old["runs"][0]["targets"] == {}
+    assert "clicks in training" not in comparison_table(old)
+
+
+def test_some_targets_alone_are_compared(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tables = [random_table(seed) for seed in range(2)]
+    runs = [write_run(tmp_path / str(seed), table) for seed, table in enumerate(tables)]
+    cold = [table.filter(table["clicks"] == 0) for table in tables]
+    assert main([*map(str, runs), "--targets", "cold", "--draws", "50", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["test"]["targets"] == "cold" and found["rows"] == len(cold[0]) > 1
+    assert found["sessions"] == cold[0]["session"].n_unique()
+    expected = paired_bootstrap(*(Samples.average([table]) for table in cold), 50)
+    for metric, difference in expected.items():
+        assert found["pairs"][0][metric]["mean"] == pytest.approx(difference.mean)
+        assert found["pairs"][0][metric]["p"] == difference.p
+    assert "clicks in training" not in comparison_table(found)
+
+    for name, table, said in (
+        ("old", tables[0].drop("clicks"), "targets=cold: an earlier version"),
+        ("warm", tables[0].with_columns(clicks=pl.lit(30, pl.Int64)), "targets=cold: the test set"),
+    ):
+        run = str(write_run(tmp_path / name, table))
+        assert main([run, run, "--targets", "cold"]) == 1
+        assert said in capsys.readouterr().err
+
+
 # srgnn-compare
 
 
@@ -241,6 +288,7 @@ def test_a_p_that_the_draws_cannot_tell_is_shown_so(
         (["{run}", "{run}", "--draws", "many"], "invalid whole number value: 'many'"),
         (["{run}", "{run}", "--seed", "-1"], "--seed"),
         (["{run}", "{run}", "--unit", "clicks"], "--unit"),
+        (["{run}", "{run}", "--targets", "new"], "--targets"),
     ],
 )
 def test_arguments_that_are_wrong(
@@ -269,5 +317,5 @@ def test_help_has_examples(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["--help"])
     said = capsys.readouterr().out
-    assert ended.value.code == 0 and len(re.findall(r"^  srgnn-compare ", said, re.MULTILINE)) == 5
+    assert ended.value.code == 0 and len(re.findall(r"^  srgnn-compare ", said, re.MULTILINE)) == 6
     assert all(key in said for key in ("RUN", "--baseline", "--unit", "--json", "--output"))
