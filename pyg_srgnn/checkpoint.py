@@ -92,6 +92,9 @@ class Checkpoint:
         preparation: How its sessions were prepared from a click log, as
             :meth:`~pyg_srgnn.clicklog.spec.Preparation.to_dict` gives it; None if they were not,
             or in checkpoints of an earlier version. (default: None)
+        text: What describes the texts of its items, as
+            :class:`~pyg_srgnn.text.encode.TextVectors` has it in ``facts``; None without texts.
+            (default: None)
     """
 
     model: SessionModel
@@ -104,6 +107,7 @@ class Checkpoint:
     path: Path
     data: dict[str, Any] | None = None
     preparation: dict[str, Any] | None = None
+    text: dict[str, Any] | None = None
 
     @property
     def key(self) -> str:
@@ -156,6 +160,7 @@ class Checkpoint:
                 file,
                 stored.get("data"),
                 stored["preparation"] if "preparation" in stored else _preparation_in(dataset),
+                stored.get("text"),
             )
 
 
@@ -205,6 +210,7 @@ def describe_training(
     protocol: str,
     data: dict[str, Any] | None = None,
     preparation: Preparation | None = None,
+    text: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The entries of a checkpoint beside the weights that :meth:`Checkpoint.load` reads."""
     return {
@@ -216,6 +222,7 @@ def describe_training(
         "protocol": protocol,
         "data": data,
         "preparation": None if preparation is None else preparation.to_dict(),
+        "text": text,
     }
 
 

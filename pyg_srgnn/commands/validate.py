@@ -49,6 +49,8 @@ def validating(config: DictConfig) -> Iterator[Callable[[str], AbstractContextMa
             for key, (expected, found) in error:
                 expected = re.sub(r"\b(None|True|False)\b", lambda word: _YAML[word[0]], expected)
                 key = f"{name}.{key}" if name else key
+                if key in missing:
+                    continue  # is told
                 value = _YAML.get(repr(found), repr(found))
                 wrong.append(f"{key}={value}: expected {expected}")
         except ValueError as error:
@@ -70,6 +72,7 @@ def validate_run(config: DictConfig) -> None:
     from pyg_srgnn.baselines import BASELINES
     from pyg_srgnn.data.sessions import Sessions
     from pyg_srgnn.nn import MODELS, SRGNN, SessionModel, build_model
+    from pyg_srgnn.text.encoder import open_encoder
     from pyg_srgnn.training.loggers import check_logger
     from pyg_srgnn.training.module import SessionModule, check_clipping
     from pyg_srgnn.training.settings import RunSettings
@@ -83,6 +86,9 @@ def validate_run(config: DictConfig) -> None:
             check_logger(**plain["logger"])
         with group("trainer"):
             check_trainer(plain["trainer"])
+        with group("encoder"):
+            if plain["text"] is not None and plain["encoder"] != {"name": "auto"}:
+                open_encoder(**plain["encoder"])
         settings = dict(plain["model"])
         name = settings.pop("name")
         with torch.device("meta"):

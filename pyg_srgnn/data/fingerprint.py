@@ -48,8 +48,15 @@ def _part(sessions: Sessions) -> dict[str, Any]:
     }
 
 
+_PARTS = ("items", "training", "test")
+
+
 def changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Describe the differences between two fingerprints; empty if there are none."""
+    """Describe the differences between two fingerprints; empty if there are none.
+
+    A run's fingerprint also has an entry ``text``, if it knows the texts of its items. Where only
+    the first has one, texts are not compared: who evaluates a model reads none.
+    """
     changed = []
     for part in ("training", "test"):
         there, here = then[part], now[part]
@@ -72,6 +79,22 @@ def changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
                 else f"items: {here['count']:,} there and here, but not the same ones"
             )
         changed.append(change)
+    if "text" in now:
+        changed += _text_changes(then.get("text"), now["text"])
+    return changed
+
+
+def _text_changes(then: Mapping[str, Any] | None, now: Mapping[str, Any]) -> list[str]:
+    """Describe the differences between the texts of two runs."""
+    if then is None:
+        return ["text: none there, but here"]
+    changed = [
+        f"text, {key}: there {then[key]}, here {now[key]}"
+        for key in ("columns", "encoder")
+        if then[key] != now[key]
+    ]
+    if then["content"] != now["content"]:
+        changed.append("text: other ids or texts")
     return changed
 
 
@@ -97,6 +120,6 @@ def require_same_data(
 
 
 def short_digest(data: Mapping[str, Any], *parts: str) -> str:
-    """A short name of the data, or of ``"items"``, ``"training"`` or ``"test"`` alone."""
-    hashes = [data[part]["sha256"] for part in parts or data]
+    """A short name of the sessions, or of ``"items"``, ``"training"`` or ``"test"`` alone."""
+    hashes = [data[part]["sha256"] for part in parts or _PARTS]
     return hashlib.sha256(" ".join(hashes).encode()).hexdigest()[:12]

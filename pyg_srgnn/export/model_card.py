@@ -19,10 +19,11 @@ _LIMITS = """\
   New items need a new training (`warm_start=OLD_RUN` starts from the old weights).
 - A session without a known item gets the most popular items of the training sessions, and says so.
 - It sees the clicks of one session, in their order: nothing of who clicks, of earlier sessions, of
-  prices, texts or times. Nothing beyond the session is personal.
+  prices{texts} or times. Nothing beyond the session is personal.
 - It learned from what was shown and clicked then. What was never shown was never clicked, and
   tastes change: the metrics hold for the days right after the training sessions.
 - {scores}"""
+_NAMES = ("name", "version")
 _MIXTURE = (
     "Scores are logarithms of probabilities over the whole catalogue, to rank items within a\n"
     "  session. They were not calibrated."
@@ -43,7 +44,8 @@ def model_card(checkpoint: Checkpoint, manifest: Mapping[str, Any], off: float) 
     changed = ", ".join(f"{key}={value}" for key, value in settings.items() if key != "name")
     sums = "\n".join(f"| `{file}` | `{digest}` |" for file, digest in manifest["files"].items())
     limits = _LIMITS.format(
-        scores=_MIXTURE if manifest["scorer"]["log_probabilities"] else _PRODUCT
+        scores=_MIXTURE if manifest["scorer"]["log_probabilities"] else _PRODUCT,
+        texts=", texts" if checkpoint.text is None else "",
     )
     return f"""# {name} on {dataset}
 
@@ -127,6 +129,8 @@ def _data(checkpoint: Checkpoint, dataset: Mapping[str, Any], run: _Run | None) 
     if rules:
         prepared = ", ".join(f"{key}={value}" for key, value in rules.items())
         lines.append(f"- Prepared with {prepared}")
+    if checkpoint.text is not None:
+        lines.append(_text(checkpoint.text, len(checkpoint.vocabulary)))
     if run is not None:
         samples = ", ".join(f"{count:,} of {part}" for part, count in run.result.samples.items())
         lines.append(f"- Samples: {samples}")
@@ -137,6 +141,22 @@ def _data(checkpoint: Checkpoint, dataset: Mapping[str, Any], run: _Run | None) 
             else "- Dates: the dataset has none"
         )
     return "\n".join(lines)
+
+
+def _text(text: Mapping[str, Any], items: int) -> str:
+    """The texts of the items, and what has seen them."""
+    encoder, columns = text["encoder"], ", ".join(f"`{name}`" for name in text["columns"])
+    made = "ready-made vectors"
+    seen = "No text left the machine in this training."
+    if encoder is not None:
+        settings = [f"{key}={value}" for key, value in encoder.items() if key not in _NAMES]
+        made = " ".join([f"encoder `{encoder['name']}`", encoder["version"], *settings])
+        if encoder["name"] == "http":
+            seen = "The texts were sent to this encoder's endpoint, and nowhere else."
+    return (
+        f"- Text of {text['items']:,} of {items:,} items, from `{Path(text['source']).name}`"
+        f"{columns and ', columns '}{columns}: {made}, {text['dimensions']:,} dimensions. {seen}"
+    )
 
 
 def _days(ranks: Path) -> tuple[date, date] | None:

@@ -18,6 +18,7 @@ from pyg_srgnn.datasets import SessionDataset
 from pyg_srgnn.evaluation.metrics import saturated
 from pyg_srgnn.functional.metrics import TIE_BREAKER
 from pyg_srgnn.nn import build_model
+from pyg_srgnn.text.encode import TextVectors
 from pyg_srgnn.training.callbacks import (
     BestCheckpoint,
     EpochLog,
@@ -80,6 +81,7 @@ def fit(
         horizon: Epochs that the schedule of the learning rate spans. (default: ``epochs``)
     """
     settings, name = job.settings, _REFIT if watched is None else "last"
+    text = job.text(training)
     lightning.seed_everything(settings.seed, workers=True, verbose=False)
     model_settings = job.group("model") | {"num_items": training.num_items}
     model = build_model(model_settings)
@@ -90,7 +92,7 @@ def fit(
         horizon=horizon or epochs,
         ties=settings.ties,
         part=_part(watched),
-        extra=_description(job, model_settings, training),
+        extra=_description(job, model_settings, training, text),
     )
     epoch_log = EpochLog(
         job.run_dir / ("refit.csv" if watched is None else "epochs.csv"),
@@ -117,7 +119,7 @@ def fit(
             warm_start(model, model_settings, training, settings.warm_start, settings.new_items)
         parameters = sum(parameter.numel() for parameter in model.parameters())
         named = f"{model_settings['name']}, {parameters:,} parameters"
-        log.info(ingredients(training, watched, named, place))
+        log.info(ingredients(training, watched, named, place, text))
         if watched is not None and (warning := saturated(training.num_items)):
             log.info("%s; monitor=%s says more of an epoch", warning, TIE_BREAKER)
         if resumed is not None:
@@ -145,7 +147,10 @@ def _part(watched: SessionDataset | None) -> str:
 
 
 def _description(
-    job: Job, model_settings: dict[str, Any], training: SessionDataset
+    job: Job,
+    model_settings: dict[str, Any],
+    training: SessionDataset,
+    text: TextVectors | None,
 ) -> dict[str, Any]:
     """The entries of a checkpoint with which it recommends from the file alone."""
     return describe_training(
@@ -155,8 +160,9 @@ def _description(
         job.group("dataset"),
         training.split,
         job.settings.protocol,
-        training.fingerprint,
+        job.data(training),
         training.preparation,
+        None if text is None else text.facts,
     )
 
 

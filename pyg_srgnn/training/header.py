@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from pyg_srgnn.datasets import SessionDataset
+from pyg_srgnn.text.encode import TextVectors
 from pyg_srgnn.training.job import Place
 from pyg_srgnn.utils.terminal import Styled, facts
 
@@ -21,6 +22,7 @@ def ingredients(
     watched: SessionDataset | None,
     model: str,
     place: Place,
+    text: TextVectors | None = None,
 ) -> Styled:
     """Describe the model, its data and the device.
 
@@ -29,10 +31,13 @@ def ingredients(
         watched: The sessions that validate, if any do.
         model: The name of the model, with its size.
         place: The device and the processes.
+        text: The texts of the items. (default: None)
     """
     found = {"data set": f"{training.name}, {training.num_items:,} items"}
     for part in filter(None, (training, watched)):
         found[part.split] = f"{len(part.sessions):,} sessions, {len(part):,} samples"
+    if text is not None:
+        found["text"] = str(text)
     where = device_name(place.device)
     if place.processes > 1:
         where = f"{place.processes} x {where}"

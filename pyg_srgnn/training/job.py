@@ -11,10 +11,13 @@ import torch
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
+from pyg_srgnn.baselines import BASELINES
 from pyg_srgnn.datasets import SessionDataset, open_dataset
 from pyg_srgnn.datasets.loader import SessionLoader
 from pyg_srgnn.functional.topk import rows_at_once
 from pyg_srgnn.runs.directory import keep_data
+from pyg_srgnn.text.encode import TextVectors
+from pyg_srgnn.training.item_text import ItemText
 from pyg_srgnn.training.length import epochs_for
 from pyg_srgnn.training.settings import RunSettings
 
@@ -57,11 +60,30 @@ class Job:
 
     def open(self, split: str) -> SessionDataset:
         """Open a split of the dataset, whose data must be that of the run so far."""
+        _ = self._text  # errors in its file are told before a large log is prepared
         dataset = open_dataset(self.config.dataset, split)
         # With resume=false, the first process may still have to clear the directory.
         if self.settings.resume or is_first_process():
-            keep_data(self.run_dir, dataset.fingerprint)
+            keep_data(self.run_dir, self.data(dataset))
         return dataset
+
+    def data(self, dataset: SessionDataset) -> dict[str, Any]:
+        """The fingerprint of the dataset and of the texts of its items."""
+        text = None if self._text is None else self._text.fingerprint(dataset)
+        return dataset.fingerprint | ({} if text is None else {"text": text})
+
+    def text(self, dataset: SessionDataset) -> TextVectors | None:
+        """The text vectors of the dataset's items, encoded now or before; None without texts."""
+        if self._text is None:
+            return None
+        return self._text.encode(dataset, progress=is_first_process())
+
+    @cached_property
+    def _text(self) -> ItemText | None:
+        """The texts of the items; None where none are wanted, as of a model that only counts."""
+        if self.settings.text is None or self.config.model.name in BASELINES:
+            return None
+        return ItemText(self.settings, self.group("encoder"))
 
     def training_loader(self, training: SessionDataset, place: Place = ALONE) -> SessionLoader:
         """Batches to train on, in the order of ``order`` and ``half_life``."""

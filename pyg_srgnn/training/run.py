@@ -97,7 +97,7 @@ def train(
         if is_first_process():
             log.info(lines(*[""] * (sweep_dir is not None), directory(job.run_dir, command)))
         if job.settings.checkpoint is not None:
-            data = open_dataset(config.dataset, "trainval").fingerprint
+            data = job.data(open_dataset(config.dataset, "trainval"))
             resume_from(Path(job.settings.checkpoint), job.run_dir, config, data)
         _quieten_lightning()
         with _processes_ended(job):
@@ -229,7 +229,7 @@ def _conclude(
         refit=settings.refit if settings.protocol == "honest" else False,
         model=name,
         seed=settings.seed,
-        data=training.fingerprint,
+        data=job.data(training),
         samples={"train": len(training)},
         device=device_name(place.device),
         parameters=_size(model),

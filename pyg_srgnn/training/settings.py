@@ -44,6 +44,10 @@ class RunSettings:
         resume: Whether to resume a run that is in the directory; False replaces it.
         checkpoint: A run directory or checkpoint file to resume.
         warm_start: A run or checkpoint whose weights to start from.
+        text: Texts of the items: ``"auto"`` takes the dataset's own, if it has any; else a file
+            of texts or vectors; None takes none.
+        text_id: Column of the ids in the file; None guesses it.
+        text_columns: Columns of text, or of vectors, in the file; None guesses them.
         new_items: Where items that it did not know start: ``"neighbours"`` or ``"init"``.
         halving: In a sweep, a run continues while it is among the best 1/halving of those that
             have come as far; None lets all continue.
@@ -72,6 +76,9 @@ class RunSettings:
     resume: bool = True
     checkpoint: str | None = None
     warm_start: str | None = None
+    text: str | None = "auto"
+    text_id: str | None = None
+    text_columns: Sequence[str] | None = None
     new_items: str = "neighbours"
     halving: int | None = None
     halving_from: int = 1
@@ -96,6 +103,14 @@ class RunSettings:
             check.flag("resume", self.resume)
             check.text("checkpoint", self.checkpoint, optional=True)
             check.text("warm_start", self.warm_start, optional=True)
+            check.text("text", self.text, optional=True)
+            check.text("text_id", self.text_id, optional=True)
+            fits = self.text_columns is None or _is_names(self.text_columns)
+            check.that(fits, "text_columns", "a list of columns, or None", self.text_columns)
+            if self.text in (None, "auto"):
+                expected = "None with text=null or text=auto; it is a column of a file"
+                check.that(self.text_id is None, "text_id", expected, self.text_id)
+                check.that(self.text_columns is None, "text_columns", expected, self.text_columns)
             check.one_of("new_items", self.new_items, NEW_ITEMS)
             check.whole("halving", self.halving, 2, optional=True)
             check.whole("halving_from", self.halving_from, 1)
@@ -121,3 +136,9 @@ class RunSettings:
     def of(cls, config: Mapping[str, Any]) -> RunSettings:
         """Take the settings from a configuration that has other keys, too."""
         return cls(**{one.name: config[one.name] for one in fields(cls)})
+
+
+def _is_names(value: Any) -> bool:
+    """Whether a value is a list of names, one at least."""
+    fits = isinstance(value, Sequence) and not isinstance(value, str) and len(value) > 0
+    return fits and all(isinstance(name, str) and name for name in value)

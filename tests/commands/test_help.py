@@ -57,10 +57,21 @@ def help_text(script):
     return result.out
 
 
+# The keys without a default, by the choice that has them.
+NEEDED = {
+    "dataset=click_log": {"dataset.path": "clicks.csv"},
+    "encoder=http": {"encoder.url": "https://x.org/v1/embeddings", "encoder.model": "m"},
+    "encoder=llm": {"encoder.model": "m", "text": "null"},  # without which it must be there
+    "encoder=sentence_transformers": {"encoder.model": "m", "text": "null"},
+}
+
+
 def composed(name, overrides):
     """A script's configuration, with Hydra's own beside it."""
-    if "dataset=click_log" in overrides and not any("dataset.path=" in o for o in overrides):
-        overrides = [*overrides, "dataset.path=clicks.csv"]  # the one key without a default
+    given = {override.partition("=")[0] for override in overrides}
+    for choice in NEEDED.keys() & set(overrides):
+        more = NEEDED[choice].items()
+        overrides = [*overrides, *(f"{key}={value}" for key, value in more if key not in given)]
     with initialize_config_dir(str(CONF), version_base="1.3"):
         return compose(name, overrides, return_hydra_config=True)
 
