@@ -22,6 +22,7 @@ from benchmarks import (
 )
 from benchmarks import (
     click_log,
+    encode_texts,
     evaluate,
     loader,
     measure,
@@ -74,6 +75,18 @@ def test_train_step_notices_other_gradients(
     monkeypatch.setattr(DenseSRGNN, "gradients", wrong)
     with pytest.raises(RuntimeError, match="gradients must be equal"):
         train_step.main([f"--root={tmp_path}", "--sessions=50", "--channels=8", "--steps=1"])
+
+
+def test_encode_texts_prints_and_writes_figures(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    encode_texts.main(["--titles=300", f"--json={tmp_path / 'figures.json'}"])
+    of = json.loads((tmp_path / "figures.json").read_text())["of"]
+    assert list(of) == ["hashed", "wordllama"]
+    assert all(figure > 0 for figures in of.values() for figure in figures.values())
+    assert re.search(r"^wordllama +[\d,]+ +[\d.]+ +[\d.]+$", capsys.readouterr().out, re.MULTILINE)
+    made = encode_texts.titles(300)
+    assert len(set(made)) == 300 and all(4 <= len(title.split()) <= 12 for title in made)
 
 
 def test_evaluate_prints_and_writes_figures(
