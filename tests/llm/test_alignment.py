@@ -1,0 +1,144 @@
+"""align(): both stages, kept in a folder, and again from where they were cut short."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+import pyg_srgnn.llm.alignment as module
+from pyg_srgnn.baselines import Popularity
+from pyg_srgnn.data import SessionLoader
+from pyg_srgnn.evaluation import evaluate
+from pyg_srgnn.evaluation.loop import assert_row_independent
+from pyg_srgnn.llm import AlignedModel, Alignment, LanguageModel, align, text_states
+from pyg_srgnn.llm.aligned_model import SETTINGS, WEIGHTS
+from pyg_srgnn.llm.item_stage import align_items, retrieval
+from tests.llm.toy import NAMES, graph_model
+from tests.text.tiny_llm import smollm2
+
+pytestmark = pytest.mark.slow
+
+SHORT = Alignment(text_tokens=2, steps=20, epochs=3, lr=3e-3, rank=2)
+
+
+@pytest.fixture(scope="module")
+def graph(toy):
+    return graph_model(toy("train"), epochs=2)
+
+
+@pytest.fixture
+def run(graph, toy, tiny, tmp_path):
+    """Aligns the tiny language model; gives the model and its tensors."""
+
+    def call(folder="run", settings=SHORT, texts=NAMES, **more):
+        sessions = toy("train").sessions[:60]
+        return align(
+            *(graph, texts, sessions, tiny(), tmp_path / folder, settings),
+            **{"progress": False, **more},
+        )
+
+    return call
+
+
+def same(one, other):
+    return all(torch.equal(a, b) for a, b in zip(one.values(), other.values(), strict=True))
+
+
+def test_a_run_that_was_cut_short_ends_as_one_that_was_not(run, tmp_path, monkeypatch):
+    whole = run("whole").tensors()
+    train_epoch = module.train_epoch
+
+    def killed(model, sessions, optimizer, epoch, *rest):
+        if epoch == 2:
+            raise KeyboardInterrupt
+        return train_epoch(model, sessions, optimizer, epoch, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "train_epoch", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run()
+    with pytest.raises(FileNotFoundError):
+        AlignedModel.load(tmp_path / "run")
+    with pytest.raises(ValueError, match=r"a training with other alignment; name another folder"):
+        run(settings=Alignment(text_tokens=2, steps=20, epochs=4, lr=3e-3, rank=2))
+    with pytest.raises(ValueError, match=r"a training with other texts"):
+        run(texts=NAMES[::-1])
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "align_items", None)  # is not needed again
+        resumed = run()
+    assert same(resumed.tensors(), whole)
+    assert {file.name for file in (tmp_path / "run").iterdir()} == {SETTINGS, WEIGHTS}
+    assert same(AlignedModel.load(tmp_path / "run").tensors(), whole)
+    with pytest.raises(ValueError, match="holds a finished model"):
+        run()
+
+
+def test_the_best_epoch_is_kept(run, tmp_path):
+    values, seen = iter([0.2, 0.5, 0.4]), []
+
+    def valid(model):
+        assert not model.training
+        seen.append({name: tensor.clone() for name, tensor in model.tensors().items()})
+        return next(values)
+
+    model = run(valid=valid)
+    assert same(model.tensors(), seen[1])
+    assert not same(model.tensors(), seen[2])
+    stored = json.loads((tmp_path / "run" / SETTINGS).read_text())
+    assert [epoch["valid"] for epoch in stored["epochs"]] == [0.2, 0.5, 0.4]
+    assert stored["alignment"]["epochs"] == 3
+
+
+def test_texts_that_cannot_be_contrasted(run):
+    with pytest.raises(ValueError, match="35 texts were given for a catalogue of 36 items"):
+        run(texts=NAMES[1:])
+    with pytest.raises(ValueError, match=r"5 of 36 items have a text and clicks .* 1 of their"):
+        run(texts=["lamp"] * 5 + [None] * 31)
+
+
+def test_wrong_settings():
+    with pytest.raises(ValueError, match=r"'epochs' must be .*; 'lr' must be"):
+        Alignment(epochs=0, lr=-1)
+
+
+def test_end_to_end_with_a_language_model(toy, tmp_path):
+    """The first layers of SmolLM2-135M on 36 items whose names say what follows what."""
+    training, test = toy("train"), toy("test")
+    graph = graph_model(training)
+    file = smollm2()
+
+    # Stage 1, on three items of four: does it say which vector is the others'?
+    language_model = LanguageModel.open(file, layers=4)
+    states = text_states(language_model, NAMES, training.sessions, progress=False)
+    held = torch.arange(len(NAMES)) % 4 == 1
+    known = [None if held[item] else name for item, name in enumerate(NAMES)]
+    of_known = text_states(language_model, known, training.sessions, progress=False)
+    vectors = graph.model.item_vectors().detach()
+    model = AlignedModel(language_model, vectors, language_model.tokens(NAMES, 6), 12.0)
+    losses = align_items(model, of_known, progress=False)
+    assert losses[-1] < losses[0] / 4
+    assert retrieval(model, of_known) > 0.9
+    assert retrieval(model, states, k=9) > 0.75  # chance is a quarter
+
+    # Both stages, as they are meant to be run.
+    language_model = LanguageModel.open(file, layers=4)
+    settings = Alignment(text_tokens=6, epochs=2)
+    model = align(
+        *(graph, NAMES, training.sessions, language_model, tmp_path / "aligned", settings),
+        progress=False,
+    )
+
+    def metrics(scorer):
+        return evaluate(scorer, SessionLoader(test, 64), len(NAMES))
+
+    popularity, found = metrics(Popularity.fit(training.sessions, len(NAMES))), metrics(model)
+    assert found["hr@5"] > 2 * popularity["hr@5"]
+    assert found["mrr@20"] > 2 * popularity["mrr@20"]
+    assert_row_independent(model, test, batch_size=16, max_rows=24)
+
+    loaded = AlignedModel.load(tmp_path / "aligned")
+    batch = test.batch(range(20))
+    with torch.no_grad():
+        assert torch.equal(loaded.scores(batch), model.scores(batch))
