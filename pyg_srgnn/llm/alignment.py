@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from pyg_srgnn.checkpoint import Checkpoint
+from pyg_srgnn.data.fingerprint import fingerprint
 from pyg_srgnn.data.sessions import Sessions
 from pyg_srgnn.llm.aligned_model import SETTINGS, WEIGHTS, AlignedModel, write_tensors
 from pyg_srgnn.llm.item_stage import TextStates, align_items, retrieval
@@ -118,8 +119,8 @@ def align(
     facts: dict[str, Any] = {
         "alignment": asdict(settings),
         "checkpoint": str(checkpoint.path.resolve()),
-        "sessions": len(sessions),
-        "clicks": sessions.num_clicks,
+        "data": fingerprint(sessions, sessions[len(sessions) :], checkpoint.vocabulary),
+        "fingerprint": language_model.fingerprint,
     }
     unfinished = output / RESUME
     if unfinished.is_file():
@@ -132,16 +133,16 @@ def align(
         first, *_, last = align_items(model, states, settings.steps, 512, *how, progress)
         found = retrieval(model, states)
         log.info("stage 1: loss %.3f to %.3f, nearest vector %.0f %%", first, last, 100 * found)
-    best = max((epoch["valid"] for epoch in epochs), default=-math.inf)
+    best = max((epoch["valid"] for epoch in epochs if valid), default=-math.inf)
     for number in range(len(epochs) + 1, settings.epochs + 1):
         what = f"stage 2, epoch {number}/{settings.epochs}"
         shown = what if progress else None
         how = number, settings.batch_size, settings.seed
         loss = train_epoch(model, sessions, optimizer, *how, shown)
-        value = float(number) if valid is None else valid(model)
-        log.info("%s: loss %.3f%s", what, loss, "" if valid is None else f", valid {value:.4f}")
-        if value > best:
-            best = value
+        value = None if valid is None else valid(model)
+        log.info("%s: loss %.3f%s", what, loss, "" if value is None else f", valid {value:.4f}")
+        if value is None or value > best:
+            best = value or best
             write_tensors(output / WEIGHTS, model.tensors())
         epochs.append({"loss": loss, "valid": value})
         _keep(unfinished, model, optimizer, {**facts, "epochs": epochs})
@@ -196,7 +197,7 @@ def _keep(
 
 def _resume(
     file: Path, model: AlignedModel, optimizer: torch.optim.Optimizer, facts: dict[str, Any]
-) -> list[dict[str, float]]:
+) -> list[dict[str, Any]]:
     """Set what :func:`_keep` wrote, and return the epochs that are done."""
     with safe_open(file, "pt") as opened:
         there = json.loads(opened.metadata()["facts"])

@@ -14,11 +14,11 @@ from tests.text.tiny_llm import write_tiny_llm
 
 
 @pytest.fixture
-def tiny(shared) -> Callable[[], LanguageModel]:
-    """Opens a tiny language model anew."""
+def tiny(shared) -> Callable[..., LanguageModel]:
+    """Opens a tiny language model anew, or its first layers."""
     pytest.importorskip("peft")
     folder = shared.made("tiny-llm", write_tiny_llm)
-    return lambda: LanguageModel.open(folder)
+    return lambda layers=None: LanguageModel.open(folder, layers)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from copy import deepcopy
 
 import pytest
 import torch
@@ -20,6 +21,7 @@ from tests.text.tiny_llm import smollm2
 
 pytestmark = pytest.mark.slow
 
+SESSIONS = 60
 SHORT = Alignment(text_tokens=2, steps=20, epochs=3, lr=3e-3, rank=2)
 
 
@@ -32,14 +34,19 @@ def graph(toy):
 def run(graph, toy, tiny, tmp_path):
     """Aligns the tiny language model; gives the model and its tensors."""
 
-    def call(folder="run", settings=SHORT, texts=NAMES, **more):
-        sessions = toy("train").sessions[:60]
+    def call(folder="run", settings=SHORT, texts=NAMES, sessions=SESSIONS, layers=None, **more):
+        some = toy("train").sessions[:sessions]
         return align(
-            *(graph, texts, sessions, tiny(), tmp_path / folder, settings),
+            *(graph, texts, some, tiny(layers), tmp_path / folder, settings),
             **{"progress": False, **more},
         )
 
     return call
+
+
+def copy(opened):
+    """The same language model, to be trained."""
+    return LanguageModel(deepcopy(opened.model), opened.tokenizer, opened.path, opened.layers)
 
 
 def same(one, other):
@@ -65,6 +72,10 @@ def test_a_run_that_was_cut_short_ends_as_one_that_was_not(run, tmp_path, monkey
         run(settings=Alignment(text_tokens=2, steps=20, epochs=4, lr=3e-3, rank=2))
     with pytest.raises(ValueError, match=r"a training with other texts"):
         run(texts=NAMES[::-1])
+    with pytest.raises(ValueError, match=r"a training with other data"):
+        run(sessions=SESSIONS - 1)
+    with pytest.raises(ValueError, match=r"a training with other fingerprint"):
+        run(layers=1)
     with monkeypatch.context() as patch:
         patch.setattr(module, "align_items", None)  # is not needed again
         resumed = run()
@@ -107,26 +118,31 @@ def test_end_to_end_with_a_language_model(toy, tmp_path):
     """The first layers of SmolLM2-135M on 36 items whose names say what follows what."""
     training, test = toy("train"), toy("test")
     graph = graph_model(training)
-    file = smollm2()
+    opened = LanguageModel.open(smollm2(), layers=4)
 
-    # Stage 1, on three items of four: does it say which vector is the others'?
-    language_model = LanguageModel.open(file, layers=4)
-    states = text_states(language_model, NAMES, training.sessions, progress=False)
-    held = torch.arange(len(NAMES)) % 4 == 1
-    known = [None if held[item] else name for item, name in enumerate(NAMES)]
-    of_known = text_states(language_model, known, training.sessions, progress=False)
+    # Stage 1, on three items of four: whose vector is it that a text belongs to?
+    language_model = copy(opened)
+    held = [number % 4 == 1 for number in range(len(NAMES))]
+    of_held, of_others = (
+        text_states(
+            language_model,
+            [name if out == part else None for name, out in zip(NAMES, held, strict=True)],
+            training.sessions,
+            progress=False,
+        )
+        for part in (True, False)
+    )
     vectors = graph.model.item_vectors().detach()
     model = AlignedModel(language_model, vectors, language_model.tokens(NAMES, 6), 12.0)
-    losses = align_items(model, of_known, progress=False)
+    losses = align_items(model, of_others, progress=False)
     assert losses[-1] < losses[0] / 4
-    assert retrieval(model, of_known) > 0.9
-    assert retrieval(model, states, k=9) > 0.75  # chance is a quarter
+    assert retrieval(model, of_others) > 0.9
+    assert sum(held) == 9 and retrieval(model, of_held) > 0.5  # chance is 1 in 9
 
     # Both stages, as they are meant to be run.
-    language_model = LanguageModel.open(file, layers=4)
-    settings = Alignment(text_tokens=6, epochs=2)
+    settings = Alignment(text_tokens=6, epochs=1)
     model = align(
-        *(graph, NAMES, training.sessions, language_model, tmp_path / "aligned", settings),
+        *(graph, NAMES, training.sessions, copy(opened), tmp_path / "aligned", settings),
         progress=False,
     )
 
@@ -138,7 +154,7 @@ def test_end_to_end_with_a_language_model(toy, tmp_path):
     assert found["mrr@20"] > 2 * popularity["mrr@20"]
     assert_row_independent(model, test, batch_size=16, max_rows=24)
 
-    loaded = AlignedModel.load(tmp_path / "aligned")
+    loaded = AlignedModel.load(tmp_path / "aligned", copy(opened))
     batch = test.batch(range(20))
     with torch.no_grad():
         assert torch.equal(loaded.scores(batch), model.scores(batch))
