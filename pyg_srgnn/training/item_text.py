@@ -71,7 +71,8 @@ class ItemText:
         if self._file is not None or dataset.texts is None:
             return self._file
         texts = [text or None for text in dataset.texts]
-        return ItemTexts(dataset.vocabulary.ids, dataset.name, texts)
+        columns = () if dataset.preparation is None else dataset.preparation.text or ()
+        return ItemTexts(dataset.vocabulary.ids, dataset.name, texts, columns=columns)
 
     def _opened(self, dataset: SessionDataset) -> TextEncoder:
         """The encoder; it is made once, for some read their model's files to know its version."""

@@ -130,6 +130,9 @@ def _compare(run_dir: Path, config: DictConfig, may_differ: set[str]) -> None:
         may_differ = may_differ - {"trainer.max_epochs"}  # which such a schedule spans
     if found.get("warm_start") is wanted.get("warm_start") is None:
         may_differ = may_differ | {"new_items"}  # without effect
+    if found.get("text") is wanted.get("text") is None:
+        keys = found.keys() | wanted.keys()
+        may_differ = may_differ | {key for key in keys if key.startswith(("text_", "encoder."))}
     if found.get("halving") is wanted.get("halving") is None:
         may_differ = may_differ | {"halving_from"}  # without effect
     if differ := differences(found, wanted, may_differ):

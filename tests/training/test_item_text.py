@@ -23,6 +23,7 @@ from pyg_srgnn.export.model_card import model_card
 from pyg_srgnn.export.write import export
 from pyg_srgnn.training import item_text
 from pyg_srgnn.training.job import Job
+from pyg_srgnn.training.resume import claim
 from tests.commands import run
 from tests.text.fake import Fake
 from tests.tiny import tiny_config
@@ -250,3 +251,10 @@ def test_an_encoder_is_opened_once_and_loads_its_model_in_a_copy(
         assert this.text(this.open(split)) is not None
     (encoder,) = opened
     assert not hasattr(encoder, "loaded") and encoder.asked == ["red hat", "red shoe"]
+
+
+def test_keys_without_effect_may_differ_when_a_run_is_resumed(tmp_path: Path) -> None:
+    claim(tmp_path, tiny_config(tmp_path, "text=null"))
+    claim(tmp_path, tiny_config(tmp_path, "text=null", "encoder=hashed", "encoder.dimensions=9"))
+    with pytest.raises(ValueError, match=r"text: there None, here auto"):
+        claim(tmp_path, tiny_config(tmp_path, "text=auto", "encoder=hashed"))
