@@ -100,7 +100,8 @@ def main(config: DictConfig) -> float:
     write_text(path, json.dumps(result, indent=2) + "\n")
     title = f"{settings['name']}, {config.split}, {len(part):,} samples, percent"
     tables: list[str] = [metrics_table(title, found.metrics, elsewhere=path.name)]
-    if (by_target := target_table(*found, elsewhere=path.name)) is not None:
+    by_target = target_table(*found, checkpoint.text is not None, path.name)
+    if by_target is not None:
         tables += ["", by_target, ""]
     log.info(lines(*tables, *labels, f"Files: {folder}"))
     return found.metrics["model"][MAIN[0]]

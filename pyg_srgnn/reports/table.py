@@ -66,7 +66,8 @@ def result_tables(result: RunResult, part: str, monitor: str = MAIN[0]) -> list[
     targets = dict(result.targets or {}) if part == "test" else {}
     if OPTIMUM in targets:
         targets[_OPTIMUM] = targets.pop(OPTIMUM)
-    if (by_target := target_table(rows, targets)) is not None:
+    by_target = target_table(rows, targets, always="text" in (result.data or {}))
+    if by_target is not None:
         tables.append(by_target)
     return tables
 

@@ -25,8 +25,8 @@ def target_table(
         rows: Metrics of each scorer over all targets; the first one is bold.
         targets: Those over the targets of each of :data:`~pyg_srgnn.functional.targets.GROUPS`,
             with their number of ``samples`` for the first scorer; others may be missing.
-        always: Whether to make the table where few targets are rare and none is cold, too.
-            (default: False)
+        always: Whether to make the table even if few targets are rare and none is cold, as for a
+            model with text. (default: False)
         elsewhere: The file that holds every metric. (default: ``"metrics.json"``)
         scale: What makes the metrics percent. (default: 100, of fractions)
 
@@ -46,7 +46,7 @@ def target_table(
         return " / ".join(f"{scale * metrics[name]:.2f}" for name in MAIN if name in metrics)
 
     cells = [
-        [name, pair(metrics), *(pair(targets[name][group]) for group in GROUPS)]
+        [name, pair(metrics), *(pair(targets[name].get(group, {})) for group in GROUPS)]
         for name, metrics in rows.items()
         if name in targets
     ]

@@ -56,6 +56,13 @@ def test_it_is_made_where_it_says_something(groups: Groups, shown: bool) -> None
     assert target_table(*every, always=True) is not None
 
 
+def test_it_is_made_for_a_model_with_text() -> None:
+    targets = {"srgnn": of(1000, 0, 0)}
+    for data in (None, {}, {"text": {"content": "5e"}}):
+        said = run_summary(run_result(targets=targets, data=data), "hr@20")
+        assert ("clicks in training" in said) is bool(data)
+
+
 def test_a_group_without_targets_is_empty() -> None:
     found = target_table(rows("srgnn"), {"srgnn": of(100, 50, 0)})
     assert found is not None
@@ -70,7 +77,8 @@ def test_it_is_below_the_table_of_a_run(monkeypatch: pytest.MonkeyPatch) -> None
     figures = {"hr@20": 0.5, "mrr@20": 0.25}
     result = run_result(
         baselines={name: {"test": figures} for name in BASELINES},
-        targets={name: of(90, 30, 10) for name in ("srgnn", *BASELINES, "optimum")},
+        targets={name: of(90, 30, 10) for name in ("srgnn", *BASELINES)}
+        | {"optimum": {"warm": figures}},  # of no group that has no item
         optimum={"test": figures},
     )
     said = run_summary(result, "hr@20").splitlines()

@@ -199,6 +199,7 @@ def test_from_the_file_to_the_model_card(shop_folder: Path, tmp_path: Path) -> N
     log = (run_dir / "train.log").read_text()
     assert told in log and "items.csv: id=item (guessed), text=title, brand (guessed)" in log
     assert "1 are of items that are not in the catalogue" in log
+    assert "by the target's clicks in training" in log
 
     checkpoint = Checkpoint.load(run_dir)
     assert checkpoint.text is not None and checkpoint.data is not None
@@ -226,6 +227,7 @@ def test_from_the_file_to_the_model_card(shop_folder: Path, tmp_path: Path) -> N
         evaluate.main, "srgnn-evaluate", f"checkpoint={run_dir}", f"hydra.run.dir={tmp_path / 'e'}"
     )
     assert result.status == 0, result.err
+    assert "by the target's clicks in training" in result.out
     (shop_folder / "away.csv").rename(shop_folder / "items.csv")
 
 
