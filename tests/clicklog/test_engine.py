@@ -43,6 +43,7 @@ def values(prepared: Prepared) -> dict[str, Any]:
         "test": prepared.test.to_lists(),
         "times": times,
         "vocabulary": prepared.vocabulary.ids,
+        "texts": prepared.texts,
         "report": report,
     }
 
@@ -402,9 +403,10 @@ RULES = [
     },
     {
         "order": "place", "dedupe": True, "min_length": 3, "test": "1d", "strict": True,
-        "where": {"event": "view"},
+        "where": {"event": "view"}, "cold": "keep",
     },
     {"order": "file", "test": "2014-04-09", "collapse": True, "min_support": 3},
+    {"order": "file", "test": "2014-04-09", "min_support": 2, "cold": "keep"},
 ]  # fmt: skip
 
 
@@ -430,6 +432,32 @@ def test_every_rule(spark: Any, log: Path, tmp_path: Path, rules: dict[str, Any]
     expected = case.expected()
     assert expected is not None
     agree(prepared, expected, case.steps)
+
+
+@pytest.mark.spark
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_texts_of_cold_items_too(spark: Any, small_blocks: None, tmp_path: Path, form: str) -> None:
+    """Nulls, blanks of any kind, equally frequent texts, an item whose first clicks are late."""
+    dirty = [None, "", " ", "\u00a0", "hat", " hat ", "Hat", "über", "a\tb", 'say "x"', "b;, c"]
+    frame = pl.DataFrame(
+        {
+            "session": [row // 3 for row in range(180)],
+            "item": [f"i{row * row % 13}" if row < 150 else f"i{row % 16}" for row in range(180)],
+            "title": [dirty[row * 7 % 11] for row in range(180)],
+            "brand": [dirty[row * row % 13 // 2 + 3] for row in range(180)],
+            "blank": [dirty[row % 4] for row in range(180)],
+            "size": [None if row % 7 == 0 else float(row * 5 % 4) / 2 for row in range(180)],
+        }
+    )
+    path = tmp_path / f"log.{form}"
+    frame.write_csv(path) if form == "csv" else frame.write_parquet(path)
+    rules = {"order": "file", "cold": "keep"}
+    prepared = same(path, tmp_path, text=["title", "brand"], **rules)
+    assert prepared.report["distributions"]["unseen_test_items"]["items"] == 9
+    assert prepared.texts is not None and len({*prepared.texts}) > 5
+    assert same(path, tmp_path, text=["blank"], **rules).texts == [None] * 16
+    if form == "parquet":
+        assert "0.5. hat" in (same(path, tmp_path, text=["size", "brand"], **rules).texts or [])
 
 
 WRITTEN: dict[str, list[str]] = {

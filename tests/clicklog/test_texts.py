@@ -39,15 +39,15 @@ def with_texts(rows: list[dict[str, str]], data: st.DataObject) -> list[dict[str
     ]
 
 
-def check(path: Path, rows: list[dict[str, str]], engine: str = "polars", **rules: Any) -> None:
+def check(path: Path, rows: list[dict[str, str]], **rules: Any) -> None:
     """The texts are the reference's, and what was prepared is what it is without them."""
     write(path, rows)
     plain = {name: value for name, value in (RULES | rules).items() if name != "text"}
     try:
-        expected = prepare(path, Preparation(**plain), engine)
+        expected = prepare(path, Preparation(**plain))
     except ValueError:
         return
-    made = prepare(path, Preparation(**RULES | rules), engine)
+    made = prepare(path, Preparation(**RULES | rules))
     chosen = [row for row in rows if row["event"] == "view" or "where" not in rules]
     of_items = texts(chosen, COLUMNS)
     assert made.texts == [of_items.get(str(raw)) for raw in made.vocabulary.ids]
@@ -106,45 +106,36 @@ def frame() -> pl.DataFrame:
 EXPECTED = {"a": "Tea cup. Ash", "b": "Tray", "c": None, "d": "Elm", "e": "cold item. Ash"}
 
 
-def prepared(path: Path, engine: str = "polars", **rules: Any) -> Prepared:
+def prepared(path: Path, **rules: Any) -> Prepared:
     options = RULES | {"order": "file"} | rules
-    return prepare(path, Preparation(**options), engine, scratch=path.parent)
+    return prepare(path, Preparation(**options))
 
 
 @pytest.mark.parametrize("name", ["log.csv", "log.parquet"])
-@pytest.mark.parametrize(
-    "engine", ["polars", pytest.param("spark", marks=[pytest.mark.spark, pytest.mark.slow])]
-)
-def test_nulls_and_blanks_are_no_text(tmp_path: Path, name: str, engine: str) -> None:
+def test_nulls_and_blanks_are_no_text(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     frame().write_csv(path) if name == "log.csv" else frame().write_parquet(path)
-    made = prepared(path, engine)
+    made = prepared(path)
     assert dict(zip(made.vocabulary.ids, made.texts or [], strict=True)) == EXPECTED
     assert made.report["items_with_text"] == 4
-    only = prepared(path, engine, text="brand")
+    only = prepared(path, text="brand")
     assert dict(zip(only.vocabulary.ids, only.texts or [], strict=True)) == {
         "a": "Ash", "b": None, "c": None, "d": "Elm", "e": "Ash",
     }  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "engine", ["polars", pytest.param("spark", marks=[pytest.mark.spark, pytest.mark.slow])]
-)
-def test_columns_without_any_text(tmp_path: Path, engine: str) -> None:
+def test_columns_without_any_text(tmp_path: Path) -> None:
     path = tmp_path / "log.csv"
     frame().with_columns(title=pl.lit(" "), brand=pl.lit("")).write_csv(path)
-    assert prepared(path, engine).texts == [None] * 5
+    assert prepared(path).texts == [None] * 5
 
 
-@pytest.mark.parametrize(
-    "engine", ["polars", pytest.param("spark", marks=[pytest.mark.spark, pytest.mark.slow])]
-)
-def test_values_that_are_no_text_are_written_as_one(tmp_path: Path, engine: str) -> None:
+def test_values_that_are_no_text_are_written_as_one(tmp_path: Path) -> None:
     path = tmp_path / "log.parquet"
     numbers = [7.0, float("nan"), None, 0.5, 7.0, None, float("nan"), 2.0, 2.0, 3.0]
     sizes = pl.DataFrame({"size": numbers, "new": [True] * 10})
     frame().hstack(sizes).write_parquet(path)
-    made = prepared(path, engine, text=["size", "new"])
+    made = prepared(path, text=["size", "new"])
     assert dict(zip(made.vocabulary.ids, made.texts or [], strict=True)) == {
         "a": "0.5. true", "b": "7. true", "c": "true", "d": "2. true", "e": "3. true",
     }  # fmt: skip

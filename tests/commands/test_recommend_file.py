@@ -388,6 +388,17 @@ def test_a_new_log_has_the_rules_of_training(tmp_path, header, scale, new_log, s
     assert served_from(file, RetailRocket.preparation, **new_log) == sessions
 
 
+def test_texts_are_those_of_training(tmp_path):
+    """A log to recommend for needs no text, nor is any read."""
+    trained = Preparation(gap="30m", text=["title", "brand"], cold="keep")
+    file = write_views(tmp_path / "log.csv")
+    assert served_from(file, trained) == [[3, 9, 4]]
+    (tmp_path / "same").mkdir()
+    write_views(tmp_path / "same" / "log.csv")
+    rules = {"user": "visitorid", "item": "itemid", "gap": "30m", "text": ["title"]}
+    assert served(tmp_path / "same", rules, list(range(1, 10))) == {"7": [3, 9, 4]}
+
+
 def test_a_condition_on_a_column_that_is_not_there(tmp_path, caplog):
     file = write_views(tmp_path / "log.csv", "timestamp,visitorid,kind,itemid", 1000)
     assert served_from(file, RetailRocket.preparation) == [[3, 9, 4]]
