@@ -76,8 +76,15 @@ class ItemText:
 
     def _opened(self, dataset: SessionDataset) -> TextEncoder:
         """The encoder; it is made once, for some read their model's files to know its version."""
-        if self._encoder is None:
-            auto = self._encoder_settings["name"] == "auto"
-            settings = {"name": dataset.text_encoder} if auto else self._encoder_settings
-            self._encoder = open_encoder(**settings)
+        if self._encoder is not None:
+            return self._encoder
+        if self._encoder_settings["name"] != "auto":
+            self._encoder = open_encoder(**self._encoder_settings)
+            return self._encoder
+        try:
+            self._encoder = open_encoder(dataset.text_encoder)
+        except ValueError as error:  # nobody has asked for it
+            raise ValueError(
+                f"{error}; encoder=hashed needs nothing, and text=null takes no texts"
+            ) from error
         return self._encoder

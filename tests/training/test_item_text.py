@@ -255,6 +255,16 @@ def test_an_encoder_is_opened_once_and_loads_its_model_in_a_copy(
     assert not hasattr(encoder, "loaded") and encoder.asked == ["red hat", "red shoe"]
 
 
+@pytest.mark.usefixtures("shop")
+def test_an_encoder_that_nobody_asked_for_can_be_avoided(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Shop, "text_encoder", "none")
+    told = r"\(got 'none'\); encoder=hashed needs nothing, and text=null takes no texts$"
+    with pytest.raises(ValueError, match=told):
+        job(tmp_path).open("train")
+
+
 def test_keys_without_effect_may_differ_when_a_run_is_resumed(tmp_path: Path) -> None:
     claim(tmp_path, tiny_config(tmp_path, "text=null"))
     claim(tmp_path, tiny_config(tmp_path, "text=null", "encoder=hashed", "encoder.dimensions=9"))
