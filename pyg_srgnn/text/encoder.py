@@ -18,8 +18,9 @@ class TextEncoder(Protocol):
     """Makes vectors of texts.
 
     ``name``, ``version`` and ``settings`` identify the vectors: they are part of the cache's key
-    and of the checkpoint, so settings are plain JSON values without secrets. An encoder is made
-    without loading its model, which waits for the first call of :meth:`encode`.
+    and of the checkpoint. Settings are plain JSON values without secrets, from which
+    :func:`open_encoder` makes the encoder again. It is made without loading its model, which waits
+    for the first call of :meth:`encode`.
     """
 
     name: str

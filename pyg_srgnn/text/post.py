@@ -21,6 +21,7 @@ _LONGEST = 60.0  # seconds between two tries that nobody has asked for
 _PATIENCE = 600.0  # seconds that an endpoint may ask to wait
 _SHOWN = 300  # characters of what an endpoint says
 _sleep = time.sleep
+_draw = random.SystemRandom().uniform  # which leaves seeded generators alone
 
 
 class _NoRedirects(HTTPRedirectHandler):
@@ -67,7 +68,7 @@ def post_json(
     request = Request(url, json.dumps(body).encode(), headers)
     opener = build_opener(_NoRedirects, *([] if proxy else [ProxyHandler({})]))
     for attempt in range(retries + 1):
-        wait = min(_LONGEST, 2.0**attempt) * random.uniform(0.5, 1)
+        wait = min(_LONGEST, 2.0**attempt) * _draw(0.5, 1)
         try:
             with opener.open(request, timeout=timeout) as response:
                 content = response.read()

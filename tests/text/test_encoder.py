@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,7 +31,7 @@ def test_vectors_of_texts(name: str) -> None:
     encoder = open_encoder(name)
     assert encoder.name == name
     json.dumps([encoder.version, encoder.settings])
-    texts = [*SCARVES, "", "???", "dépêche ☃ 名前", "word " * 3000]
+    texts = [*SCARVES, "", "???", "dépêche ☃ 名前 \ud83d", "word " * 30_000]
     vectors = encoder.encode(texts)
     assert vectors.dtype == np.float32 and vectors.shape == (len(texts), 256)
     assert np.isfinite(vectors).all() and np.abs(vectors[[0, 1, 2, 5, 6]]).max(axis=1).min() > 0
@@ -74,6 +77,20 @@ def test_hashed_tells_all_words_of_a_large_vocabulary_apart() -> None:
     assert np.abs(found - np.eye(len(words))).max() < 0.99
 
 
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("hashed", {"dimensions": 8}),
+        ("wordllama", {}),
+        ("http", {"url": "https://example.org/v1", "model": "m", "dimensions": 4}),
+    ],
+)
+def test_an_encoder_is_made_again_from_its_settings(name: str, settings: dict[str, Any]) -> None:
+    encoder = open_encoder(name, **settings)
+    again = open_encoder(name, **json.loads(json.dumps(encoder.settings)))
+    assert again.settings == encoder.settings == settings and again.version == encoder.version
+
+
 def test_an_unknown_encoder() -> None:
     with pytest.raises(ValueError, match=r"one of .*hashed.*, wordllama \(got 'word2vec'\)"):
         open_encoder("word2vec")
@@ -116,7 +133,7 @@ def test_a_package_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
 USED = """
 import sys
 from pyg_srgnn.text.encoder import open_encoder
-encoder = open_encoder({name!r})
+encoder = open_encoder({name!r}, **{settings!r})
 assert encoder.settings is not None
 {then}
 found = {{name.partition(".")[0] for name in sys.modules}}
@@ -127,17 +144,31 @@ print(__import__("logging").getLogger().handlers)
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "then", "loaded"),
+    ("name", "settings", "then", "loaded"),
     [
-        ("hashed", "encoder.encode(['a'])", set()),
-        ("wordllama", "", set()),
-        ("wordllama", "encoder.encode(['a'])", {"wordllama", "tokenizers"}),
+        ("hashed", {}, "encoder.encode(['a'])", set()),
+        ("http", {"url": "https://example.org/v1", "model": "m"}, "", set()),
+        ("wordllama", {}, "", set()),
+        ("wordllama", {}, "encoder.encode(['a'])", {"wordllama", "tokenizers"}),
+        ("llm", {"model": "model"}, "", set()),
+        ("sentence_transformers", {"model": "model"}, "", set()),
     ],
 )
-def test_nothing_is_imported_before_it_is_used(name: str, then: str, loaded: set[str]) -> None:
+def test_nothing_is_imported_before_it_is_used(
+    name: str, settings: dict[str, str], then: str, loaded: set[str], tmp_path: Path
+) -> None:
     """And a package that is does not set up logging."""
+    package = {"llm": "transformers", "sentence_transformers": "sentence_transformers"}.get(name)
+    if package and importlib.util.find_spec(package) is None:
+        pytest.skip(f"{package} is not installed")
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text("{}")
     done = subprocess.run(
-        [sys.executable, "-c", USED.format(name=name, then=then)], capture_output=True, text=True
+        [sys.executable, "-c", USED.format(name=name, settings=settings, then=then)],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
     modules, handlers = done.stdout.splitlines()

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from pyg_srgnn.utils.extras import required_version
 
+_CHARACTERS = 2**18  # of a batch; four of them may be a token, whose vector has 1 KB
+
 
 class WordLlamaEncoder:
     """Averages of token vectors that were distilled from language models' token embeddings.
@@ -33,8 +35,13 @@ class WordLlamaEncoder:
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """See :meth:`pyg_srgnn.text.encoder.TextEncoder.encode`."""
-        order = sorted(range(len(texts)), key=lambda row: len(texts[row]))  # batches are padded
-        found: NDArray[np.float32] = self._model.embed([texts[row] for row in order])
+        # Its batches are padded to their longest text: alike in length, fewer of long ones.
+        order = sorted(range(len(texts)), key=lambda row: len(texts[row]))
+        longest = max(map(len, texts), default=0)
+        found: NDArray[np.float32] = self._model.embed(
+            [texts[row].encode(errors="replace").decode() for row in order],  # halves of pairs
+            batch_size=max(1, min(64, _CHARACTERS // (longest + 1))),
+        )
         vectors = np.empty_like(found)
         vectors[order] = found
         return vectors
