@@ -24,8 +24,12 @@ class TextEncoder(Protocol):
     """
 
     name: str
-    version: str
     settings: dict[str, Any]
+
+    @property
+    def version(self) -> str:
+        """Changes whenever the vectors of a text do."""
+        ...
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Encode texts, in their order.

@@ -41,9 +41,13 @@ class LLMEncoder:
                 there = Path(model).is_file() or (Path(model) / "config.json").is_file()
                 expected = "a folder with a config.json or a GGUF file, as nothing is downloaded"
                 check.that(there, "model", expected, str(model))
-        transformers = required_version("transformers", "llm", "encoder=llm")
-        self.version = f"transformers {transformers}, {content_of(Path(model))}"
+        self._package = required_version("transformers", "llm", "encoder=llm")
         self.settings: dict[str, Any] = {"model": str(model)}
+
+    @cached_property
+    def version(self) -> str:
+        """Of transformers and of the model, whose files are read to the end."""
+        return f"transformers {self._package}, {content_of(Path(self.settings['model']))}"
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """See :meth:`pyg_srgnn.text.encoder.TextEncoder.encode`."""

@@ -48,13 +48,17 @@ class SentenceTransformersEncoder:
             check.text("prompt", prompt, optional=True)
             check.flag("download", download)
             check.whole("batch_size", batch_size, 1)
-        package = required_version(
+        self._package = required_version(
             "sentence-transformers", "sentence-transformers", "encoder=sentence_transformers"
         )
         self.batch_size = batch_size
         self.folder = _folder(str(model), download)
-        self.version = f"{package}, {content_of(self.folder)}"
         self.settings: dict[str, Any] = {"model": str(model), "prompt": prompt}
+
+    @cached_property
+    def version(self) -> str:
+        """Of the package and of the model, whose files are read to the end."""
+        return f"{self._package}, {content_of(self.folder)}"
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """See :meth:`pyg_srgnn.text.encoder.TextEncoder.encode`."""
