@@ -227,8 +227,8 @@ def test_the_metrics_by_the_targets_clicks(root: Path, four_epochs: tuple[Path, 
     training = open_dataset(tiny_config(root).dataset, "train")
     clicks = torch.bincount(training.sessions.items, minlength=training.num_items)
     assert set(rows["clicks"]) <= set(clicks.tolist())
-    assert list(result.targets) == ["srgnn", *BASELINES]
-    for name, groups in result.targets.items():
+    for name in ("srgnn", *BASELINES):
+        groups = result.targets[name]
         rank = "rank" if name == "srgnn" else f"rank_{name}"
         for group, low, high in (("warm", 1, 10**9), ("rare", 1, 20), ("cold", 0, 0)):
             mine = rows.filter(rows["clicks"].is_between(low, high))[rank]
