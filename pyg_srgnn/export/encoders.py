@@ -69,7 +69,7 @@ class GraphEncoder(Encoder):
             )
             self.components.append(component)
             known += [] if found.known is None else [found.known]
-        embedded = torch.zeros(x.numel(), model.embedding.embedding_dim)
+        embedded = torch.zeros(x.numel(), model.embedding.channels)
         self.example = embedded, *tensors.values(), torch.zeros(lengths.numel()), *known
         edges = 1  # the dimension of edge_index that has any size
         self.dynamic = (

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from pyg_srgnn.functional.graphs import SessionGraphs, places_from_end, summed
 
-PLACES = 10  # last clicks whose followers are looked up
+PLACES = 10  # last clicks whose followers and neighbours are looked up
+BUCKETS = 14  # of an item's clicks: none, 1, 2 to 3, 4 to 7, and so on
 
 Pairs = tuple[Tensor, Tensor]
 """Sessions [P] and items [P]."""
@@ -64,27 +65,101 @@ def followers_of(
         count: How often, and how soon, each of them followed [V, K].
         place_weight: Weight of each place from the session's end [:data:`PLACES`].
     """
-    num_items = followers.size(0)
-    session = graphs.batch.index_select(0, graphs.alias_index)
-    place, clicks = places_from_end(session, graphs.num_graphs)
-    item = x.index_select(0, graphs.alias_index)
-    last = item.index_select(0, clicks.cumsum(0) - 1)
+    session, place, item, last = _last_clicks(x, graphs)
     known = torch.log1p(count.index_select(0, last).sum(dim=1)).to(place_weight.dtype)
-    near = (place < PLACES).nonzero().squeeze(1)
-    session, place, item = (each.index_select(0, near) for each in (session, place, item))
     found = followers.index_select(0, item).long()
     counted = count.index_select(0, item).to(place_weight.dtype)
     if target is not None:
         own = (1 / (place + 1).to(counted.dtype)).unsqueeze(1)
         of_target = found == target[session].unsqueeze(1)
         counted = torch.where(of_target, (counted - own).clamp(min=0), counted)
+    weight = place_weight.index_select(0, place)
+    return _shared_out(found, counted, weight, session, graphs, taken, len(followers), known)
+
+
+def text_neighbours_of(
+    x: Tensor,
+    graphs: SessionGraphs,
+    taken: Pairs | None,
+    target: Tensor | None,
+    neighbours: Tensor,
+    cosine: Tensor,
+    bucket: Tensor,
+    bucket_weight: Tensor,
+    place_weight: Tensor,
+    sharpness: Tensor,
+) -> Candidates:
+    r"""The items whose texts are nearest to those of the last items of the sessions.
+
+    .. math::
+        q(i) \propto \sum_t \omega_t \, w_t(i) / \sum_j w_t(j), \qquad
+        w_t(i) = \phi_{b(i)} \exp(\kappa \cos(t, i))
+
+    with a factor :math:`\phi` for how often an item was clicked. The gate's input is the mean
+    cosine of the last item's five nearest, and the bucket of its clicks, as a share of all [B, 2].
+
+    Args:
+        x: See :class:`Lookup`.
+        graphs: See :class:`Lookup`.
+        taken: See :class:`Lookup`.
+        target: See :class:`Lookup`; texts do not give it away.
+        neighbours: Nearest items of each item, int32 [V, K].
+        cosine: Cosine of each; -1 of what is no neighbour [V, K].
+        bucket: Bucket of each item's clicks, int32 [V].
+        bucket_weight: Factor of each bucket [:data:`BUCKETS`].
+        place_weight: Weight of each place from the session's end [:data:`PLACES`].
+        sharpness: The factor :math:`\kappa` [1].
+    """
+    session, place, item, last = _last_clicks(x, graphs)
+    near = cosine.index_select(0, last)[:, :5].mean(dim=1)
+    known = torch.stack([near, bucket.index_select(0, last) / BUCKETS], dim=1).to(place_weight)
+    found = neighbours.index_select(0, item).long()
+    near = cosine.index_select(0, item)
+    factor = bucket_weight.index_select(0, bucket.long()).index_select(0, found.flatten())
+    counted = (sharpness * near).exp() * factor.view_as(near) * (near > -1)
+    weight = place_weight.index_select(0, place)
+    return _shared_out(found, counted, weight, session, graphs, taken, len(neighbours), known)
+
+
+def _last_clicks(x: Tensor, graphs: SessionGraphs) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Session, place and item of the last :data:`PLACES` clicks [C]; every last item [B]."""
+    session = graphs.batch.index_select(0, graphs.alias_index)
+    place, clicks = places_from_end(session, graphs.num_graphs)
+    item = x.index_select(0, graphs.alias_index)
+    last = item.index_select(0, clicks.cumsum(0) - 1)
+    near = (place < PLACES).nonzero().squeeze(1)
+    session, place, item = (each.index_select(0, near) for each in (session, place, item))
+    return session, place, item, last
+
+
+def _shared_out(
+    found: Tensor,
+    counted: Tensor,
+    weight: Tensor,
+    session: Tensor,
+    graphs: SessionGraphs,
+    taken: Pairs | None,
+    num_items: int,
+    known: Tensor,
+) -> Candidates:
+    """Share a session's probability out among the clicks, and a click's among what it found.
+
+    Args:
+        found: Items that each click found [C, K].
+        counted: Their weights, at least 0 [C, K].
+        weight: Weight of each click [C].
+        session: Session of each click [C].
+        graphs: The session graphs.
+        taken: Pairs that get nothing, or None.
+        num_items: Number of items V.
+        known: The gate's input [B, ...].
+    """
     if taken is not None:
         nodes = (taken[0] * num_items + taken[1]).sort().values
         key = session.unsqueeze(1) * num_items + found
         at = torch.searchsorted(nodes, key).clamp_(max=nodes.numel() - 1)
         counted = counted.masked_fill(nodes[at] == key, 0)
-    share = counted / counted.sum(dim=1, keepdim=True).clamp(min=1e-6)
-    share = share * place_weight.index_select(0, place).unsqueeze(1)
+    share = counted / counted.sum(dim=1, keepdim=True).clamp(min=1e-6) * weight.unsqueeze(1)
     total = summed(share.sum(dim=1), session, graphs.num_graphs)
     share = share / total.clamp(min=1e-12).index_select(0, session).unsqueeze(1)
     session = session.unsqueeze(1).expand_as(found)
@@ -101,7 +176,7 @@ class Lookup(NamedTuple):
     shapes: Mapping[str, tuple[int | str, ...]] = {}
     """Shape of each table; a size that is a name is the same in all of them, V is the number of
     items."""
-    indices: Mapping[str, str] = {}
+    indices: Mapping[str, int | str] = {}
     """The size that the indices in a table are below."""
 
 
@@ -111,6 +186,18 @@ LOOKUPS: dict[str, Lookup] = {
         followers_of,
         {"followers": ("V", "K"), "count": ("V", "K"), "place_weight": (PLACES,)},
         {"followers": "V"},
+    ),
+    "text_neighbours": Lookup(
+        text_neighbours_of,
+        {
+            "neighbours": ("V", "N"),
+            "cosine": ("V", "N"),
+            "bucket": ("V",),
+            "bucket_weight": (BUCKETS,),
+            "place_weight": (PLACES,),
+            "sharpness": (1,),
+        },
+        {"neighbours": "V", "bucket": BUCKETS},
     ),
 }
 """Every lookup by the name that components and exported models give it."""
@@ -138,6 +225,6 @@ def check_tables(lookup: str, tables: Mapping[str, Tensor], num_items: int) -> N
         if len(found) != len(shape) or found != expected:
             raise ValueError(f"{lookup}: {name} must have the shape {list(shape)} (got {found})")
     for name, size in LOOKUPS[lookup].indices.items():
-        table, most = tables[name], sizes[size] - 1
+        table, most = tables[name], (size if isinstance(size, int) else sizes[size]) - 1
         if table.numel() and not 0 <= int(table.min()) <= int(table.max()) <= most:
             raise ValueError(f"{lookup}: {name} must hold indices from 0 to {most}")

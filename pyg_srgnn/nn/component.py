@@ -59,6 +59,15 @@ class Component(nn.Module, ABC):
         gate, log_share = self(h, s_h, graphs, candidates.known)
         return Share.of(candidates, gate, log_share, self.exclusive)
 
-    def losses(self, share: Share, rest: Tensor, target: Tensor) -> Tensor:
-        """Loss of each session [B]; see :func:`pyg_srgnn.functional.mixture.mixture_losses`."""
+    def losses(
+        self, share: Share, rest: Tensor, target: Tensor, held_out: Tensor | None = None
+    ) -> Tensor:
+        """Loss of each session [B].
+
+        Args:
+            share: See :func:`pyg_srgnn.functional.mixture.mixture_losses`.
+            rest: See there.
+            target: See there.
+            held_out: Sessions that the model within is not trained on, bool [B]. (default: none)
+        """
         return mixture_losses(share, rest, target)

@@ -70,7 +70,7 @@ class GlobalGraph(nn.Module):
             table,
             per_sample_weights=self.weight[items].to(table.dtype),
             mode="sum",
-            sparse=True,
+            sparse=table.is_leaf,
         )
         if self.normalize:
             mean = F.normalize(mean)

@@ -54,7 +54,7 @@ class GRU4Rec(SessionModel):
         back = by_length.argsort()
         order = (position * num_sessions + back[session]).argsort()
         packed = PackedSequence(
-            self.embed(data.x)[data.alias_index[order]],
+            self.clicked(data.x)[data.alias_index[order]],
             torch.bincount(position).cpu(),
             by_length,
             back,

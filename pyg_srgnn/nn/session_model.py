@@ -8,8 +8,11 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from pyg_srgnn.data.sessions import Sessions
-from pyg_srgnn.functional.topk import best_of_products
+from pyg_srgnn.functional.cold import STAND_INS, stand_ins
+from pyg_srgnn.functional.topk import best_of_products, best_of_scores
 from pyg_srgnn.nn.component import Component
+from pyg_srgnn.nn.item_table import ItemTable
+from pyg_srgnn.nn.item_text import ItemText
 from pyg_srgnn.nn.losses import (
     Pairs,
     bfloat16_is_fast,
@@ -52,6 +55,11 @@ class SessionModel(nn.Module):
         dropout: Probability that an entry of a clicked item's embedding is dropped. (default: 0)
         label_smoothing: Share of a target's probability that is spread over all items; with
             ``loss="cross_entropy"`` only. (default: 0)
+        item_table: What an item's vector is made of, see :class:`ItemTable`. (default: ``"id"``)
+        text_channels: Size F of an item's text vector, see :meth:`set_text`. (default: 0: items
+            have no texts)
+        num_trained: Items from the first that training sessions hold. The others are *cold*: the
+            softmax leaves them out, unless they are known by their texts. (default: all)
 
     Raises:
         ValueError: If an argument is out of its range, or does not go with another.
@@ -69,9 +77,12 @@ class SessionModel(nn.Module):
         scale: float | None = None,
         dropout: float = 0.0,
         label_smoothing: float = 0.0,
+        item_table: str = "id",
+        text_channels: int = 0,
+        num_trained: int | None = None,
     ) -> None:
         super().__init__()
-        with checking(self, num_negatives="negatives") as check:
+        with checking(self, num_negatives="negatives", mode="item_table") as check:
             check.whole("channels", channels, 1)
             check.one_of("loss", loss, LOSSES)
             check.one_of("init", init, INITS)
@@ -81,31 +92,68 @@ class SessionModel(nn.Module):
             check.number("label_smoothing", label_smoothing, least=0, below=1)
             smooths = loss == "cross_entropy" or not label_smoothing
             check.that(smooths, "label_smoothing", f"0 with loss={loss!r}", label_smoothing)
+            check.whole("text_channels", text_channels, 0)
+            check.whole("num_trained", num_trained, 1, num_items, optional=True)
             sampler = NegativeSampler(num_items, negatives, sampling)
+            self.embedding = ItemTable(
+                num_items, channels, item_table, text_channels, sparse=loss == "sampled"
+            )
         self.init = init
         self.loss_name = loss
         self.products = products
         self.scale = scale
         self.dropout = dropout
         self.label_smoothing = label_smoothing
-        # Several processes must know beforehand whether they will exchange sparse gradients.
-        self.embedding = nn.Embedding(num_items, channels, sparse=loss == "sampled")
+        self.num_trained = num_items if num_trained is None else num_trained
+        self.text = ItemText(num_items, text_channels) if text_channels else None
+        if self.text is not None:
+            cold = num_items - self.num_trained, min(STAND_INS, self.num_trained)
+            self.register_buffer("stand_ins", torch.zeros(cold, dtype=torch.long))
+            self.register_buffer("stand_in_weight", torch.zeros(cold))
         self.sampler = sampler if loss == "sampled" else None
-        self._normalised: tuple[tuple[int, int], Tensor] | None = None
+        self._normalised: tuple[list[tuple[int, int]], Tensor] | None = None
+
+    stand_ins: Tensor
+    stand_in_weight: Tensor
 
     def reset_parameters(self) -> None:
         """Initialise all parameters as ``init`` says."""
-        bound = self.embedding.embedding_dim**-0.5 if self.init == "authors" else 0.1
+        bound = self.embedding.channels**-0.5 if self.init == "authors" else 0.1
         for parameter in self.parameters():
             if self.init == "paper":
                 nn.init.normal_(parameter, std=0.1)
             else:
                 nn.init.uniform_(parameter, -bound, bound)
+        self.embedding.reset_ids()
 
     @property
     def num_items(self) -> int:
         """Number of items in the catalogue."""
         return self.embedding.num_embeddings
+
+    @property
+    def num_scored(self) -> int:
+        """Items from the first that have a vector; a cold one has none unless its text makes it."""
+        return self.num_trained if self.embedding.mode == "id" else self.num_items
+
+    def set_text(self, vectors: Tensor) -> None:
+        """Take the text vectors of all items, before :meth:`set_training`.
+
+        They are whitened; the whitening is fitted to the first ``num_trained`` items.
+
+        Args:
+            vectors: What an encoder makes of the items' texts, zeros of an item without one [V, F].
+
+        Raises:
+            ValueError: If the model was made without texts, or the vectors are of another shape.
+        """
+        if self.text is None:
+            raise ValueError(f"{type(self).__name__}: it was made without text_channels")
+        self.text.set_vectors(vectors, self.num_trained)
+        cold = self.text.vectors[self.num_trained :]
+        items, weight = stand_ins(self.text.vectors[: self.num_trained], cold)
+        self.stand_ins.copy_(items)
+        self.stand_in_weight.copy_(weight)
 
     def set_training(self, sessions: Sessions) -> None:
         """Count what the model needs of the training sessions; most models need nothing.
@@ -129,15 +177,31 @@ class SessionModel(nn.Module):
 
     def embed(self, items: Tensor) -> Tensor:
         """Embeddings [N, d] of clicked items [N], normalised where the scores are."""
-        # The scores give every row of the table a gradient; a sparse one of the few rows read here
-        # is added to that dense one in place, where a second table of zeros would cost as much.
-        embedded = F.embedding(items, self.embedding.weight, sparse=True)
+        embedded = self.embedding(items, self.text)
         if self.scale is not None:
             embedded = F.normalize(embedded)
         return F.dropout(embedded, self.dropout, self.training)
 
     def clicked(self, items: Tensor) -> Tensor:
-        """Input vectors [N, d] of clicked items [N]."""
+        """Input vectors [N, d] of clicked items [N].
+
+        A cold item whose vector is not made of its text enters as the mean of the trained items
+        with the nearest texts.
+        """
+        vectors = self._clicked(items)
+        if self.training or self.num_scored == self.num_items:
+            return vectors
+        rows = (items >= self.num_trained).nonzero().squeeze(1)
+        if self.text is None:
+            return vectors.index_fill(0, rows, 0)
+        cold = items[rows] - self.num_trained
+        near = self.stand_ins[cold]
+        near = self._clicked(near.flatten()).view(*near.shape, -1)
+        mean = (near * self.stand_in_weight[cold].unsqueeze(2)).sum(dim=1)
+        return vectors.index_copy(0, rows, mean.to(vectors.dtype))
+
+    def _clicked(self, items: Tensor) -> Tensor:
+        """Input vectors [N, d] of clicked items [N] whose own vectors are trained."""
         return self.embed(items)
 
     def encode(self, data: Data) -> Tensor:
@@ -157,6 +221,8 @@ class SessionModel(nn.Module):
     def item_tables(self) -> list[Tensor]:
         """Tensors that an exported encoder does not hold: the item table, and those of lookups."""
         tables = [self.embedding.weight]
+        if self.text is not None:
+            tables += [self.text.vectors, self.stand_ins, self.stand_in_weight]
         for component in self.components.values():
             tables += component.tables().values()
         return tables
@@ -177,17 +243,27 @@ class SessionModel(nn.Module):
         return encoded if self.scale is None else self.scale * F.normalize(encoded)
 
     def item_vectors(self) -> Tensor:
-        """The vectors of all items [V, d] that session vectors are multiplied with."""
-        table = self.embedding.weight
-        if self.scale is None:
-            return table
+        """The vectors of the first :attr:`num_scored` items [S, d].
+
+        Their products with session vectors are the scores.
+        """
+        if self.scale is None and self.embedding.mode == "id":
+            return self.embedding.weight[: self.num_scored]
         if self.training or torch.is_grad_enabled():
-            return F.normalize(table)
-        # In evaluation, the table is normalised once.
-        state = table.data_ptr(), table._version
+            return self._vectors()
+        # In evaluation, the table is made once.
+        tensors = [
+            *self.embedding.parameters(),
+            *([] if self.text is None else [self.text.vectors]),
+        ]
+        state = [(tensor.data_ptr(), tensor._version) for tensor in tensors]
         if self._normalised is None or self._normalised[0] != state:
-            self._normalised = state, F.normalize(table)
+            self._normalised = state, self._vectors()
         return self._normalised[1]
+
+    def _vectors(self) -> Tensor:
+        vectors = self.embedding.table(self.text)[: self.num_scored]
+        return vectors if self.scale is None else F.normalize(vectors)
 
     def train(self, mode: bool = True) -> SessionModel:
         """Set training or evaluation mode."""
@@ -196,8 +272,21 @@ class SessionModel(nn.Module):
 
     def scores(self, data: Data) -> Tensor:
         """Scores of every item for every session [B, V]."""
-        s_h: Tensor = self(data)
-        return s_h @ self.item_vectors().T
+        return self.scores_of(self(data))
+
+    def scores_of(self, s_h: Tensor) -> Tensor:
+        """Scores of every item [B, V] by session vectors [B, d].
+
+        Those of cold items without a vector are minus infinity.
+        """
+        scores = s_h @ self.item_vectors().T
+        if self.num_scored < self.num_items:
+            return F.pad(scores, (0, self.num_items - self.num_scored), value=-torch.inf)
+        if self.num_trained < self.num_items:
+            assert self.text is not None, "an item table without ids alone has texts"
+            without = (self.text.vectors[self.num_trained :] == 0).all(dim=1)
+            scores[:, self.num_trained :].masked_fill_(without, -torch.inf)
+        return scores
 
     def loss(self, data: Data) -> Tensor:
         """Mean loss of the sessions against their next items ``data.y``, a scalar.
@@ -219,14 +308,14 @@ class SessionModel(nn.Module):
         if self.sampler is not None:
             items, log_probability = self.sampler(s_h.device)
             # Sparse, as in embed: no step works on the whole table.
-            rows = F.embedding(torch.cat([target, items]), self.embedding.weight, sparse=True)
+            rows = self.embedding(torch.cat([target, items]))
             if self.scale is not None:
                 rows = F.normalize(rows)
             positives, negatives = torch.split(rows, [len(target), len(items)])
             return sampled_softmax_cross_entropy(
                 s_h, positives, negatives, target, items, log_probability, without, "none"
             )
-        table = self.item_vectors()
+        table = self.item_vectors()[: self.num_trained]
         half = self.products == "bfloat16" or (
             self.products == "auto" and bfloat16_is_fast(table.device)
         )
@@ -252,4 +341,6 @@ class SessionModel(nn.Module):
         return self._best(data, min(k, self.num_items))
 
     def _best(self, data: Data, k: int) -> tuple[Tensor, Tensor]:
+        if self.num_trained < self.num_items:
+            return best_of_scores(self.scores(data), k)
         return best_of_products(self(data), self.item_vectors(), k)

@@ -20,10 +20,13 @@ from pyg_srgnn.nn.readout import SessionReadout
 from pyg_srgnn.nn.repeat_head import RepeatHead
 from pyg_srgnn.nn.session_model import SessionModel
 from pyg_srgnn.nn.srgnn_conv import SRGNNConv
+from pyg_srgnn.nn.text_neighbour_head import TextNeighbourHead
 from pyg_srgnn.nn.transition_head import TransitionHead
 from pyg_srgnn.utils.arguments import checking
 
 RESIDUALS = ("none", "add", "highway")
+_HELD_OUT = 10  # every tenth session
+_MIXED = 2_654_435_761  # a multiplier that mixes the numbers of sessions (Knuth)
 _MOST_CLICKS = 10  # of one item in a session that have an embedding of their own
 
 
@@ -58,6 +61,8 @@ class SRGNN(SessionModel):
         window: Steps within which two clicks make neighbours there. (default: 3)
         transitions: Followers of each item in the training sessions that a
             :class:`TransitionHead` mixes in. (default: 0: no such mixture)
+        text_neighbours: Nearest texts of each item that a :class:`TextNeighbourHead` mixes in,
+            where there are texts. (default: 0: no such mixture)
         **kwargs: Further arguments of :class:`SessionModel`.
 
     Raises:
@@ -81,6 +86,7 @@ class SRGNN(SessionModel):
         neighbours: int = 0,
         window: int = 3,
         transitions: int = 0,
+        text_neighbours: int = 0,
         **kwargs: Any,
     ) -> None:
         with checking(self, mode="readout", bias="readout_bias") as check:
@@ -91,10 +97,13 @@ class SRGNN(SessionModel):
             check.whole("neighbours", neighbours, 0)
             check.whole("window", window, 1)
             check.whole("transitions", transitions, 0)
+            check.whole("text_neighbours", text_neighbours, 0)
             super().__init__(num_items, channels, **kwargs)
             if self.loss_name == "binary":
                 check.that(not repeat, "repeat", "False with loss='binary'", repeat)
                 check.that(not transitions, "transitions", "0 with loss='binary'", transitions)
+                mixes = self.text is not None and text_neighbours > 0
+                check.that(not mixes, "text_neighbours", "0 with loss='binary'", text_neighbours)
             self.conv = SRGNNConv(channels, num_steps, reset_after)
             self.readout = SessionReadout(channels, readout, readout_bias, last_k, positions)
         self.binary_edges = binary_edges
@@ -102,6 +111,9 @@ class SRGNN(SessionModel):
         self.frequency = nn.Embedding(_MOST_CLICKS + 1, channels) if frequency else None
         self.lin_residual = nn.Linear(2 * channels, channels) if residual == "highway" else None
         self.repeat = RepeatHead(channels) if repeat else None
+        # The innermost component comes first.
+        nearest = min(text_neighbours, num_items - 1) if self.text is not None else 0
+        self.text_neighbours = TextNeighbourHead(num_items, channels, nearest) if nearest else None
         self.transitions = TransitionHead(num_items, channels, transitions) if transitions else None
         self.global_graph = (
             GlobalGraph(
@@ -110,6 +122,7 @@ class SRGNN(SessionModel):
             if neighbours
             else None
         )
+        self._first_sample: Tensor | None = None
         self.reset_parameters()
 
     def set_training(self, sessions: Sessions) -> None:
@@ -123,18 +136,40 @@ class SRGNN(SessionModel):
             self.global_graph.set_training(sessions)
         for component in self.components.values():
             component.set_training(sessions)
+        if self.text_neighbours is not None:
+            self._first_sample = sessions.offsets[:-1] - torch.arange(len(sessions))
+        if self.transitions is not None and self.text is not None:
+            cold = torch.arange(self.num_trained, self.num_items)
+            self.transitions.stand_in(cold, self.stand_ins[:, 0])
 
     def item_tables(self) -> list[Tensor]:
         """See :meth:`SessionModel.item_tables`; the neighbours as well."""
         graph = self.global_graph
         return super().item_tables() + ([] if graph is None else [graph.neighbours, graph.weight])
 
-    def clicked(self, items: Tensor) -> Tensor:
+    def set_text(self, vectors: Tensor) -> None:
+        """See :meth:`SessionModel.set_text`; finds the nearest texts, too."""
+        super().set_text(vectors)
+        if self.text is not None and self.text_neighbours is not None:
+            self.text_neighbours.set_text(self.text)
+
+    def _clicked(self, items: Tensor) -> Tensor:
         """Embeddings of clicked items [N, d], with those of their neighbours."""
         embedded = self.embed(items)
         if self.global_graph is not None:
-            embedded = self.global_graph(items, embedded, self.embedding.weight)
+            embedded = self.global_graph(items, embedded, self.embedding.table(self.text))
         return embedded
+
+    def _held_out(self, data: Data) -> Tensor | None:
+        """Samples of every tenth training session, bool [B].
+
+        None where nothing is trained on them alone, or the samples are not numbered.
+        """
+        if not self.training or self._first_sample is None or "row" not in data:
+            return None
+        self._first_sample = self._first_sample.to(data.row.device)  # moves the first time only
+        session = torch.searchsorted(self._first_sample, data.row, right=True) - 1
+        return session * _MIXED % 2**31 < 2**31 // _HELD_OUT
 
     def nodes(self, data: Data) -> Tensor:
         """Features of the nodes after propagation [N, d]."""
@@ -195,7 +230,7 @@ class SRGNN(SessionModel):
             component.share(h, s_h, graphs, candidates)
             for component, candidates in zip(components, found, strict=True)
         ]
-        return log_mixture(s_h @ self.item_vectors().T, shares)
+        return log_mixture(self.scores_of(s_h), shares)
 
     def loss(self, data: Data) -> Tensor:
         """Mean loss of the sessions against their next items ``data.y``, a scalar.
@@ -213,9 +248,12 @@ class SRGNN(SessionModel):
         hidden = data.y if self.training else None
         found, taken = find_candidates(sources, data.x, graphs, hidden)
         losses = self.losses(s_h, data.y, without=taken)
+        held_out = self._held_out(data)
+        if held_out is not None:
+            losses = torch.where(held_out, losses.detach(), losses)
         for component, candidates in zip(components, found, strict=True):
             share = component.share(h, s_h, graphs, candidates)
-            losses = component.losses(share, losses, data.y)
+            losses = component.losses(share, losses, data.y, held_out)
         return losses.mean()
 
     def _best(self, data: Data, k: int) -> tuple[Tensor, Tensor]:

@@ -61,6 +61,11 @@ class TransitionHead(Component):
         self.followers.copy_(followers)
         self.count.copy_(count / UNITS)
 
+    def stand_in(self, items: Tensor, stand_ins: Tensor) -> None:
+        """Copy the counts of trained items to cold ones."""
+        self.followers[items] = self.followers[stand_ins]
+        self.count[items] = self.count[stand_ins]
+
     def tables(self) -> dict[str, Tensor]:
         """The counts, and the weight of every place from the session's end [P]."""
         weight = self.place.weight.squeeze(1).exp()
@@ -75,7 +80,9 @@ class TransitionHead(Component):
         hidden = torch.tanh(self.lin_gate(both))
         return at_least_float32(self.gate(hidden).squeeze(1)), None
 
-    def losses(self, share: Share, rest: Tensor, target: Tensor) -> Tensor:
+    def losses(
+        self, share: Share, rest: Tensor, target: Tensor, held_out: Tensor | None = None
+    ) -> Tensor:
         """Loss of each session [B]; see :meth:`Component.losses`.
 
         The gate is trained with the model detached, and the model as if it were alone: in a

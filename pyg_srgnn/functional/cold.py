@@ -1,0 +1,26 @@
+"""Trained items in place of cold ones, which are known by their texts alone."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from pyg_srgnn.functional.whitening import nearest
+
+STAND_INS = 5  # trained items whose mean a cold item enters the model as
+_SHARPNESS = 10  # of the softmax of their cosines
+
+
+def stand_ins(trained: Tensor, cold: Tensor) -> tuple[Tensor, Tensor]:
+    """The trained items whose texts are nearest to those of cold items.
+
+    Args:
+        trained: Whitened texts of the trained items, of length 1 or 0 [T, F].
+        cold: Those of the cold items [C, F].
+
+    Returns:
+        Items int64 [C, k] for k = :data:`STAND_INS`, or T if that is less, the nearest first, and
+        weights [C, k] that sum to 1; to 0 where an item has no text.
+    """
+    items, cosine = nearest(cold, trained, min(STAND_INS, len(trained)))
+    known = (cold != 0).any(dim=1, keepdim=True)
+    return items, (_SHARPNESS * cosine).softmax(dim=1) * known

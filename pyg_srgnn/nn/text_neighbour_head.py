@@ -1,0 +1,108 @@
+"""Mixes in the items whose texts are nearest to those of the session's items."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from pyg_srgnn.data.sessions import Sessions
+from pyg_srgnn.functional.graphs import SessionGraphs
+from pyg_srgnn.functional.lookups import BUCKETS, PLACES
+from pyg_srgnn.functional.mixture import Share
+from pyg_srgnn.functional.whitening import nearest
+from pyg_srgnn.nn.component import Component
+from pyg_srgnn.nn.item_text import ItemText
+from pyg_srgnn.nn.losses import at_least_float32
+
+_SHARPNESS = 5.0  # before training
+
+
+class TextNeighbourHead(Component):
+    r"""A mixture of the model's softmax with the nearest texts of the last clicks.
+
+    .. math::
+        p(i) = (1 - m) \cdot softmax(s^\top v)_i + m \cdot q(i)
+
+    with :math:`q` of :func:`pyg_srgnn.functional.lookups.text_neighbours_of`. Neighbours are not
+    trained; the weight of a place, the sharpness of the cosines, a factor for how often an item was
+    clicked, and the gate :math:`m` are. So cold items are recommended, and ids give the order of
+    the others.
+
+    These few parameters are trained on sessions that the rest of the model is not trained on: where
+    it has learned the targets by heart, a gate would never trust anything else.
+
+    Args:
+        num_items: Number of items V.
+        channels: Size d of a session's vector.
+        num_neighbours: Neighbours kept of each item, the nearest.
+    """
+
+    lookup = "text_neighbours"
+
+    def __init__(self, num_items: int, channels: int, num_neighbours: int) -> None:
+        super().__init__()
+        self.place = nn.Embedding(PLACES, 1)
+        self.clicks = nn.Embedding(BUCKETS, 1)
+        self.log_sharpness = nn.Parameter(torch.zeros(1))
+        self.lin_gate = nn.Linear(channels + 2, channels)
+        self.gate = nn.Linear(channels, 1)
+        neighbours = torch.zeros(num_items, num_neighbours, dtype=torch.int32)
+        self.register_buffer("neighbours", neighbours)
+        self.register_buffer("cosine", torch.zeros(num_items, num_neighbours))
+        self.register_buffer("bucket", torch.zeros(num_items, dtype=torch.int32))
+
+    neighbours: Tensor
+    cosine: Tensor
+    bucket: Tensor
+
+    def set_text(self, text: ItemText) -> None:
+        """Find the neighbours of all items."""
+        vectors = text.vectors
+        own = torch.arange(len(vectors), device=vectors.device)
+        neighbours, cosine = nearest(vectors, vectors, self.neighbours.size(1), own)
+        self.neighbours.copy_(neighbours)
+        self.cosine.copy_(cosine)
+
+    def set_training(self, sessions: Sessions) -> None:
+        """Count the clicks of the training sessions."""
+        counts = torch.bincount(sessions.items, minlength=len(self.bucket))
+        self.bucket.copy_(bucket_of(counts))
+
+    def tables(self) -> dict[str, Tensor]:
+        """The neighbours, and what is learned of buckets and places."""
+        return {
+            "neighbours": self.neighbours,
+            "cosine": self.cosine,
+            "bucket": self.bucket,
+            "bucket_weight": self.clicks.weight.squeeze(1).exp(),
+            "place_weight": self.place.weight.squeeze(1).exp(),
+            "sharpness": _SHARPNESS * self.log_sharpness.exp(),
+        }
+
+    def forward(
+        self, h: Tensor, s_h: Tensor, graphs: SessionGraphs, known: Tensor | None
+    ) -> tuple[Tensor, None]:
+        """The gate's logit [B]; see :meth:`Component.forward`."""
+        assert known is not None, "text_neighbours_of describes the last item"
+        both = torch.cat([s_h.detach(), known], dim=1)
+        hidden = torch.tanh(self.lin_gate(both))
+        return at_least_float32(self.gate(hidden).squeeze(1)), None
+
+    def losses(
+        self, share: Share, rest: Tensor, target: Tensor, held_out: Tensor | None = None
+    ) -> Tensor:
+        """Loss of each session [B]; see :meth:`Component.losses`.
+
+        The parameters are trained on the sessions held out, the rest of the model on the others.
+        """
+        alone = rest.detach()
+        mixed = super().losses(share, alone, target)
+        if held_out is not None:
+            weight = held_out / held_out.sum().clamp(min=1) * len(held_out)
+            mixed = mixed.detach() + weight * (mixed - mixed.detach())
+        return mixed + rest - alone
+
+
+def bucket_of(clicks: Tensor) -> Tensor:
+    """Bucket of counts of clicks: 0, 1, 2 to 3, 4 to 7, and so on; see :data:`BUCKETS`."""
+    return torch.frexp(clicks.double()).exponent.clamp(max=BUCKETS - 1).to(torch.int32)
