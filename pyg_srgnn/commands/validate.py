@@ -98,7 +98,8 @@ def validate_run(config: DictConfig) -> None:
                 BASELINES[name].fit(Sessions.from_lists([[0, 0]]), 1, **settings)
             elif check.one_of("name", name, [*MODELS, *BASELINES]):
                 with torch.device("meta"):
-                    model = build_model(plain["model"] | {"num_items": 1})
+                    data = {"num_items": 1, "text_channels": int(plain["text"] is not None)}
+                    model = build_model(plain["model"] | data)
         with group("optimizer"):
             SessionModule(model, **plain["optimizer"])
         with group("trainer"):

@@ -132,6 +132,11 @@ class SessionDataset(Dataset):
         """Number of items in the catalogue."""
         return len(self.vocabulary)
 
+    @property
+    def has_cold_items(self) -> bool:
+        """Whether the catalogue ends with items that no training session holds."""
+        return int(self._parts[0].items.max()) + 1 < self.num_items
+
     @cached_property
     def fingerprint(self) -> dict[str, Any]:
         """Fingerprint of the sessions of all splits and of the catalogue."""

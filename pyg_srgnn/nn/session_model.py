@@ -196,7 +196,7 @@ class SessionModel(nn.Module):
             return vectors.index_fill(0, rows, 0)
         cold = items[rows] - self.num_trained
         near = self.stand_ins[cold]
-        near = self._clicked(near.flatten()).view(*near.shape, -1)
+        near = self._clicked(near.flatten()).view(*near.shape, vectors.size(1))
         mean = (near * self.stand_in_weight[cold].unsqueeze(2)).sum(dim=1)
         return vectors.index_copy(0, rows, mean.to(vectors.dtype))
 

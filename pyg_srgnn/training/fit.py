@@ -83,8 +83,10 @@ def fit(
     settings, name = job.settings, _REFIT if watched is None else "last"
     text = job.text(training)
     lightning.seed_everything(settings.seed, workers=True, verbose=False)
-    model_settings = job.group("model") | {"num_items": training.num_items}
+    model_settings = _model_settings(job, training, text)
     model = build_model(model_settings)
+    if text is not None:
+        model.set_text(text.vectors)
     model.set_training(training.sessions)
     module = SessionModule(
         model,
@@ -139,6 +141,17 @@ def fit(
         place,
         None if halving is None else halving.stopped,
     )
+
+
+def _model_settings(job: Job, training: SessionDataset, text: TextVectors | None) -> dict[str, Any]:
+    """The arguments of the model, with the sizes that the data and its texts have."""
+    trained = int(training.sessions.items.max()) + 1
+    cold = text is not None or training.has_cold_items  # else rare ones count as trained
+    return job.group("model") | {
+        "num_items": training.num_items,
+        "num_trained": trained if cold and trained < training.num_items else None,
+        "text_channels": 0 if text is None else text.vectors.size(1),
+    }
 
 
 def _part(watched: SessionDataset | None) -> str:

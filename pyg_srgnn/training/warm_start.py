@@ -20,7 +20,7 @@ from pyg_srgnn.training.resume import differences
 log = logging.getLogger(__name__)
 
 # Settings that may differ: the weights fit all the same.
-_MAY_DIFFER = {"num_items", "init", "loss", "negatives", "sampling"}
+_MAY_DIFFER = {"num_items", "num_trained", "init", "loss", "negatives", "sampling"}
 
 
 def warm_start(
