@@ -23,6 +23,9 @@ from pyg_srgnn.training import SessionModule
 from pyg_srgnn.training.settings import RunSettings
 
 
+OF_THE_DATA = "num_items", "num_trained", "text_channels"  # arguments of a model
+
+
 def defaults(callable_: object, *left_out: str) -> dict[str, object]:
     parameters = inspect.signature(callable_).parameters  # type: ignore[arg-type]
     named = {n: p for n, p in parameters.items() if p.kind is not inspect.Parameter.VAR_KEYWORD}
@@ -56,8 +59,7 @@ def test_a_model_is_configured_with_all_arguments_of_its_class(name: str) -> Non
     """The values differ: the class is the paper's, the configuration what validation chose."""
     config = configured("model", name)
     assert config.pop("name") == name
-    given = "num_items", "num_trained", "text_channels"  # by the data
-    accepted = defaults(MODELS[name], *given) | defaults(SessionModel, *given)
+    accepted = defaults(MODELS[name], *OF_THE_DATA) | defaults(SessionModel, *OF_THE_DATA)
     assert config.keys() == accepted.keys()
     build_model(config | {"name": name, "num_items": 3})
 
@@ -82,7 +84,7 @@ def test_every_model_file_is_of_a_model() -> None:
 def test_the_plain_model_is_configured_as_its_class_defaults() -> None:
     config = configured("model", "srgnn_plain")
     assert config.pop("name") == "srgnn" and config.pop("products") == "auto"
-    expected = defaults(SRGNN, "num_items") | defaults(SessionModel, "num_items")
+    expected = defaults(SRGNN, *OF_THE_DATA) | defaults(SessionModel, *OF_THE_DATA)
     assert config == {key: value for key, value in expected.items() if key != "products"}
 
 
