@@ -29,7 +29,7 @@ check: lint
 
 test-llm: $(READY)
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --requirement requirements-llm.lock
-	$(PYTEST) $(or $(ARGS),tests/text)
+	$(PYTEST) $(or $(ARGS),tests/text tests/llm)
 
 test-lowest test-newest: test-%: $(READY)
 	ARGS="$(ARGS)" .ci/bounds $*

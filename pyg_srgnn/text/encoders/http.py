@@ -21,7 +21,7 @@ _SHOWN = 200  # characters of an answer in an error
 class HTTPEncoder:
     """Asks an OpenAI-compatible endpoint: ``POST {"model": …, "input": […]}``.
 
-    The texts are sent to ``url``; no other encoder sends anything anywhere. Answers 429 and 5xx and
+    The texts are sent to ``url``; no other encoder sends texts anywhere. Answers 429 and 5xx and
     broken connections are tried again; what was encoded before an error is in the cache, so that
     the next run goes on from there.
 
