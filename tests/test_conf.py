@@ -22,7 +22,6 @@ from pyg_srgnn.text.encoder import GROUP
 from pyg_srgnn.training import SessionModule
 from pyg_srgnn.training.settings import RunSettings
 
-
 OF_THE_DATA = "num_items", "num_trained", "text_channels"  # arguments of a model
 
 
