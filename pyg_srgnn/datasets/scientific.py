@@ -25,9 +25,9 @@ class Scientific(RawDataset):
 
     Reviews of Amazon's category Industrial and Scientific, in the preparation of `UniSRec
     <https://arxiv.org/abs/2206.05941>`_ that goes with `CoWPiRec
-    <https://github.com/ysh-1998/CoWPiRec>`_: every reviewer and item has at least five. There are
+    <https://github.com/ysh-1998/CoWPiRec>`_: a reviewer has at least five, an item four. There are
     no times: the test sessions are those of the last tenth of the reviewers in the order of the
-    file, which is random. Every item has a text. No item is too rare: ``min_support`` is 1.
+    file, which is arbitrary. Every item has a text. No item is too rare: ``min_support`` is 1.
 
     Two files are put there by hand: ``clicks.parquet``, a row a review with the columns
     ``session`` and ``item``, and ``items.parquet``, with ``item`` and ``text``.
