@@ -41,6 +41,7 @@ copybutton_prompt_text = "$ "
 doctest_global_setup = """
 import torch
 from pyg_srgnn.data import *
+from pyg_srgnn.evaluation import TargetMetrics
 from pyg_srgnn.functional.metrics import *
 from pyg_srgnn.nn import *
 """

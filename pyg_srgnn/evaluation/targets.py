@@ -22,6 +22,14 @@ class TargetMetrics(Metric):
     Args:
         clicks: Clicks of every item in the training sessions in use [V].
         ks: The cut-offs. (default: 5, 10, 20)
+
+    Example:
+        >>> metrics = TargetMetrics(clicks=torch.tensor([30, 2, 0]))
+        >>> metrics.update(rank=torch.tensor([1, 40, 2]), target=torch.tensor([0, 1, 1]))
+        >>> metrics.compute()["rare"]["mrr@20"]
+        0.25
+        >>> metrics.compute()["cold"]
+        {'samples': 0}
     """
 
     full_state_update = False
