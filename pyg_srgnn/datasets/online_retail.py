@@ -107,11 +107,12 @@ class OnlineRetail(RawDataset):
         cold: str = "drop",
     ) -> None:
         with checking(self) as check:
-            check.whole("max_lines", max_lines, 2, optional=True)
+            fits = check.whole("max_lines", max_lines, 2, optional=True)
             check.flag("shuffle_lines", shuffle_lines)
+            rules: dict[str, Any] = {"test": test, "cold": cold}
+            rules["drop_longer"] = max_lines if fits else None
+            self.preparation = replace(type(self).preparation, **rules)
         self.shuffle_lines = shuffle_lines
-        rules: dict[str, Any] = {"test": test, "drop_longer": max_lines, "cold": cold}
-        self.preparation = replace(type(self).preparation, **rules)
         super().__init__(root, split, valid, mirror, transform)
 
     def parameters(self) -> dict[str, Any]:

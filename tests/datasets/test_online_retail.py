@@ -101,8 +101,9 @@ def test_a_file_of_another_form_is_refused(tmp_path: Path) -> None:
     put(tmp_path, invoices().with_columns(pl.col("unit_price").cast(pl.String)))
     with pytest.raises(ValueError, match=r"lines.parquet: .*"):
         OnlineRetail(tmp_path)
-    with pytest.raises(ValueError, match=r"'max_lines' must be .* \(got 1\)"):
-        OnlineRetail(tmp_path, max_lines=1)
+    said = r"'max_lines' must be .* \(got 1\); 'test' must be .* \(got 2\); 'cold' must be one of"
+    with pytest.raises(ValueError, match=said):
+        OnlineRetail(tmp_path, max_lines=1, test=2, cold="maybe")
 
 
 def test_what_to_put_where(tmp_path: Path) -> None:
