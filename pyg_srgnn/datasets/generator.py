@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -43,7 +44,9 @@ class SessionGenerator:
     ring) leaves its weight to :math:`P_z`. The posterior of the interest,
     :math:`p(z \mid c_1 \ldots c_t) \propto \pi_z \prod_s p(c_s \mid c_1 \ldots c_{s-1}, z)`, gives
     :math:`p(v \mid c_1 \ldots c_t)` exactly, and no model ranks better than it. A session's length
-    does not depend on its clicks. Tables take about ``16 * num_interests * num_items`` bytes.
+    does not depend on its clicks. Tables take about ``32 * num_interests * num_items`` bytes.
+
+    :meth:`on_sale` gives the law of a smaller catalogue, whose last items are not on sale yet.
 
     Args:
         num_items: Size V of the catalogue. (default: 300)
@@ -98,31 +101,80 @@ class SessionGenerator:
 
         draw = np.random.default_rng([seed, 0]).random
         rank = torch.from_numpy(draw(num_items)).argsort().double() + 1
-        self.popularity = _normalised(rank**-skew)  # P, [V]
         self.prior = _normalised(torch.arange(1, num_interests + 1).double() ** -skew)  # pi, [Z]
         keys = torch.from_numpy(draw((num_interests, num_items)))
         self.ring = keys.argsort(dim=1)[:, :interest_size].contiguous()  # place -> item, [Z, M]
         self.place = torch.full((num_interests, num_items), -1)  # item -> place or -1, [Z, V]
         self.place.scatter_(1, self.ring, torch.arange(interest_size).expand_as(self.ring))
-        on_ring = _normalised(self.popularity[self.ring])
-        self.taste = torch.zeros(num_interests, num_items, dtype=torch.float64)  # P_z, [Z, V]
+        self._steps = torch.arange(1, num_successors + 1)
+        self._weights = follow, recall
+        self._tabulate(_normalised(rank**-skew))
+
+    def _tabulate(self, popularity: Tensor) -> None:
+        """Make the tables of an item popularity [V], which is 0 of items that are not on sale."""
+        self.popularity = popularity  # P
+        num_interests, size = self.ring.shape
+        on_ring = _normalised(popularity[self.ring])
+        self.taste = torch.zeros_like(self.place, dtype=torch.float64)  # P_z, [Z, V]
         self.taste.scatter_(1, self.ring, on_ring)
         # One sorted vector serves every interest: z's cumulated P_z lies between z and z + 1.
         ends = on_ring.cumsum(1).clamp_(max=1) + torch.arange(num_interests)[:, None]
         self._taste_ends = ends.flatten()
 
-        self._steps = torch.arange(1, num_successors + 1)
         self._hops = []
-        for weight, back, shift in ((follow, 1, 0), (recall, 2, interest_size // 2)):
-            places = (torch.arange(interest_size)[:, None] + shift + self._steps) % interest_size
-            self._hops.append(_Hop(weight, back, shift, _normalised(on_ring[:, places])))
+        for weight, back, shift in zip(self._weights, (1, 2), (0, size // 2), strict=True):
+            places = (torch.arange(size)[:, None] + shift + self._steps) % size
+            chance = _normalised(on_ring[:, places])
+            # From a place whose successors are not on sale, no hop begins.
+            there = (chance.sum(2) > 0).gather(1, self.place.clamp(min=0))
+            origin = self.place.where(there, -1)
+            self._hops.append(_Hop(weight, back, shift, chance, origin))
 
-    def sample(self, num_sessions: int, stream: int = 0) -> Sessions:
+    def renumbered(self, order: Tensor) -> SessionGenerator:
+        """Give the same law with item ``order[i]`` as item i.
+
+        Args:
+            order: Every item once [V].
+        """
+        law = copy.copy(self)
+        law.ring, law.place = order.argsort()[self.ring], self.place[:, order]
+        law._tabulate(self.popularity[order])
+        return law
+
+    @property
+    def fewest(self) -> int:
+        """How many first items it takes for one of every interest."""
+        return int(self.ring.amin(dim=1).max()) + 1
+
+    def on_sale(self, count: int) -> SessionGenerator:
+        """Give the law of the same truth while only the first items are on sale.
+
+        Every distribution, :math:`P`, :math:`P_z`, :math:`F_z` and :math:`G_z`, is the one among
+        these items; a part of which none is left is one that is not there. The other items have
+        probability 0, and sessions that hold them have no distribution.
+
+        Args:
+            count: How many items, with one of every interest among them.
+
+        Raises:
+            ValueError: If there are not as many, or an interest has none of them.
+        """
+        with checking(self) as check:
+            check.whole("count", count, self.fewest, self.num_items)
+        sold = torch.arange(self.num_items) < count
+        if sold.all():
+            return self
+        law = copy.copy(self)
+        law._tabulate(_normalised(self.popularity * sold))
+        return law
+
+    def sample(self, num_sessions: int, stream: int = 0, first: int = 0) -> Sessions:
         """Draw sessions.
 
         Args:
             num_sessions: How many; the first ones stay the same when more are drawn.
             stream: Number of an independent draw from the same truth. (default: 0)
+            first: Number of the first one: those before it are left out. (default: 0)
 
         Returns:
             Sessions of 2 to ``max_length`` clicks, without times.
@@ -130,11 +182,14 @@ class SessionGenerator:
         with checking(self) as check:
             check.whole("num_sessions", num_sessions, 1)
             check.whole("stream", stream, 0)
-        draw = np.random.default_rng([self.seed, 1 + stream]).random
+            check.whole("first", first, 0)
+        width = 2 + 2 * self.max_length  # draws of a session
+        bits = np.random.PCG64([self.seed, 1 + stream]).advance(first * width)
+        draw = np.random.Generator(bits).random
         items, lengths = [], [torch.zeros(1, dtype=torch.long)]
         for start in range(0, num_sessions, _SESSIONS_AT_ONCE):
             count = min(_SESSIONS_AT_ONCE, num_sessions - start)
-            draws = torch.from_numpy(draw((count, 2 + 2 * self.max_length)))
+            draws = torch.from_numpy(draw((count, width)))
             clicks, length = self._sample(draws.T.contiguous())
             items.append(clicks[torch.arange(self.max_length) < length[:, None]])
             lengths.append(length)
@@ -165,7 +220,7 @@ class SessionGenerator:
                 click[chosen] = before[chosen, (u[chosen] * t).long().clamp_(max=t - 1)]
             for number, hop in enumerate(self._hops, start=2):
                 if t >= hop.back:
-                    origin = self.place[z, before[:, -hop.back]]
+                    origin = hop.origin[z, before[:, -hop.back]]
                     chosen = ((part == number) & (origin >= 0)).nonzero().flatten()
                     z_c, origin = z[chosen], origin[chosen]
                     ends = hop.chance[z_c, origin].cumsum(1)[:, :-1]
@@ -201,7 +256,7 @@ class SessionGenerator:
             rest -= self.repeat
         for hop in self._hops:
             if t >= hop.back:
-                origin = self.place[:, before[:, -hop.back]].T
+                origin = hop.origin[:, before[:, -hop.back]].T
                 step = (place - origin - hop.shift - 1) % size
                 reached = (origin >= 0) & (place >= 0) & (step < len(self._steps))
                 step = step.clamp_(max=len(self._steps) - 1)
@@ -229,7 +284,7 @@ class SessionGenerator:
         rest -= self.repeat * (lengths > 0).double()[:, None]
         for hop in self._hops:
             rows = (lengths >= hop.back).nonzero().flatten()
-            origin = self.place[:, clicks[rows, lengths[rows] - hop.back]].T
+            origin = hop.origin[:, clicks[rows, lengths[rows] - hop.back]].T
             there, z = (origin >= 0).nonzero(as_tuple=True)
             row, origin = rows[there], origin[there, z]
             places = (origin[:, None] + hop.shift + self._steps) % self.ring.size(1)
@@ -274,24 +329,55 @@ class SessionGenerator:
         Returns:
             ``hr@K``, ``mrr@K`` and ``ndcg@K`` as fractions, means over the samples.
         """
+        every = torch.ones(self.num_items, dtype=torch.bool)
+        return self.optimum_by_target(sessions, {"all": every}, ks)["all"]
+
+    def optimum_by_target(
+        self, sessions: Sessions, groups: Mapping[str, Tensor], ks: Sequence[int] = KS
+    ) -> dict[str, dict[str, float]]:
+        r"""Compute what the best possible ranking is expected to reach on targets of some items.
+
+        It is the one ranking by the true probabilities, best for all targets together; one that
+        prefers a group's items may reach more in the group. With :math:`A` the group's items,
+        :math:`\sum_{r \le K} g(r) \, p_{(r)} [(r) \in A]` summed over the samples is divided by
+        the expected number of targets, the sum of :math:`p(A)`.
+
+        Args:
+            sessions: Sessions drawn from this generator.
+            groups: The items of each group, bool [V].
+            ks: The cut-offs K. (default: 5, 10, 20)
+
+        Returns:
+            ``hr@K``, ``mrr@K`` and ``ndcg@K`` of each group as fractions; without groups that have
+            no item on sale.
+        """
         with checking(self) as check:
             for k in ks:
                 check.whole("ks", k, 1)
+        members = torch.stack(list(groups.values())).double()
         depth = min(max(ks), self.num_items)
-        total = torch.zeros(depth, dtype=torch.float64)
+        hits = torch.zeros(len(members), depth, dtype=torch.float64)
+        targets = torch.zeros(len(members), dtype=torch.float64)
         numbers = torch.arange(sessions.num_samples)
         for index in torch.split(numbers, max(1, _CELLS_AT_ONCE // self.num_items)):
             session, cut = sessions.samples(index)
             column = torch.arange(int(cut.max())).minimum(cut[:, None] - 1)
             clicks = sessions.items[sessions.offsets[session][:, None] + column]
-            total += self.probabilities(clicks, cut).topk(depth).values.sum(0)
-        chance = total / sessions.num_samples
+            chance = self.probabilities(clicks, cut)
+            targets += members @ chance.sum(0)
+            best = chance.topk(depth)
+            for group, member in enumerate(members):
+                hits[group] += (best.values * member[best.indices]).sum(0)
         rank = torch.arange(1, depth + 1, dtype=torch.float64)
         return {
-            f"{name}@{k}": float((chance * metric.value(rank, k))[:k].sum())
-            for name, metric in METRICS.items()
-            for k in ks
-            if metric.value is not None
+            group: {
+                f"{name}@{k}": float((reached * metric.value(rank, k))[:k].sum() / expected)
+                for name, metric in METRICS.items()
+                for k in ks
+                if metric.value is not None
+            }
+            for group, reached, expected in zip(groups, hits, targets, strict=True)
+            if expected > 0
         }
 
 
@@ -302,10 +388,12 @@ class _Hop(NamedTuple):
     back: int
     shift: int
     chance: Tensor  # of each successor by interest and place, [Z, M, k]
+    origin: Tensor  # place of each item from which there is a hop, or -1, [Z, V]
 
 
 def _normalised(weights: Tensor) -> Tensor:
-    return weights / weights.sum(dim=-1, keepdim=True)
+    """The weights as shares of their sum; zeros stay zeros."""
+    return weights / weights.sum(dim=-1, keepdim=True).clamp(min=torch.finfo(weights.dtype).tiny)
 
 
 def _inverse(weights: Tensor, u: Tensor) -> Tensor:

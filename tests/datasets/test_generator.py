@@ -24,11 +24,13 @@ SETTINGS = [
 
 
 # The law once more, written from the docstring in plain Python: its tables are the rings, the
-# popularity and the prior, everything else is derived here.
+# popularity and the prior, everything else is derived here. Of a smaller catalogue, ``sold`` items
+# are on sale: a part spreads its weight over those of them that it would pick from.
 
 
-def naive_given_interest(generator, prefix, z):
+def naive_given_interest(generator, prefix, z, sold=None):
     """The distribution of the click after the prefix under interest z, a list of V numbers."""
+    sold = generator.num_items if sold is None else sold
     popularity = generator.popularity.tolist()
     ring = generator.ring[z].tolist()
     follow, recall = (hop.weight for hop in generator._hops)
@@ -36,9 +38,12 @@ def naive_given_interest(generator, prefix, z):
     result = [0.0] * generator.num_items
 
     def spread(weight, items):
+        """Give the weight to those on sale; what is given, 0 if none is."""
+        items = [v for v in items if v < sold]
         total = sum(popularity[v] for v in items)
         for v in items:
             result[v] += weight * popularity[v] / total
+        return weight if items else 0.0
 
     def after(place):
         return [ring[(place + step) % len(ring)] for step in range(1, successors + 1)]
@@ -50,26 +55,25 @@ def naive_given_interest(generator, prefix, z):
         for item in prefix:
             result[item] += generator.repeat / len(prefix)
     if prefix and prefix[-1] in ring:
-        rest -= follow
-        spread(follow, after(ring.index(prefix[-1])))
+        rest -= spread(follow, after(ring.index(prefix[-1])))
     if len(prefix) > 1 and prefix[-2] in ring:
-        rest -= recall
-        spread(recall, after(ring.index(prefix[-2]) + len(ring) // 2))
+        rest -= spread(recall, after(ring.index(prefix[-2]) + len(ring) // 2))
     spread(rest, ring)
     return result
 
 
-def naive_posterior(generator, prefix):
+def naive_posterior(generator, prefix, sold=None):
     joint = generator.prior.tolist()
     for z in range(generator.num_interests):
         for t, click in enumerate(prefix):
-            joint[z] *= naive_given_interest(generator, prefix[:t], z)[click]
+            joint[z] *= naive_given_interest(generator, prefix[:t], z, sold)[click]
     return [p / sum(joint) for p in joint]
 
 
-def naive_next(generator, prefix):
-    posterior = naive_posterior(generator, prefix)
-    given = [naive_given_interest(generator, prefix, z) for z in range(generator.num_interests)]
+def naive_next(generator, prefix, sold=None):
+    posterior = naive_posterior(generator, prefix, sold)
+    interests = range(generator.num_interests)
+    given = [naive_given_interest(generator, prefix, z, sold) for z in interests]
     return [
         sum(p * law[v] for p, law in zip(posterior, given, strict=True))
         for v in range(generator.num_items)
@@ -124,6 +128,14 @@ def test_more_sessions_keep_the_first_ones(monkeypatch):
     assert many[:20] == generator.sample(20)
     monkeypatch.setattr(module, "_SESSIONS_AT_ONCE", 7)
     assert generator.sample(50) == many
+
+
+def test_sessions_from_any_one_on(monkeypatch):
+    generator = SessionGenerator(**TINY)
+    many = generator.sample(50, stream=3)
+    assert generator.sample(30, stream=3, first=20) == many[20:]
+    monkeypatch.setattr(module, "_SESSIONS_AT_ONCE", 7)
+    assert generator.sample(29, stream=3, first=13) == many[13:42]
 
 
 def test_lengths_follow_their_law():
@@ -212,6 +224,53 @@ def test_scores_are_the_probabilities_of_session_graphs():
         torch.testing.assert_close(alone, expected[row : row + 1])
 
 
+# A smaller catalogue
+
+
+@pytest.mark.parametrize("settings", SETTINGS)
+def test_the_law_of_the_items_on_sale_equals_plain_loops(settings):
+    generator = SessionGenerator(**{**settings, "num_interests": 2}, seed=3)
+    assert generator.on_sale(7) is generator
+    for sold in range(max(2, generator.fewest), 7):
+        law = generator.on_sale(sold)
+        prefixes = some_prefixes(sold)
+        found = law.probabilities(*padded(prefixes))
+        assert law.num_items == 7 and not found[:, sold:].any()
+        expected = torch.tensor(
+            [naive_next(generator, p, sold) for p in prefixes], dtype=torch.float64
+        )
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+        assert int(law.sample(500).items.max()) < sold
+
+
+def test_some_hops_lead_nowhere():
+    """The settings above would not tell whether a part without items leaves its weight."""
+    generator = SessionGenerator(**{**TINY, "num_interests": 2}, seed=3)
+    law = generator.on_sale(generator.fewest)
+    assert any((hop.origin < 0).logical_and(law.place >= 0).any() for hop in law._hops)
+
+
+def test_a_smaller_catalogue_needs_an_item_of_every_interest():
+    generator = SessionGenerator(**TINY)
+    fewest = generator.fewest
+    assert all(min(ring) < fewest for ring in generator.ring.tolist())
+    with pytest.raises(ValueError, match=rf"'count' must be a whole number from {fewest} to 7"):
+        generator.on_sale(fewest - 1)
+
+
+def test_renumbered_items_keep_their_law():
+    generator = SessionGenerator(**TINY)
+    order = torch.tensor([3, 1, 6, 0, 5, 2, 4])
+    law = generator.renumbered(order)
+    number = order.argsort()
+    clicks, lengths = padded(some_prefixes(7))
+    expected = generator.probabilities(clicks, lengths)
+    found = law.probabilities(number[clicks], lengths)
+    torch.testing.assert_close(found[:, number], expected, rtol=0, atol=1e-15)
+    for z, ring in enumerate(law.ring.tolist()):
+        assert law.place[z, ring].tolist() == [0, 1, 2, 3]
+
+
 # Samples follow the distribution
 
 
@@ -224,11 +283,12 @@ def chi_square(truth, sessions):
             counts = seen.setdefault(tuple(session[:cut]), [0] * truth.num_items)
             counts[session[cut]] += 1
     prefixes = [list(prefix) for prefix in seen]
-    laws = truth.probabilities(*padded(prefixes))
-    counts = torch.tensor(list(seen.values())).double()
+    on_sale = truth.popularity > 0
+    laws = truth.probabilities(*padded(prefixes))[:, on_sale]
+    counts = torch.tensor(list(seen.values())).double()[:, on_sale]
     expected = laws * counts.sum(1, keepdim=True)
     enough = (expected >= 5).all(1)
-    assert enough.sum() > truth.num_items
+    assert enough.sum() > on_sale.sum()
     counts, expected = counts[enough], expected[enough]
     freedom = counts.numel() - len(counts)
     statistic = ((counts - expected) ** 2 / expected).sum()
@@ -287,6 +347,14 @@ def gaps(truth, samples, events):
 
 
 @pytest.mark.slow
+def test_samples_of_a_smaller_catalogue_follow_its_distribution():
+    whole = SessionGenerator(**TINY, **PARTS, stop=0.4)
+    sessions = whole.on_sale(6).sample(40_000)
+    assert abs(chi_square(whole.on_sale(6), sessions)) < 4
+    assert chi_square(whole, sessions) > 4
+
+
+@pytest.mark.slow
 def test_samples_of_long_sessions_follow_the_distribution():
     settings = {**LONG, **PARTS, "noise": 0.15}
     truth = SessionGenerator(**settings)
@@ -335,6 +403,40 @@ def test_optimum_does_not_look_at_targets():
     changed = generator.sample(20)
     changed.items[1::2] = 0
     assert generator.optimum(changed) == generator.optimum(sessions)
+
+
+def test_optimum_by_target_equals_brute_force(monkeypatch):
+    generator = SessionGenerator(**TINY, max_length=5)
+    sessions = generator.sample(12)
+    groups = {"all": range(7), "some": (0, 5), "one": (6,)}
+    members = {name: torch.isin(torch.arange(7), torch.tensor(g)) for name, g in groups.items()}
+    laws = [naive_next(generator, prefix) for prefix, _ in prefixes_of(sessions)]
+    orders = [sorted(range(7), key=law.__getitem__, reverse=True) for law in laws]
+    expected = {}
+    for name, group in groups.items():
+        targets = sum(law[v] for law in laws for v in group)
+        for k in (1, 3):
+            best = [
+                (rank, law[v])
+                for law, order in zip(laws, orders, strict=True)
+                for rank, v in enumerate(order[:k], start=1)
+                if v in group
+            ]
+            expected[name, f"hr@{k}"] = sum(p for _, p in best) / targets
+            expected[name, f"mrr@{k}"] = sum(p / rank for rank, p in best) / targets
+            expected[name, f"ndcg@{k}"] = sum(p / math.log2(1 + rank) for rank, p in best) / targets
+    monkeypatch.setattr(module, "_CELLS_AT_ONCE", 35)
+    found = generator.optimum_by_target(sessions, members, (1, 3))
+    assert {(n, m): v for n, part in found.items() for m, v in part.items()} == pytest.approx(
+        expected, abs=1e-12
+    )
+    assert found["all"] == pytest.approx(generator.optimum(sessions, (1, 3)), abs=1e-12)
+
+
+def test_a_group_without_an_item_on_sale_has_no_optimum():
+    law = SessionGenerator(**TINY).on_sale(6)
+    groups = {"sold": torch.arange(7) < 6, "not": torch.arange(7) == 6}
+    assert list(law.optimum_by_target(law.sample(5), groups)) == ["sold"]
 
 
 def test_no_scorer_is_expected_above_the_optimum():

@@ -1,6 +1,7 @@
 """The embedded dataset: files, splits, the optimum and what it is worth."""
 
 import copy
+import hashlib
 import pickle
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from torch_geometric.data import Batch
 from pyg_srgnn.baselines import BASELINES
 from pyg_srgnn.data import SessionLoader
 from pyg_srgnn.datasets import Synthetic
-from pyg_srgnn.evaluation.loop import evaluate
+from pyg_srgnn.evaluation.loop import evaluate, evaluate_rows
 
 TINY = {
     "num_sessions": 60,
@@ -21,9 +22,13 @@ TINY = {
     "interest_size": 5,
     "num_successors": 2,
 }
+FIXED = {"new_items": 0, "late_items": 0}  # a catalogue that does not grow
 CHANGED = {
     "num_sessions": 61,
     "num_test_sessions": 21,
+    "new_items": 0.2,
+    "late_items": 0.2,
+    "late_sessions": 0.5,
     "num_items": 13,
     "num_interests": 4,
     "interest_size": 6,
@@ -96,11 +101,70 @@ def test_times_run_on_and_split_by_days(tmp_path):
 def test_more_training_sessions_keep_the_rest(tmp_path):
     """So that models trained on more and more data can be compared."""
     few, more = (
-        {s: Synthetic(tmp_path, s, **{**TINY, "num_sessions": n}) for s in ("trainval", "test")}
+        {
+            split: Synthetic(tmp_path, split, **{**TINY, **FIXED, "num_sessions": n})
+            for split in ("trainval", "test")
+        }
         for n in (60, 90)
     )
     assert more["trainval"].sessions.to_lists()[:60] == few["trainval"].sessions.to_lists()
     assert more["test"].sessions == few["test"].sessions
+
+
+def test_the_sessions_of_a_catalogue_that_does_not_grow(tmp_path):
+    """Pinned: published figures rest on these sessions."""
+    digest = hashlib.sha256()
+    for split in ("trainval", "test"):
+        sessions = Synthetic(tmp_path, split, **FIXED).sessions
+        for tensor in (sessions.items, sessions.offsets, sessions.times):
+            digest.update(tensor.numpy())
+    assert digest.hexdigest() == "4b4fe86c7a7022c92cf621e9653e54115cc29e3865aa7f8de40339c67aa81b60"
+
+
+# The catalogue
+
+
+def clicks(dataset):
+    return torch.bincount(dataset.sessions.items, minlength=dataset.num_items)
+
+
+def test_new_items_are_the_last_and_in_test_sessions_only(default):
+    training, test = map(clicks, default)
+    assert (training > 0).tolist() == [True] * 285 + [False] * 15
+    assert 0.03 < test[285:].sum() / test.sum() < 0.08
+
+
+def test_late_items_are_rare_where_validation_is_held_out(default):
+    root = default[0].root
+    train, valid = (clicks(Synthetic(root, split)) for split in ("train", "valid"))
+    assert train[:255].min() > 10 and valid[285:].sum() == 0
+    assert train[255:285].min() > 0 and (train[255:285] <= 20).sum() > 15
+    assert valid[255:285].min() > 0
+    first = 60_000 - 6_600
+    assert default[0].sessions[:first].items.max() < 255
+    assert default[0].sessions[first:].items.max() == 284
+
+
+def test_new_and_late_items_have_an_interest(default):
+    held = (default[1].generator.place >= 0).any(0)
+    assert held[255:].all() and not held[:50].any()
+
+
+def test_validation_follows_the_law_of_its_catalogue(default):
+    """As test_realised_metrics_of_the_truth_agree_with_the_optimum does for the test part."""
+    valid = Synthetic(default[0].root, "valid")
+    law = valid.generator.on_sale(285)
+    found = evaluate(law, SessionLoader(valid, 500), valid.num_items)
+    for name, expected in law.optimum(valid.sessions).items():
+        error = (expected * (1 - expected) / len(valid)) ** 0.5
+        assert abs(found[name] - expected) < 4 * error, name
+
+
+def test_names_are_texts_of_the_items(default):
+    training, test = default
+    assert training.texts == test.texts and test.text_encoder == "hashed"
+    assert len(test.texts) == test.num_items
+    assert all(len(text.split()) == 3 for text in test.texts)
 
 
 def test_batches_transform_copy_pickle(tmp_path):
@@ -168,6 +232,24 @@ def blind_to_earlier(scorer):
     scorer._hops = [scorer._hops[0], scorer._hops[1]._replace(weight=0.0)]
 
 
+def test_realised_metrics_of_groups_agree_with_the_optimum(default):
+    """Targets with no click in training, few and many; a group's error is that of its targets."""
+    training, test = default
+    count = clicks(Synthetic(training.root, "train"))
+    groups = {"cold": count == 0, "rare": (count > 0) & (count <= 20), "warm": count > 0}
+    _, ranks = evaluate_rows(test.generator, SessionLoader(test, 500), test.num_items)
+    optimum = test.generator.optimum_by_target(test.sessions, groups)
+    session, cut = test.sessions.samples(torch.arange(len(test)))
+    target = test.sessions.items[test.sessions.offsets[session] + cut]
+    for name, group in groups.items():
+        of_group = ranks[group[target]]
+        assert len(of_group) > 300
+        for k in (5, 20):
+            expected = optimum[name][f"hr@{k}"]
+            error = (expected * (1 - expected) / len(of_group)) ** 0.5
+            assert abs(float((of_group <= k).double().mean()) - expected) < 4 * error
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "blind", [blind_to_interest, blind_to_repeats, blind_to_last, blind_to_earlier]
@@ -193,6 +275,13 @@ def test_every_part_of_the_truth_is_worth_points(default, blind):
         ({"interest_size": 13}, r"'interest_size' must be a whole number from 2 to 12 \(got 13\)"),
         ({"noise": 0.0}, r"'noise' must be a number > 0 and <= 1 \(got 0.0\)"),
         ({"repeat": 0.9}, r"must be of a sum <= 1"),
+        ({"new_items": 1.0}, r"'new_items' must be a number >= 0 and < 1 \(got 1.0\)"),
+        ({"late_items": -0.1}, r"'late_items' must be a number >= 0 and < 1 \(got -0.1\)"),
+        ({"late_sessions": 2}, r"'late_sessions' must be a number from 0 to 1 \(got 2\)"),
+        (
+            {"new_items": 0.5, "late_items": 0.4},
+            r"'new_items, late_items' must be shares that leave every interest an item \(got \(0.5",
+        ),
         ({"split": "dev"}, r"'split' must be one of"),
     ],
 )

@@ -43,6 +43,7 @@ class Shop(Synthetic):
 
     def read(self) -> tuple[Sessions, Sessions, Vocabulary]:
         training, test, vocabulary = super().read()
+        self.texts = None  # they are those of the whole catalogue
         left_out = {"old": NEW, "new": GONE}.get(self.catalogue, ())
         ids: list[Any] = [raw for raw in vocabulary.ids if raw not in left_out]
         random.Random(self.catalogue).shuffle(ids)
