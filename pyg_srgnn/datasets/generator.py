@@ -348,8 +348,8 @@ class SessionGenerator:
             ks: The cut-offs K. (default: 5, 10, 20)
 
         Returns:
-            ``hr@K``, ``mrr@K`` and ``ndcg@K`` of each group as fractions; without groups that have
-            no item on sale.
+            ``hr@K``, ``mrr@K`` and ``ndcg@K`` of each group as fractions; nothing of a group that
+            has no item on sale.
         """
         with checking(self) as check:
             for k in ks:
@@ -374,10 +374,9 @@ class SessionGenerator:
                 f"{name}@{k}": float((reached * metric.value(rank, k))[:k].sum() / expected)
                 for name, metric in METRICS.items()
                 for k in ks
-                if metric.value is not None
+                if metric.value is not None and expected > 0
             }
             for group, reached, expected in zip(groups, hits, targets, strict=True)
-            if expected > 0
         }
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch_geometric.data import Data
 
 from pyg_srgnn.data.sessions import SECONDS_PER_DAY, Sessions, Vocabulary
@@ -149,6 +150,22 @@ class Synthetic(SessionDataset):
             ``hr@K``, ``mrr@K`` and ``ndcg@K`` as fractions from 0 to 1.
         """
         return self.generator.optimum(self._test(), ks)
+
+    def optimum_by_target(
+        self, groups: Mapping[str, Tensor], ks: Sequence[int] = KS
+    ) -> dict[str, dict[str, float]]:
+        """Compute what the ranking of :meth:`optimum` is expected to reach on groups of targets.
+
+        A ranking that prefers the items of a group may reach more there, and less over all targets.
+
+        Args:
+            groups: The items of each group, bool [V].
+            ks: The cut-offs K. (default: 5, 10, 20)
+
+        Returns:
+            What :meth:`optimum` returns, of each group; nothing of a group without items.
+        """
+        return self.generator.optimum_by_target(self._test(), groups, ks)
 
 
 def _timed(sessions: Sessions, first: int, days: int) -> Sessions:

@@ -13,6 +13,7 @@ from pyg_srgnn.baselines import BASELINES
 from pyg_srgnn.data import SessionLoader
 from pyg_srgnn.datasets import Synthetic
 from pyg_srgnn.evaluation.loop import evaluate, evaluate_rows
+from pyg_srgnn.functional.targets import GROUPS
 
 TINY = {
     "num_sessions": 60,
@@ -236,9 +237,9 @@ def test_realised_metrics_of_groups_agree_with_the_optimum(default):
     """Targets with no click in training, few and many; a group's error is that of its targets."""
     training, test = default
     count = clicks(Synthetic(training.root, "train"))
-    groups = {"cold": count == 0, "rare": (count > 0) & (count <= 20), "warm": count > 0}
+    groups = {name: group(count) for name, group in GROUPS.items()}
     _, ranks = evaluate_rows(test.generator, SessionLoader(test, 500), test.num_items)
-    optimum = test.generator.optimum_by_target(test.sessions, groups)
+    optimum = training.optimum_by_target(groups)
     session, cut = test.sessions.samples(torch.arange(len(test)))
     target = test.sessions.items[test.sessions.offsets[session] + cut]
     for name, group in groups.items():

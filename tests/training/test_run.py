@@ -19,6 +19,7 @@ from pyg_srgnn.data import SessionLoader
 from pyg_srgnn.datasets import open_dataset
 from pyg_srgnn.evaluation.loop import evaluate, evaluate_rows
 from pyg_srgnn.evaluation.rank_table import baselines_of, read_ranks
+from pyg_srgnn.functional.targets import GROUPS
 from pyg_srgnn.reports import run_summary, write_slices
 from pyg_srgnn.runs.result import RunResult
 from pyg_srgnn.training import train
@@ -227,6 +228,7 @@ def test_the_metrics_by_the_targets_clicks(root: Path, four_epochs: tuple[Path, 
     training = open_dataset(tiny_config(root).dataset, "train")
     clicks = torch.bincount(training.sessions.items, minlength=training.num_items)
     assert set(rows["clicks"]) <= set(clicks.tolist())
+    assert list(result.targets) == ["srgnn", *BASELINES, "optimum"]
     for name in ("srgnn", *BASELINES):
         groups = result.targets[name]
         rank = "rank" if name == "srgnn" else f"rank_{name}"
@@ -239,24 +241,20 @@ def test_the_metrics_by_the_targets_clicks(root: Path, four_epochs: tuple[Path, 
         validate_run(tiny_config(root, "monitor=rare/hr@20"))
 
 
-def test_the_optimum_by_the_targets_clicks(
-    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Where a dataset has one, it is asked for the groups of the sessions trained on."""
-    asked: list[dict[str, torch.Tensor]] = []
-
-    def optimum(_: Any, groups: dict[str, torch.Tensor]) -> dict[str, dict[str, float]]:
-        asked.append(groups)
-        return {name: {"hr@20": 0.75, "mrr@20": 0.5} for name in groups}
-
-    monkeypatch.setattr("pyg_srgnn.datasets.Synthetic.optimum_by_target", optimum, raising=False)
-    keys = ("model=popularity", "baselines=[]", "refit=true")
+def test_the_optimum_by_the_targets_clicks(root: Path, tmp_path: Path) -> None:
+    """It is that of the groups of the sessions trained on."""
+    grows = ("dataset.new_items=0.1", "dataset.late_items=0.1")
+    keys = (*grows, "model=popularity", "baselines=[]", "refit=true")
     result = train(tiny_config(root, *keys), tmp_path)
-    training = open_dataset(tiny_config(root).dataset, "trainval")
+    training, test = (
+        open_dataset(tiny_config(root, *grows).dataset, split) for split in ("trainval", "test")
+    )
     clicks = torch.bincount(training.sessions.items, minlength=training.num_items)
-    assert torch.equal(asked[0]["warm"], clicks > 0) and torch.equal(asked[0]["cold"], clicks == 0)
-    assert result.targets["optimum"]["rare"] == {"hr@20": 0.75, "mrr@20": 0.5}
-    assert "75.00 / 50.00" in run_summary(result, "hr@20")
+    assert not clicks[-4:].any()
+    expected = test.optimum_by_target({name: group(clicks) for name, group in GROUPS.items()})
+    assert result.targets["optimum"] == expected
+    best = expected["cold"]
+    assert f"{100 * best['hr@20']:.2f} / {100 * best['mrr@20']:.2f}" in run_summary(result, "hr@20")
 
 
 def test_the_slices_of_a_run(
