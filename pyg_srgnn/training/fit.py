@@ -248,10 +248,8 @@ def _interrupts(trainer: lightning.Trainer) -> Iterator[None]:
 
 
 def _place(trainer: lightning.Trainer, batch_size: int) -> Place:
-    """Where Lightning has this process train; only the first process logs."""
+    """Where Lightning has this process train."""
     place = Place(trainer.strategy.root_device, trainer.global_rank, trainer.world_size)
-    if place.rank != 0:
-        logging.getLogger("pyg_srgnn").setLevel(logging.WARNING)
     if batch_size < place.processes:
         raise ValueError(
             f"batch_size={batch_size}: it is split among trainer.devices x "

@@ -83,6 +83,8 @@ def train(
         ValueError: If the directory holds a run with another configuration, or the data has changed
             since it began.
     """
+    if not is_first_process():
+        logging.getLogger("pyg_srgnn").setLevel(logging.WARNING)
     job = Job(config, Path(run_dir), None if sweep_dir is None else Path(sweep_dir))
     # The processes of one run share its directory; those of a killed sweep may still be there.
     with sole_process(job.run_dir, waits=True) if is_first_process() else nullcontext():

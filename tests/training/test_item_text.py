@@ -204,6 +204,7 @@ def test_from_the_file_to_the_model_card(shop_folder: Path, tmp_path: Path) -> N
     checkpoint = Checkpoint.load(run_dir)
     assert checkpoint.text is not None and checkpoint.data is not None
     assert checkpoint.text["items"] == 29 and checkpoint.text["dimensions"] == 256
+    assert checkpoint.settings["text_channels"] == 256
     assert checkpoint.text["encoder"] == {"name": "hashed", "version": "1", "dimensions": 256}
     assert checkpoint.data["text"]["content"] == checkpoint.text["content"]
     assert json.loads((run_dir / "metrics.json").read_text())["data"] == checkpoint.data
