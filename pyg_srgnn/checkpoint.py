@@ -69,6 +69,17 @@ class ModelScorer:
         """Weight of every click, session after session [L]; None of a model without attention."""
         return self.model.attention(self._graphs(sessions))
 
+    @torch.inference_mode()
+    def log_parts(self, sessions: Sequence[Sequence[int]], items: Tensor) -> dict[str, Tensor]:
+        """Logarithms of what each part of a mixture gives to items [B, K], by its name."""
+        graphs = self._graphs(sessions)
+        return self.model.log_parts(graphs, items.to(graphs.x.device))
+
+    @property
+    def texts(self) -> Tensor | None:
+        """Whitened text of every item, of length 1 or 0 [V, F]; None of a model without texts."""
+        return None if self.model.text is None else self.model.text.vectors
+
     def _graphs(self, sessions: Sequence[Sequence[int]]) -> Batch:
         """The graphs of sessions of indices, where the model is."""
         return session_graphs(*flat_clicks(sessions)).to(self.model.embedding.weight.device)

@@ -112,6 +112,34 @@ def log_mixture(scores: Tensor, shares: Sequence[Share]) -> tuple[Tensor, Tensor
     return scores, shift
 
 
+def log_parts(scores: Tensor, shares: Sequence[Share], items: Tensor) -> Tensor:
+    """Logarithms of what the softmax and each component give to the probability of some items.
+
+    Args:
+        scores: The scores that the softmax is taken of [B, V], not changed.
+        shares: The components' shares, the innermost first.
+        items: Items of each session [B, K].
+
+    Returns:
+        [1 + len(shares), B, K]: the softmax first, then the components. The logarithm of the sum of
+        their exponentials is log p of :func:`log_mixture`.
+    """
+    scores = scores.clone()
+    for share in shares:
+        if share.exclusive:
+            scores[share.candidates.session, share.candidates.item] = -torch.inf
+    total = scores.logsumexp(dim=1, keepdim=True)
+    parts = [scores.gather(1, items) - total.masked_fill(total.isinf(), 0)]
+    for share in shares:
+        rest = F.logsigmoid(-share.gate).unsqueeze(1)
+        session, item, logs = _each_once(share, scores.size(1))
+        given = torch.full_like(scores, -torch.inf)
+        given[session, item] = logs.to(given.dtype)
+        own = F.logsigmoid(share.gate).unsqueeze(1) + given.gather(1, items)
+        parts = [part + rest for part in parts] + [own]
+    return torch.stack(parts)
+
+
 def mixture_losses(share: Share, rest: Tensor, target: Tensor) -> Tensor:
     """Loss of each session after a component is mixed in: -log p(target) [B].
 

@@ -25,6 +25,23 @@ class Answer:
 
 
 @dataclass(frozen=True)
+class Origin:
+    """Where the probability of an item comes from; see :class:`Explanation`.
+
+    Args:
+        item: The item, a raw id.
+        shares: The share that each part of a mixture has in the item's probability, by its name;
+            ``model`` is the model's own softmax. They sum to 1. None of a model that mixes nothing.
+        similarity: The cosine of each click's text to the item's, both whitened [L]; None where
+            either has no text. None of a model without texts.
+    """
+
+    item: int | str
+    shares: dict[str, float] | None
+    similarity: list[float | None] | None
+
+
+@dataclass(frozen=True)
 class Explanation:
     """Why an item is recommended; see :meth:`pyg_srgnn.Recommender.explain`.
 
@@ -36,25 +53,29 @@ class Explanation:
             weights need not add up to one. A negative weight subtracts the click's vector, which
             does not tell whether the click raises or lowers the score of ``item``.
         added: What each click adds to the score [L]; None of a single click, which cannot be left
-            out. Of log-probabilities, ``exp(added)`` is the factor on the probability.
+            out. Of log-probabilities, ``exp(added)`` is the factor on the probability. None in it
+            is a click without which the item would not be recommended at all.
         nodes: The items of the session graph, raw ids [N].
         edges: Pairs of nodes, from and to [E].
         weights: Weight of each edge, normalised by the out-degree of its first node [E].
         weights_in: Weight of each edge in the reversed graph, normalised by the in-degree of its
             second node [E].
         log_probabilities: Whether the score is a log-probability.
+        origins: Where the probability of the item comes from, and after it, that of every other
+            item that was asked for.
     """
 
     item: int | str
     score: float
     clicks: list[int | str]
     attention: list[float] | None
-    added: list[float] | None
+    added: list[float | None] | None
     nodes: list[int | str]
     edges: list[tuple[int, int]]
     weights: list[float]
     weights_in: list[float]
     log_probabilities: bool
+    origins: list[Origin]
 
 
 def unknown_messages(answers: Sequence[Answer]) -> Iterator[str]:

@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from pyg_srgnn.functional.graphs import SessionGraphs, flat_clicks, graph_tensors
 from pyg_srgnn.functional.lookups import Candidates
-from pyg_srgnn.functional.mixture import Share, Source, find_candidates, log_mixture
+from pyg_srgnn.functional.mixture import Share, Source, find_candidates, log_mixture, log_parts
 from pyg_srgnn.functional.products import PackedItems
 from pyg_srgnn.functional.topk import bar, best_of_scores
 from pyg_srgnn.inference.catalogue import Catalogue
@@ -45,6 +45,7 @@ class ExportedModel(ABC):
         self.items = weights["item_vectors"]
         self.clicked = weights.get("clicked_vectors", self.items)
         self.catalogue = Catalogue(self.items, precision) if index is None else index
+        self.texts = weights.get("text.vectors")
         self.sources = [
             Source(each.lookup, each.exclusive, {to: weights[of] for to, of in each.tables.items()})
             for each in facts.components
@@ -91,6 +92,10 @@ class ExportedModel(ABC):
     def attention(self, sessions: Sequence[Session]) -> Tensor | None:
         """Weight of every click, session after session [L]; None of a model without attention."""
         return None
+
+    def log_parts(self, sessions: Sequence[Session], items: Tensor) -> dict[str, Tensor]:
+        """Logarithms of what each part of a mixture gives to items [B, K], by its name."""
+        return {}
 
     def _best(self, clicks: Tensor, lengths: Tensor, k: int) -> tuple[Tensor, Tensor]:
         """The k best of all items, for every session."""
@@ -176,7 +181,18 @@ class ExportedMixture(ExportedGraphs):
         values, items = best_of_scores(scores, k)
         return values + shift, items
 
+    @torch.inference_mode()
+    def log_parts(self, sessions: Sequence[Session], items: Tensor) -> dict[str, Tensor]:
+        """Logarithms of what each part of a mixture gives to items [B, K], by its name."""
+        parts = log_parts(*self._shares(*flat_clicks(sessions)), items)
+        names = ["model", *(component.name for component in self.facts.components)]
+        return dict(zip(names, parts, strict=True))
+
     def _scores(self, clicks: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        return log_mixture(*self._shares(clicks, lengths))
+
+    def _shares(self, clicks: Tensor, lengths: Tensor) -> tuple[Tensor, list[Share]]:
+        """The scores of the softmax [B, V], and the share of every component."""
         results, candidates = self._encoded(clicks, lengths, *self._wanted)
         shares = [
             Share.of(
@@ -187,7 +203,7 @@ class ExportedMixture(ExportedGraphs):
             )
             for component, found in zip(self.facts.components, candidates, strict=True)
         ]
-        return log_mixture(self.packed.scores(results["session"]), shares)
+        return self.packed.scores(results["session"]), shares
 
 
 def _without_seen(

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from pyg_srgnn.data.vocabulary import Vocabulary
-from pyg_srgnn.functional.graphs import flat_clicks, graph_tensors
 from pyg_srgnn.functional.topk import rows_at_once
 from pyg_srgnn.inference.answer import Answer, Explanation, unknown_messages
 from pyg_srgnn.inference.artifact import Artifact, is_artifact
+from pyg_srgnn.inference.explain import explain
 from pyg_srgnn.inference.scorer import Session, SessionScorer
 from pyg_srgnn.runs.find import find_run
 
@@ -164,50 +164,32 @@ class Recommender:
             for session, raw_ids, index in zip(known, clicks, indices, strict=True)
         ]
 
-    def explain(self, session: Iterable[int | str], item: int | str | None = None) -> Explanation:
-        """Explain why an item is recommended: graph, attention, and what each click adds.
+    def explain(
+        self,
+        session: Iterable[int | str],
+        item: int | str | None = None,
+        others: Iterable[int | str] = (),
+    ) -> Explanation:
+        """Explain why an item is recommended: graph, attention, what each click adds, and origin.
 
         A click adds the score of the whole session minus the score of the session without it.
-        The attention is the readout's weight of each click and may be negative; see
-        :class:`~pyg_srgnn.inference.answer.Explanation`.
+        The attention is the readout's weight of each click and may be negative. The origin is the
+        share of each part of a mixture in the item's probability, and the similarity of its text
+        to that of each click; see :class:`~pyg_srgnn.inference.answer.Explanation`.
 
         Args:
             session: Clicks as raw ids, in order of time; unknown ones are left out.
             item: The item to explain. (default: the best one)
+            others: Further items whose origin is wanted. (default: none)
 
         Raises:
-            ValueError: If the session has no known item, or the item is unknown.
+            ValueError: If the session has no known item, or an item is unknown or has no
+                probability.
             TypeError: If the session is no collection of ids.
         """
         session = _ids(session, "explain: the session", ", as in [17, 4, 17]")
-        clicks = [i for i in self.vocabulary.encode(session) if i >= 0]
-        if not clicks:
-            raise ValueError("explain: the session has no item that the model knows")
-        (target,) = [None] if item is None else self.vocabulary.encode([item])
-        if target == -1:
-            raise ValueError(f"explain: the model does not know the item {item!r}")
-        scores = self.scorer.scores([clicks])[0]
-        target = int(scores.argmax()) if target is None else target
-        score = float(scores[target])
-        attention = self.scorer.attention([clicks])
-        without = [clicks[:t] + clicks[t + 1 :] for t in range(len(clicks)) if len(clicks) > 1]
-        added: list[float] = []
-        at_once = rows_at_once(self.scorer.num_items, _ROWS_AT_ONCE)
-        for start in range(0, len(without), at_once):
-            scores = self.scorer.scores(without[start : start + at_once])
-            added += (score - scores[:, target]).tolist()
-        graph = graph_tensors(*flat_clicks([clicks]))
-        return Explanation(
-            item=self.vocabulary.ids[target],
-            score=score,
-            clicks=self.vocabulary.decode(clicks),
-            attention=None if attention is None else attention.tolist(),
-            added=added or None,
-            nodes=self.vocabulary.decode(graph["x"].tolist()),
-            edges=[(i, j) for i, j in graph["edge_index"].T.tolist()],
-            weights=graph["edge_weight"].tolist(),
-            weights_in=graph["edge_weight_in"].tolist(),
-            log_probabilities=self.scorer.log_probabilities,
+        return explain(
+            self.scorer, self.vocabulary, session, item, _ids(others, "explain: 'others'")
         )
 
     def _barred(

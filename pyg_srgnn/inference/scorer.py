@@ -51,3 +51,21 @@ class SessionScorer(Protocol):
     def attention(self, sessions: Sequence[Session]) -> Tensor | None:
         """Weight of every click, session after session [L]; None of a model without attention."""
         ...
+
+    def log_parts(self, sessions: Sequence[Session], items: Tensor) -> dict[str, Tensor]:
+        """Logarithms of what each part of a mixture gives to the probability of items.
+
+        Args:
+            sessions: The sessions, B of them.
+            items: Items of each session [B, K].
+
+        Returns:
+            [B, K] by the name of the component, and ``model`` for the model's own softmax; empty of
+            a model that mixes nothing.
+        """
+        ...
+
+    @property
+    def texts(self) -> Tensor | None:
+        """Whitened text of every item, of length 1 or 0 [V, F]; None of a model without texts."""
+        ...

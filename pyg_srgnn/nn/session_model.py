@@ -288,6 +288,19 @@ class SessionModel(nn.Module):
             scores[:, self.num_trained :].masked_fill_(without, -torch.inf)
         return scores
 
+    def log_parts(self, data: Data, items: Tensor) -> dict[str, Tensor]:
+        """Logarithms of what each part of a mixture gives to the probability of items.
+
+        Args:
+            data: A ``Batch`` of session graphs.
+            items: Items of each session [B, K].
+
+        Returns:
+            [B, K] by the name of the component, and ``model`` for the model's own softmax; empty of
+            a model that mixes nothing.
+        """
+        return {}
+
     def loss(self, data: Data) -> Tensor:
         """Mean loss of the sessions against their next items ``data.y``, a scalar.
 

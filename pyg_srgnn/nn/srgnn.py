@@ -12,7 +12,7 @@ from torch_geometric.data import Data
 from pyg_srgnn.data.graphs import session_of_node
 from pyg_srgnn.data.sessions import Sessions
 from pyg_srgnn.functional.graphs import SessionGraphs, counts
-from pyg_srgnn.functional.mixture import find_candidates, log_mixture
+from pyg_srgnn.functional.mixture import Share, find_candidates, log_mixture, log_parts
 from pyg_srgnn.functional.topk import best_of_scores
 from pyg_srgnn.nn.component import Component
 from pyg_srgnn.nn.global_graph import GlobalGraph
@@ -220,8 +220,19 @@ class SRGNN(SessionModel):
         logs, shift = self._mixture(data)
         return logs.add_(shift)
 
+    def log_parts(self, data: Data, items: Tensor) -> dict[str, Tensor]:
+        """See :meth:`SessionModel.log_parts`."""
+        if not self.components:
+            return super().log_parts(data, items)
+        parts = log_parts(*self._shares(data), items)
+        return dict(zip(["model", *self.components], parts, strict=True))
+
     def _mixture(self, data: Data) -> tuple[Tensor, Tensor]:
         """See :func:`pyg_srgnn.functional.mixture.log_mixture`."""
+        return log_mixture(*self._shares(data))
+
+    def _shares(self, data: Data) -> tuple[Tensor, list[Share]]:
+        """The scores of the softmax [B, V], and the share of every component."""
         components, graphs = self.components.values(), _graphs(data)
         h = self.nodes(data)
         s_h = self.finish(self.read(h, graphs))
@@ -230,7 +241,7 @@ class SRGNN(SessionModel):
             component.share(h, s_h, graphs, candidates)
             for component, candidates in zip(components, found, strict=True)
         ]
-        return log_mixture(self.scores_of(s_h), shares)
+        return self.scores_of(s_h), shares
 
     def loss(self, data: Data) -> Tensor:
         """Mean loss of the sessions against their next items ``data.y``, a scalar.

@@ -46,8 +46,16 @@ def draw_explanation(explanation: Explanation) -> Figure:
     logarithms = explanation.log_probabilities
     clicks = [f"{t}. {item}" for t, item in enumerate(explanation.clicks, start=1)]
     adds = "factor on the probability" if logarithms else "adds to the score"
-    bars = [("attention", explanation.attention), (adds, explanation.added)]
-    panels = [(title, values) for title, values in bars if values is not None]
+    origin = explanation.origins[0]
+    panels = [
+        (title, [math.nan if one is None else one for one in values])
+        for title, values in (
+            ("attention", explanation.attention),
+            ("similarity of texts", origin.similarity),
+            (adds, explanation.added),
+        )
+        if values is not None
+    ]
     figure = Figure(
         figsize=(3.6 + 2.4 * len(panels), max(3.2, 0.8 + 0.3 * len(clicks))), layout="constrained"
     )
@@ -68,7 +76,9 @@ def draw_explanation(explanation: Explanation) -> Figure:
             axes.set_xticks([math.log(factor) for factor in _factors(values)])
     chance, score = math.exp(explanation.score), explanation.score
     value = f"probability {chance:.2%}" if logarithms else f"score {score:.3f}"
-    figure.suptitle(f"why {explanation.item}: {value}", fontsize=11)
+    shares = (f"{name} {share:.0%}" for name, share in (origin.shares or {}).items())
+    of = f" ({', '.join(shares)})" if origin.shares else ""
+    figure.suptitle(f"why {explanation.item}: {value}{of}", fontsize=11)
     if explanation.attention is not None:
         figure.supxlabel(
             "attention: the weight of a click in the session's vector; a negative one subtracts it",
@@ -80,7 +90,8 @@ def draw_explanation(explanation: Explanation) -> Figure:
 
 def _factors(logarithms: Sequence[float]) -> list[float]:
     """Powers of two, or of ten where these are many, around the factors and one."""
-    low, high = min(0.0, *logarithms), max(0.0, *logarithms)
+    finite = [0.0, *filter(math.isfinite, logarithms)]
+    low, high = min(finite), max(finite)
     base = 2.0
     while (high - low) / math.log(base) > 4:
         base = 10.0 if base == 2 else base * 10

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from pyg_srgnn.functional.lookups import Candidates, check_tables
-from pyg_srgnn.functional.mixture import Share, log_mixture, mixture_losses
+from pyg_srgnn.functional.mixture import Share, log_mixture, log_parts, mixture_losses
 
 SESSIONS, ITEMS = 6, 9
 
@@ -98,6 +98,44 @@ def test_scores_and_losses(name: str, seed: int) -> None:
     found = torch.autograd.grad(losses.sum(), learned)
     for one, other in zip(found, torch.autograd.grad(exact.sum(), learned), strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", MIXTURES)
+@pytest.mark.parametrize("seed", range(3))
+def test_the_parts_of_a_probability(name: str, seed: int) -> None:
+    """Each part against what it gives item by item; together they are the probability."""
+    shares = make(MIXTURES[name], seed)
+    scores = torch.randn(SESSIONS, ITEMS, dtype=torch.float64)
+    barred = torch.zeros_like(scores, dtype=torch.bool)
+    for each in shares:
+        if each.exclusive:
+            barred[each.candidates.session, each.candidates.item] = True
+    items = torch.stack([torch.randperm(ITEMS)[:4] for _ in range(SESSIONS)])
+    kept = scores.clone()
+    with torch.no_grad():
+        parts = log_parts(scores, shares, items)
+        whole = dense(scores, shares)
+    assert torch.equal(scores, kept) and parts.shape == (1 + len(shares), SESSIONS, 4)
+    for session in range(SESSIONS):
+        softmax = scores[session].masked_fill(barred[session], -torch.inf).softmax(dim=0)
+        for place, item in enumerate(items[session].tolist()):
+            given = [softmax[item], *(dense_share(each)[session, item] for each in shares)]
+            for n, each in enumerate(shares):  # every later component leaves a part of it
+                gate = torch.sigmoid(each.gate[session])
+                given[n + 1] = given[n + 1] * gate
+                given[: n + 1] = [value * (1 - gate) for value in given[: n + 1]]
+            found = parts[:, session, place].exp()
+            torch.testing.assert_close(found, torch.stack(given).detach(), rtol=0, atol=1e-12)
+            torch.testing.assert_close(found.sum(), whole[session, item], rtol=0, atol=1e-12)
+
+
+def test_the_parts_of_a_session_that_holds_the_whole_catalogue() -> None:
+    everything = Candidates(torch.zeros(ITEMS, dtype=torch.long), torch.arange(ITEMS))
+    log_share = torch.randn(ITEMS).log_softmax(dim=0)
+    share = Share.of(everything, torch.zeros(1), log_share, exclusive=True)
+    model, own = log_parts(torch.randn(1, ITEMS), [share], torch.tensor([[2, 5]])).exp()
+    assert model.tolist() == [[0, 0]]
+    torch.testing.assert_close(own[0], log_share[[2, 5]].exp() / 2)
 
 
 def test_tables_that_a_lookup_can_read() -> None:
