@@ -45,7 +45,7 @@ class ExportedModel(ABC):
         self.items = weights["item_vectors"]
         self.clicked = weights.get("clicked_vectors", self.items)
         self.catalogue = Catalogue(self.items, precision) if index is None else index
-        self.texts = weights.get("text.vectors")
+        self.texts = weights.get("text_vectors")
         self.sources = [
             Source(each.lookup, each.exclusive, {to: weights[of] for to, of in each.tables.items()})
             for each in facts.components
