@@ -142,7 +142,7 @@ def align(
         value = None if valid is None else valid(model)
         log.info("%s: loss %.3f%s", what, loss, "" if value is None else f", valid {value:.4f}")
         if value is None or value > best:
-            best = value or best
+            best = best if value is None else value
             write_tensors(output / WEIGHTS, model.tensors())
         epochs.append({"loss": loss, "valid": value})
         _keep(unfinished, model, optimizer, {**facts, "epochs": epochs})

@@ -95,7 +95,7 @@ def align_items(
             optimizer.step()
             losses.append(loss.item())
             bar.advance(note=partial("loss {:.3f}".format, losses[-1]))
-    with torch.no_grad():  # the scores of stage 2 begin as the contrast's logits of about the size
+    with torch.no_grad():  # a state's first scores are about the logits that were contrasted
         mapped = model.into(model.item_vectors[texts.items])
         weight = model.into.weight / (texts.length * temperature * mapped.norm(dim=1).mean())
         model.back.weight.copy_(weight.T)

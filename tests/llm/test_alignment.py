@@ -10,7 +10,7 @@ import torch
 
 import pyg_srgnn.llm.alignment as module
 from pyg_srgnn.baselines import Popularity
-from pyg_srgnn.data import SessionLoader
+from pyg_srgnn.data import SessionLoader, Sessions
 from pyg_srgnn.evaluation import evaluate
 from pyg_srgnn.evaluation.loop import assert_row_independent
 from pyg_srgnn.llm import AlignedModel, Alignment, LanguageModel, align, text_states
@@ -107,6 +107,16 @@ def test_texts_that_cannot_be_contrasted(run):
         run(texts=NAMES[1:])
     with pytest.raises(ValueError, match=r"5 of 36 items have a text and clicks .* 1 of their"):
         run(texts=["lamp"] * 5 + [None] * 31)
+
+
+def test_states_are_of_items_with_a_text_and_clicks(tiny):
+    texts = ["red lamp", None, "cup", "red lamp", "", "blue chair"]
+    states = text_states(tiny(), texts, Sessions.from_lists([[3, 0, 1], [4, 2]]), progress=False)
+    assert states.items.tolist() == [0, 2, 3]  # nobody clicked on 5
+    assert states.group[0] == states.group[2] != states.group[1]
+    assert torch.equal(states.directions[0], states.directions[2])
+    expected = tiny().text_states(["red lamp", "cup", "red lamp"], progress=False)
+    torch.testing.assert_close(states.mean, expected.mean(dim=0))
 
 
 def test_wrong_settings():
