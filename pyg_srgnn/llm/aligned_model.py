@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -39,7 +40,7 @@ class AlignedModel(nn.Module):
 
     Args:
         language_model: The language model; LoRA layers are put into it.
-        item_vectors: The graph model's item vectors [V, d].
+        item_vectors: The graph model's item vectors, zeros of a cold item without one [V, d].
         texts: Tokens of each item's text, as :meth:`LanguageModel.tokens` gives them [V, T].
         scale: The graph model's factor of the cosine, or None for inner products. (default: None)
         max_clicks: Clicks of a session that are read, the last ones. (default: 20)
@@ -119,7 +120,7 @@ class AlignedModel(nn.Module):
         return encoded
 
     def scores(self, data: Data) -> Tensor:
-        """Scores of every item for every session [B, V].
+        """Scores of every item for every session [B, V]; minus infinity of items without a vector.
 
         Args:
             data: A session graph or a batch of them (``x``, ``alias_index``).
@@ -131,7 +132,8 @@ class AlignedModel(nn.Module):
         lengths = lengths.clamp(max=self.max_clicks)
         vectors = self(data.x[data.alias_index][read], lengths)
         scores: Tensor = vectors[lengths.cumsum(0) - 1] @ self.item_vectors.T
-        return scores
+        without = (self.item_vectors == 0).all(dim=1)
+        return torch.masked_fill(scores, without, -torch.inf)
 
     def trained(self) -> dict[str, nn.Parameter]:
         """The parameters that are trained by their names: LoRA layers and maps."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
@@ -104,10 +105,12 @@ def align(
             folder holds a training of other settings or data.
     """
     settings, output = settings or Alignment(), Path(output)
+    num_items = checkpoint.model.num_items
+    if len(texts) != num_items:
+        raise ValueError(f"{len(texts)} texts were given for a catalogue of {num_items} items")
     with torch.no_grad():
         vectors = checkpoint.model.item_vectors()
-    if len(texts) != len(vectors):
-        raise ValueError(f"{len(texts)} texts were given for a catalogue of {len(vectors)} items")
+        vectors = F.pad(vectors, (0, 0, 0, num_items - len(vectors)))  # cold items have none
     if (output / SETTINGS).exists():
         raise ValueError(f"{output} holds a finished model; name another folder, or remove it")
     tokens = language_model.tokens(texts, settings.text_tokens)

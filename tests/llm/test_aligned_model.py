@@ -72,6 +72,16 @@ def test_the_last_clicks_are_read(aligned):
     torch.testing.assert_close(model.scores(long), model.scores(short))
 
 
+@torch.no_grad()
+def test_an_item_without_a_vector_is_read_by_its_text_and_not_ranked(aligned):
+    model = aligned(scale=12.0)
+    model.item_vectors[[5, 6]] = 0
+    scores = [model.scores(session_graph(torch.tensor([1, item])))[0] for item in (5, 6)]
+    for each in scores:
+        assert each.isneginf().nonzero().flatten().tolist() == [5, 6]
+    assert not torch.allclose(*scores, atol=1e-3)
+
+
 def test_rows_do_not_depend_on_one_another(aligned, toy):
     assert_row_independent(aligned(scale=12.0), toy("test"), batch_size=20, max_rows=60)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from copy import deepcopy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from pyg_srgnn.evaluation.loop import assert_row_independent
 from pyg_srgnn.llm import AlignedModel, Alignment, LanguageModel, align, text_states
 from pyg_srgnn.llm.aligned_model import SETTINGS, WEIGHTS
 from pyg_srgnn.llm.item_stage import align_items, retrieval
+from pyg_srgnn.nn import build_model
 from tests.llm.toy import NAMES, graph_model
 from tests.text.tiny_llm import smollm2
 
@@ -100,6 +102,19 @@ def test_the_best_epoch_is_kept(run, tmp_path):
     stored = json.loads((tmp_path / "run" / SETTINGS).read_text())
     assert [epoch["valid"] for epoch in stored["epochs"]] == [0.2, 0.5, 0.4]
     assert stored["alignment"]["epochs"] == 3
+
+
+def test_cold_items_of_the_graph_model(graph, toy, tiny, tmp_path):
+    settings = {**graph.settings, "num_trained": len(NAMES) - 2}
+    cold = replace(graph, model=build_model(settings).eval(), settings=settings)
+    sessions = [session for session in toy("train").sessions.to_lists() if max(session) < 34][:40]
+    model = align(
+        *(cold, NAMES, Sessions.from_lists(sessions), tiny(), tmp_path, SHORT), progress=False
+    )
+    with torch.no_grad():
+        scores = model.scores(toy("test").batch(range(30)))
+    assert scores.isneginf().all(dim=0).nonzero().flatten().tolist() == [34, 35]
+    assert scores[:, :34].isfinite().all()
 
 
 def test_texts_that_cannot_be_contrasted(run):
