@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from pyg_srgnn.data.sessions import Vocabulary
 from pyg_srgnn.functional.graphs import flat_clicks
 from pyg_srgnn.functional.topk import bar, best_of_scores
 from pyg_srgnn.nn import SessionModel, build_model
+from pyg_srgnn.nn.encoders import Encoder, encoder_of, weights_of
 from pyg_srgnn.runs.result import METRICS_FILE, RunResult
 
 if TYPE_CHECKING:
@@ -79,6 +81,17 @@ class ModelScorer:
     def texts(self) -> Tensor | None:
         """Whitened text of every item, of length 1 or 0 [V, F]; None of a model without texts."""
         return None if self.model.text is None else self.model.text.vectors
+
+    def exported(self, clicks: Tensor) -> tuple[Encoder, dict[str, Tensor]]:
+        """The two parts of the model that an export has, in memory.
+
+        Args:
+            clicks: Clicks of each item in training, int64 [V].
+        """
+        model, weight = self.model, self.model.embedding.weight
+        if weight.device.type != "cpu" or weight.dtype != torch.float32:
+            model = copy.deepcopy(model).to("cpu", torch.float32)
+        return encoder_of(model), weights_of(model, clicks)
 
     def _graphs(self, sessions: Sequence[Sequence[int]]) -> Batch:
         """The graphs of sessions of indices, where the model is."""

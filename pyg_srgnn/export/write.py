@@ -6,7 +6,7 @@ import json
 import logging
 import random
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -14,15 +14,14 @@ from typing import Any
 
 import torch
 from safetensors.torch import save_file
-from torch import Tensor
 
 from pyg_srgnn.checkpoint import Checkpoint
-from pyg_srgnn.export.encoders import Encoder, encoder_of
 from pyg_srgnn.export.formats import write_onnx, write_pt2
 from pyg_srgnn.export.held_out import held_out_vectors
 from pyg_srgnn.export.model_card import model_card
 from pyg_srgnn.inference.artifact import Artifact
 from pyg_srgnn.inference.catalogue import PRECISIONS
+from pyg_srgnn.inference.exported import searched
 from pyg_srgnn.inference.formats import FILES
 from pyg_srgnn.inference.index import Index
 from pyg_srgnn.inference.manifest import (
@@ -34,13 +33,11 @@ from pyg_srgnn.inference.manifest import (
     VOCABULARY,
     WEIGHTS,
     Facts,
-    Table,
 )
-from pyg_srgnn.nn import SessionModel
+from pyg_srgnn.nn.encoders import Encoder, encoder_of, weights_of
 from pyg_srgnn.utils.arguments import checking
 from pyg_srgnn.utils.files import folder_written_aside, sha256_of
 
-_ROWS = 1 << 16  # of the item table, at once
 _TOLERANCE = 1e-4  # of a score; more than rounding is a defect of the export
 _CHECKED = 32  # random sessions that both models score
 
@@ -106,14 +103,7 @@ def export(
         checkpoint.vocabulary.save(aside / VOCABULARY)
         weights = weights_of(checkpoint.model, checkpoint.clicks)
         save_file(weights, aside / WEIGHTS)
-        facts = Facts(
-            encoder.kind,
-            encoder.layers,
-            encoder.attends,
-            checkpoint.model.log_probabilities,
-            encoder.components,
-            {name: Table.of(tensor) for name, tensor in weights.items()},
-        )
+        facts = Facts.of(encoder, weights)
         # safetensors makes files that only their owner reads; the service may run as another user.
         (aside / WEIGHTS).chmod((aside / VOCABULARY).stat().st_mode)
         names = (FILES[kind], WEIGHTS, VOCABULARY)
@@ -125,12 +115,13 @@ def export(
             "scorer": asdict(facts),
             "precision": precision,
             "dataset": {"name": checkpoint.dataset["name"], **(checkpoint.preparation or {})},
+            "text": _text(checkpoint.text),
             "split": checkpoint.split,
             "protocol": checkpoint.protocol,
             "files": {name: sha256_of(aside / name) for name in names},
         }
         if index_above is not None and len(checkpoint.vocabulary) > index_above:
-            vectors = checkpoint.model.item_vectors().detach()
+            vectors, _ = searched(facts, weights)
             index, manifest["index"] = Index.build(vectors, held_out_vectors(checkpoint))
             index.save(aside / INDEX)
             (aside / INDEX).chmod((aside / VOCABULARY).stat().st_mode)
@@ -148,25 +139,6 @@ def export(
     return output
 
 
-def weights_of(model: SessionModel, clicks: Tensor) -> dict[str, Tensor]:
-    """The tensors of :class:`pyg_srgnn.inference.manifest.Facts`.
-
-    Args:
-        model: The model.
-        clicks: Clicks of each item in training, int64 [V].
-    """
-    with torch.no_grad():
-        weights = {"item_vectors": model.item_vectors().clone(), "clicks": clicks.contiguous()}
-        parts = torch.split(torch.arange(model.num_items), _ROWS)
-        clicked = torch.cat([model.clicked(part) for part in parts])
-        if not torch.equal(clicked, weights["item_vectors"]):
-            weights["clicked_vectors"] = clicked
-        for name, component in model.components.items():
-            for table, tensor in component.tables().items():
-                weights[f"{name}.{table}"] = tensor.clone()
-    return weights
-
-
 def largest_difference(checkpoint: Checkpoint, artifact: Artifact) -> float:
     """The largest difference of a score between a checkpoint and its export, of random sessions."""
     draw, num_items = random.Random(0), len(checkpoint.vocabulary)
@@ -176,6 +148,11 @@ def largest_difference(checkpoint: Checkpoint, artifact: Artifact) -> float:
     wanted, found = checkpoint.scorer.scores(sessions), artifact.scorer.scores(sessions)
     apart = (found - wanted).abs().masked_fill_(found == wanted, 0)  # minus infinity, too
     return float(apart.nan_to_num_(torch.inf).max())
+
+
+def _text(facts: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """What describes the texts, without the path of their file."""
+    return None if facts is None else {**facts, "source": Path(facts["source"]).name}
 
 
 def _write_encoder(encoder: Encoder, kind: str, path: Path) -> None:

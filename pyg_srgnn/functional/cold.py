@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from torch import Tensor
 
 from pyg_srgnn.functional.whitening import nearest
 
 STAND_INS = 5  # trained items whose mean a cold item enters the model as
 _SHARPNESS = 10  # of the softmax of their cosines
+
+
+class NewItems(NamedTuple):
+    """Items that a trained model gets at the end of its catalogue."""
+
+    text: Tensor
+    """Whitened texts of all items, theirs at the end [V + n, F]."""
+    stand_ins: Tensor
+    """The trained item with the nearest text of each new one [n]."""
 
 
 def stand_ins(trained: Tensor, cold: Tensor) -> tuple[Tensor, Tensor]:

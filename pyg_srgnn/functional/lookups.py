@@ -8,7 +8,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from pyg_srgnn.functional.cold import NewItems
 from pyg_srgnn.functional.graphs import SessionGraphs, places_from_end, summed
+from pyg_srgnn.functional.whitening import nearest
 
 PLACES = 10  # last clicks whose followers and neighbours are looked up
 BUCKETS = 14  # of an item's clicks: none, 1, 2 to 3, 4 to 7, and so on
@@ -121,6 +123,33 @@ def text_neighbours_of(
     return _shared_out(found, counted, weight, session, graphs, taken, len(neighbours), known)
 
 
+def _followers_of_new_items(tables: Mapping[str, Tensor], new: NewItems) -> dict[str, Tensor]:
+    """New items are followed by what followed their stand-ins."""
+    return {
+        name: torch.cat([table, table.index_select(0, new.stand_ins)])
+        for name, table in tables.items()
+    }
+
+
+def _neighbours_of_new_items(tables: Mapping[str, Tensor], new: NewItems) -> dict[str, Tensor]:
+    """The neighbours of the new items, and of those that have a new one among their nearest."""
+    neighbours, cosine, bucket = tables["neighbours"], tables["cosine"], tables["bucket"]
+    (old, kept), count = neighbours.shape, len(new.stand_ins)
+    own = torch.arange(old, old + count)
+    found, near = nearest(new.text[old:], new.text, kept, own)
+    neighbours = torch.cat([neighbours, found.to(neighbours)])
+    cosine = torch.cat([cosine, near])
+    found, near = nearest(new.text[:old], new.text[old:], min(kept, count))
+    rows = (near[:, 0] > cosine[:old, -1]).nonzero().squeeze(1)
+    both = torch.cat([cosine[rows], near[rows]], dim=1).topk(kept)
+    items = torch.cat([neighbours[rows], (found[rows] + old).to(neighbours)], dim=1)
+    return {
+        "neighbours": neighbours.index_copy_(0, rows, items.gather(1, both.indices)),
+        "cosine": cosine.index_copy_(0, rows, both.values),
+        "bucket": torch.cat([bucket, bucket.new_zeros(count)]),
+    }
+
+
 def _last_clicks(x: Tensor, graphs: SessionGraphs) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Session, place and item of the last :data:`PLACES` clicks [C]; every last item [B]."""
     session = graphs.batch.index_select(0, graphs.alias_index)
@@ -178,6 +207,9 @@ class Lookup(NamedTuple):
     items."""
     indices: Mapping[str, int | str] = {}
     """The size that the indices in a table are below."""
+    extended: Callable[[Mapping[str, Tensor], NewItems], dict[str, Tensor]] | None = None
+    """Maps the tables with a row an item, by their names, and :class:`NewItems` to tables with
+    their rows; None: there can be no new items."""
 
 
 LOOKUPS: dict[str, Lookup] = {
@@ -186,6 +218,7 @@ LOOKUPS: dict[str, Lookup] = {
         followers_of,
         {"followers": ("V", "K"), "count": ("V", "K"), "place_weight": (PLACES,)},
         {"followers": "V"},
+        _followers_of_new_items,
     ),
     "text_neighbours": Lookup(
         text_neighbours_of,
@@ -198,9 +231,30 @@ LOOKUPS: dict[str, Lookup] = {
             "sharpness": (1,),
         },
         {"neighbours": "V", "bucket": BUCKETS},
+        _neighbours_of_new_items,
     ),
 }
 """Every lookup by the name that components and exported models give it."""
+
+
+def extended_tables(lookup: str, tables: Mapping[str, Tensor], new: NewItems) -> dict[str, Tensor]:
+    """The tables of a lookup with the rows of new items.
+
+    Args:
+        lookup: A name in :data:`LOOKUPS`.
+        tables: The tables, which stay as they are.
+        new: The new items.
+
+    Raises:
+        ValueError: If the lookup has no rule for them.
+    """
+    of_items = {name for name, shape in LOOKUPS[lookup].shapes.items() if "V" in shape}
+    if not of_items:
+        return dict(tables)
+    rule = LOOKUPS[lookup].extended
+    if rule is None:
+        raise ValueError(f"the lookup {lookup!r} has no rule for the rows of new items")
+    return {**tables, **rule({name: tables[name] for name in of_items}, new)}
 
 
 def check_tables(lookup: str, tables: Mapping[str, Tensor], num_items: int) -> None:

@@ -13,6 +13,7 @@ of an exclusive component get probability from it alone: everything within goes 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -32,6 +33,32 @@ class Source(NamedTuple):
     """Whether its candidates get probability from it alone."""
     tables: Mapping[str, Tensor]
     """The tables that the lookup reads."""
+
+
+@dataclass(frozen=True)
+class ExportedComponent:
+    """How an exported model names the parts of a component.
+
+    Args:
+        name: Its name.
+        lookup: The function of :data:`~pyg_srgnn.functional.lookups.LOOKUPS` that finds its
+            candidates.
+        exclusive: Whether these get probability from it alone.
+        tables: The tensors that the lookup reads: the name among the export's tensors of
+            each argument.
+        known: The encoder's argument that takes the gate's input from the lookup, or None.
+        gate: The encoder's result that has the gate's logit.
+        log_share: The encoder's result that has the candidates' log-probabilities, or None if the
+            lookup finds their probabilities.
+    """
+
+    name: str
+    lookup: str
+    exclusive: bool
+    tables: dict[str, str]
+    known: str | None
+    gate: str
+    log_share: str | None
 
 
 class Share(NamedTuple):

@@ -16,12 +16,14 @@ class Answer:
         popular: Whether no click is on a known item, so that the most popular items are
             recommended; a score is then the item's share of all clicks in training.
         log_probabilities: Whether the scores are log-probabilities.
+        cold: Those of the items that have no click in training. (default: none)
     """
 
     items: list[tuple[int | str, float]]
     unknown: list[int | str]
     popular: bool
     log_probabilities: bool
+    cold: frozenset[int | str] = frozenset()
 
 
 @dataclass(frozen=True)

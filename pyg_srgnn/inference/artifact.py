@@ -26,7 +26,7 @@ from safetensors.torch import load
 from torch import Tensor
 
 from pyg_srgnn.data.vocabulary import Vocabulary
-from pyg_srgnn.inference.exported import ExportedModel, exported_class
+from pyg_srgnn.inference.exported import ExportedModel, exported_class, searched
 from pyg_srgnn.inference.formats import FILES, OPENERS
 from pyg_srgnn.inference.index import Index
 from pyg_srgnn.inference.manifest import INDEX, MANIFEST, VOCABULARY, WEIGHTS, read_manifest
@@ -47,6 +47,7 @@ class Artifact:
         protocol: ``"honest"``, or ``"literature"``: chosen on the test set.
         path: The folder.
         key: Identifies the export.
+        text: See :class:`~pyg_srgnn.checkpoint.Checkpoint`. (default: None)
     """
 
     scorer: ExportedModel
@@ -57,6 +58,7 @@ class Artifact:
     protocol: str
     path: Path
     key: str
+    text: dict[str, Any] | None = None
 
     @property
     def preparation(self) -> dict[str, Any] | None:
@@ -104,7 +106,7 @@ class Artifact:
         index = None
         if INDEX in held:
             with _naming(folder / INDEX):
-                index = Index.load(folder / INDEX, weights["item_vectors"], held[INDEX])
+                index = Index.load(folder / INDEX, searched(facts, weights)[0], held[INDEX])
         with _naming(encoder):
             encode = OPENERS[manifest["export"]](held[names[0]], encoder, threads)
         with _naming(folder / MANIFEST):
@@ -121,6 +123,7 @@ class Artifact:
             manifest["protocol"],
             folder,
             hashlib.sha256(data).hexdigest(),
+            manifest["text"],
         )
 
 

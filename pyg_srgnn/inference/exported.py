@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
@@ -17,7 +19,8 @@ from pyg_srgnn.functional.topk import bar, best_of_scores
 from pyg_srgnn.inference.catalogue import Catalogue
 from pyg_srgnn.inference.formats import Encode
 from pyg_srgnn.inference.index import Index
-from pyg_srgnn.inference.manifest import Facts
+from pyg_srgnn.inference.manifest import Facts, Table
+from pyg_srgnn.inference.new_items import with_new_items
 from pyg_srgnn.inference.scorer import Session
 
 
@@ -42,10 +45,13 @@ class ExportedModel(ABC):
     ) -> None:
         self.encode = encode
         self.facts = facts
+        self.weights = weights
+        self.precision = precision
         self.items = weights["item_vectors"]
         self.clicked = weights.get("clicked_vectors", self.items)
-        self.catalogue = Catalogue(self.items, precision) if index is None else index
         self.texts = weights.get("text_vectors")
+        vectors, self._rows = searched(facts, weights)
+        self.catalogue = Catalogue(vectors, precision) if index is None else index
         self.sources = [
             Source(each.lookup, each.exclusive, {to: weights[of] for to, of in each.tables.items()})
             for each in facts.components
@@ -54,7 +60,7 @@ class ExportedModel(ABC):
     @property
     def num_items(self) -> int:
         """Number of items V in the catalogue."""
-        return len(self.items)
+        return self.facts.num_items
 
     @property
     def log_probabilities(self) -> bool:
@@ -97,13 +103,43 @@ class ExportedModel(ABC):
         """Logarithms of what each part of a mixture gives to items [B, K], by its name."""
         return {}
 
+    def with_items(self, texts: Tensor) -> ExportedModel:
+        """The same model with more items at the end, cold ones.
+
+        Args:
+            texts: What the encoder of the texts makes of theirs, not zero [n, F].
+
+        Raises:
+            ValueError: See :func:`pyg_srgnn.inference.new_items.with_new_items`.
+        """
+        weights = with_new_items(self.weights, self.facts, texts)
+        tables = {name: Table.of(tensor) for name, tensor in weights.items()}
+        facts = replace(self.facts, tables=tables, num_trained=self.facts.first_cold)
+        index = None
+        if isinstance(self.catalogue, Index):
+            index = self.catalogue.extend(searched(facts, weights)[0])
+        return type(self)(self.encode, facts, weights, self.precision, index)
+
     def _best(self, clicks: Tensor, lengths: Tensor, k: int) -> tuple[Tensor, Tensor]:
         """The k best of all items, for every session."""
-        return self.catalogue.best(self._vectors(clicks, lengths), k)
+        there = min(k, len(self.catalogue))
+        values, items = self.catalogue.best(self._vectors(clicks, lengths), there)
+        if self._rows is not None:
+            items = self._rows[items]
+        beyond = (0, k - there)
+        return F.pad(values, beyond, value=-torch.inf), F.pad(items, beyond)
 
     def _scores(self, clicks: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor | float]:
         """Scores [B, V], but for a term [B, 1] that all items of a session share."""
-        return self._vectors(clicks, lengths) @ self.items.T, 0.0
+        return self._of_all(self._vectors(clicks, lengths) @ self.items.T), 0.0
+
+    def _of_all(self, scores: Tensor) -> Tensor:
+        """Scores of all items [B, V] by those of the items with vectors [B, S]."""
+        if self._rows is not None:
+            kept = torch.full_like(scores, -torch.inf)
+            scores = kept.index_copy_(1, self._rows, scores.index_select(1, self._rows))
+        beyond = self.num_items - scores.size(1)
+        return F.pad(scores, (0, beyond), value=-torch.inf) if beyond else scores
 
     @abstractmethod
     def _vectors(self, clicks: Tensor, lengths: Tensor) -> Tensor:
@@ -203,7 +239,26 @@ class ExportedMixture(ExportedGraphs):
             )
             for component, found in zip(self.facts.components, candidates, strict=True)
         ]
-        return self.packed.scores(results["session"]), shares
+        return self._of_all(self.packed.scores(results["session"])), shares
+
+
+def searched(facts: Facts, weights: Mapping[str, Tensor]) -> tuple[Tensor, Tensor | None]:
+    """The vectors of the items that can be recommended without a mixture.
+
+    A cold item whose vector would be made of a text that it does not have cannot.
+
+    Returns:
+        Vectors [R, d], and the item of each [R], or None if they are the first R items.
+    """
+    vectors, cold = weights["item_vectors"], facts.first_cold
+    if cold >= len(vectors):
+        return vectors, None
+    there = (weights["text_vectors"] != 0).any(dim=1)
+    there[:cold] = True
+    if there.all():
+        return vectors, None
+    rows = there.nonzero().squeeze(1)
+    return vectors[rows], rows
 
 
 def _without_seen(

@@ -158,6 +158,16 @@ class Index:
         values, items = self._index.search(asked, k, params=self._parameters)
         return torch.from_numpy(values), torch.from_numpy(items)
 
+    def extend(self, vectors: Tensor) -> Index:
+        """An index with more items at the end, each in the list of its nearest centroid.
+
+        Args:
+            vectors: The vectors of all items, those of this index first.
+        """
+        new = vectors[len(self) :]
+        lists = torch.cdist(new, self.centroids).argmin(dim=1)
+        return Index(vectors, self.centroids, torch.cat([self.lists, lists]), self.probes)
+
     def save(self, path: str | Path) -> None:
         """Write centroids, lists and probes; the item vectors are saved elsewhere."""
         probes = torch.tensor(self.probes)

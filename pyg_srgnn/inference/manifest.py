@@ -7,17 +7,18 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, is_dataclass
 from math import prod
 from types import UnionType
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, Protocol, get_args, get_origin, get_type_hints
 
 import torch
 from torch import Tensor
 
 from pyg_srgnn.functional.lookups import LOOKUPS, PLACES, check_tables
+from pyg_srgnn.functional.mixture import ExportedComponent
 from pyg_srgnn.inference.catalogue import PRECISIONS
 from pyg_srgnn.inference.formats import FILES
 
 MANIFEST = "manifest.json"
-FORMAT, VERSION = "pyg_srgnn export", 2
+FORMAT, VERSION = "pyg_srgnn export", 3
 WEIGHTS, VOCABULARY, CARD = "weights.safetensors", "vocabulary.json", "model_card.md"
 INDEX = "index.safetensors"
 ENCODERS = ("graphs", "steps")
@@ -27,6 +28,7 @@ _HEADER = 64 << 10  # of a file of safetensors
 _ID = 512 * 12 + 4  # of an id in JSON: as many characters as a request may have, all escaped
 _GRAPH = 16 << 20  # of an encoder without its matrices
 _MATRICES = 64  # [d, d], of a layer or a component of an encoder
+_OF_TEXTS = ("text_vectors", "text_mean", "text_directions", "text_to_item")
 _DTYPES = {"float32": torch.float32, "int32": torch.int32, "int64": torch.int64}
 
 
@@ -57,29 +59,15 @@ class Table:
         return f"{self.dtype} {self.shape}"
 
 
-@dataclass(frozen=True)
-class ExportedComponent:
-    """A component of the mixture; see :mod:`pyg_srgnn.functional.mixture`.
+class Described(Protocol):
+    """An encoder in memory; see :class:`Facts` for what describes it."""
 
-    Args:
-        name: Its name.
-        lookup: The function of :data:`~pyg_srgnn.functional.lookups.LOOKUPS` that finds its
-            candidates.
-        exclusive: Whether these get probability from it alone.
-        tables: The tensors that the lookup reads: the name in :data:`WEIGHTS` of each argument.
-        known: The encoder's argument that takes the gate's input from the lookup, or None.
-        gate: The encoder's result that has the gate's logit.
-        log_share: The encoder's result that has the candidates' log-probabilities, or None if the
-            lookup finds their probabilities.
-    """
-
-    name: str
-    lookup: str
-    exclusive: bool
-    tables: dict[str, str]
-    known: str | None
-    gate: str
-    log_share: str | None
+    kind: str
+    layers: int
+    attends: bool
+    components: list[ExportedComponent]
+    num_trained: int
+    normalised: bool
 
 
 @dataclass(frozen=True)
@@ -93,10 +81,16 @@ class Facts:
         attends: Whether the encoder gives the attention of the clicks.
         log_probabilities: Whether scores are log-probabilities, those of a mixture.
         components: The mixture's components, the innermost first.
-        tables: The tensors in :data:`WEIGHTS` by their names: ``item_vectors`` [V, d], which are
-            multiplied with session vectors; ``clicks`` [V] of each item in training;
-            ``clicked_vectors`` [V, d], what clicked items enter the encoder as, where these are
-            others; and those of the components.
+        tables: The tensors in :data:`WEIGHTS` by their names: ``item_vectors`` [S, d], which are
+            multiplied with session vectors, of the first S items, all or those trained; ``clicks``
+            [V] of each item in training; ``clicked_vectors`` [V, d], what clicked items enter the
+            encoder as, where these are others; those of the components; and of a model with texts
+            ``text_vectors`` [V, F], ``text_mean`` [F] and ``text_directions`` [F, F], see
+            :class:`~pyg_srgnn.functional.whitening.Whitening`, and where item vectors are made of
+            texts the map ``text_to_item`` [F, d].
+        num_trained: Items from the first that the training sessions hold; the others are cold.
+            None: all.
+        normalised: Whether item vectors have length 1.
     """
 
     encoder: str
@@ -105,11 +99,32 @@ class Facts:
     log_probabilities: bool
     components: list[ExportedComponent]
     tables: dict[str, Table]
+    num_trained: int | None = None
+    normalised: bool = False
+
+    @classmethod
+    def of(cls, encoder: Described, weights: Mapping[str, Tensor]) -> Facts:
+        """The facts of an encoder and the tensors beside it."""
+        return cls(
+            encoder.kind,
+            encoder.layers,
+            encoder.attends,
+            bool(encoder.components),
+            encoder.components,
+            {name: Table.of(tensor) for name, tensor in weights.items()},
+            encoder.num_trained,
+            encoder.normalised,
+        )
 
     @property
     def num_items(self) -> int:
         """Number of items V in the catalogue."""
-        return self.tables["item_vectors"].shape[0]
+        return self.tables["clicks"].shape[0]
+
+    @property
+    def first_cold(self) -> int:
+        """The first cold item, V if there is none."""
+        return self.num_items if self.num_trained is None else self.num_trained
 
     @property
     def channels(self) -> int:
@@ -131,16 +146,7 @@ class Facts:
             _one_of(f"scorer.tables.{name}.dtype", table.dtype, _DTYPES)
             for size in table.shape:
                 _size(f"scorer.tables.{name}.shape", size)
-        shape = tables["item_vectors"].shape if "item_vectors" in tables else []
-        if len(shape) != 2:
-            raise ValueError(f"scorer.tables.item_vectors must be a matrix (got {shape})")
-        vectors = Table("float32", shape)
-        expected = {"item_vectors": vectors, "clicks": Table("int64", shape[:1])}
-        if "clicked_vectors" in tables:
-            expected["clicked_vectors"] = vectors
-        for name, table in expected.items():
-            if tables.get(name) != table:
-                raise ValueError(f"scorer.tables.{name} must be {table} (got {tables.get(name)})")
+        facts._check_rows()
         for component in facts.components:
             where = f"scorer.components: {component.name}"
             _one_of(f"{where}.lookup", component.lookup, LOOKUPS)
@@ -156,6 +162,43 @@ class Facts:
                 f"{len(facts.components)} components (got {facts.log_probabilities})"
             )
         return facts
+
+    def _check_rows(self) -> None:
+        """Check that the tables of items belong together.
+
+        Raises:
+            ValueError: If one is missing, or of another type or shape.
+        """
+        tables = self.tables
+        shape = tables["item_vectors"].shape if "item_vectors" in tables else []
+        if len(shape) != 2:
+            raise ValueError(f"scorer.tables.item_vectors must be a matrix (got {shape})")
+        scored, channels = shape
+        items = scored
+        if self.num_trained is not None:
+            _size("scorer.num_trained", self.num_trained)
+            if scored == self.num_trained and "clicks" in tables:
+                items = max([scored, *tables["clicks"].shape[:1]])
+            elif scored < self.num_trained:
+                raise ValueError(f"scorer.num_trained must be <= {scored} (got {self.num_trained})")
+        expected = {
+            "item_vectors": Table("float32", shape),
+            "clicks": Table("int64", [items]),
+        }
+        if "clicked_vectors" in tables or scored < items:
+            expected["clicked_vectors"] = Table("float32", [items, channels])
+        cold_vectors = self.num_trained is not None and self.num_trained < scored
+        if cold_vectors or not tables.keys().isdisjoint(_OF_TEXTS):
+            there = tables.get("text_vectors")
+            size = there.shape[-1] if there is not None and there.shape else 1
+            expected["text_vectors"] = Table("float32", [items, size])
+            expected["text_mean"] = Table("float32", [size])
+            expected["text_directions"] = Table("float32", [size, size])
+        if "text_to_item" in tables:
+            expected["text_to_item"] = Table("float32", [size, channels])
+        for name, table in expected.items():
+            if tables.get(name) != table:
+                raise ValueError(f"scorer.tables.{name} must be {table} (got {tables.get(name)})")
 
     def bounds(self, encoder: str) -> dict[str, int]:
         """Bytes that each file may have at most.
@@ -195,9 +238,9 @@ def read_manifest(data: bytes) -> tuple[dict[str, Any], Facts]:
     found = json.loads(data.decode("utf-8"))
     if not isinstance(found, dict) or found.get("format") != FORMAT:
         raise ValueError(f"expected a JSON object whose format is {FORMAT!r}")
-    if found.get("version") not in (1, VERSION):
+    if found.get("version") not in range(1, VERSION + 1):
         raise ValueError(
-            f"its version is {found.get('version')!r}; this pyg_srgnn reads 1 and {VERSION}"
+            f"its version is {found.get('version')!r}; this pyg_srgnn reads 1 to {VERSION}"
         )
     _one_of("export", found.get("export"), FILES)
     _one_of("precision", found.get("precision"), PRECISIONS)
@@ -206,8 +249,11 @@ def read_manifest(data: bytes) -> tuple[dict[str, Any], Facts]:
         _read(dict, found.get(key), key)
     for key in ("split", "protocol"):
         _read(str, found.get(key), key)
+    found["text"] = _read(dict | None, found.get("text"), "text")
     if found["version"] == 1:
         found["scorer"] = asdict(_facts_of_version_1(found["model"]))
+    elif found["version"] == 2 and isinstance(found.get("scorer"), dict):
+        found["scorer"] |= {"num_trained": None, "normalised": False}
     return found, Facts.from_json(found.get("scorer"))
 
 

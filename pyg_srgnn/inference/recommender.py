@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import math
+import threading
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,6 +19,9 @@ from pyg_srgnn.functional.topk import rows_at_once
 from pyg_srgnn.inference.answer import Answer, Explanation, unknown_messages
 from pyg_srgnn.inference.artifact import Artifact, is_artifact
 from pyg_srgnn.inference.explain import explain
+from pyg_srgnn.inference.exported import ExportedModel, exported_class
+from pyg_srgnn.inference.manifest import Facts
+from pyg_srgnn.inference.new_texts import Texts, named, vectors_of
 from pyg_srgnn.inference.scorer import Session, SessionScorer
 from pyg_srgnn.runs.find import find_run
 
@@ -54,6 +59,21 @@ class UnknownItemWarning(UserWarning):
     """A session has items that are not in the catalogue."""
 
 
+class _Catalogue(NamedTuple):
+    """What is replaced at once where items are added."""
+
+    scorer: SessionScorer
+    vocabulary: Vocabulary
+    clicks: Tensor
+    popularity: Tensor
+    cold: frozenset[int | str]
+
+    @classmethod
+    def of(cls, scorer: SessionScorer, vocabulary: Vocabulary, clicks: Tensor) -> _Catalogue:
+        cold = vocabulary.decode((clicks == 0).nonzero().flatten().tolist())
+        return cls(scorer, vocabulary, clicks, clicks.double() / clicks.sum(), frozenset(cold))
+
+
 class Recommender:
     """Recommends the next items of sessions given as raw ids.
 
@@ -61,12 +81,40 @@ class Recommender:
         scorer: A trained or an exported model that scores the items.
         vocabulary: The raw ids of the catalogue.
         clicks: Clicks of each item in training, the order of the most popular items, int64 [V].
+        text: What describes the texts of the items; see
+            :class:`~pyg_srgnn.checkpoint.Checkpoint`. (default: None)
     """
 
-    def __init__(self, scorer: SessionScorer, vocabulary: Vocabulary, clicks: Tensor) -> None:
-        self.scorer = scorer
-        self.vocabulary = vocabulary
-        self.popularity = clicks.double() / clicks.sum()
+    def __init__(
+        self,
+        scorer: SessionScorer,
+        vocabulary: Vocabulary,
+        clicks: Tensor,
+        text: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.text = text
+        self._catalogue = _Catalogue.of(scorer, vocabulary, clicks)
+        self._adding = threading.Lock()
+
+    @property
+    def scorer(self) -> SessionScorer:
+        """The model that scores the items."""
+        return self._catalogue.scorer
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The raw ids of the catalogue."""
+        return self._catalogue.vocabulary
+
+    @property
+    def popularity(self) -> Tensor:
+        """Each item's share of all clicks in training, float64 [V]."""
+        return self._catalogue.popularity
+
+    @property
+    def cold(self) -> frozenset[int | str]:
+        """Raw ids of the items without a click in training."""
+        return self._catalogue.cold
 
     @classmethod
     def load(cls, path: str | Path) -> Recommender:
@@ -85,7 +133,47 @@ class Recommender:
     @classmethod
     def of(cls, trained: Checkpoint | Artifact) -> Recommender:
         """Recommend with a checkpoint or an export that is loaded."""
-        return cls(trained.scorer, trained.vocabulary, trained.clicks)
+        return cls(trained.scorer, trained.vocabulary, trained.clicks, trained.text)
+
+    def add_items(
+        self, ids: Iterable[int | str], vectors_or_texts: Texts | Tensor | Sequence[Any]
+    ) -> None:
+        """Add items that nobody has clicked, by their texts, without training.
+
+        They are recommended, and may be clicked, from the next call on; calls in progress finish
+        with the catalogue that they began with. If anything is wrong, nothing is added.
+
+        Args:
+            ids: Raw ids of n new items.
+            vectors_or_texts: Their texts, n of them or columns by their names, as the file of
+                texts had them; or the vectors that the encoder of the model's texts makes of them
+                [n, F]. Texts need that encoder, vectors and recommending do not.
+
+        Raises:
+            ValueError: If the model was trained without texts; an id is known already, of another
+                type, or given twice; a text is empty; a vector is not finite, zero, or of another
+                length; or the encoder cannot be used.
+            TypeError: If the ids are no collection of ids.
+        """
+        given = _ids(ids, "add_items: 'ids'")
+        with self._adding:
+            now = self._catalogue
+            try:
+                if self.text is None:
+                    raise ValueError(
+                        "the model was trained without texts, by which alone items can be added; "
+                        "srgnn-train text=FILE trains one with texts"
+                    )
+                _check_new(given, now.vocabulary)
+                if not given:
+                    return
+                vectors = vectors_of(vectors_or_texts, self.text, given)
+            except ValueError as error:
+                raise ValueError(f"add_items: {error}") from error
+            with torch.inference_mode():
+                scorer = _exported(now.scorer, now.clicks).with_items(vectors)
+            vocabulary = now.vocabulary.extend(given)  # type: ignore[arg-type]
+            self._catalogue = _Catalogue.of(scorer, vocabulary, scorer.weights["clicks"])
 
     def recommend(
         self,
@@ -148,18 +236,20 @@ class Recommender:
             _ids(session, "recommend: a session", ", as in [[17, 4, 17]]")
             for session in _values(sessions, "recommend: 'sessions'", "a list of sessions")
         ]
-        indices = [self.vocabulary.encode(session) for session in clicks]
+        now = self._catalogue
+        indices = [now.vocabulary.encode(session) for session in clicks]
         known = [[i for i in session if i >= 0] for session in indices]
-        barred = self._barred(allow, deny)
-        best = self._best([session for session in known if session], k, barred, exclude_seen)
-        popular = [] if all(known) else self._popular(k, barred)
-        logarithms = self.scorer.log_probabilities
+        barred = _barred(now.vocabulary, allow, deny)
+        best = _best(now, [session for session in known if session], k, barred, exclude_seen)
+        popular = [] if all(known) else _popular(now, k, barred)
+        logarithms = now.scorer.log_probabilities
         return [
             Answer(
-                items=next(best) if session else popular.copy(),
+                items=(items := next(best) if session else popular.copy()),
                 unknown=[raw for raw, i in zip(raw_ids, index, strict=True) if i < 0],
                 popular=not session,
                 log_probabilities=logarithms and bool(session),
+                cold=now.cold.intersection(item for item, _ in items) if now.cold else now.cold,
             )
             for session, raw_ids, index in zip(known, clicks, indices, strict=True)
         ]
@@ -188,43 +278,82 @@ class Recommender:
             TypeError: If the session is no collection of ids.
         """
         session = _ids(session, "explain: the session", ", as in [17, 4, 17]")
-        return explain(
-            self.scorer, self.vocabulary, session, item, _ids(others, "explain: 'others'")
+        now, others = self._catalogue, _ids(others, "explain: 'others'")
+        return explain(now.scorer, now.vocabulary, session, item, others)
+
+
+def _exported(scorer: SessionScorer, clicks: Tensor) -> ExportedModel:
+    """A model in the two parts of an export, made in memory of one that is none."""
+    if isinstance(scorer, ExportedModel):
+        return scorer
+    from pyg_srgnn.checkpoint import ModelScorer
+
+    if not isinstance(scorer, ModelScorer):
+        raise ValueError(f"add_items: items cannot be added to a {type(scorer).__name__}")
+    encoder, weights = scorer.exported(clicks)
+    facts = Facts.of(encoder, weights)
+    return exported_class(facts)(encoder.encode, facts, weights)
+
+
+def _check_new(ids: Sequence[int | str], vocabulary: Vocabulary) -> None:
+    """Refuse ids that are known, given twice, or of another type than those of the catalogue."""
+    kind = type(vocabulary.ids[0])
+    if other := [raw for raw in ids if type(raw) is not kind]:
+        raise ValueError(
+            f"ids must be of the type {kind.__name__}, as those of the catalogue (got "
+            f"{named(other)})"
         )
+    if known := [raw for raw in ids if raw in vocabulary]:
+        raise ValueError(f"ids that are in the catalogue already: {named(known)}")
+    if len(set(ids)) < len(ids):
+        twice = [raw for raw, count in Counter(ids).items() if count > 1]
+        raise ValueError(f"ids that are given more than once: {named(twice)}")
 
-    def _barred(
-        self, allow: Iterable[int | str] | None, deny: Iterable[int | str] | None
-    ) -> Tensor | None:
-        """Which items must not be recommended [V], or None where all may be."""
-        denied = [] if deny is None else _ids(deny, "recommend: 'deny'")
-        if allow is None and not denied:
-            return None
-        allowed = [] if allow is None else _ids(allow, "recommend: 'allow'")
-        barred = torch.full((len(self.vocabulary),), allow is not None)
-        for ids, value in ((allowed, False), (denied, True)):
-            known = [i for i in self.vocabulary.encode(ids) if i >= 0]
-            barred[torch.tensor(known, dtype=torch.long)] = value
-        return barred
 
-    def _best(
-        self, sessions: Sequence[Session], k: int, barred: Tensor | None, exclude_seen: bool
-    ) -> Iterator[list[tuple[int | str, float]]]:
-        """The k best items of every session, of sessions with a known item."""
-        k = min(k, self.scorer.num_items)
-        at_once = rows_at_once(self.scorer.num_items, _ROWS_AT_ONCE)
-        for start in range(0, len(sessions), at_once):
-            part = sessions[start : start + at_once]
-            values, items = self.scorer.topk(part, k, barred, exclude_seen)
-            for best, scores in zip(items.tolist(), values.tolist(), strict=True):
-                pairs = zip(self.vocabulary.decode(best), scores, strict=True)
-                yield [pair for pair in pairs if pair[1] != -math.inf]
+def _barred(
+    vocabulary: Vocabulary,
+    allow: Iterable[int | str] | None,
+    deny: Iterable[int | str] | None,
+) -> Tensor | None:
+    """Which items must not be recommended [V], or None where all may be."""
+    denied = [] if deny is None else _ids(deny, "recommend: 'deny'")
+    if allow is None and not denied:
+        return None
+    allowed = [] if allow is None else _ids(allow, "recommend: 'allow'")
+    barred = torch.full((len(vocabulary),), allow is not None)
+    for ids, value in ((allowed, False), (denied, True)):
+        known = [i for i in vocabulary.encode(ids) if i >= 0]
+        barred[torch.tensor(known, dtype=torch.long)] = value
+    return barred
 
-    def _popular(self, k: int, barred: Tensor | None) -> list[tuple[int | str, float]]:
-        order = self.popularity.argsort(descending=True, stable=True)
-        if barred is not None:
-            order = order[~barred[order]]
-        raw = self.vocabulary.decode(order[:k].tolist())
-        return list(zip(raw, self.popularity[order[:k]].tolist(), strict=True))
+
+def _best(
+    catalogue: _Catalogue,
+    sessions: Sequence[Session],
+    k: int,
+    barred: Tensor | None,
+    exclude_seen: bool,
+) -> Iterator[list[tuple[int | str, float]]]:
+    """The k best items of every session, of sessions with a known item."""
+    scorer, vocabulary = catalogue.scorer, catalogue.vocabulary
+    k = min(k, scorer.num_items)
+    at_once = rows_at_once(scorer.num_items, _ROWS_AT_ONCE)
+    for start in range(0, len(sessions), at_once):
+        part = sessions[start : start + at_once]
+        values, items = scorer.topk(part, k, barred, exclude_seen)
+        for best, scores in zip(items.tolist(), values.tolist(), strict=True):
+            pairs = zip(vocabulary.decode(best), scores, strict=True)
+            yield [pair for pair in pairs if pair[1] != -math.inf]
+
+
+def _popular(catalogue: _Catalogue, k: int, barred: Tensor | None) -> list[tuple[int | str, float]]:
+    """The most popular items with their shares of all clicks."""
+    popularity = catalogue.popularity
+    order = popularity.argsort(descending=True, stable=True)
+    if barred is not None:
+        order = order[~barred[order]]
+    raw = catalogue.vocabulary.decode(order[:k].tolist())
+    return list(zip(raw, popularity[order[:k]].tolist(), strict=True))
 
 
 def _values(given: Any, name: str, expected: str) -> list[Any]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,7 +75,7 @@ def read_item_texts(
         *("vectors" if vectors else "text", ", ".join(taken), "" if columns else guessed),
     )
     if vectors is None:
-        return ItemTexts(ids, str(path), _joined(table.select(taken)), columns=taken)
+        return ItemTexts(ids, str(path), joined(table.select(taken)), columns=taken)
     there = table[vectors].is_not_null()
     ids = [raw for raw, has in zip(ids, there, strict=True) if has]
     made = _array(path, ids, table[vectors].filter(there))
@@ -174,9 +174,15 @@ def _numbers_or_times(column: pl.Series) -> bool:
     return bool(values.filter(values != "").str.contains(_NUMBER_OR_TIME).all())
 
 
-def _joined(table: pl.DataFrame) -> list[str | None]:
-    """The texts of each row in one, without needless blanks; None where there are none."""
+def joined(columns: pl.DataFrame | Mapping[str, Sequence[Any]]) -> list[str | None]:
+    """The texts of each row in one, without needless blanks; None where there are none.
+
+    Args:
+        columns: The columns of text, in their order.
+    """
     import polars as pl
+
+    table = pl.DataFrame(columns)
 
     def part(name: str, kind: pl.DataType) -> pl.Expr:
         column = pl.col(name)

@@ -1,4 +1,4 @@
-"""The part of a model that is exported as a graph of operators.
+"""A model in two parts, as it is exported: a graph of operators, and tensors with a row an item.
 
 An encoder is called with tensors alone, and holds nothing that grows with the catalogue: its caller
 looks up the clicked items' vectors and the candidates of a mixture, and multiplies what it returns
@@ -8,34 +8,54 @@ with the vectors of all items.
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from pyg_srgnn.functional.graphs import SessionGraphs, graph_tensors
-from pyg_srgnn.functional.mixture import find_candidates
-from pyg_srgnn.inference.manifest import ExportedComponent
+from pyg_srgnn.functional.mixture import ExportedComponent, find_candidates
 from pyg_srgnn.nn.gru4rec import GRU4Rec
 from pyg_srgnn.nn.session_model import SessionModel
 from pyg_srgnn.nn.srgnn import SRGNN
 
 _Model = TypeVar("_Model", bound=SessionModel)
 _ANY = torch.export.Dim.DYNAMIC  # a dimension of any size
+_ROWS = 1 << 16  # of the item table, at once
 
 
 class Encoder(nn.Module):
-    """The learned part of a model, with its entries in the manifest."""
+    """The learned part of a model, with its entries in the manifest.
+
+    Args:
+        model: The model.
+    """
 
     kind: str
-    """See :attr:`pyg_srgnn.inference.manifest.Facts.encoder`, and there for the next three."""
+    """See :attr:`pyg_srgnn.inference.manifest.Facts.encoder`, and there for the next five."""
     layers = 1
     attends = False
     components: list[ExportedComponent]
+    num_trained: int
+    normalised: bool
+    arguments: tuple[str, ...]
+    """Names of the arguments, in their order."""
     example: tuple[Tensor, ...]
     """Arguments of which no size is 0 or 1, or equals another by chance."""
     dynamic: tuple[Any, ...]
     """Which dimensions of the arguments may have any size."""
+
+    def __init__(self, model: SessionModel) -> None:
+        super().__init__()
+        self.num_trained = model.num_trained
+        self.normalised = model.scale is not None
+
+    @torch.inference_mode()
+    def encode(self, arguments: Mapping[str, Tensor], wanted: Sequence[str]) -> dict[str, Tensor]:
+        """Map arguments by their names, and the names of results, to these results."""
+        found: dict[str, Tensor] = self(*(arguments[name] for name in self.arguments))
+        return {name: found[name] for name in wanted}
 
 
 class GraphEncoder(Encoder):
@@ -48,7 +68,7 @@ class GraphEncoder(Encoder):
     kind = "graphs"
 
     def __init__(self, model: SRGNN) -> None:
-        super().__init__()
+        super().__init__(model)
         lengths = torch.tensor([3, 5, 2, 7])
         tensors = graph_tensors(torch.arange(17) % 4, lengths)
         x = torch.zeros_like(tensors.pop("x"))
@@ -71,6 +91,8 @@ class GraphEncoder(Encoder):
             known += [] if found.known is None else [found.known]
         embedded = torch.zeros(x.numel(), model.embedding.channels)
         self.example = embedded, *tensors.values(), torch.zeros(lengths.numel()), *known
+        inputs = (f"known_{number}" for number in range(len(known)))
+        self.arguments = "embedded", *tensors, "sessions", *inputs
         edges = 1  # the dimension of edge_index that has any size
         self.dynamic = (
             *({int(argument == edges): _ANY} for argument in range(7)),
@@ -134,9 +156,10 @@ class StepEncoder(Encoder):
     """
 
     kind = "steps"
+    arguments = "embedded", "state"
 
     def __init__(self, model: GRU4Rec) -> None:
-        super().__init__()
+        super().__init__(model)
         self.model = _without_items(model)
         self.layers, channels = model.gru.num_layers, model.gru.hidden_size
         self.components = []
@@ -173,10 +196,37 @@ def encoder_of(model: SessionModel) -> Encoder:
     )
 
 
+def weights_of(model: SessionModel, clicks: Tensor) -> dict[str, Tensor]:
+    """The tensors of :class:`pyg_srgnn.inference.manifest.Facts`.
+
+    Args:
+        model: The model.
+        clicks: Clicks of each item in training, int64 [V].
+    """
+    with torch.no_grad():
+        weights = {"item_vectors": model.item_vectors().clone(), "clicks": clicks.contiguous()}
+        parts = torch.split(torch.arange(model.num_items), _ROWS)
+        clicked = torch.cat([model.clicked(part) for part in parts])
+        if not torch.equal(clicked, weights["item_vectors"]):
+            weights["clicked_vectors"] = clicked
+        if model.text is not None:
+            weights["text_vectors"] = model.text.vectors.clone()
+            weights["text_mean"] = model.text.mean.clone()
+            weights["text_directions"] = model.text.directions.clone()
+            if model.embedding.mode != "id":
+                unit = torch.eye(len(model.text.mean))
+                weights["text_to_item"] = model.embedding.from_text(unit).contiguous()
+        for name, component in model.components.items():
+            for table, tensor in component.tables().items():
+                weights[f"{name}.{table}"] = tensor.clone()
+    return weights
+
+
 def _without_items(model: _Model) -> _Model:
     """A copy of a model with one row of its tables, which encoding does not read."""
     kept: dict[int, Any] = {}
-    for table in model.item_tables():
+    tables = model.item_tables()  # alive while their ids are in use
+    for table in tables:
         row = table.detach()[:1].clone()
         kept[id(table)] = nn.Parameter(row) if isinstance(table, nn.Parameter) else row
     return copy.deepcopy(model, kept).eval()

@@ -1,0 +1,56 @@
+"""Adds items that nobody has clicked to the tensors of a trained model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pyg_srgnn.functional.cold import NewItems, stand_ins
+from pyg_srgnn.functional.lookups import extended_tables
+from pyg_srgnn.functional.whitening import Whitening
+from pyg_srgnn.inference.manifest import Facts
+
+
+def with_new_items(weights: Mapping[str, Tensor], facts: Facts, texts: Tensor) -> dict[str, Tensor]:
+    """The tensors of the same model with more items at the end of its catalogue.
+
+    They are those that a model has which knew these cold items from the start: its whitening, and
+    the items that stand in for cold ones, are of the trained items alone.
+
+    Args:
+        weights: The tensors that the facts name, which stay as they are.
+        facts: The facts of the model.
+        texts: What the encoder of the texts makes of theirs, not zero [n, F].
+
+    Raises:
+        ValueError: If the model has no texts, or a component no rule for new items.
+    """
+    if "text_vectors" not in weights:
+        raise ValueError("the model was trained without texts, by which alone items can be added")
+    count, trained = len(texts), facts.first_cold
+    whitened = Whitening(weights["text_mean"], weights["text_directions"])(texts)
+    text = torch.cat([weights["text_vectors"], whitened])
+    near, weight = stand_ins(text[:trained], whitened)
+    clicks, vectors = weights["clicks"], weights["item_vectors"]
+    clicked = weights.get("clicked_vectors", vectors)
+    extended = dict(weights)
+    extended["text_vectors"] = text
+    extended["clicks"] = torch.cat([clicks, clicks.new_zeros(count)])
+    if "text_to_item" in weights:
+        rows = whitened @ weights["text_to_item"]
+        if facts.normalised:
+            rows = F.normalize(rows)
+        extended["item_vectors"] = torch.cat([vectors, rows])
+    else:
+        rows = (clicked[near] * weight.unsqueeze(2)).sum(dim=1)
+    if "clicked_vectors" in weights or "text_to_item" not in weights:
+        extended["clicked_vectors"] = torch.cat([clicked, rows])
+    new = NewItems(text, near[:, 0])
+    for component in facts.components:
+        tables = {name: weights[tensor] for name, tensor in component.tables.items()}
+        for name, table in extended_tables(component.lookup, tables, new).items():
+            extended[component.tables[name]] = table
+    return extended
