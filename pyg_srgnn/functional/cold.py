@@ -33,5 +33,5 @@ def stand_ins(trained: Tensor, cold: Tensor) -> tuple[Tensor, Tensor]:
         weights [C, k] that sum to 1; to 0 where an item has no text.
     """
     items, cosine = nearest(cold, trained, min(STAND_INS, len(trained)))
-    known = (cold != 0).any(dim=1, keepdim=True)
-    return items, (_SHARPNESS * cosine).softmax(dim=1) * known
+    weight = (_SHARPNESS * cosine).exp() * (cosine > -1)  # -1: one of the two has no text
+    return items, weight / weight.sum(dim=1, keepdim=True).clamp(min=1e-12)

@@ -114,7 +114,8 @@ def text_neighbours_of(
     """
     session, place, item, last = _last_clicks(x, graphs)
     near = cosine.index_select(0, last)[:, :5].mean(dim=1)
-    known = torch.stack([near, bucket.index_select(0, last) / BUCKETS], dim=1).to(place_weight)
+    often = bucket.index_select(0, last).to(near.dtype) / BUCKETS
+    known = torch.stack([near, often], dim=1).to(place_weight)
     found = neighbours.index_select(0, item).long()
     near = cosine.index_select(0, item)
     factor = bucket_weight.index_select(0, bucket.long()).index_select(0, found.flatten())

@@ -12,6 +12,8 @@ from pyg_srgnn.functional.graphs import SessionGraphs
 from pyg_srgnn.functional.lookups import Candidates
 from pyg_srgnn.functional.mixture import Share, Source, mixture_losses
 
+HELD_OUT = 10  # one of so many sessions trains nothing but what is trained on these alone
+
 
 class Component(nn.Module, ABC):
     """A component of the mixture of :class:`SRGNN`, see :mod:`pyg_srgnn.functional.mixture`.

@@ -27,7 +27,7 @@ class ItemTable(nn.Embedding):
       learned in place of the weakest (AlphaFuse, `Hu et al., SIGIR 2025
       <https://arxiv.org/abs/2504.19218>`_).
 
-    In the last three, ids start at zero.
+    In the last three, ids start at zero, but for items without a text.
 
     Args:
         num_items: Number of items V.
@@ -64,10 +64,12 @@ class ItemTable(nn.Embedding):
         if mode in ("text", "sum"):
             self.lin = nn.Linear(text_channels, channels, bias=False)
 
-    def reset_ids(self) -> None:
-        """Let the ids beside a text start at zero; the model draws the other parameters."""
+    @torch.no_grad()
+    def reset_ids(self, text: ItemText) -> None:
+        """Let the ids of items with a text start at zero, where both make a vector."""
         if self.mode != "id":
-            nn.init.zeros_(self.weight)
+            # One without a text would be zeros, which cannot be normalised: its id stays as drawn.
+            self.weight.masked_fill_((text.vectors != 0).any(dim=1, keepdim=True), 0)
 
     def forward(self, items: Tensor, text: ItemText | None = None) -> Tensor:
         """Vectors of some items [N, d].

@@ -57,4 +57,4 @@ class ItemText(nn.Module):
         whitening = Whitening.fit(fitted)
         self.mean.copy_(whitening.mean)
         self.directions.copy_(whitening.directions)
-        self.vectors.copy_(whitening(vectors.to(self.mean)))
+        self.vectors.copy_(self.whitening(vectors.to(self.mean)))

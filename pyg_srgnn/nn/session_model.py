@@ -94,7 +94,8 @@ class SessionModel(nn.Module):
             check.that(smooths, "label_smoothing", f"0 with loss={loss!r}", label_smoothing)
             check.whole("text_channels", text_channels, 0)
             check.whole("num_trained", num_trained, 1, num_items, optional=True)
-            sampler = NegativeSampler(num_items, negatives, sampling)
+            trained = num_items if num_trained is None else num_trained
+            sampler = NegativeSampler(trained, negatives, sampling)
             self.embedding = ItemTable(
                 num_items, channels, item_table, text_channels, sparse=loss == "sampled"
             )
@@ -104,7 +105,7 @@ class SessionModel(nn.Module):
         self.scale = scale
         self.dropout = dropout
         self.label_smoothing = label_smoothing
-        self.num_trained = num_items if num_trained is None else num_trained
+        self.num_trained = trained
         self.text = ItemText(num_items, text_channels) if text_channels else None
         if self.text is not None:
             cold = num_items - self.num_trained, min(STAND_INS, self.num_trained)
@@ -124,7 +125,6 @@ class SessionModel(nn.Module):
                 nn.init.normal_(parameter, std=0.1)
             else:
                 nn.init.uniform_(parameter, -bound, bound)
-        self.embedding.reset_ids()
 
     @property
     def num_items(self) -> int:
@@ -137,9 +137,10 @@ class SessionModel(nn.Module):
         return self.num_trained if self.embedding.mode == "id" else self.num_items
 
     def set_text(self, vectors: Tensor) -> None:
-        """Take the text vectors of all items, before :meth:`set_training`.
+        """Take the text vectors of all items, before :meth:`set_training` and any training.
 
-        They are whitened; the whitening is fitted to the first ``num_trained`` items.
+        They are whitened; the whitening is fitted to the first ``num_trained`` items. Ids beside a
+        text start at zero.
 
         Args:
             vectors: What an encoder makes of the items' texts, zeros of an item without one [V, F].
@@ -150,6 +151,7 @@ class SessionModel(nn.Module):
         if self.text is None:
             raise ValueError(f"{type(self).__name__}: it was made without text_channels")
         self.text.set_vectors(vectors, self.num_trained)
+        self.embedding.reset_ids(self.text)
         cold = self.text.vectors[self.num_trained :]
         items, weight = stand_ins(self.text.vectors[: self.num_trained], cold)
         self.stand_ins.copy_(items)
@@ -173,7 +175,9 @@ class SessionModel(nn.Module):
             ValueError: If the counts are not V whole numbers >= 0.
         """
         if self.sampler is not None:
-            self.sampler.set_popularity(counts)
+            # Cold items are not drawn.
+            drawn = counts[: self.num_trained] if len(counts) == self.num_items else counts
+            self.sampler.set_popularity(drawn)
 
     def embed(self, items: Tensor) -> Tensor:
         """Embeddings [N, d] of clicked items [N], normalised where the scores are."""

@@ -14,7 +14,7 @@ from pyg_srgnn.data.sessions import Sessions
 from pyg_srgnn.functional.graphs import SessionGraphs, counts
 from pyg_srgnn.functional.mixture import Share, find_candidates, log_mixture, log_parts
 from pyg_srgnn.functional.topk import best_of_scores
-from pyg_srgnn.nn.component import Component
+from pyg_srgnn.nn.component import HELD_OUT, Component
 from pyg_srgnn.nn.global_graph import GlobalGraph
 from pyg_srgnn.nn.readout import SessionReadout
 from pyg_srgnn.nn.repeat_head import RepeatHead
@@ -25,7 +25,6 @@ from pyg_srgnn.nn.transition_head import TransitionHead
 from pyg_srgnn.utils.arguments import checking
 
 RESIDUALS = ("none", "add", "highway")
-_HELD_OUT = 10  # every tenth session
 _MIXED = 2_654_435_761  # a multiplier that mixes the numbers of sessions (Knuth)
 _MOST_CLICKS = 10  # of one item in a session that have an embedding of their own
 
@@ -139,8 +138,8 @@ class SRGNN(SessionModel):
         if self.text_neighbours is not None:
             self._first_sample = sessions.offsets[:-1] - torch.arange(len(sessions))
         if self.transitions is not None and self.text is not None:
-            cold = torch.arange(self.num_trained, self.num_items)
-            self.transitions.stand_in(cold, self.stand_ins[:, 0])
+            known = (self.stand_in_weight[:, 0] > 0).nonzero().squeeze(1)
+            self.transitions.stand_in(self.num_trained + known, self.stand_ins[known, 0])
 
     def item_tables(self) -> list[Tensor]:
         """See :meth:`SessionModel.item_tables`; the neighbours as well."""
@@ -169,7 +168,7 @@ class SRGNN(SessionModel):
             return None
         self._first_sample = self._first_sample.to(data.row.device)  # moves the first time only
         session = torch.searchsorted(self._first_sample, data.row, right=True) - 1
-        return session * _MIXED % 2**31 < 2**31 // _HELD_OUT
+        return session * _MIXED % 2**31 < 2**31 // HELD_OUT
 
     def nodes(self, data: Data) -> Tensor:
         """Features of the nodes after propagation [N, d]."""
@@ -262,6 +261,8 @@ class SRGNN(SessionModel):
         held_out = self._held_out(data)
         if held_out is not None:
             losses = torch.where(held_out, losses.detach(), losses)
+            s_h = torch.where(held_out.unsqueeze(1), s_h.detach(), s_h)
+            h = torch.where(held_out[graphs.batch].unsqueeze(1), h.detach(), h)
         for component, candidates in zip(components, found, strict=True):
             share = component.share(h, s_h, graphs, candidates)
             losses = component.losses(share, losses, data.y, held_out)

@@ -10,7 +10,7 @@ from pyg_srgnn.functional.graphs import SessionGraphs
 from pyg_srgnn.functional.lookups import BUCKETS, PLACES
 from pyg_srgnn.functional.mixture import Share
 from pyg_srgnn.functional.whitening import nearest
-from pyg_srgnn.nn.component import Component
+from pyg_srgnn.nn.component import HELD_OUT, Component
 from pyg_srgnn.nn.item_text import ItemText
 from pyg_srgnn.nn.losses import at_least_float32
 
@@ -98,8 +98,8 @@ class TextNeighbourHead(Component):
         alone = rest.detach()
         mixed = super().losses(share, alone, target)
         if held_out is not None:
-            weight = held_out / held_out.sum().clamp(min=1) * len(held_out)
-            mixed = mixed.detach() + weight * (mixed - mixed.detach())
+            # A constant factor: processes that share a batch hold out other numbers of sessions.
+            mixed = mixed.detach() + HELD_OUT * held_out * (mixed - mixed.detach())
         return mixed + rest - alone
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from pyg_srgnn.nn import SRGNN
-from tests.reference import dense_srgnn
+from tests.reference import dense_srgnn, item_text
 from tests.reference.graphs import dense_weights, session_graph
 from tests.reference.names import model_names
 
@@ -21,6 +21,11 @@ from tests.reference.names import model_names
 def unit(x: Tensor) -> Tensor:
     """x at length 1."""
     return x / torch.sqrt(sum(v * v for v in x))
+
+
+def log(x: Tensor) -> Tensor:
+    """The logarithm; that of 0 has no gradient."""
+    return torch.log(x) if x > 0 else x.detach().log()
 
 
 def log_probabilities(
@@ -36,22 +41,44 @@ def log_probabilities(
     neighbours: list[list[tuple[int, float]]] | None = None,
     transitions: list[dict[int, float]] | None = None,
     own: int | None = None,
+    item_table: str = "id",
+    texts: item_text.Vectors | None = None,
+    text_neighbours: int = 0,
+    clicks: Sequence[int] = (),
+    num_trained: int | None = None,
+    scored: Sequence[int] | None = None,
 ) -> Tensor:
-    """Logarithm of every item's probability [V]; ``own`` is the target that training leaves out."""
+    """Logarithm of every item's probability [V].
+
+    ``own`` is the target that training leaves out, ``texts`` are whitened, ``clicks`` those of each
+    item in training, ``scored`` the items in the softmax.
+    """
     p: dict[str, Any] = dict(model.named_parameters())
     names = model_names(model, lambda parameter: parameter)
-    table = p["embedding.weight"]
-    vectors = [unit(row) if scale else row for row in table]
+    table = list(p["embedding.weight"])
+    if texts is not None:
+        table = item_text.table(p, item_table, texts, model.embedding.channels)
+    vectors = [unit(row) if scale and bool(row.any()) else row for row in table]
     graph = session_graph(session)
+    num_trained = len(table) if num_trained is None else num_trained
+    scored = range(len(table)) if scored is None else scored
 
-    rows = []
-    for item in graph.nodes:
+    def entered(item: int) -> Tensor:
+        if item_table == "id" and item >= num_trained:
+            near = {} if texts is None else item_text.stand_ins(texts, num_trained, item)
+            start = torch.zeros_like(vectors[0])
+            return sum((w * entered(j) for j, w in near.items()), start)
         x = vectors[item]
         if neighbours is not None:
             mean = sum((w * table[j] for j, w in neighbours[item]), torch.zeros_like(x))
-            if scale and neighbours[item]:
+            if scale and neighbours[item] and bool(mean.any()):
                 mean = unit(mean)
             x = x + p["global_graph.lin.weight"] @ mean
+        return x
+
+    rows = []
+    for item in graph.nodes:
+        x = entered(item)
         if frequency:
             x = x + p["frequency.weight"][min(10, list(session).count(item))]
         rows.append(x)
@@ -67,25 +94,34 @@ def log_probabilities(
             mixed.append(g * old + (1 - g) * new)
         h = torch.stack(mixed)
 
-    clicks = [h[node] for node in graph.alias]
-    local = sum(clicks[-last_k:]) / len(clicks[-last_k:])
+    seen = [h[node] for node in graph.alias]
+    local = sum(seen[-last_k:]) / len(seen[-last_k:])
     total = torch.zeros_like(local)
-    for t, click in enumerate(clicks):
-        gate = names["W_1"] @ clicks[-1] + names["W_2"] @ click + names["c"]
+    for t, click in enumerate(seen):
+        gate = names["W_1"] @ seen[-1] + names["W_2"] @ click + names["c"]
         if positions:
-            gate = gate + p["readout.position.weight"][min(positions, len(clicks) - t) - 1]
+            gate = gate + p["readout.position.weight"][min(positions, len(seen) - t) - 1]
         total = total + torch.dot(names["q"], torch.sigmoid(gate)) * click
     s = names["W_3"] @ torch.cat([local, total])
     if scale:
         s = scale * unit(s)
     scores = torch.stack([torch.dot(s, v) for v in vectors])
     inside = set(session) if repeat else set()
-    total = sum(torch.exp(scores[i]) for i in range(len(scores)) if i not in inside)
-    rest = {i: torch.exp(scores[i]) / total for i in range(len(scores)) if i not in inside}
+    total = sum(torch.exp(scores[i]) for i in scored if i not in inside)
+    nothing = torch.zeros_like(scores[0])
+    rest = {
+        i: torch.exp(scores[i]) / total if i in scored else nothing
+        for i in range(len(scores))
+        if i not in inside
+    }
+    if text_neighbours:
+        assert texts is not None
+        near = item_text.neighbours_of(texts, text_neighbours)
+        rest = item_text.mixed_with_neighbours(p, session, s, rest, near, text_neighbours, clicks)
     if transitions is not None:
         rest = mixed_with_transitions(p, session, s, rest, transitions, own)
     if not repeat:
-        return torch.log(torch.stack([rest[i] for i in range(len(scores))]))
+        return torch.stack([log(rest[i]) for i in range(len(scores))])
 
     r = {}
     for node, item in enumerate(graph.nodes):
@@ -109,7 +145,7 @@ def log_probabilities(
     within = sum(torch.exp(v) for v in r.values())
     return torch.stack(
         [
-            torch.log(g * torch.exp(r[i]) / within) if i in r else torch.log((1 - g) * rest[i])
+            log(g * torch.exp(r[i]) / within) if i in r else log((1 - g) * rest[i])
             for i in range(len(scores))
         ]
     )
@@ -146,7 +182,7 @@ def mixed_with_transitions(
     alone = {i: value.detach() for i, value in rest.items()}
     mixed = {i: (1 - m) * alone[i] + m * q[i] / mass for i in rest}
     # Its gradient by the model is that of the model alone, and by the gate that of the mixture.
-    return {i: mixed[i] * rest[i] / alone[i] for i in rest}
+    return {i: mixed[i] * rest[i] / alone[i] if alone[i] > 0 else mixed[i] for i in rest}
 
 
 def transitions_of(sessions: Sequence[Sequence[int]], num_items: int) -> list[dict[int, float]]:
