@@ -34,13 +34,16 @@ class ItemText(nn.Module):
         return Whitening(self.mean, self.directions)
 
     @torch.no_grad()
-    def set_vectors(self, vectors: Tensor, num_trained: int) -> None:
+    def set_vectors(
+        self, vectors: Tensor, num_trained: int, whitening: Whitening | None = None
+    ) -> None:
         """Take the vectors of an encoder, and whiten them.
 
         Args:
             vectors: The vectors, zeros of an item without text [V, F].
             num_trained: Items from the first to which the whitening is fitted, those that the
                 training sessions hold.
+            whitening: That of another model, which is taken over. (default: it is fitted)
 
         Raises:
             ValueError: If the shape is another one, or none of those items has a text.
@@ -54,7 +57,7 @@ class ItemText(nn.Module):
         fitted = fitted[(fitted != 0).any(dim=1)]
         if not len(fitted):
             raise ValueError("ItemText: no item of the training sessions has a text")
-        whitening = Whitening.fit(fitted)
+        whitening = Whitening.fit(fitted) if whitening is None else whitening
         self.mean.copy_(whitening.mean)
         self.directions.copy_(whitening.directions)
         self.vectors.copy_(self.whitening(vectors.to(self.mean)))

@@ -10,6 +10,7 @@ from torch_geometric.data import Data
 from pyg_srgnn.data.sessions import Sessions
 from pyg_srgnn.functional.cold import STAND_INS, stand_ins
 from pyg_srgnn.functional.topk import best_of_products, best_of_scores
+from pyg_srgnn.functional.whitening import Whitening
 from pyg_srgnn.nn.component import Component
 from pyg_srgnn.nn.item_table import ItemTable
 from pyg_srgnn.nn.item_text import ItemText
@@ -136,7 +137,7 @@ class SessionModel(nn.Module):
         """Items from the first that have a vector; a cold one has none unless its text makes it."""
         return self.num_trained if self.embedding.mode == "id" else self.num_items
 
-    def set_text(self, vectors: Tensor) -> None:
+    def set_text(self, vectors: Tensor, whitening: Whitening | None = None) -> None:
         """Take the text vectors of all items, before :meth:`set_training` and any training.
 
         They are whitened; the whitening is fitted to the first ``num_trained`` items. Ids beside a
@@ -144,13 +145,14 @@ class SessionModel(nn.Module):
 
         Args:
             vectors: What an encoder makes of the items' texts, zeros of an item without one [V, F].
+            whitening: That of a model whose parameters are taken over. (default: it is fitted)
 
         Raises:
             ValueError: If the model was made without texts, or the vectors are of another shape.
         """
         if self.text is None:
             raise ValueError(f"{type(self).__name__}: it was made without text_channels")
-        self.text.set_vectors(vectors, self.num_trained)
+        self.text.set_vectors(vectors, self.num_trained, whitening)
         self.embedding.reset_ids(self.text)
         cold = self.text.vectors[self.num_trained :]
         items, weight = stand_ins(self.text.vectors[: self.num_trained], cold)

@@ -14,6 +14,7 @@ from pyg_srgnn.data.sessions import Sessions
 from pyg_srgnn.functional.graphs import SessionGraphs, counts
 from pyg_srgnn.functional.mixture import Share, find_candidates, log_mixture, log_parts
 from pyg_srgnn.functional.topk import best_of_scores
+from pyg_srgnn.functional.whitening import Whitening
 from pyg_srgnn.nn.component import HELD_OUT, Component
 from pyg_srgnn.nn.global_graph import GlobalGraph
 from pyg_srgnn.nn.readout import SessionReadout
@@ -146,9 +147,9 @@ class SRGNN(SessionModel):
         graph = self.global_graph
         return super().item_tables() + ([] if graph is None else [graph.neighbours, graph.weight])
 
-    def set_text(self, vectors: Tensor) -> None:
+    def set_text(self, vectors: Tensor, whitening: Whitening | None = None) -> None:
         """See :meth:`SessionModel.set_text`; finds the nearest texts, too."""
-        super().set_text(vectors)
+        super().set_text(vectors, whitening)
         if self.text is not None and self.text_neighbours is not None:
             self.text_neighbours.set_text(self.text)
 

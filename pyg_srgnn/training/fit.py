@@ -118,7 +118,8 @@ def fit(
         if trainer.strategy.launcher is not None:
             job.launchers.append(trainer.strategy.launcher)
         if settings.warm_start is not None and resumed is None:
-            warm_start(model, model_settings, training, settings.warm_start, settings.new_items)
+            old, new_items = settings.warm_start, settings.new_items
+            warm_start(model, model_settings, training, old, new_items, text)
         parameters = sum(parameter.numel() for parameter in model.parameters())
         named = f"{model_settings['name']}, {parameters:,} parameters"
         log.info(ingredients(training, watched, named, place, text))

@@ -15,12 +15,14 @@ from pyg_srgnn.checkpoint import Checkpoint, read_checkpoint
 from pyg_srgnn.data import Sessions, Vocabulary
 from pyg_srgnn.datasets import SessionDataset
 from pyg_srgnn.nn import SessionModel
+from pyg_srgnn.text.encode import TextVectors
 from pyg_srgnn.training.resume import differences
 
 log = logging.getLogger(__name__)
 
 # Settings that may differ: the weights fit all the same.
 _MAY_DIFFER = {"num_items", "num_trained", "init", "loss", "negatives", "sampling"}
+_SAME_TEXT = 0.99  # cosine of an item's vector there and here, from which it is the same
 
 
 def warm_start(
@@ -29,11 +31,17 @@ def warm_start(
     training: SessionDataset,
     path: str | Path,
     new_items: str,
+    text: TextVectors | None = None,
 ) -> None:
     """Copy the weights of a trained model; items are matched by their raw ids.
 
     Items that the trained model knows keep their vectors. New items start as the mean of their
-    neighbours' trained vectors (:func:`neighbour_means`), or as initialised.
+    neighbours' trained vectors (:func:`neighbour_means`), or as initialised. Items that were cold
+    start as what they were scored by: their text, or the mean of the trained items that stood in
+    for them.
+
+    What is learned of texts is learned along the axes of a whitening. So the texts of this run are
+    whitened as those of the trained model were, and have to be of the same encoder.
 
     Args:
         model: The initialised model; changed in place.
@@ -42,19 +50,31 @@ def warm_start(
         path: The trained model: a run directory or a checkpoint file.
         new_items: ``"neighbours"`` or ``"init"``; new items without a known neighbour stay as
             initialised.
+        text: The text vectors of this run, which the model has. (default: it has none)
 
     Raises:
-        ValueError: If there is no checkpoint, or its model or its items are of another kind.
+        ValueError: If there is no checkpoint, or its model, its items or their texts are of another
+            kind.
     """
     try:
         old = Checkpoint.load(path)
     except (FileNotFoundError, ValueError) as error:
         reason = str(error).removeprefix(f"checkpoint={path}: ")
         raise ValueError(f"warm_start={path}: {reason}") from error
+    _check_text(path, old.text, None if text is None else text.facts)
     _check_model(path, read_checkpoint(old.path)["model"], settings)
     row = _match(path, old.vocabulary, training.vocabulary)
+    gone = len(old.vocabulary) - int((row >= 0).sum())
+    if text is not None:
+        assert old.model.text is not None, "checked above"
+        model.set_text(text.vectors, old.model.text.whitening)
+        model.set_training(training.sessions)
+        if text.facts["encoder"] is None:
+            _check_vectors(path, old.model, model, row)
 
-    known, trained = row >= 0, old.model.embedding.weight.detach()
+    trained, usable = _trained_table(old.model)
+    row = row.where((row >= 0) & usable[row], -1)
+    known = row >= 0
     table = model.embedding.weight.detach().clone()
     table[known] = trained[row[known]]
     averaged = 0
@@ -70,7 +90,7 @@ def warm_start(
     log.info(
         "warm start from %s: %d items known, %d new from neighbours, %d new by init, "
         "%d old items gone",
-        *(old.path, kept, averaged, len(row) - kept - averaged, len(trained) - kept),
+        *(old.path, kept, averaged, len(row) - kept - averaged, gone),
     )
     same = old.vocabulary == training.vocabulary  # most likely the same sessions, too
     if same and old.split == "trainval" and training.split == "train":
@@ -108,13 +128,71 @@ def neighbour_means(sessions: Sessions, row: Tensor, trained: Tensor) -> tuple[T
     return items, F.embedding_bag(neighbour, trained, counts.cumsum(0) - counts, mode="mean")
 
 
+def _trained_table(old: SessionModel) -> tuple[Tensor, Tensor]:
+    """What items can start from [V_old, d], and which of the rows are more than drawn [V_old]."""
+    table = old.embedding.weight.detach()
+    usable = torch.ones(len(table), dtype=torch.bool)
+    if old.num_scored < len(table):  # cold ones without vectors
+        usable[old.num_trained :] = False
+        if old.text is not None:
+            weight = old.stand_in_weight.unsqueeze(2)
+            means = (table[old.stand_ins] * weight).sum(dim=1)
+            table = torch.cat([table[: old.num_trained], means])
+            usable[old.num_trained :] = weight.any(dim=1).squeeze(1)
+    return table, usable
+
+
+def _check_text(
+    path: str | Path, old: Mapping[str, Any] | None, new: Mapping[str, Any] | None
+) -> None:
+    if old is None and new is None:
+        return
+    if old is None or new is None:
+        there, here = ("no texts" if facts is None else facts["source"] for facts in (old, new))
+        raise ValueError(
+            f"warm_start={path}: item texts there: {there}, here: {here}; with them, a model has "
+            f"other parameters (text=null takes none)"
+        )
+    differ = differences(old["encoder"] or {}, new["encoder"] or {}, set(), "encoder.")
+    differ += differences(old, new, (old.keys() | new.keys()) - {"dimensions"}, "text ")
+    if differ:
+        raise ValueError(
+            f"warm_start={path}: its texts have the vectors of another encoder\n  "
+            + "\n  ".join(differ)
+            + "\nChoose the encoder that it was trained with"
+        )
+
+
+def _check_vectors(path: str | Path, old: SessionModel, new: SessionModel, row: Tensor) -> None:
+    """Refuse ready-made vectors of another encoder: it shows in those of the items both have."""
+    assert old.text is not None and new.text is not None
+    items = (row >= 0).nonzero().squeeze(1)
+    there, here = old.text.vectors[row[items]], new.text.vectors[items]
+    both = (there != 0).any(dim=1) & (here != 0).any(dim=1)
+    same = int(((there * here).sum(dim=1)[both] > _SAME_TEXT).sum())
+    if 2 * same <= int(both.sum()):
+        raise ValueError(
+            f"warm_start={path}: its items have other ready-made vectors: of {int(both.sum())} "
+            f"items with one there and here, {same} have the same, and more than half must"
+        )
+
+
 def _check_model(path: str | Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+    old, new = (_with_text(settings) for settings in (old, new))
     if differ := differences(old, new, _MAY_DIFFER, "model."):
         raise ValueError(
             f"warm_start={path}: it holds another model than this run's\n  "
             + "\n  ".join(differ)
             + "\nSet the keys alike"
         )
+
+
+def _with_text(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings, with those of texts that earlier versions had not; without texts, no effect."""
+    channels = settings.get("text_channels", 0)
+    neighbours = settings.get("text_neighbours", 0) if channels else 0
+    added = {"item_table": "id", "text_channels": 0}
+    return added | dict(settings) | {"text_neighbours": neighbours}
 
 
 def _match(path: str | Path, old: Vocabulary, new: Vocabulary) -> Tensor:
