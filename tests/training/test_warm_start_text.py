@@ -186,7 +186,7 @@ def test_ready_made_vectors_are_compared_by_the_items_that_both_have(tmp_path: P
 
 def test_texts_on_one_side_only(tmp_path: Path) -> None:
     path = old_run(tmp_path / "old.ckpt", text_of(OLD))
-    with pytest.raises(ValueError, match="item texts there: shop, here: no texts; .*text=null"):
+    with pytest.raises(ValueError, match=r"there: shop, here: no texts; .*text=null"):
         start(path, None)
     path = old_run(tmp_path / "old.ckpt", None)
     with pytest.raises(ValueError, match="item texts there: no texts, here: shop"):
@@ -195,7 +195,7 @@ def test_texts_on_one_side_only(tmp_path: Path) -> None:
 
 def test_another_table(tmp_path: Path) -> None:
     path = old_run(tmp_path / "old.ckpt", text_of(OLD), item_table="sum")
-    with pytest.raises(ValueError, match="model.item_table: there sum, here delta"):
+    with pytest.raises(ValueError, match=r"model\.item_table: there sum, here delta"):
         start(path, text_of(NEW), item_table="delta")
 
 
