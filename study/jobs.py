@@ -101,19 +101,36 @@ def jobs() -> Iterator[Job]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what is missing; the number of runs that failed."""
-    parser = argparse.ArgumentParser(description="the study behind docs/results.md")
+    return run_missing(list(jobs()), ROOT / "study" / "runs", __doc__, arguments)
+
+
+def run_missing(
+    every: Sequence[Job], records: Path, about: str | None, arguments: Sequence[str] | None = None
+) -> int:
+    """Run those of the given runs that are not kept yet, as the command line asks for.
+
+    Args:
+        every: All runs of a study.
+        records: The folder of the runs that are kept.
+        about: The first line says what the study is.
+        arguments: Those of the command line. (default: the program's)
+
+    Returns:
+        The number of runs that failed.
+    """
+    parser = argparse.ArgumentParser(description=(about or "").strip().split("\n")[0])
     parser.add_argument("--root", default="datasets", help="where the datasets lie")
     parser.add_argument("--mirror", help="a folder or URL to take their files from")
     parser.add_argument("--only", default="", help="runs whose path begins so")
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time, which share the cores")
     parser.add_argument("--list", action="store_true", help="print the commands")
     args = parser.parse_args(arguments)
-    wanted = [job for job in jobs() if job.path.startswith(args.only)]
+    wanted = [job for job in every if job.path.startswith(args.only)]
     if args.list:
         for job in wanted:
             print(shlex.join(["srgnn-train", *job.command()]))
         return 0
-    missing = [job for job in wanted if not (ROOT / "study" / "runs" / job.path).is_dir()]
+    missing = [job for job in wanted if not (records / job.path).is_dir()]
     print(f"{len(wanted) - len(missing)} of {len(wanted)} runs are kept already")
     threads = max(1, len(os.sched_getaffinity(0)) // args.jobs)
     here = [f"dataset.root={args.root}"] + (
@@ -121,7 +138,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
 
     def run(job: Job) -> bool:
-        folder = ROOT / "runs" / "study" / job.path
+        folder = ROOT / "runs" / records.name / job.path
         folder.mkdir(parents=True, exist_ok=True)
         keys = job.command(*here, f"hydra.run.dir={folder}", "trainer.enable_progress_bar=false")
         with (folder / "study.log").open("a") as log:
@@ -129,11 +146,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 [sys.executable, "-m", "pyg_srgnn.commands.train", *keys],
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                cwd=ROOT,
                 env=os.environ | {"OMP_NUM_THREADS": str(threads)},
                 check=False,
             ).returncode
         if code == 0:
-            keep(folder, ROOT / "study" / "runs", job.label)
+            keep(folder, records, job.label)
         print(
             f"{job.path}: {'kept' if code == 0 else f'failed, see {folder}/study.log'}", flush=True
         )
