@@ -117,9 +117,7 @@ def derive(runs: Path, **places: str) -> dict[str, dict[str, list[Figures]]]:
             training, test = (open_dataset(arguments, split) for split in ("train", "test"))
             models = [Checkpoint.load(folder).model for folder in ready]
             rows: dict[str, list[Figures]] = {
-                PAIR: [
-                    _evaluate(Mixed(pair), training, test) for pair in combinations(models, 2)
-                ]
+                PAIR: [_evaluate(Mixed(pair), training, test) for pair in combinations(models, 2)]
             }
             texts = runs / dataset / f"mixture{variant}" / "0"
             if (texts / "metrics.json").is_file():

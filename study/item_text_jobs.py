@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import polars as pl
 
@@ -93,7 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run what is missing; the number of runs that failed."""
     given = sys.argv[1:] if arguments is None else arguments
     if "--list" not in given and "-h" not in given and "--help" not in given:
-        places = dict(zip(given, given[1:], strict=False))
+        places = dict(pairwise(given))
         found = {key: places[f"--{key}"] for key in ("root", "mirror") if f"--{key}" in places}
         for dataset in DATASETS:
             if not (ROOT / shuffled_file(dataset)).is_file():

@@ -30,9 +30,10 @@ from pyg_srgnn.runs.finished import Stat
 from pyg_srgnn.utils.files import written_aside
 from study.ablation import Ablation, draw_ablations
 from study.configurations import Configuration, read_configurations, read_study
+from study.item_text import table as item_text_table
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("README.md", "docs/results.md", "docs/ablation.md")
+PAGES = ("README.md", "docs/results.md", "docs/ablation.md", "docs/item_text.md")
 NONE = "*No runs of this kind in study/runs.*"
 RESAMPLES = 10_000
 _SUMMARY_ROWS = 12
@@ -79,6 +80,7 @@ class Study:
         tested = [found for found in read_study(folder) if found.has("test")]
         self.tested = sorted(tested, key=_order)
         folders = sorted(folder.glob("*/ablation"), key=lambda path: _place(path.parent.name))
+        self.item_text = item_text_table(folder.with_name("item_text"))
         self.ablations = [Ablation(path) for path in folders if read_configurations(path)]
         self._samples: dict[tuple[str, str], Samples | None] = {}
 
@@ -260,6 +262,7 @@ BLOCKS: dict[str, Callable[[Study], list[str]]] = {
     "slices": slice_table,
     "bootstrap": bootstrap,
     "ablation": ablation,
+    "item_text": lambda study: study.item_text,
 }
 
 

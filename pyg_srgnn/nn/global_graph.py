@@ -8,6 +8,9 @@ from torch import Tensor, nn
 
 from pyg_srgnn.data.pairs import both_ways, count_pairs, heaviest
 from pyg_srgnn.data.sessions import Sessions
+from pyg_srgnn.functional.whitening import nearest
+
+_SHARPNESS = 10  # of the softmax of cosines
 
 
 class GlobalGraph(nn.Module):
@@ -56,6 +59,34 @@ class GlobalGraph(nn.Module):
         neighbours, weight = heaviest_neighbours(sessions, num_items, kept, self.window)
         self.neighbours.copy_(neighbours)
         self.weight.copy_(weight)
+
+    @torch.no_grad()
+    def add_text(self, vectors: Tensor, num_trained: int) -> None:
+        """Join items that have too few neighbours with the nearest texts.
+
+        With n of K places taken by counted neighbours, these keep n / K of the weight, and the
+        texts that fill the others share the rest by the softmax of their cosines.
+
+        Args:
+            vectors: Whitened texts of all items [V, F].
+            num_trained: Items from the first that the training sessions hold; others are no
+                neighbours.
+        """
+        kept = self.weight.size(1)
+        counted = (self.weight > 0).sum(dim=1, keepdim=True)
+        own = torch.arange(num_trained, device=vectors.device)
+        trained, k = vectors[:num_trained], min(kept, num_trained)
+        parts = nearest(trained, trained, k, own), nearest(vectors[num_trained:], trained, k)
+        items, cosine = (torch.cat(each) for each in zip(*parts, strict=True))
+        place = torch.arange(kept, device=vectors.device) - counted
+        filled = (place >= 0) & (place < k)
+        place = place.clamp(0, k - 1)
+        cosine = cosine.gather(1, place).masked_fill(~filled, -1)
+        weight = (_SHARPNESS * cosine).exp().masked_fill(cosine <= -1, 0)
+        total = weight.sum(dim=1, keepdim=True)
+        share = torch.where(total > 0, counted / kept, 1)
+        self.weight.mul_(share).add_(weight / total.clamp(min=1e-12) * (1 - share))
+        self.neighbours.copy_(torch.where(filled, items.gather(1, place), self.neighbours))
 
     def forward(self, items: Tensor, embedded: Tensor, table: Tensor) -> Tensor:
         """Embeddings of clicked items with those of their neighbours [N, d].

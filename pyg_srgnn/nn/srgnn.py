@@ -61,6 +61,8 @@ class SRGNN(SessionModel):
         window: Steps within which two clicks make neighbours there. (default: 3)
         transitions: Followers of each item in the training sessions that a
             :class:`TransitionHead` mixes in. (default: 0: no such mixture)
+        text_edges: Whether items with fewer neighbours than that are joined with the nearest texts
+            there. (default: False)
         text_neighbours: Nearest texts of each item that a :class:`TextNeighbourHead` mixes in,
             where there are texts. (default: 0: no such mixture)
         **kwargs: Further arguments of :class:`SessionModel`.
@@ -86,6 +88,7 @@ class SRGNN(SessionModel):
         neighbours: int = 0,
         window: int = 3,
         transitions: int = 0,
+        text_edges: bool = False,
         text_neighbours: int = 0,
         **kwargs: Any,
     ) -> None:
@@ -97,6 +100,7 @@ class SRGNN(SessionModel):
             check.whole("neighbours", neighbours, 0)
             check.whole("window", window, 1)
             check.whole("transitions", transitions, 0)
+            check.flag("text_edges", text_edges)
             check.whole("text_neighbours", text_neighbours, 0)
             super().__init__(num_items, channels, **kwargs)
             if self.loss_name == "binary":
@@ -108,6 +112,7 @@ class SRGNN(SessionModel):
             self.readout = SessionReadout(channels, readout, readout_bias, last_k, positions)
         self.binary_edges = binary_edges
         self.residual = residual
+        self.text_edges = text_edges
         self.frequency = nn.Embedding(_MOST_CLICKS + 1, channels) if frequency else None
         self.lin_residual = nn.Linear(2 * channels, channels) if residual == "highway" else None
         self.repeat = RepeatHead(channels) if repeat else None
@@ -134,6 +139,8 @@ class SRGNN(SessionModel):
         super().set_training(sessions)
         if self.global_graph is not None:
             self.global_graph.set_training(sessions)
+            if self.text_edges and self.text is not None:
+                self.global_graph.add_text(self.text.vectors, self.num_trained)
         for component in self.components.values():
             component.set_training(sessions)
         if self.text_neighbours is not None:
