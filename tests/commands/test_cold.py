@@ -96,7 +96,8 @@ def test_a_run_ranks_them_and_is_evaluated(
 @pytest.mark.slow
 def test_sessions_with_them_have_recommendations(trained: Path) -> None:
     (best,) = Recommender.load(trained).recommend([["red scarf", "red shoe"]], 30)
-    assert {item for item, _ in best} > COLD
+    assert {item for item, _ in best}.isdisjoint(COLD)  # known by ids alone, of which none learned
+    assert best
 
 
 @pytest.mark.slow

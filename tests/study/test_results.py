@@ -37,6 +37,7 @@ def root(tmp_path: Path) -> Path:
     names = ("headline", "metrics", "slices", "bootstrap")
     (tmp_path / "docs" / "results.md").write_text("top\n" + "\n".join(map(block, names)))
     (tmp_path / "docs" / "ablation.md").write_text(block("ablation"))
+    (tmp_path / "docs" / "item_text.md").write_text(block("item_text"))
     return tmp_path
 
 
