@@ -99,7 +99,8 @@ def main(config: DictConfig) -> None:
         print(f"warning: {message}", file=sys.stderr)
     width = max((len(str(item)) for item, _ in answer.items), default=0)
     for rank, (item, score) in enumerate(answer.items, 1):
-        print(f"{rank:>4}  {item!s:>{width}}  {score:.4f}")
+        cold = "  cold" if item in answer.cold else ""
+        print(f"{rank:>4}  {item!s:>{width}}  {score:.4f}{cold}")
 
 
 def given_ids(items: str | Sequence[int | str], whole: bool) -> list[int | str]:

@@ -43,7 +43,9 @@ def recommend_file(
     The output has the columns of the input (of a log: ``session``) and for each session ``items``
     (raw ids, best first), ``scores``, ``unknown`` (number of clicks on items that the model does
     not know) and ``popular`` (whether no item is known, so that the most popular ones are
-    recommended). An input column with one of these names is left out, with a warning.
+    recommended); of a catalogue with cold items also ``cold`` (whether each of the items is one,
+    without a click in training). An input column with one of these names is left out, with a
+    warning.
 
     Args:
         recommender: The recommender.
@@ -80,7 +82,8 @@ def recommend_file(
     whole = isinstance(recommender.vocabulary.ids[0], int)
     sessions, column = session_rows(files, preparation, new_log, whole, work)
     others = set(sessions.collect_schema()) - {column}
-    if replaced := others & {"items", *_MADE}:
+    made = {"items", *_MADE} | ({"cold"} if recommender.cold else set())
+    if replaced := others & made:
         warnings.warn(
             f"{files[0]}: columns of which the output has its own, which take their place: "
             f"{', '.join(sorted(replaced))}; rename them to keep them",
@@ -141,5 +144,8 @@ def _recommended(
         },
         {"items": rows.schema[column], **_MADE},
     )
+    if recommender.cold:
+        cold = [[item in answer.cold for item, _ in answer.items] for answer in answers]
+        made = made.with_columns(pl.Series("cold", cold, pl.List(pl.Boolean)))
     rest = rows.drop(column, *(name for name in made.columns if name in rows.columns), strict=False)
     return pl.concat([rest, made], how="horizontal")

@@ -11,18 +11,26 @@ import polars as pl
 
 from pyg_srgnn import __version__
 from pyg_srgnn.checkpoint import Checkpoint
+from pyg_srgnn.inference.manifest import CARD
 from pyg_srgnn.reports.table import LITERATURE, result_tables
 from pyg_srgnn.runs.result import RunResult
 
 _LIMITS = """\
-- It knows the items that it was trained on, and no others: unknown ids are left out of a session.
-  New items need a new training (`warm_start=OLD_RUN` starts from the old weights).
+{items}
 - A session without a known item gets the most popular items of the training sessions, and says so.
 - It sees the clicks of one session, in their order: nothing of who clicks, of earlier sessions, of
   prices{texts} or times. Nothing beyond the session is personal.
 - It learned from what was shown and clicked then. What was never shown was never clicked, and
   tastes change: the metrics hold for the days right after the training sessions.
 - {scores}"""
+_ITEMS = """\
+- It knows the items that it was trained on, and no others: unknown ids are left out of a session.
+  New items need a new training (`warm_start=OLD_RUN` starts from the old weights)."""
+_ITEMS_WITH_TEXT = """\
+- It knows the items of its catalogue; unknown ids are left out of a session. New items are added by
+  their texts (`srgnn-export add_items=FILE`). What is cold is known by its text alone, and ranked
+  less well than what was clicked."""
+_ADDED, _MADE_OF = "## Items added", "## What it is made of"
 _NAMES = ("name", "version")
 _MIXTURE = (
     "Scores are logarithms of probabilities over the whole catalogue, to rank items within a\n"
@@ -42,10 +50,10 @@ def model_card(checkpoint: Checkpoint, manifest: Mapping[str, Any], off: float) 
     settings, run = manifest["model"], _run_of(checkpoint.path)
     name, dataset = settings["name"], manifest["dataset"]["name"]
     changed = ", ".join(f"{key}={value}" for key, value in settings.items() if key != "name")
-    sums = "\n".join(f"| `{file}` | `{digest}` |" for file, digest in manifest["files"].items())
     limits = _LIMITS.format(
         scores=_MIXTURE if manifest["scorer"]["log_probabilities"] else _PRODUCT,
         texts=", texts" if checkpoint.text is None else "",
+        items=_ITEMS if checkpoint.text is None else _ITEMS_WITH_TEXT,
     )
     return f"""# {name} on {dataset}
 
@@ -76,14 +84,37 @@ PyTorch Geometric, Lightning nor Hydra. Nothing in the folder is executed when i
 Scores differ from the checkpoint's by {off:.1g} at most (random sessions, at export).
 {_exactness(manifest)}
 
-## What it is made of
+{_MADE_OF}
 
 {changed}
 
-| file | SHA-256 |
-|---|---|
-{sums}
+{_sums(manifest)}
 """
+
+
+def with_added_items(card: str, manifest: Mapping[str, Any], cold: int) -> str:
+    """The card of an export to which items were added.
+
+    Args:
+        card: The card before.
+        manifest: Content of ``manifest.json``.
+        cold: Cold items of the catalogue.
+    """
+    items = manifest["scorer"]["tables"]["clicks"]["shape"][0]
+    section = (
+        f"{_ADDED}\n\n{manifest['added_items']:,} items were added by their texts after the "
+        f"training. The catalogue has\n{items:,} items, of which {cold:,} are cold. The metrics "
+        f"are those of before.\n\n"
+    )
+    before, made_of, rest = card.partition(_MADE_OF)
+    settings = rest.partition("\n| file")[0]
+    return f"{before.partition(_ADDED)[0]}{section}{made_of}{settings}\n{_sums(manifest)}\n"
+
+
+def _sums(manifest: Mapping[str, Any]) -> str:
+    """The table of checksums of all other files."""
+    sums = [f"| `{name}` | `{sum}` |" for name, sum in manifest["files"].items() if name != CARD]
+    return "\n".join(["| file | SHA-256 |", "|---|---|", *sums])
 
 
 def _exactness(manifest: Mapping[str, Any]) -> str:
@@ -125,6 +156,8 @@ def _data(checkpoint: Checkpoint, dataset: Mapping[str, Any], run: _Run | None) 
         f"- Dataset `{dataset['name']}`, split `{checkpoint.split}`: "
         f"{len(checkpoint.vocabulary):,} items, {int(checkpoint.clicks.sum()):,} clicks in training"
     ]
+    if cold := int((checkpoint.clicks == 0).sum()):
+        lines.append(f"- Cold items, without a click in training: {cold:,}")
     rules = {key: value for key, value in dataset.items() if key != "name" and value is not None}
     if rules:
         prepared = ", ".join(f"{key}={value}" for key, value in rules.items())

@@ -14,8 +14,10 @@ from typing import Any
 
 import torch
 from safetensors.torch import save_file
+from torch import Tensor
 
 from pyg_srgnn.checkpoint import Checkpoint
+from pyg_srgnn.data.vocabulary import Vocabulary
 from pyg_srgnn.export.formats import write_onnx, write_pt2
 from pyg_srgnn.export.held_out import held_out_vectors
 from pyg_srgnn.export.model_card import model_card
@@ -34,11 +36,12 @@ from pyg_srgnn.inference.manifest import (
     WEIGHTS,
     Facts,
 )
+from pyg_srgnn.inference.recommender import Recommender
 from pyg_srgnn.nn.encoders import Encoder, encoder_of, weights_of
 from pyg_srgnn.utils.arguments import checking
 from pyg_srgnn.utils.files import folder_written_aside, sha256_of
 
-_TOLERANCE = 1e-4  # of a score; more than rounding is a defect of the export
+TOLERANCE = 1e-4  # of a score; more than rounding is a defect of the export
 _CHECKED = 32  # random sessions that both models score
 
 
@@ -91,22 +94,14 @@ def export(
             f"index_above={index_above}: this model mixes probabilities, which asks for the scores "
             f"of all items; an index is for plain products (model=srgnn_plain, gru4rec)"
         )
-    if output.exists() and not _may_be_replaced(output):
-        raise ValueError(
-            f"{output} is no folder of srgnn-export, so it is left alone; give another name"
-        )
+    check_output(output)
     checkpoint.model.to("cpu", torch.float32).eval()
     aside = output.with_name(f".{output.name}.part")
     with folder_written_aside(output, aside):
         encoder = encoder_of(checkpoint.model)
         _write_encoder(encoder, kind, aside / FILES[kind])
-        checkpoint.vocabulary.save(aside / VOCABULARY)
         weights = weights_of(checkpoint.model, checkpoint.clicks)
-        save_file(weights, aside / WEIGHTS)
         facts = Facts.of(encoder, weights)
-        # safetensors makes files that only their owner reads; the service may run as another user.
-        (aside / WEIGHTS).chmod((aside / VOCABULARY).stat().st_mode)
-        names = (FILES[kind], WEIGHTS, VOCABULARY)
         manifest: dict[str, Any] = {
             "format": FORMAT,
             "version": VERSION,
@@ -118,34 +113,65 @@ def export(
             "text": _text(checkpoint.text),
             "split": checkpoint.split,
             "protocol": checkpoint.protocol,
-            "files": {name: sha256_of(aside / name) for name in names},
         }
+        index = None
         if index_above is not None and len(checkpoint.vocabulary) > index_above:
             vectors, _ = searched(facts, weights)
             index, manifest["index"] = Index.build(vectors, held_out_vectors(checkpoint))
-            index.save(aside / INDEX)
-            (aside / INDEX).chmod((aside / VOCABULARY).stat().st_mode)
-            manifest["files"][INDEX] = sha256_of(aside / INDEX)
-        manifest["sizes"] = {name: (aside / name).stat().st_size for name in manifest["files"]}
-        _write_json(aside / MANIFEST, manifest)
+        write_items(aside, checkpoint.vocabulary, weights, index)
+        seal(aside, manifest)
         off = largest_difference(checkpoint, Artifact.load(aside))
-        if off > _TOLERANCE:
+        if off > TOLERANCE:
             raise RuntimeError(f"the export's scores differ by {off:.2g} from the checkpoint's")
         card = model_card(checkpoint, manifest, off)
         (aside / CARD).write_text(card, encoding="utf-8")
-        manifest["files"][CARD] = sha256_of(aside / CARD)
-        manifest["sizes"][CARD] = (aside / CARD).stat().st_size
-        _write_json(aside / MANIFEST, manifest)
+        seal(aside, manifest)
     return output
 
 
-def largest_difference(checkpoint: Checkpoint, artifact: Artifact) -> float:
-    """The largest difference of a score between a checkpoint and its export, of random sessions."""
-    draw, num_items = random.Random(0), len(checkpoint.vocabulary)
+def check_output(output: Path) -> None:
+    """Refuse to replace anything but an export.
+
+    Raises:
+        ValueError: If a folder is there that is none, and not empty.
+    """
+    if output.exists() and not _may_be_replaced(output):
+        raise ValueError(
+            f"{output} is no folder of srgnn-export, so it is left alone; give another name"
+        )
+
+
+def write_items(
+    folder: Path, vocabulary: Vocabulary, weights: Mapping[str, Tensor], index: Index | None
+) -> None:
+    """Write the files of an export that have a row an item."""
+    vocabulary.save(folder / VOCABULARY)
+    save_file(dict(weights), folder / WEIGHTS)
+    made = [WEIGHTS]
+    if index is not None:
+        index.save(folder / INDEX)
+        made.append(INDEX)
+    for name in made:
+        # safetensors makes files that only their owner reads; the service may run as another user.
+        (folder / name).chmod((folder / VOCABULARY).stat().st_mode)
+
+
+def seal(folder: Path, manifest: dict[str, Any]) -> None:
+    """Write the manifest of a folder, with the checksum and the size of every other file."""
+    files = sorted(file for file in folder.iterdir() if file.name != MANIFEST)
+    manifest["files"] = {file.name: sha256_of(file) for file in files}
+    manifest["sizes"] = {file.name: file.stat().st_size for file in files}
+    text = json.dumps(manifest, indent=2) + "\n"
+    (folder / MANIFEST).write_text(text, encoding="utf-8")
+
+
+def largest_difference(model: Checkpoint | Recommender, artifact: Artifact) -> float:
+    """The largest difference of a score between a model and its export, of random sessions."""
+    draw, num_items = random.Random(0), len(model.vocabulary)
     sessions = [
         [draw.randrange(num_items) for _ in range(draw.randint(1, 12))] for _ in range(_CHECKED)
     ]
-    wanted, found = checkpoint.scorer.scores(sessions), artifact.scorer.scores(sessions)
+    wanted, found = model.scorer.scores(sessions), artifact.scorer.scores(sessions)
     apart = (found - wanted).abs().masked_fill_(found == wanted, 0)  # minus infinity, too
     return float(apart.nan_to_num_(torch.inf).max())
 
@@ -176,10 +202,6 @@ def _may_be_replaced(folder: Path) -> bool:
     except (OSError, ValueError):
         return not any(folder.iterdir())
     return isinstance(manifest, dict) and manifest.get("format") == FORMAT
-
-
-def _write_json(path: Path, value: dict[str, Any]) -> None:
-    path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
 
 
 @contextmanager

@@ -32,7 +32,7 @@ IDS = {"int": [3 * i for i in range(1, 20)], "str": [f"shoe {i}" for i in range(
 @pytest.fixture(params=IDS)
 def recommender(request: pytest.FixtureRequest) -> Recommender:
     model = randomise(SRGNN(19, 5), 0, 0.3)
-    return Recommender(ModelScorer(model), Vocabulary(IDS[request.param]), torch.arange(19))
+    return Recommender(ModelScorer(model), Vocabulary(IDS[request.param]), torch.arange(1, 20))
 
 
 def sessions_of(recommender: Recommender, count: int = 23) -> list[list[int | str]]:

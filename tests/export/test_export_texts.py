@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from pyg_srgnn import Recommender
+from pyg_srgnn.data import Vocabulary
 from pyg_srgnn.export.write import export
 from pyg_srgnn.inference.artifact import Artifact
+from pyg_srgnn.nn import build_model
+from tests.export.exports import checkpoint as without_texts
 from tests.export.texts import COLD, ENCODER, IDS, TRAINED, checkpoint, sessions, text_vectors
 
 pytestmark = pytest.mark.slow
@@ -49,3 +55,97 @@ def test_no_path_is_in_the_manifest(tmp_path: Path) -> None:
     folder = export(checkpoint("sum"), tmp_path / "export")
     text = (folder / "manifest.json").read_text()
     assert "/where/it/lies" not in text and json.loads(text)["text"]["encoder"] == ENCODER
+
+
+def changed(folder: Path, **scorer: Any) -> None:
+    """Change the facts in the manifest; a dict is merged into what is there."""
+    manifest = json.loads((folder / "manifest.json").read_text())
+    for name, value in scorer.items():
+        if isinstance(value, dict):
+            value = {**manifest["scorer"][name], **value}
+        manifest["scorer"][name] = value
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+def table(*shape: int) -> dict[str, Any]:
+    return {"dtype": "float32", "shape": list(shape)}
+
+
+N = len(IDS)
+WRONG: dict[str, tuple[dict[str, Any], str]] = {
+    "more trained than there are": ({"num_trained": N + 1}, f"num_trained must be <= {N}"),
+    "none trained": ({"num_trained": 0}, "num_trained must be a whole number"),
+    "a text for the number": ({"num_trained": "30"}, "num_trained must be a int"),
+    "no length": ({"normalised": None}, "normalised must be a bool"),
+    "fewer texts": ({"tables": {"text_vectors": table(N - 1, 16)}}, "text_vectors must be float32"),
+    "another mean": ({"tables": {"text_mean": table(15)}}, r"text_mean must be float32 \[16\]"),
+    "directions": ({"tables": {"text_directions": table(16)}}, "text_directions must be float32"),
+    "another map": ({"tables": {"text_to_item": table(16, 9)}}, "text_to_item must be float32"),
+}
+
+
+@pytest.fixture(scope="module")
+def sums(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return export(checkpoint("sum"), tmp_path_factory.mktemp("sums") / "export")
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_facts_that_do_not_fit(sums: Path, tmp_path: Path, what: str) -> None:
+    scorer, message = WRONG[what]
+    folder = Path(shutil.copytree(sums, tmp_path / "copy"))
+    changed(folder, **scorer)
+    with pytest.raises(ValueError, match=message):
+        Artifact.load(folder)
+
+
+def test_cold_items_need_their_texts_or_clicked_vectors(sums: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(sums, tmp_path / "copy"))
+    manifest = json.loads((folder / "manifest.json").read_text())
+    for name in list(manifest["scorer"]["tables"]):
+        if name.startswith("text_"):
+            del manifest["scorer"]["tables"][name]
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(ValueError, match=r"text_vectors must be .* \(got None\)"):
+        Artifact.load(folder)
+    folder = export(checkpoint("ids"), tmp_path / "ids")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    del manifest["scorer"]["tables"]["clicked_vectors"]
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(ValueError, match=r"clicked_vectors must be .* \(got None\)"):
+        Artifact.load(folder)
+
+
+def test_an_export_of_version_2(tmp_path: Path) -> None:
+    """Which had neither texts nor cold items, and nothing that says so."""
+    folder = export(without_texts(), tmp_path / "export")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["version"] = 2
+    del manifest["text"], manifest["scorer"]["num_trained"], manifest["scorer"]["normalised"]
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    found = Artifact.load(folder)
+    wanted = without_texts().scorer.scores([[0, 1], [39]])
+    torch.testing.assert_close(found.scorer.scores([[0, 1], [39]]), wanted, atol=1e-5, rtol=0)
+    assert found.text is None and found.scorer.facts.first_cold == 40
+
+
+@pytest.mark.parametrize("name", ["plain", "gru4rec"])
+def test_a_plain_model_that_has_cold_items_and_no_texts(tmp_path: Path, name: str) -> None:
+    """They are never among the best, however many are asked for."""
+    before = without_texts(name)
+    settings = {**before.settings, "num_items": 44, "num_trained": 40}
+    model = build_model(settings).eval()
+    states = before.model.state_dict()
+    rows = torch.cat([states["embedding.weight"], torch.ones(4, 8)])
+    model.load_state_dict({**states, "embedding.weight": rows})
+    clicks = torch.cat([before.clicks, torch.zeros(4, dtype=torch.long)])
+    ids = [*before.vocabulary.ids, *(f"cold {i}" for i in range(4))]
+    trained = replace(
+        before, model=model, settings=settings, vocabulary=Vocabulary(ids), clicks=clicks
+    )
+    scorer = Artifact.load(export(trained, tmp_path / "export")).scorer
+    asked = [[0, 41, 3], [7], [43]]
+    torch.testing.assert_close(scorer.scores(asked), trained.scorer.scores(asked))
+    values, items = scorer.topk(asked, 44)
+    assert (values.isinf().sum(dim=1) == 4).all()
+    for row, value in zip(items, values, strict=True):
+        assert sorted(row[value > -torch.inf].tolist()) == list(range(40))

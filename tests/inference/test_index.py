@@ -105,3 +105,14 @@ def test_k_out_of_range() -> None:
     index, _ = Index.build(vectors, sessions)
     with pytest.raises(ValueError, match="k must be from 1 to 6000"):
         index.best(sessions, 0)
+
+
+def test_more_items_are_found_as_if_they_had_been_there() -> None:
+    vectors, sessions = _shop()
+    index, _ = Index.build(vectors[:-50], sessions)
+    more = index.extend(vectors)
+    assert len(index) == len(vectors) - 50 and len(more) == len(vectors)
+    nearest = torch.cdist(vectors[-50:], index.centroids).argmin(dim=1)
+    assert torch.equal(more.lists, torch.cat([index.lists, nearest]))
+    found = more.best(vectors[-50:], 1000)[1]
+    assert all(item in row for item, row in enumerate(found.tolist(), len(index)))
