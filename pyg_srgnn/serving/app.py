@@ -74,6 +74,7 @@ def create_app(settings: Settings, failed: Callable[[Exception], None] | None = 
     app.include_router(endpoints.recommend_routes(service))
     if service.store is not None:
         app.include_router(endpoints.session_routes(service, service.store))
+    app.include_router(endpoints.item_routes(service))
     app.include_router(page.page_routes(service))
     app.include_router(endpoints.state_routes(service))
     return app

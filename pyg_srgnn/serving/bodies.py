@@ -17,11 +17,12 @@ M = TypeVar("M", bound=BaseModel)
 REFUSALS = {
     400: "The body is not whole.",
     401: "A token is needed.",
-    403: "The request is of a page, or to a name, that is not the service's.",
+    403: "The request is of a page, or to a name, that is not the service's, or needs a service "
+    "with a token.",
     413: "The body is too large.",
     415: "The body is not JSON.",
     422: "The request is not as expected.",
-    503: "No model is loaded yet, or too many requests wait.",
+    503: "No model is loaded yet, too many requests wait, or an encoder does not answer.",
 }
 
 

@@ -15,6 +15,7 @@ from pyg_srgnn.serving.guard import problem
 from pyg_srgnn.serving.prometheus import CONTENT_TYPE
 from pyg_srgnn.serving.service import Service, unavailable
 from pyg_srgnn.serving.session_store import Store, Unreachable
+from pyg_srgnn.serving.settings import SECRETS
 
 _MOST = 50_000  # items of an answer: other requests wait while it is written
 
@@ -74,6 +75,36 @@ def recommend_routes(service: Service) -> APIRouter:
     return router
 
 
+def item_routes(service: Service) -> APIRouter:
+    """New items of the model."""
+    router = APIRouter()
+    model = messages.Requests(service.settings).new
+
+    @router.post("/items/add", **described(messages.Added, model))
+    async def add_items(request: Request) -> Response:
+        """Add items that the model does not know, by their texts, until the next one is loaded.
+
+        The next request recommends them. Only a service with a token takes them.
+        """
+        if service.settings.token is None:
+            raise HTTPException(
+                403, f"items can be added to a service with a token ({SECRETS['token']}) alone"
+            )
+        asked: Any = await read(request, model)
+        if (asked.texts is None) == (asked.vectors is None):
+            raise HTTPException(422, "expected either texts or vectors of the items")
+        try:
+            total = await service.add_items(asked.ids, asked.texts, asked.vectors)
+        except (ValueError, FileNotFoundError) as error:
+            raise HTTPException(422, str(error)) from error
+        except OSError as error:  # an encoder behind an endpoint
+            raise unavailable(f"{error}; vectors of the items are taken, too") from error
+        until = "the next model is loaded"
+        return _json({"added": len(asked.ids), "total": total, "kept_until": until})
+
+    return router
+
+
 def session_routes(service: Service, store: Store) -> APIRouter:
     """Sessions that the service keeps."""
     router = APIRouter()
@@ -107,7 +138,12 @@ def session_routes(service: Service, store: Store) -> APIRouter:
 
 def _content(answer: Answer) -> dict[str, Any]:
     return {
-        "items": [{"id": raw, "score": score} for raw, score in answer.items],
+        "items": [
+            {"id": raw, "score": score, "cold": True}
+            if raw in answer.cold
+            else {"id": raw, "score": score}
+            for raw, score in answer.items
+        ],
         "unknown": len(answer.unknown),
         "popular": answer.popular,
         "log_probabilities": answer.log_probabilities,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 
 import numpy as np
 from torch import Tensor
@@ -38,6 +39,26 @@ class ItemSearch:
         lines = [_line(ids[i], names.get(ids[i], "")) for i in self.order]
         self._text = b"".join(lines)
         self._ends = np.cumsum([len(line) for line in lines])  # the position after each line
+
+    def with_items(
+        self, vocabulary: Vocabulary, names: Mapping[int | str, str] | None = None
+    ) -> ItemSearch:
+        """A search of more items, which follow in the vocabulary and have no clicks.
+
+        Args:
+            vocabulary: The catalogue with the new items at its end.
+            names: Names of items. (default: none have one)
+        """
+        names = names or {}
+        known = len(self.vocabulary)
+        lines = [_line(raw, names.get(raw, "")) for raw in vocabulary.ids[known:]]
+        found = copy(self)
+        found.vocabulary = vocabulary
+        found.order = [*self.order, *range(known, len(vocabulary))]
+        found._text = self._text + b"".join(lines)
+        ends = np.cumsum([len(line) for line in lines], dtype=np.int64) + len(self._text)
+        found._ends = np.concatenate([self._ends, ends])
+        return found
 
     def __call__(self, query: str, limit: int) -> list[int | str]:
         """The best matches, raw ids.

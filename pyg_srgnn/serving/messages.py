@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, FailFast, Field, create_model
+from pydantic import BaseModel, ConfigDict, FailFast, Field, FiniteFloat, create_model
 
 from pyg_srgnn.serving.settings import Settings
 
 _WHOLE = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 ItemId = _WHOLE | Annotated[str, Field(max_length=512)]
+_TEXT = 10_000  # characters of an item's text
+_DIMENSIONS = 16_384  # of a vector
 ITEM_ID = "an item's id: a whole number of 64 bits, or a text of at most 512 characters"
 
 
@@ -24,6 +26,9 @@ class Recommended(BaseModel):
 
     id: int | str
     score: float
+    cold: bool = Field(
+        False, description="true of an item without a click in training; absent of the others"
+    )
 
 
 class Recommendations(BaseModel):
@@ -57,6 +62,14 @@ class Deleted(BaseModel):
     deleted: bool
 
 
+class Added(BaseModel):
+    """How many items were added."""
+
+    added: int
+    total: int = Field(description="items added to the model that is served")
+    kept_until: str = Field(description="what ends their stay")
+
+
 class Problem(BaseModel):
     """Why a request was refused."""
 
@@ -82,6 +95,30 @@ class Requests:
         )
         self.many = create_model(
             "Sessions", __base__=Message, __doc__="Sessions.", sessions=(many, ...), **asked
+        )
+        # FailFast cannot be a part of a union.
+        most = Field(max_length=settings.max_added, fail_fast=True)
+        dimensions = Field(max_length=_DIMENSIONS, fail_fast=True)
+        ids = Annotated[list[ItemId], most]
+        texts = Annotated[list[Annotated[str, Field(max_length=_TEXT)]], most]
+        vectors = Annotated[list[Annotated[list[FiniteFloat], dimensions]], most]
+        self.new = create_model(
+            "NewItems",
+            __base__=Message,
+            __doc__="Items that the model does not know, with either texts or vectors.",
+            ids=(ids, ...),
+            texts=(
+                texts | None,
+                Field(
+                    None,
+                    description="a text of each, for the encoder of the model's texts",
+                    examples=[["a title. a brand"]],
+                ),
+            ),
+            vectors=(
+                vectors | None,
+                Field(None, description="what that encoder makes of each text"),
+            ),
         )
         self.click = create_model(
             "Click", __base__=Message, __doc__="A click.", item=(ItemId, ...), **asked

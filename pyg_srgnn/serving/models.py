@@ -7,9 +7,11 @@ import gc
 import logging
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from functools import cached_property
+
+from fastapi.concurrency import run_in_threadpool
 
 from pyg_srgnn.inference.recommender import Recommender
 from pyg_srgnn.runs.find import find_run
@@ -29,13 +31,45 @@ class Served:
 
     Args:
         recommender: The recommender.
-        names: Names of items.
+        names: Names of items; those of items that are added follow.
     """
 
-    def __init__(self, recommender: Recommender, names: Mapping[int | str, str]) -> None:
+    def __init__(self, recommender: Recommender, names: dict[int | str, str]) -> None:
         self.recommender = recommender
         self.names = names
+        self.added = 0  # items
         self._building = threading.Lock()
+        self._adding = threading.Lock()
+
+    def add(
+        self,
+        ids: Sequence[int | str],
+        texts: Sequence[str] | None,
+        vectors: Sequence[Sequence[float]] | None,
+    ) -> None:
+        """Add items; a text is the name of an item that has no other.
+
+        Args:
+            ids: Their raw ids.
+            texts: A text of each, or None.
+            vectors: A vector of each, or None.
+
+        Raises:
+            ValueError: See :meth:`pyg_srgnn.Recommender.add_items`.
+        """
+        given = vectors if texts is None else texts
+        assert given is not None, "either texts or vectors are given"
+        with self._adding:
+            known = len(self.recommender.vocabulary)
+            self.recommender.add_items(ids, given)
+            with self._building:
+                for raw, text in zip(ids, texts or (), strict=False):
+                    self.names.setdefault(raw, " ".join(text.split()))
+                search = self.__dict__.pop("_search", None)
+                # One that was made meanwhile has the new items, but not their names.
+                if search is not None and len(search.vocabulary) == known:
+                    self._search = search.with_items(self.recommender.vocabulary, self.names)
+            self.added += len(ids)
 
     def find(self, query: str, limit: int) -> list[int | str]:
         """Find items; see :class:`~pyg_srgnn.serving.item_search.ItemSearch`."""
@@ -71,6 +105,37 @@ class Models:
         """The model that serves now."""
         assert self.served is not None, "asked before a model was loaded"
         return self.served
+
+    async def add(
+        self,
+        ids: Sequence[int | str],
+        texts: Sequence[str] | None,
+        vectors: Sequence[Sequence[float]] | None,
+    ) -> int:
+        """Add items to the model that serves when this ends; how many were added to it so far.
+
+        Args:
+            ids: See :meth:`Served.add`.
+            texts: See there.
+            vectors: See there.
+
+        Raises:
+            ValueError: See there; or if it would have more than it may.
+        """
+        while True:
+            served = self.current()
+            most = self.settings.max_added - served.added
+            if len(ids) > most:
+                raise ValueError(
+                    f"ids: {most:,} more items may be added before the next model is loaded, "
+                    f"max_added={self.settings.max_added} (got {len(ids):,})"
+                )
+            await run_in_threadpool(served.add, ids, texts, vectors)
+            if served is self.served:  # else another one was loaded meanwhile
+                log.info(
+                    "%s items added", f"{len(ids):,}", extra={"event": "added", "items": len(ids)}
+                )
+                return served.added
 
     async def load(self) -> None:
         """Load the model, let it answer once, and serve it.

@@ -53,6 +53,7 @@ class Items(RootModel[list[Item]]):
 
 
 _NAMED = 1000  # items, at most
+_OTHERS = 100  # items, at most
 _EXPLAINED = 200  # clicks, at most: each costs a scoring of the catalogue
 
 
@@ -67,6 +68,9 @@ class Explained(Message):
 
     items: Annotated[list[ItemId], Field(max_length=_EXPLAINED), FailFast()]
     item: ItemId | None = Field(None, description="null: the best one")
+    others: Annotated[list[ItemId], Field(max_length=_OTHERS), FailFast()] = Field(
+        [], description="further items whose origin is wanted"
+    )
 
 
 def page_routes(service: Service) -> APIRouter:
@@ -110,10 +114,12 @@ def page_routes(service: Service) -> APIRouter:
 
     @router.post("/explain", response_model=Explanation, **described(Explanation, Explained))
     async def explain(request: Request) -> Explanation | Response:
-        """Why an item is recommended: graph, attention, and what each click adds to its score."""
+        """Why an item is recommended: graph, attention, what each click adds, and its origin."""
         asked = await read(request, Explained)
         try:
-            found = await service.explain(asked.items, asked.item, request.is_disconnected)
+            found = await service.explain(
+                asked.items, asked.item, asked.others, request.is_disconnected
+            )
         except ValueError as error:  # no item is known
             raise HTTPException(422, str(error)) from error
         return Response(status_code=499) if found is None else found

@@ -44,16 +44,25 @@ class Metrics:
         self.reloads = Counter(
             "srgnn_reloads", "Attempts to load a new artifact.", ("result",), registry=of
         )
+        self.added = Gauge(
+            "srgnn_added_items", "Items added to the model that is served.", registry=of
+        )
         self.store_errors = Counter(
             "srgnn_redis_errors", "Clicks that Redis did not take or give back.", registry=of
         )
         for result in ("ok", "failed"):
             self.reloads.labels(result)  # 0 rather than nothing
 
-    def watch(self, queued: Callable[[], float], ready: Callable[[], float]) -> None:
+    def watch(
+        self,
+        queued: Callable[[], float],
+        ready: Callable[[], float],
+        added: Callable[[], float],
+    ) -> None:
         """Read the state of the service whenever the metrics are read."""
         self.queued.set_function(queued)
         self.ready.set_function(ready)
+        self.added.set_function(added)
 
     def text(self) -> bytes:
         """All metrics in the text format of Prometheus."""

@@ -15,7 +15,7 @@ from pyg_srgnn.serving.prometheus import Metrics
 from pyg_srgnn.serving.session_store import open_store
 from pyg_srgnn.serving.settings import Settings
 
-_WAITING = 32  # explanations that wait for the one being made, at most
+_WAITING = 32  # explanations, or additions, that wait for the one being made, at most
 
 
 def unavailable(detail: str) -> HTTPException:
@@ -47,8 +47,13 @@ class Service:
         self.store = open_store(settings, self.metrics)
         self.stopping = False
         self.explanations = 0  # running or waiting
-        self._explaining = asyncio.Semaphore()
-        self.metrics.watch(lambda: self.batcher.queued, lambda: self.ready)
+        self.additions = 0  # running or waiting
+        self._explaining, self._adding = asyncio.Semaphore(), asyncio.Semaphore()
+        self.metrics.watch(
+            lambda: self.batcher.queued,
+            lambda: self.ready,
+            lambda: self.models.served.added if self.models.served is not None else 0,
+        )
 
     @property
     def loaded(self) -> bool:
@@ -76,14 +81,39 @@ class Service:
         self.metrics.popular.inc(sum(answer.popular for answer in answers))
         return answers
 
+    async def add_items(
+        self,
+        ids: Sequence[int | str],
+        texts: Sequence[str] | None,
+        vectors: Sequence[Sequence[float]] | None,
+    ) -> int:
+        """Add items to the model; how many it got so far.
+
+        Raises:
+            HTTPException: 503, if too many additions wait already.
+            ValueError: See :meth:`~pyg_srgnn.serving.models.Models.add`.
+        """
+        if self.additions > _WAITING:
+            raise unavailable("too many additions wait")
+        self.additions += 1
+        try:
+            async with self._adding:
+                return await self.models.add(ids, texts, vectors)
+        finally:
+            self.additions -= 1
+
     async def explain(
-        self, session: RawSession, item: int | str | None, gone: Callable[[], Awaitable[bool]]
+        self,
+        session: RawSession,
+        item: int | str | None,
+        others: Sequence[int | str],
+        gone: Callable[[], Awaitable[bool]],
     ) -> Explanation | None:
         """Explain an item; None if the client has gone before it was its turn.
 
         Raises:
             HTTPException: 503, if too many explanations wait already.
-            ValueError: If the session has no known item, or the item is unknown.
+            ValueError: See :meth:`pyg_srgnn.Recommender.explain`.
         """
         if self.explanations > _WAITING:
             raise unavailable("too many explanations wait")
@@ -93,7 +123,7 @@ class Service:
                 if await gone():
                     return None
                 recommender = self.models.current().recommender
-                return await run_in_threadpool(recommender.explain, session, item)
+                return await run_in_threadpool(recommender.explain, session, item, others)
         finally:
             self.explanations -= 1
 

@@ -46,6 +46,7 @@ class Settings:
         max_k: Items recommended to a session. (default: 1000)
         max_sessions: Sessions of a batch request. (default: 1000)
         max_body: Bytes of a body. (default: 1 MiB)
+        max_added: Items added to a model by requests. (default: 10000)
         max_connections: Open connections; at the limit the one that has been idle longest is
             closed. (default: 1000)
         max_per_address: Open connections from one address; null behind a proxy, whose address all
@@ -85,6 +86,7 @@ class Settings:
     max_k: int = 1000
     max_sessions: int = 1000
     max_body: int = 1 << 20
+    max_added: int = 10_000
     max_connections: int = 1000
     max_per_address: int | None = 500
     request_timeout: float = 10.0
@@ -113,7 +115,7 @@ class Settings:
                 check.whole(name, getattr(self, name), 1, optional=True)
             for name in (
                 *("batch_size", "max_queue", "max_clicks", "max_k", "max_sessions"),
-                *("max_body", "max_connections", "max_kept"),
+                *("max_body", "max_added", "max_connections", "max_kept"),
             ):
                 check.whole(name, getattr(self, name), 1)
             for name in ("request_timeout", "session_ttl", "reload_timeout", "stop_seconds"):

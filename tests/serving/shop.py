@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -11,6 +12,9 @@ from pyg_srgnn.checkpoint import describe_training
 from pyg_srgnn.data import SessionLoader, Sessions, Vocabulary
 from pyg_srgnn.datasets import SessionDataset
 from pyg_srgnn.nn import build_model
+from pyg_srgnn.text.encode import TextVectors, encode_items
+from pyg_srgnn.text.encoders.hashed import HashedEncoder
+from pyg_srgnn.text.item_texts import ItemTexts
 from tests.reference.names import randomise
 
 SHELVES = [
@@ -63,13 +67,23 @@ def _session(draw: random.Random) -> list[int]:
     return session
 
 
-def train_shop(root: Path, epochs: int = 3) -> Path:
-    """The checkpoint of a model of the shop's items."""
+def train_shop(
+    root: Path,
+    epochs: int = 3,
+    *,
+    more: dict[str, Any] | None = None,
+    texts: TextVectors | None = None,
+) -> Path:
+    """The checkpoint of a model of the shop's items; with more settings, and with texts."""
     torch.manual_seed(0)
     training = Shop(str(root), "train")
     settings = {"name": "srgnn", "num_items": len(IDS), "channels": 24, "scale": 12.0}
     settings |= {"residual": "highway", "positions": 10, "repeat": True}
+    settings |= more or {}
     model = build_model(settings)
+    if texts is not None:
+        model.set_text(texts.vectors)
+    model.set_training(training.sessions)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
     batches = SessionLoader(training, batch_size=200, shuffle=True)
     for epoch in range(epochs):
@@ -80,7 +94,24 @@ def train_shop(root: Path, epochs: int = 3) -> Path:
             loss.backward()
             optimizer.step()
     clicks = torch.bincount(training.sessions.items, minlength=len(IDS))
-    return _saved(root / "shop.ckpt", model, settings, IDS, clicks)
+    facts = None
+    if texts is not None:
+        facts = texts.facts
+        torch.nn.init.zeros_(model.text_neighbours.gate.weight)
+        torch.nn.init.constant_(model.text_neighbours.gate.bias, -1.0)
+    return _saved(root / "shop.ckpt", model, settings, IDS, clicks, facts)
+
+
+def train_with_texts(root: Path) -> Path:
+    """The checkpoint of a model that knows the names of the shop's items as well.
+
+    Walks along shelves do not care for names: so the weight of texts is set rather than learned.
+    """
+    encoder = HashedEncoder(32)
+    texts = ItemTexts(ids=IDS, texts=[*NAMES.values()], columns=["name"], source="the shop")
+    found = encode_items(texts, Vocabulary(IDS), encoder, None, progress=False)
+    settings = {"text_channels": 32, "text_neighbours": 12, "transitions": 12}
+    return train_shop(root, more=settings, texts=found)
 
 
 def untrained(root: Path, ids: list[int] | list[str]) -> Path:
@@ -91,10 +122,10 @@ def untrained(root: Path, ids: list[int] | list[str]) -> Path:
     return _saved(root / "untrained.ckpt", model, settings, ids, clicks)
 
 
-def _saved(path, model, settings, ids, clicks) -> Path:
+def _saved(path, model, settings, ids, clicks, text=None) -> Path:
     weights = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
     training = describe_training(
-        settings, Vocabulary(ids), clicks, {"name": "shop"}, "train", "honest"
+        settings, Vocabulary(ids), clicks, {"name": "shop"}, "train", "honest", text=text
     )
     torch.save({"epoch": 1, "state_dict": weights, **training}, path)
     return path

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from pyg_srgnn.export.write import export
+from tests.export.texts import checkpoint
 from tests.serving.running import in_thread
 from tests.serving.shop import untrained
 
@@ -35,6 +37,7 @@ OWN_ERROR = ("Invalid Schema Object in response definition", "edges -> items -> 
 
 ANSWERED = r'srgnn_requests_total\{endpoint="(.+)",status="(\d+)"\}'
 ENDPOINTS = ("/recommend", "/recommend/batch", "/sessions/{id}/click", "/items")
+TOKEN = "open-sesame"
 ROUNDS = 20  # at most, on a machine that is too busy to reach every endpoint in one
 
 
@@ -42,7 +45,12 @@ def fuzz(url, folder):
     """Send requests for a while; their number."""
     command = [Path(sys.executable).with_name("schemathesis"), "run"]
     command += [f"{url}/openapi.json", "--checks=all", f"--exclude-checks={LEFT_OUT}"]
-    command += ["--continue-on-failure", f"--max-time={int(SECONDS) // 2 or 1}", "--no-color"]
+    command += [
+        f"--header=Authorization: Bearer {TOKEN}",
+        "--continue-on-failure",
+        f"--max-time={int(SECONDS) // 2 or 1}",
+        "--no-color",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, cwd=folder)
     print(done.stdout)
     own = "= FAILURES =" not in done.stdout and "Schema Error: 1\n" in done.stdout
@@ -52,19 +60,26 @@ def fuzz(url, folder):
     return int(found[1]) if found else 0
 
 
-@pytest.mark.parametrize(
-    "ids", [list(range(-50, 50)), [f"Größe {i}" for i in range(100)]], ids=["whole", "text"]
-)
-def test_no_request_is_answered_with_an_error_of_ours(tmp_path, ids, caplog):
+@pytest.mark.parametrize("kind", ["whole", "text", "with texts"])
+def test_no_request_is_answered_with_an_error_of_ours(tmp_path, kind, caplog):
     (tmp_path / "schemathesis.toml").write_text(EXPLAIN)
-    with in_thread(untrained(tmp_path, ids), sessions="memory", max_kept=50) as running:
+    if kind == "with texts":  # to which items can be added
+        model = export(checkpoint(), tmp_path / "export")
+    else:
+        ids = {"whole": list(range(-50, 50)), "text": [f"Größe {i}" for i in range(100)]}
+        model = untrained(tmp_path, ids[kind])
+    wanted = {(endpoint, "200") for endpoint in ENDPOINTS} | {("/items/add", "422")}
+    with in_thread(model, sessions="memory", max_kept=50, token=TOKEN) as running:
+        running.client.headers["Authorization"] = f"Bearer {TOKEN}"
+        added = running.post("/items/add", {"ids": ["new"], "texts": ["a red thing"]})
+        assert added.status_code == (200 if kind == "with texts" else 422)
         generated, answered = 0, set()
         for _ in range(ROUNDS):
             generated += fuzz(running.url, tmp_path)
             counted = running.get("/metrics").text
             answered = set(re.findall(ANSWERED, counted))
             assert not [pair for pair in answered if pair[1][0] == "5" and pair[0] != "/ready"]
-            if generated > 100 and {(endpoint, "200") for endpoint in ENDPOINTS} <= answered:
+            if generated > 100 and wanted <= answered:
                 break
         else:
             pytest.fail(f"{generated} requests in {ROUNDS} rounds; answered: {sorted(answered)}")

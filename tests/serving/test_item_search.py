@@ -52,6 +52,19 @@ def test_ids_of_text_without_names():
     assert search("<", 10) == ["<b>"]
 
 
+def test_items_that_follow_later():
+    """As if they had been there from the start, without a click."""
+    ids = list(NAMES)
+    for known in (1, 3, 5):
+        clicks = torch.cat([CLICKS[:known], torch.zeros(5 - known)])
+        whole = ItemSearch(Vocabulary(ids), clicks, NAMES)
+        search = ItemSearch(Vocabulary(ids[:known]), clicks[:known], NAMES)
+        for later in range(known + 1, 6):
+            search = search.with_items(Vocabulary(ids[:later]), NAMES)
+        for query in ("", "shoe", "red", "17", "e", "9"):
+            assert search(query, 10) == whole(query, 10)
+
+
 def test_a_catalogue_of_several_pieces(monkeypatch):
     """The text is gone through piece by piece: no match on a border is lost."""
     draw = random.Random(0)

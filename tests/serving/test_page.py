@@ -10,6 +10,7 @@ import math
 import os
 import re
 import shutil
+import time
 from urllib.parse import urlsplit
 
 import pytest
@@ -33,7 +34,7 @@ LARGE = 2**62 + 1  # not a number that JavaScript has
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    return shop.train_shop(tmp_path_factory.mktemp("shop"))
+    return shop.train_with_texts(tmp_path_factory.mktemp("shop"))
 
 
 @pytest.fixture(scope="module")
@@ -195,10 +196,110 @@ def test_graph_attention_and_what_a_click_adds(open_page, service, recommender):
     wide = page.locator("#clicks .attention i").evaluate_all(
         "bars => bars.map(bar => bar.getBoundingClientRect().width)"
     )
+    lengths = [abs(weight) for weight in why.attention]
     assert [w / max(wide) for w in wide] == pytest.approx(
-        [a / max(why.attention) for a in why.attention], abs=0.02
+        [length / max(lengths) for length in lengths], abs=0.02
     )
     expect(page.locator("#measures")).to_contain_text(shop.NAMES[why.item])
+
+
+def test_where_a_probability_comes_from(open_page, service, recommender):
+    session = [1000, 77, 1001, 1003]  # one of them unknown
+    page = open_page(service.url, session)
+    best = [item for item, _ in recommender.recommend([session], 10)[0]]
+    origins = recommender.explain(session, others=best).origins[1:]
+    called = {"repeat": "repeat", "transitions": "transitions"}
+    called |= {"model": "ids", "text_neighbours": "text"}
+    legend = page.locator("#legend li")
+    assert legend.all_inner_texts() == list(called.values())
+    colours = legend.locator(".part").evaluate_all(
+        "parts => parts.map(part => getComputedStyle(part).backgroundColor)"
+    )
+    assert len(set(colours)) == 4
+    for place, origin in enumerate(origins):
+        bar = page.locator("#best button").nth(place).get_by_role("img", include_hidden=True)
+        told = [
+            f"{name} {math.floor(100 * origin.shares[part] + 0.5)} %"
+            for part, name in called.items()
+            if origin.shares[part] >= 0.005
+        ]
+        assert bar.get_attribute("aria-label") == f"Comes from {', '.join(told)}"
+        widths, seen = bar.locator(".part").evaluate_all(
+            "parts => [parts.map(part => part.getBoundingClientRect().width),"
+            " parts.map(part => getComputedStyle(part).backgroundColor)]"
+        )
+        wanted = [origin.shares[part] for part in called]
+        assert [width / sum(widths) for width in widths] == pytest.approx(wanted, abs=0.02)
+        assert seen == colours
+    row = page.locator("#best button").first
+    assert "Comes from" in row.evaluate("row => row.querySelector('[role=img]').ariaLabel")
+
+
+def test_how_similar_the_texts_of_the_clicks_are(open_page, service, recommender):
+    session = [1000, 77, 1001, 1003]
+    page = open_page(service.url, session)
+    best = [item for item, _ in recommender.recommend([session], 10)[0]]
+    origins = recommender.explain(session, others=best).origins[1:]
+
+    def compared(place):
+        expect(page.locator("#measures")).to_contain_text(
+            f"text to that of {shop.NAMES[best[place]]}: 1 is the same"
+        )
+        texts = page.locator("#clicks .text .value").all_inner_texts()
+        assert [float(text.replace("−", "-")) for text in texts] == pytest.approx(
+            origins[place].similarity, abs=0.00501
+        )
+
+    compared(0)
+    page.locator("#best button").nth(4).hover()
+    compared(4)
+    page.locator("#best button").nth(6).focus()
+    compared(6)
+    page.locator("#best button").nth(5).hover()
+    page.locator("#best button").nth(5).click()
+    settled(page)
+    expect(page.locator("#clicks .text")).to_have_count(4)
+
+
+def test_a_model_that_mixes_nothing_has_no_legend(open_page, tmp_path):
+    with in_thread(shop.untrained(tmp_path, shop.IDS)) as running:
+        page = open_page(running.url, "[1000,1001]")
+        assert page.locator("#legend").is_hidden() and page.locator(".origin").count() == 0
+        assert page.locator("#clicks .text").count() == 0
+
+
+def test_an_item_that_is_new_in_the_shop(open_page, model, names):
+    """Added over HTTP, it is recommended on an open page within a second, and marked."""
+    bearer = {"Authorization": "Bearer open-sesame"}
+    with in_thread(model, names=names, token="open-sesame") as running:
+        page = open_page(running.url, "[1000,1004]", settle=False, allow="401")
+        page.locator("#token-text").fill("open-sesame")
+        page.keyboard.press("Enter")
+        settled(page)
+        assert page.locator("#best .cold").count() == 0
+        took = []
+        for item, name in ((2002, "Headlamp case"), (2001, "Trail pole"), (2000, "Trail headlamp")):
+            start = time.monotonic()
+            added = running.post("/items/add", {"ids": [item], "texts": [name]}, headers=bearer)
+            assert added.status_code == 200, added.text
+            page.get_by_label("without those of the session").click()  # asks anew
+            row = page.locator("#best button", has_text=name)
+            expect(row.locator(".cold")).to_have_text("new item")
+            took.append(time.monotonic() - start)
+            settled(page)
+        assert min(took) < 1  # the others, if the machine is busy
+        bar = row.get_by_role("img", include_hidden=True)
+        assert bar.get_attribute("aria-label") == "Comes from text 100 %"
+        row.hover()
+        expect(page.locator("#measures")).to_contain_text("text to that of Trail headlamp")
+        texts = page.locator("#clicks .text .value").all_inner_texts()
+        assert min(map(float, texts)) > 0.3  # a trail shoe, and a headlamp
+        page.locator("#query").press_sequentially("trail h")
+        expect(page.get_by_role("option")).to_have_text(["Trail headlamp2000"])
+        page.keyboard.press("Enter")
+        settled(page)
+        assert clicks(page) == ["Trail shoe", "Headlamp", "Trail headlamp"]
+        assert page.locator(".click.unknown").count() == 0
 
 
 def test_scores_that_are_no_probabilities_are_called_scores(open_page, tmp_path):
@@ -562,7 +663,7 @@ def test_every_text_can_be_read(open_page, service, scheme):
 
 def test_every_endpoint_can_be_tried(open_page, model):
     with in_thread(model, token="open-sesame", sessions="memory") as running:
-        page = open_page(running.url + "/docs", settle=False, allow="401")
+        page = open_page(running.url + "/docs", settle=False, allow="401|422")
         page.locator("#token-text").fill("open-sesame")
         page.get_by_role("button", name="Use it").click()
         endpoints = page.locator("details")
@@ -577,8 +678,10 @@ def test_every_endpoint_can_be_tried(open_page, model):
             assert path in endpoint.locator("summary").inner_text()
             endpoint.get_by_role("button", name="Send").click()
             answer = endpoint.locator("[aria-live]")
-            expect(answer.locator("h3")).to_have_text("200")
+            known = path == "/items/add"  # the example's item, and this model has texts
+            expect(answer.locator("h3")).to_have_text("422" if known else "200")
             answers[path, way] = answer.locator("pre").last.inner_text()
+        assert "already: 10" in json.loads(answers["/items/add", "post"])["detail"]
         assert len(json.loads(answers["/recommend", "post"])["items"]) == 20
         assert json.loads(answers["/sessions/{id}", "delete"]) == {"deleted": True}
         assert "srgnn_ready 1.0" in answers["/metrics", "get"]
@@ -592,11 +695,14 @@ def test_every_endpoint_can_be_tried(open_page, model):
         expect(asking.locator("[aria-live]")).to_have_text("This body is not JSON.")
 
 
-def test_screenshot(open_page, service, tmp_path):
-    page = open_page(service.url, "[1000,1001,1003,1000]", device_scale_factor=1.5)
-    page.locator("#best button", has_text="Headlamp").click()
-    settled(page)
-    page.mouse.move(0, 0)
-    page.evaluate("document.activeElement.blur()")
-    path = os.environ.get("SRGNN_SCREENSHOT") or tmp_path / "page.png"
-    assert page.screenshot(path=path, full_page=True, animations="disabled").startswith(b"\x89PNG")
+def test_screenshot(open_page, model, names, tmp_path):
+    with in_thread(model, names=names) as running:
+        running.service.models.current().add([2000], ["Trail headlamp"], None)
+        page = open_page(running.url, "[1000,1001,1003]", device_scale_factor=1.5)
+        page.get_by_role("button", name=re.compile("Headlamp 1004")).click()
+        settled(page)
+        page.evaluate("document.activeElement.blur()")
+        page.locator("#best button", has_text="Trail headlamp").hover()
+        path = os.environ.get("SRGNN_SCREENSHOT") or tmp_path / "page.png"
+        picture = page.screenshot(path=path, full_page=True, animations="disabled")
+        assert picture.startswith(b"\x89PNG")

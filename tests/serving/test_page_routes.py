@@ -111,6 +111,7 @@ def test_the_page_keeps_the_limits_of_the_service():
     schemas = [page.Explained.model_json_schema(), page.Wanted.model_json_schema()]
     explained, named = (schema["properties"] for schema in schemas)
     assert int(found["EXPLAINED"]) == explained["items"]["maxItems"]
+    assert int(found["OTHERS"]) == explained["others"]["maxItems"]
     assert int(found["NAMED"]) == named["ids"]["maxItems"]
     assert f'max="{Settings("x").max_k}"' in text
 
@@ -177,6 +178,10 @@ def test_an_explanation(url, recommender):
     other = ask(url + "/explain", {"items": session, "item": 1033}).content
     assert other["score"] == pytest.approx(recommender.explain(session, 1033).score, abs=1e-6)
     assert ask(url + "/explain", {"items": [1000]}).content["added"] is None
+    several = ask(url + "/explain", {"items": session, "item": 1033, "others": [1001, 1033]})
+    assert several.content["origins"] == [  # of a model that mixes nothing, and has no texts
+        {"item": item, "shares": None, "similarity": None} for item in (1033, 1001, 1033)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -185,6 +190,8 @@ def test_an_explanation(url, recommender):
         ({"items": [5]}, "no item that the model knows"),
         ({"items": []}, "no item that the model knows"),
         ({"items": [1000], "item": 5}, "does not know the item 5"),
+        ({"items": [1000], "others": [1001, 5]}, "does not know the item 5"),
+        ({"items": [1000], "others": [1001] * 101}, "at most 100"),
         ({"items": [1000] * 201}, "at most 200"),
         ({"items": [True]}, "items"),
         ({"items": [1.5]}, "items"),
@@ -210,10 +217,10 @@ class Held(Recommender):
         self.go, self.asked = threading.Event(), []
         return self
 
-    def explain(self, session, item=None):
+    def explain(self, session, item=None, others=()):
         self.asked.append(session[0])
         assert self.go.wait(20)
-        return super().explain(session, item)
+        return super().explain(session, item, others)
 
 
 @pytest.mark.slow

@@ -35,7 +35,7 @@ def test_every_setting_is_one():
     known = {setting.name: setting.default for setting in fields(Settings)}
     (limits,) = re.findall(r"## Limits\n(.*?)\n## ", TEXT, re.DOTALL)
     rows = re.findall(r"^\| (`[a-z_`, ]+`) \| ([^|]+) \|", limits, re.MULTILINE)
-    assert len(rows) == 9
+    assert len(rows) == 10
     for keys, default in rows:
         names, values = re.findall(r"\w+", keys), [int(n) for n in re.findall(r"\d+", default)]
         told = values * (len(names) // len(values)) if values else [None]
@@ -50,6 +50,6 @@ def test_every_setting_is_one():
 def test_every_metric_is_one():
     told = set(re.findall(r"srgnn_[a-z_]+", TEXT))
     metrics = Metrics()
-    metrics.watch(lambda: 0, lambda: True)
+    metrics.watch(lambda: 0, lambda: True, lambda: 0)
     text = metrics.text().decode()
     assert {name for name in told if f"# TYPE {name} " not in text} == set()

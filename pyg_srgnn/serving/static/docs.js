@@ -27,9 +27,10 @@ function shape(schema, indent = "") {
 
 /** A value that a schema allows. */
 function example(schema) {
-  const { type, anyOf, properties, items, default: usual } = resolved(schema);
+  const { type, anyOf, properties, items, examples, default: usual } = resolved(schema);
+  if (examples) return examples[0];
   if (usual !== undefined) return usual;
-  if (anyOf) return popular; // an item's id
+  if (anyOf) return anyOf.some((one) => one.type === "null") ? null : popular; // an item's id
   if (type === "array") return [example(items)];
   if (!properties) return type === "string" ? "" : 1;
   return Object.fromEntries(Object.entries(properties).map(([name, one]) => [name, example(one)]));

@@ -1,6 +1,7 @@
 // The clicks of the session, and the items recommended, as lists.
 
 import { factor, html, number, percent } from "./element.js";
+import { similarityMeter } from "./origins.js";
 
 /**
  * The clicks, each with its attention and its effect on the first item of the list.
@@ -28,6 +29,7 @@ export function showClicks(list, { items, why, known, label, named, remove }) {
         isKnown ? null : html("p", { class: "note" }, "unknown to the model, left out"),
         at >= 0 && why.attention ? meter("attention", why.attention, at) : null,
         at >= 0 && why.added ? meter("adds", why.added, at, why.log_probabilities) : null,
+        at >= 0 && why.origins[0].similarity ? similarityMeter() : null,
       );
     }),
   );
@@ -37,13 +39,15 @@ export function showClicks(list, { items, why, known, label, named, remove }) {
 
 /**
  * One value as a bar beside the largest of its kind, from the left or, with signs, the middle; what
- * a click adds to the logarithm of a probability is a factor on the probability.
+ * a click adds to the logarithm of a probability is a factor on the probability. Null is a click
+ * without which the item would not be recommended.
  */
 function meter(name, values, at, logarithms = false) {
   const signed = name === "adds";
   const both = signed || values.some((value) => value < 0);
   const largest = Math.max(...values.map(Math.abs)) || 1;
-  const share = (100 * Math.abs(values[at])) / largest;
+  const only = values[at] === null;
+  const share = only ? 100 : (100 * Math.abs(values[at])) / largest;
   const bar = html("i");
   bar.style.width = `${both ? share / 2 : share}%`;
   if (both) bar.style.left = values[at] < 0 ? `${50 - share / 2}%` : "50%";
@@ -53,31 +57,33 @@ function meter(name, values, at, logarithms = false) {
     { class: `meter ${name}${both ? " signed" : ""}${values[at] < 0 ? " below" : ""}` },
     html("span", {}, logarithms ? "factor" : name),
     html("span", { class: "track", "aria-hidden": "true" }, bar),
-    html("span", { class: "value" }, logarithms ? factor(Math.exp(values[at])) : sign + number(values[at], 2)),
+    html("span", { class: "value" }, only ? "×∞" : logarithms ? factor(Math.exp(values[at])) : sign + number(values[at], 2)),
   );
 }
 
 const ordinal = (place) => html("span", { class: "place" }, String(place + 1));
 
-function names(id, label, named) {
+function names(id, label, named, cold = false) {
   const box = html("span", { class: "names" }, html("b", {}, label(id)));
   if (named(id)) box.append(html("span", { class: "id" }, String(id)));
+  if (cold) box.append(html("span", { class: "cold", title: "Nobody has clicked it in training" }, "new item"));
   return box;
 }
 
 /**
  * The recommended items. The rows stay, so that bars move and the focus stays where it is.
  * @param {HTMLElement} list
- * @param {{items: {id, score: number}[], popular: boolean, logarithms: boolean,
+ * @param {{items: {id, score: number, cold?: boolean}[], popular: boolean, logarithms: boolean,
  *   before: Map<any, number> | null, label: (id) => string, named: (id) => boolean,
  *   pick: (id) => void}} answer  logarithms: whether the scores are those of probabilities; before
  *   has the places of the list before
  */
 export function showBest(list, { items, popular, logarithms, before, label, named, pick }) {
   const value = (score) => (popular ? percent(score) : logarithms ? percent(Math.exp(score)) : number(score));
+  list.classList.toggle("mixed", logarithms && !popular); // there will be bars of origin
   while (list.children.length > items.length) list.lastElementChild.remove();
   while (list.children.length < items.length) list.append(html("li", {}, html("button", { type: "button" })));
-  items.forEach(({ id, score }, place) => {
+  items.forEach(({ id, score, cold }, place) => {
     const button = list.children[place].firstElementChild;
     const bar = button.querySelector("i") ?? html("i");
     // Of scores that a softmax was trained on, the difference is the ratio of the probabilities.
@@ -86,7 +92,7 @@ export function showBest(list, { items, popular, logarithms, before, label, name
     const [text, kind] = moved(before, id, place);
     button.replaceChildren(
       ordinal(place),
-      names(id, label, named),
+      names(id, label, named, cold),
       html("span", { class: `moved ${kind}` }, text),
       html("span", { class: "value" }, value(score)),
       html("span", { class: "track", "aria-hidden": "true" }, bar),

@@ -3,12 +3,14 @@
 import { say } from "./element.js";
 import { drawGraph } from "./graph.js";
 import { showBest, showClicks } from "./lists.js";
+import { showOrigins, showSimilarity } from "./origins.js";
 import { makePicker } from "./picker.js";
 import { ask, Refused, Unreachable, write } from "./service.js";
 import { Session } from "./session.js";
 
 const EXPLAINED = 200; // clicks: the service does not explain longer sessions
 const NAMED = 1000; // items that the service names at once
+const OTHERS = 100; // items, beside the explained one, whose origin the service tells
 const $ = (id) => document.getElementById(id);
 const session = new Session();
 const met = new Map(); // items by id: their name, and whether the model knows them
@@ -18,6 +20,7 @@ let again = null; // the timer of the next try
 let tries = 0;
 let places = null; // of the items in the list before
 let drawn = null; // the graph, and the keys of its edges
+let shown = null; // the explanation that is shown
 
 const label = (id) => met.get(id)?.name ?? String(id);
 const named = (id) => (met.get(id)?.name ?? null) !== null;
@@ -48,9 +51,10 @@ async function update() {
     showSession(null);
     showAnswer(answer);
     const best = answer.items[0]?.id;
+    const others = answer.items.slice(1, 1 + OTHERS).map((item) => item.id);
     const nothing = answer.popular || best === undefined;
     const long = items.length > EXPLAINED;
-    const why = nothing || long ? null : await ask("explain", { items, item: best }, signal);
+    const why = nothing || long ? null : await ask("explain", { items, item: best, others }, signal);
     if (mine !== turn) return;
     showWhy(why);
     if (long && !nothing) say($("measures"), `Only sessions of up to ${EXPLAINED} clicks are explained.`);
@@ -84,15 +88,24 @@ function showSession(why) {
   $("empty").hidden = session.items.length > 0;
   $("undo").disabled = !session.canUndo;
   $("clear").disabled = session.items.length === 0;
-  say($("measures"), why === null ? "" : measures(why));
+  shown = why;
+  compare(0);
+}
+
+/** Show how similar the texts of the clicks are to that of a recommended item, by its place. */
+function compare(place) {
+  const compared = shown?.origins[place] ?? shown?.origins[0];
+  if (compared?.similarity) showSimilarity($("clicks"), compared.similarity);
+  say($("measures"), shown === null ? "" : measures(shown, compared));
 }
 
 /** Explains the numbers of the clicks. */
-function measures({ attention, added, item, log_probabilities }) {
+function measures({ attention, added, item, log_probabilities }, compared) {
   const notes = [];
   if (attention) notes.push("“attention” is the weight of the click in the model’s vector of the session; a negative weight subtracts it.");
   if (added && log_probabilities) notes.push(`“factor” is the factor by which this click changes the probability of ${label(item)}.`);
   else if (added) notes.push(`“adds” is how much this click adds to the score of ${label(item)}.`);
+  if (compared.similarity) notes.push(`“text” is the similarity of the click’s text to that of ${label(compared.item)}: 1 is the same.`);
   return notes.join(" ");
 }
 
@@ -100,7 +113,7 @@ function showAnswer(answer) {
   const { items, unknown, popular, log_probabilities: logarithms } = answer;
   showBest($("best"), { items, popular, logarithms, before: places, label, named, pick: add });
   let meaning = "This model gives scores, not probabilities: they compare the items of this list alone.";
-  if (logarithms) meaning = "A percentage is the probability that the item comes next.";
+  if (logarithms) meaning = "A percentage is the probability that the item comes next; the colours say what it is made of.";
   if (popular) meaning = "A percentage is the share of the item in all clicks.";
   say($("meaning"), items.length > 0 ? meaning : "");
   places = new Map(items.map((item, place) => [item.id, place]));
@@ -120,6 +133,7 @@ function showWhy(why) {
   const explained = new Set(why?.clicks);
   if (why !== null) learn(session.items.map((id) => ({ id, name: null, ...met.get(id), known: explained.has(id) })));
   showSession(why);
+  showOrigins($("best"), $("legend"), why?.origins ?? []);
   $("picture").hidden = why === null;
   $("picture").setAttribute("aria-busy", "false");
   if (why === null) {
@@ -178,6 +192,9 @@ $("k").addEventListener("change", ({ target }) => {
   session.k = target.valueAsNumber;
   update();
 });
+for (const event of ["pointerover", "focusin"]) {
+  $("best").addEventListener(event, ({ target }) => compare([...$("best").children].indexOf(target.closest("li"))));
+}
 $("exclude-seen").addEventListener("change", ({ target }) => {
   session.excludeSeen = target.checked;
   update();
