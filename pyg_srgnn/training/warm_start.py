@@ -191,8 +191,9 @@ def _with_text(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The settings, with those of texts that earlier versions had not; without texts, no effect."""
     channels = settings.get("text_channels", 0)
     neighbours = settings.get("text_neighbours", 0) if channels else 0
+    edges = settings.get("text_edges", False) if channels else False
     added = {"item_table": "id", "text_channels": 0}
-    return added | dict(settings) | {"text_neighbours": neighbours}
+    return added | dict(settings) | {"text_neighbours": neighbours, "text_edges": edges}
 
 
 def _match(path: str | Path, old: Vocabulary, new: Vocabulary) -> Tensor:

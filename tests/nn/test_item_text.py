@@ -48,6 +48,7 @@ CASES: dict[str, dict[str, Any]] = {
     "alone": {},
     "scale": {"scale": 3.0},
     "neighbours": {"text_neighbours": 4},
+    "edges": {"scale": 3.0, "neighbours": 9, "window": 1, "text_edges": True},
     "all": ALL,
     "all and scale": ALL | {"scale": 3.0},
 }
@@ -63,15 +64,24 @@ def options(request: pytest.FixtureRequest) -> dict[str, Any]:
     return CASES[request.param]
 
 
-def exact(model: SRGNN) -> SRGNN:
+def neighbours_of(texts: item_text.Vectors, options: dict[str, Any]) -> list[Any]:
+    most, window = options["neighbours"], options["window"]
+    rows = reference.neighbours_of(TRAINING, ITEMS, most, window)
+    if options.get("text_edges"):
+        assert any(len(row) < most for row in rows[:TRAINED]), "else it tests nothing"
+        rows = item_text.with_text_edges(rows, texts, most, TRAINED)
+    return rows
+
+
+def exact(model: SRGNN, texts: item_text.Vectors, options: dict[str, Any]) -> SRGNN:
     """Replace what is counted in float32 by float64."""
     if model.global_graph is not None:
         weight = torch.zeros_like(model.global_graph.weight, dtype=torch.float64)
-        rows = reference.neighbours_of(TRAINING, ITEMS, 3, 2)
-        for item, row in enumerate(rows):
+        for item, row in enumerate(neighbours_of(texts, options)):
             for place, (other, share) in enumerate(row):
                 assert model.global_graph.neighbours[item, place] == other
                 weight[item, place] = share
+        torch.testing.assert_close(model.global_graph.weight.double(), weight, rtol=0, atol=1e-6)
         model.global_graph.weight = weight
     if model.transitions is not None:
         model.transitions.count = (model.transitions.count.double() * 2520).round() / 2520
@@ -83,8 +93,10 @@ def expected_of(
 ) -> Tensor:
     options = options | {"item_table": mode, "texts": texts, "num_trained": TRAINED}
     options["clicks"] = CLICKS.tolist()
-    if options.pop("neighbours", 0):
-        options["neighbours"] = reference.neighbours_of(TRAINING, ITEMS, 3, options.pop("window"))
+    if options.get("neighbours"):
+        options["neighbours"] = neighbours_of(texts, options)
+        del options["window"]
+        options.pop("text_edges", None)
     if options.get("transitions"):
         options["transitions"] = followers = reference.transitions_of(TRAINING, ITEMS)
         for cold in range(TRAINED, ITEMS):  # what followed the nearest stand-in
@@ -100,8 +112,8 @@ def expected_of(
 @pytest.mark.parametrize("channels", [F, 3])
 def test_scores_loss_and_gradients(mode: str, options: dict[str, Any], channels: int) -> None:
     raw = raw_texts(channels)
-    model = exact(make(raw, item_table=mode, **options))
     texts = item_text.whitened(raw, TRAINED)
+    model = exact(make(raw, item_table=mode, **options), texts, options)
     torch.testing.assert_close(model.text.vectors, torch.tensor(texts), rtol=0, atol=1e-9)
     batch = exact_weights(batch_of(SESSIONS, TARGETS), SESSIONS)
     with torch.no_grad():

@@ -72,6 +72,31 @@ def neighbours_of(texts: Vectors, most: int) -> list[dict[int, float]]:
     return result
 
 
+def with_text_edges(
+    counted: list[list[tuple[int, float]]], texts: Vectors, most: int, num_trained: int
+) -> list[list[tuple[int, float]]]:
+    """Neighbours in the global graph, filled up with those trained items of the nearest texts."""
+    result = []
+    for item, row in enumerate(counted):
+        near = {
+            j: float(texts[item] @ texts[j])
+            for j in range(num_trained)
+            if j != item and texts[item].any() and texts[j].any()
+        }
+        # The places of the nearest are those that counted neighbours leave.
+        best = sorted(near, key=lambda j: -near[j])[: most - len(row)]
+        if not best:
+            result.append(row)
+            continue
+        total = sum(math.exp(10 * near[j]) for j in best)
+        share = len(row) / most
+        result.append(
+            [(j, w * share) for j, w in row]
+            + [(j, (1 - share) * math.exp(10 * near[j]) / total) for j in best]
+        )
+    return result
+
+
 def stand_ins(texts: Vectors, num_trained: int, item: int) -> dict[int, float]:
     """The trained items that a cold one enters as the mean of, and their weights."""
     text = texts[item]

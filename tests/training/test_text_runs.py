@@ -70,6 +70,24 @@ def test_a_resumed_run_equals_an_uninterrupted_one(root: Path, tmp_path: Path, m
         assert torch.equal(tensor, states[1][name]) and torch.equal(tensor, states[2][name]), name
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_weights_averaged_clipped_and_started_from(root: Path, tmp_path: Path, mode: str) -> None:
+    keys = [*COLD, f"model.item_table={mode}", "baselines=[]", "average=0.9", "refit=true"]
+    keys += ["trainer.gradient_clip_val=1", "optimizer.decoupled=true", "trainer.max_epochs=1"]
+    train(tiny_config(root, *keys), tmp_path / "old")
+    started = tiny_config(root, *keys, f"warm_start={tmp_path / 'old'}")
+    train(started, tmp_path / "new")
+    old, new = (Checkpoint.load(tmp_path / name).model for name in ("old", "new"))
+    assert old.text is not None and new.text is not None
+    assert torch.equal(old.text.directions, new.text.directions)
+    moved = [
+        name
+        for name, parameter in old.named_parameters()
+        if parameter.numel() and not torch.equal(parameter, dict(new.named_parameters())[name])
+    ]
+    assert len(moved) > 10, "it was trained on"
+
+
 class NotInstalled(MetaPathFinder):
     """Refuses to import encoders and what they need."""
 
