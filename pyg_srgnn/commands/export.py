@@ -78,7 +78,7 @@ def main(config: DictConfig) -> None:
                 )
         left_out = ((new.known, "known already"), (new.without, "without a text"))
         notes = "".join(f"; left out: {count:,} {what}" for count, what in left_out if count)
-        print(f"{len(new.ids):,} new items{notes}")
+        print(f"new items: {len(new.ids):,}{notes}")
     for file in sorted(folder.iterdir()):
         print(f"{file.stat().st_size:>14,}  {folder.name}/{file.name}")
 

@@ -81,7 +81,7 @@ def read_new_items(
 
 
 def extend(artifact: Artifact, items: NewItems, output: str | Path) -> Path:
-    """Write an export again, with more items; see :meth:`Recommender.add_items`.
+    """Write an export again, with more items; see :meth:`pyg_srgnn.Recommender.add_items`.
 
     The folder is written whole or not at all. It may be that of the export.
 

@@ -170,7 +170,7 @@ class Recommender:
                 vectors = vectors_of(vectors_or_texts, self.text, given)
             except ValueError as error:
                 raise ValueError(f"add_items: {error}") from error
-            with torch.inference_mode():
+            with torch.no_grad():
                 scorer = _exported(now.scorer, now.clicks).with_items(vectors)
             vocabulary = now.vocabulary.extend(given)  # type: ignore[arg-type]
             self._catalogue = _Catalogue.of(scorer, vocabulary, scorer.weights["clicks"])

@@ -68,12 +68,12 @@ def test_one_night_and_the_next(file: Path, tmp_path: Path, kind: str) -> None:
     first = table(tmp_path / "first.csv", range(KNOWN, KNOWN + 2))
     result = exported(file, folder, f"add_items={first}", f"format={kind}")
     assert result.status == 0, result.err
-    assert "2 new items\n" in result.out
+    assert "new items: 2\n" in result.out
     assert {path.name for path in tmp_path.iterdir()} == {"first.csv", "export"}
     every = table(tmp_path / "every.csv", range(TRAINED, len(IDS)))
     result = exported(folder, folder, f"add_items={every}", "known=skip")
     assert result.status == 0, result.err
-    assert f"3 new items; left out: {COLD - 3} known already\n" in result.out
+    assert f"new items: 3; left out: {COLD - 3} known already\n" in result.out
     wanted = checkpoint().scorer.scores(sessions())
     torch.testing.assert_close(scores_of(folder), wanted, atol=1e-5, rtol=0)
     recommender = Recommender.load(folder)
@@ -132,7 +132,7 @@ def test_items_without_a_text_are_left_out_and_counted(file: Path, tmp_path: Pat
     new = tmp_path / "new.csv"
     pl.DataFrame({"id": IDS[KNOWN : KNOWN + 2], "title": [TEXTS[KNOWN], None]}).write_csv(new)
     result = exported(file, tmp_path / "export", f"add_items={new}")
-    assert "1 new items; left out: 1 without a text" in result.out, result.err
+    assert "new items: 1; left out: 1 without a text" in result.out, result.err
     assert Recommender.load(tmp_path / "export").vocabulary.ids == IDS[: KNOWN + 1]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -151,6 +152,34 @@ def test_no_items_are_no_change() -> None:
 def test_a_model_without_texts() -> None:
     recommender = Recommender.of(without_texts())
     with pytest.raises(ValueError, match=r"trained without texts.*srgnn-train text=FILE"):
+        recommender.add_items(["a"], ["oak"])
+
+
+def test_a_model_that_is_neither_an_export_nor_a_checkpoint() -> None:
+    trained = checkpoint(cold=BEFORE)
+    odd: Any = object()
+    recommender = Recommender(odd, trained.vocabulary, trained.clicks, trained.text)
+    with pytest.raises(ValueError, match="items cannot be added to a object"):
+        recommender.add_items(["a"], ["oak"])
+
+
+def test_a_model_of_another_precision_stays_as_it_is() -> None:
+    trained = checkpoint(cold=BEFORE)
+    model = copy.deepcopy(trained.model).double()
+    recommender = Recommender.of(replace(trained, model=model))
+    recommender.add_items(IDS[KNOWN:], text_vectors()[KNOWN:])
+    assert next(model.parameters()).dtype == torch.float64
+    wanted = checkpoint().scorer.scores(sessions())
+    assert largest(recommender.scorer.scores(sessions()), wanted) < 1e-5
+
+
+def test_what_an_encoder_needs_only_when_it_encodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    def encode(*_: object) -> None:
+        raise ImportError("needs more")
+
+    monkeypatch.setattr("pyg_srgnn.text.encoders.hashed.HashedEncoder.encode", encode)
+    recommender = Recommender.of(checkpoint(cold=BEFORE))
+    with pytest.raises(ValueError, match="add_items: needs more; or give ready-made vectors"):
         recommender.add_items(["a"], ["oak"])
 
 
