@@ -3,34 +3,27 @@
 from __future__ import annotations
 
 import logging
-import math
 import threading
 import warnings
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor
 
 from pyg_srgnn.data.vocabulary import Vocabulary
-from pyg_srgnn.functional.topk import rows_at_once
 from pyg_srgnn.inference.answer import Answer, Explanation, unknown_messages
 from pyg_srgnn.inference.artifact import Artifact, is_artifact
 from pyg_srgnn.inference.explain import explain
-from pyg_srgnn.inference.exported import ExportedModel, exported_class
-from pyg_srgnn.inference.manifest import Facts
-from pyg_srgnn.inference.new_texts import Texts, named, vectors_of
-from pyg_srgnn.inference.scorer import Session, SessionScorer
+from pyg_srgnn.inference.item_catalogue import ItemCatalogue
+from pyg_srgnn.inference.new_texts import Texts
+from pyg_srgnn.inference.scorer import SessionScorer
 from pyg_srgnn.runs.find import find_run
 
 if TYPE_CHECKING:
     from pyg_srgnn.checkpoint import Checkpoint
 
 log = logging.getLogger(__name__)
-
-_ROWS_AT_ONCE = 256  # at most; fewer where the catalogue is large
 
 
 def load_trained(path: str | Path) -> Checkpoint | Artifact:
@@ -59,21 +52,6 @@ class UnknownItemWarning(UserWarning):
     """A session has items that are not in the catalogue."""
 
 
-class _Catalogue(NamedTuple):
-    """What is replaced at once where items are added."""
-
-    scorer: SessionScorer
-    vocabulary: Vocabulary
-    clicks: Tensor
-    popularity: Tensor
-    cold: frozenset[int | str]
-
-    @classmethod
-    def of(cls, scorer: SessionScorer, vocabulary: Vocabulary, clicks: Tensor) -> _Catalogue:
-        cold = vocabulary.decode((clicks == 0).nonzero().flatten().tolist())
-        return cls(scorer, vocabulary, clicks, clicks.double() / clicks.sum(), frozenset(cold))
-
-
 class Recommender:
     """Recommends the next items of sessions given as raw ids.
 
@@ -93,7 +71,7 @@ class Recommender:
         text: Mapping[str, Any] | None = None,
     ) -> None:
         self.text = text
-        self._catalogue = _Catalogue.of(scorer, vocabulary, clicks)
+        self._catalogue = ItemCatalogue(scorer, vocabulary, clicks)
         self._adding = threading.Lock()
 
     @property
@@ -157,23 +135,15 @@ class Recommender:
         """
         given = _ids(ids, "add_items: 'ids'")
         with self._adding:
-            now = self._catalogue
             try:
                 if self.text is None:
                     raise ValueError(
                         "the model was trained without texts, by which alone items can be added; "
                         "srgnn-train text=FILE trains one with texts"
                     )
-                _check_new(given, now.vocabulary)
-                if not given:
-                    return
-                vectors = vectors_of(vectors_or_texts, self.text, given)
+                self._catalogue = self._catalogue.with_items(given, vectors_or_texts, self.text)
             except ValueError as error:
                 raise ValueError(f"add_items: {error}") from error
-            with torch.no_grad():
-                scorer = _exported(now.scorer, now.clicks).with_items(vectors)
-            vocabulary = now.vocabulary.extend(given)  # type: ignore[arg-type]
-            self._catalogue = _Catalogue.of(scorer, vocabulary, scorer.weights["clicks"])
 
     def recommend(
         self,
@@ -239,9 +209,11 @@ class Recommender:
         now = self._catalogue
         indices = [now.vocabulary.encode(session) for session in clicks]
         known = [[i for i in session if i >= 0] for session in indices]
-        barred = _barred(now.vocabulary, allow, deny)
-        best = _best(now, [session for session in known if session], k, barred, exclude_seen)
-        popular = [] if all(known) else _popular(now, k, barred)
+        allowed = None if allow is None else _ids(allow, "recommend: 'allow'")
+        denied = [] if deny is None else _ids(deny, "recommend: 'deny'")
+        barred = now.barred(allowed, denied)
+        best = now.best([session for session in known if session], k, barred, exclude_seen)
+        popular = [] if all(known) else now.popular(k, barred)
         logarithms = now.scorer.log_probabilities
         return [
             Answer(
@@ -280,80 +252,6 @@ class Recommender:
         session = _ids(session, "explain: the session", ", as in [17, 4, 17]")
         now, others = self._catalogue, _ids(others, "explain: 'others'")
         return explain(now.scorer, now.vocabulary, session, item, others)
-
-
-def _exported(scorer: SessionScorer, clicks: Tensor) -> ExportedModel:
-    """A model in the two parts of an export, made in memory of one that is none."""
-    if isinstance(scorer, ExportedModel):
-        return scorer
-    from pyg_srgnn.checkpoint import ModelScorer
-
-    if not isinstance(scorer, ModelScorer):
-        raise ValueError(f"add_items: items cannot be added to a {type(scorer).__name__}")
-    encoder, weights = scorer.exported(clicks)
-    facts = Facts.of(encoder, weights)
-    return exported_class(facts)(encoder.encode, facts, weights)
-
-
-def _check_new(ids: Sequence[int | str], vocabulary: Vocabulary) -> None:
-    """Refuse ids that are known, given twice, or of another type than those of the catalogue."""
-    kind = type(vocabulary.ids[0])
-    if other := [raw for raw in ids if type(raw) is not kind]:
-        raise ValueError(
-            f"ids must be of the type {kind.__name__}, as those of the catalogue (got "
-            f"{named(other)})"
-        )
-    if known := [raw for raw in ids if raw in vocabulary]:
-        raise ValueError(f"ids that are in the catalogue already: {named(known)}")
-    if len(set(ids)) < len(ids):
-        twice = [raw for raw, count in Counter(ids).items() if count > 1]
-        raise ValueError(f"ids that are given more than once: {named(twice)}")
-
-
-def _barred(
-    vocabulary: Vocabulary,
-    allow: Iterable[int | str] | None,
-    deny: Iterable[int | str] | None,
-) -> Tensor | None:
-    """Which items must not be recommended [V], or None where all may be."""
-    denied = [] if deny is None else _ids(deny, "recommend: 'deny'")
-    if allow is None and not denied:
-        return None
-    allowed = [] if allow is None else _ids(allow, "recommend: 'allow'")
-    barred = torch.full((len(vocabulary),), allow is not None)
-    for ids, value in ((allowed, False), (denied, True)):
-        known = [i for i in vocabulary.encode(ids) if i >= 0]
-        barred[torch.tensor(known, dtype=torch.long)] = value
-    return barred
-
-
-def _best(
-    catalogue: _Catalogue,
-    sessions: Sequence[Session],
-    k: int,
-    barred: Tensor | None,
-    exclude_seen: bool,
-) -> Iterator[list[tuple[int | str, float]]]:
-    """The k best items of every session, of sessions with a known item."""
-    scorer, vocabulary = catalogue.scorer, catalogue.vocabulary
-    k = min(k, scorer.num_items)
-    at_once = rows_at_once(scorer.num_items, _ROWS_AT_ONCE)
-    for start in range(0, len(sessions), at_once):
-        part = sessions[start : start + at_once]
-        values, items = scorer.topk(part, k, barred, exclude_seen)
-        for best, scores in zip(items.tolist(), values.tolist(), strict=True):
-            pairs = zip(vocabulary.decode(best), scores, strict=True)
-            yield [pair for pair in pairs if pair[1] != -math.inf]
-
-
-def _popular(catalogue: _Catalogue, k: int, barred: Tensor | None) -> list[tuple[int | str, float]]:
-    """The most popular items with their shares of all clicks."""
-    popularity = catalogue.popularity
-    order = popularity.argsort(descending=True, stable=True)
-    if barred is not None:
-        order = order[~barred[order]]
-    raw = catalogue.vocabulary.decode(order[:k].tolist())
-    return list(zip(raw, popularity[order[:k]].tolist(), strict=True))
 
 
 def _values(given: Any, name: str, expected: str) -> list[Any]:

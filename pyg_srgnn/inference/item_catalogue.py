@@ -1,0 +1,117 @@
+"""A model with the raw ids of its items, and how often each was clicked."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pyg_srgnn.data.vocabulary import Vocabulary
+from pyg_srgnn.functional.topk import rows_at_once
+from pyg_srgnn.inference.exported import ExportedModel, exported_class
+from pyg_srgnn.inference.manifest import Facts
+from pyg_srgnn.inference.new_texts import named, vectors_of
+from pyg_srgnn.inference.scorer import Session, SessionScorer
+
+_ROWS_AT_ONCE = 256  # at most; fewer where the catalogue is large
+
+
+class ItemCatalogue:
+    """What a recommender replaces as one where items are added; it never changes itself.
+
+    Args:
+        scorer: The model.
+        vocabulary: The raw ids of its items.
+        clicks: Clicks of each item in training, int64 [V].
+    """
+
+    def __init__(self, scorer: SessionScorer, vocabulary: Vocabulary, clicks: Tensor) -> None:
+        self.scorer = scorer
+        self.vocabulary = vocabulary
+        self.clicks = clicks
+        self.popularity = clicks.double() / clicks.sum()
+        self.cold = frozenset(vocabulary.decode((clicks == 0).nonzero().flatten().tolist()))
+
+    def with_items(
+        self, ids: Sequence[int | str], given: Any, text: Mapping[str, Any]
+    ) -> ItemCatalogue:
+        """The same with new items at the end; see :meth:`pyg_srgnn.Recommender.add_items`.
+
+        Args:
+            ids: Their raw ids.
+            given: Their texts or vectors.
+            text: What describes the texts of the model.
+
+        Raises:
+            ValueError: If one of them cannot be added.
+        """
+        self._check_new(ids)
+        if not ids:
+            return self
+        vectors = vectors_of(given, text, ids)
+        with torch.no_grad():
+            scorer = self._exported().with_items(vectors)
+        vocabulary = self.vocabulary.extend(ids)  # type: ignore[arg-type]
+        return ItemCatalogue(scorer, vocabulary, scorer.weights["clicks"])
+
+    def _check_new(self, ids: Sequence[int | str]) -> None:
+        """Refuse ids that are known, given twice, or of another type than those that are there."""
+        kind = type(self.vocabulary.ids[0])
+        if other := [raw for raw in ids if type(raw) is not kind]:
+            raise ValueError(
+                f"ids must be of the type {kind.__name__}, as those of the catalogue (got "
+                f"{named(other)})"
+            )
+        if known := [raw for raw in ids if raw in self.vocabulary]:
+            raise ValueError(f"ids that are in the catalogue already: {named(known)}")
+        if twice := [raw for raw, count in Counter(ids).items() if count > 1]:
+            raise ValueError(f"ids that are given more than once: {named(twice)}")
+
+    def _exported(self) -> ExportedModel:
+        """The model in the two parts of an export, made in memory of one that is none."""
+        if isinstance(self.scorer, ExportedModel):
+            return self.scorer
+        from pyg_srgnn.checkpoint import ModelScorer
+
+        if not isinstance(self.scorer, ModelScorer):
+            raise ValueError(f"items cannot be added to a {type(self.scorer).__name__}")
+        encoder, weights = self.scorer.exported(self.clicks)
+        facts = Facts.of(encoder, weights)
+        return exported_class(facts)(encoder.encode, facts, weights)
+
+    def barred(
+        self, allowed: Sequence[int | str] | None, denied: Sequence[int | str]
+    ) -> Tensor | None:
+        """Which items must not be recommended [V], or None where all may be."""
+        if allowed is None and not denied:
+            return None
+        barred = torch.full((len(self.vocabulary),), allowed is not None)
+        for ids, value in ((allowed or [], False), (denied, True)):
+            known = [i for i in self.vocabulary.encode(ids) if i >= 0]
+            barred[torch.tensor(known, dtype=torch.long)] = value
+        return barred
+
+    def best(
+        self, sessions: Sequence[Session], k: int, barred: Tensor | None, exclude_seen: bool
+    ) -> Iterator[list[tuple[int | str, float]]]:
+        """The k best items of every session, of sessions with a known item."""
+        k = min(k, self.scorer.num_items)
+        at_once = rows_at_once(self.scorer.num_items, _ROWS_AT_ONCE)
+        for start in range(0, len(sessions), at_once):
+            part = sessions[start : start + at_once]
+            values, items = self.scorer.topk(part, k, barred, exclude_seen)
+            for best, scores in zip(items.tolist(), values.tolist(), strict=True):
+                pairs = zip(self.vocabulary.decode(best), scores, strict=True)
+                yield [pair for pair in pairs if pair[1] != -math.inf]
+
+    def popular(self, k: int, barred: Tensor | None) -> list[tuple[int | str, float]]:
+        """The most popular items, with their shares of all clicks."""
+        order = self.popularity.argsort(descending=True, stable=True)
+        if barred is not None:
+            order = order[~barred[order]]
+        raw = self.vocabulary.decode(order[:k].tolist())
+        return list(zip(raw, self.popularity[order[:k]].tolist(), strict=True))
