@@ -104,7 +104,8 @@ def text_neighbours_of(
         x: See :class:`Lookup`.
         graphs: See :class:`Lookup`.
         taken: See :class:`Lookup`.
-        target: See :class:`Lookup`; texts do not give it away.
+        target: See :class:`Lookup`; texts do not give it away. In training, an item without clicks
+            is no candidate: it is never a target, and its factor would learn nothing but that.
         neighbours: Nearest items of each item, int32 [V, K].
         cosine: Cosine of each; -1 of what is no neighbour [V, K].
         bucket: Bucket of each item's clicks, int32 [V].
@@ -118,6 +119,8 @@ def text_neighbours_of(
     known = torch.stack([near, often], dim=1).to(place_weight)
     found = neighbours.index_select(0, item).long()
     near = cosine.index_select(0, item)
+    if target is not None:
+        bucket_weight = bucket_weight * (torch.arange(BUCKETS, device=x.device) > 0)
     factor = bucket_weight.index_select(0, bucket.long()).index_select(0, found.flatten())
     counted = (sharpness * near).exp() * factor.view_as(near) * (near > -1)
     weight = place_weight.index_select(0, place)

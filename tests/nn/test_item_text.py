@@ -14,8 +14,11 @@ from torch import Tensor
 from pyg_srgnn.data import Sessions, Vocabulary
 from pyg_srgnn.datasets import SessionDataset
 from pyg_srgnn.evaluation.loop import assert_row_independent
+from pyg_srgnn.functional.mixture import find_candidates
 from pyg_srgnn.nn import SRGNN, GRU4Rec
 from pyg_srgnn.nn.item_table import ItemTable
+from pyg_srgnn.nn.srgnn import _graphs
+from pyg_srgnn.nn.text_neighbour_head import bucket_of
 from tests.nn.catalogue import (
     CHANNELS,
     CLICKS,
@@ -283,6 +286,23 @@ def test_cold_items_are_not_in_the_loss(mode: str, loss: str) -> None:
     assert found[0] == found[1]
 
 
+def test_text_neighbours_learn_nothing_of_cold_items() -> None:
+    """They are never targets: their factor would fall without end."""
+    model = make(text_neighbours=ITEMS, scale=3.0).train()
+    batch, _ = numbered(model)
+    factors = gradients(model, batch)["text_neighbours.clicks.weight"]
+    assert not factors[0].any() and factors.any()
+    batch.y = torch.full_like(batch.y, TRAINED)
+    with torch.no_grad():
+        model.text_neighbours.clicks.weight[0] += 1
+        s_h, graphs = model(batch), _graphs(batch)
+        source = [model.text_neighbours.source()]
+        for target, among in ((batch.y, False), (None, True)):
+            (found,), _ = find_candidates(source, batch.x, graphs, target)
+            share = model.text_neighbours.share(s_h, s_h, graphs, found)
+            assert bool((share.candidates.share[found.item == TRAINED] > 0).any()) == among
+
+
 @pytest.mark.parametrize("sampling", ["uniform", "popularity"])
 def test_cold_items_are_never_drawn(sampling: str) -> None:
     model = make(loss="sampled", negatives=5000, sampling=sampling, text_neighbours=3)
@@ -373,8 +393,6 @@ def test_a_catalogue_of_one_item_has_no_neighbours() -> None:
 
 @pytest.mark.parametrize("clicks", [0, 1, 2, 3, 4, 7, 8, 4095, 4096, 10**6])
 def test_buckets(clicks: int) -> None:
-    from pyg_srgnn.nn.text_neighbour_head import bucket_of
-
     assert bucket_of(torch.tensor([clicks])).tolist() == [item_text.bucket(clicks)]
 
 
@@ -439,8 +457,13 @@ def test_the_losss_value_is_the_plain_mean() -> None:
     batch, _ = numbered(model)
     with torch.no_grad():
         loss = model.loss(batch)
-        plain = model.eval().scores(batch).gather(1, batch.y.unsqueeze(1)).mean()
-    assert loss.item() == pytest.approx(-plain.item(), abs=1e-12)
+        del batch.row
+        plain = model.loss(batch)
+        # Without cold items, which are candidates in evaluation only.
+        model.text_neighbours.clicks.weight[0] = -1e3
+        p = model.eval().scores(batch).gather(1, batch.y.unsqueeze(1)).mean()
+    assert loss.item() == pytest.approx(plain.item(), abs=1e-12)
+    assert loss.item() == pytest.approx(-p.item(), abs=1e-9)
 
 
 def test_nothing_is_held_out_without_numbers_or_in_evaluation() -> None:
