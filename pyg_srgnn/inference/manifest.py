@@ -68,6 +68,7 @@ class Described(Protocol):
     components: list[ExportedComponent]
     num_trained: int
     normalised: bool
+    extensible: bool
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,7 @@ class Facts:
         num_trained: Items from the first that the training sessions hold; the others are cold.
             None: all.
         normalised: Whether item vectors have length 1.
+        extensible: Whether the tables hold what it takes to add items by their texts.
     """
 
     encoder: str
@@ -101,6 +103,7 @@ class Facts:
     tables: dict[str, Table]
     num_trained: int | None = None
     normalised: bool = False
+    extensible: bool = False
 
     @classmethod
     def of(cls, encoder: Described, weights: Mapping[str, Tensor]) -> Facts:
@@ -114,6 +117,7 @@ class Facts:
             {name: Table.of(tensor) for name, tensor in weights.items()},
             encoder.num_trained,
             encoder.normalised,
+            encoder.extensible,
         )
 
     @property
@@ -253,7 +257,7 @@ def read_manifest(data: bytes) -> tuple[dict[str, Any], Facts]:
     if found["version"] == 1:
         found["scorer"] = asdict(_facts_of_version_1(found["model"]))
     elif found["version"] == 2 and isinstance(found.get("scorer"), dict):
-        found["scorer"] |= {"num_trained": None, "normalised": False}
+        found["scorer"] |= {"num_trained": None, "normalised": False, "extensible": False}
     return found, Facts.from_json(found.get("scorer"))
 
 

@@ -30,6 +30,11 @@ def with_new_items(weights: Mapping[str, Tensor], facts: Facts, texts: Tensor) -
     """
     if "text_vectors" not in weights:
         raise ValueError("the model was trained without texts, by which alone items can be added")
+    if not facts.extensible:
+        raise ValueError(
+            "items cannot be added to a model with model.text_edges=true, unless it has "
+            "model.item_table=id or model.neighbours=0"
+        )
     count, trained = len(texts), facts.first_cold
     whitened = Whitening(weights["text_mean"], weights["text_directions"])(texts)
     text = torch.cat([weights["text_vectors"], whitened])

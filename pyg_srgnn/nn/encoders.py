@@ -33,12 +33,13 @@ class Encoder(nn.Module):
     """
 
     kind: str
-    """See :attr:`pyg_srgnn.inference.manifest.Facts.encoder`, and there for the next five."""
+    """See :attr:`pyg_srgnn.inference.manifest.Facts.encoder`, and there for the next six."""
     layers = 1
     attends = False
     components: list[ExportedComponent]
     num_trained: int
     normalised: bool
+    extensible: bool
     arguments: tuple[str, ...]
     """Names of the arguments, in their order."""
     example: tuple[Tensor, ...]
@@ -50,6 +51,7 @@ class Encoder(nn.Module):
         super().__init__()
         self.num_trained = model.num_trained
         self.normalised = model.scale is not None
+        self.extensible = model.text is not None
 
     @torch.inference_mode()
     def encode(self, arguments: Mapping[str, Tensor], wanted: Sequence[str]) -> dict[str, Tensor]:
@@ -69,6 +71,8 @@ class GraphEncoder(Encoder):
 
     def __init__(self, model: SRGNN) -> None:
         super().__init__(model)
+        if model.text_edges and model.global_graph is not None and model.embedding.mode != "id":
+            self.extensible = False  # a clicked item's text edges are made of tables not exported
         lengths = torch.tensor([3, 5, 2, 7])
         tensors = graph_tensors(torch.arange(17) % 4, lengths)
         x = torch.zeros_like(tensors.pop("x"))

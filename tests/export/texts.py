@@ -29,6 +29,7 @@ _MIXED = {"scale": 12.0, "repeat": True, "neighbours": 5, "transitions": 6, "tex
 MODELS: dict[str, dict[str, Any]] = {
     "mixture": {"name": "srgnn", **_MIXED},
     "mixture of sums": {"name": "srgnn", **_MIXED, "item_table": "sum"},
+    "edges": {"name": "srgnn", **_MIXED, "text_edges": True},
     "neighbours": {"name": "srgnn", "text_neighbours": 7, "item_table": "null_space"},
     "ids": {"name": "srgnn"},
     "sum": {"name": "srgnn", "item_table": "sum"},

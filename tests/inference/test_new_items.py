@@ -12,10 +12,13 @@ import torch
 from torch import Tensor
 
 from pyg_srgnn import Recommender
+from pyg_srgnn.checkpoint import ModelScorer
+from pyg_srgnn.data import Vocabulary
 from pyg_srgnn.functional import lookups
 from pyg_srgnn.functional.lookups import LOOKUPS
 from pyg_srgnn.inference.exported import ExportedModel, exported_class
 from pyg_srgnn.inference.manifest import Facts
+from pyg_srgnn.nn import build_model
 from tests.export.exports import checkpoint as without_texts
 from tests.export.texts import COLD, IDS, MODELS, TEXTS, TRAINED, checkpoint, sessions, text_vectors
 
@@ -76,6 +79,15 @@ def test_what_is_there_stays_as_it_was() -> None:
     model.with_items(text_vectors()[KNOWN:])
     for name, table in before.items():
         assert torch.equal(model.weights[name], table), name
+
+
+def test_edges_by_text_of_vectors_that_are_made_of_texts() -> None:
+    trained = checkpoint(cold=BEFORE)
+    sizes = {"num_items": 9, "text_channels": 16, "neighbours": 2, "text_edges": True}
+    model = build_model({"name": "srgnn", **sizes, "item_table": "sum"}).eval()
+    recommender = Recommender(ModelScorer(model), Vocabulary(IDS[:9]), torch.ones(9), trained.text)
+    with pytest.raises(ValueError, match=r"add_items: items cannot be added.*text_edges=true"):
+        recommender.add_items(["a"], ["oak"])
 
 
 def test_a_component_without_a_rule(monkeypatch: pytest.MonkeyPatch) -> None:
