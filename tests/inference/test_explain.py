@@ -14,6 +14,7 @@ from pyg_srgnn.data import Sessions, Vocabulary
 from pyg_srgnn.export.write import export
 from pyg_srgnn.nn import SRGNN
 from pyg_srgnn.reports.explanation import draw_explanation
+from tests.export import texts
 from tests.export.exports import IDS, checkpoint
 from tests.reference.names import random_sessions, randomise
 
@@ -118,3 +119,23 @@ def test_an_export_as_its_checkpoint(tmp_path: Path, kind: str, name: str) -> No
         assert one.item == other.item and one.similarity == other.similarity
         assert (one.shares is None) == (name != "default")
         assert other.shares == pytest.approx(one.shares, abs=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["mixture", "mixture of sums", "sum", "text"])
+def test_an_export_with_texts_and_with_items_that_are_added(tmp_path: Path, name: str) -> None:
+    """They are explained as by a model that knew the items from the start."""
+    folder = export(texts.checkpoint(name, cold=3), tmp_path / "export")
+    known = texts.TRAINED + 3
+    found, wanted = Recommender.load(folder), Recommender.of(texts.checkpoint(name))
+    found.add_items(texts.IDS[known:], texts.text_vectors()[known:])
+    session = [texts.IDS[i] for i in (*SESSION, texts.TRAINED, len(texts.IDS) - 1)]
+    best = [raw for raw, _ in wanted.recommend([session], len(texts.IDS))[0]]
+    assert set(best) & set(texts.IDS[known:])
+    one, other = (each.explain(session, best[0], best[1:]) for each in (wanted, found))
+    for origin, exported in zip(one.origins, other.origins, strict=True):
+        assert origin.item == exported.item
+        assert exported.shares == pytest.approx(origin.shares, abs=1e-4)
+        for cosine, again in zip(origin.similarity, exported.similarity, strict=True):
+            assert again == (None if cosine is None else pytest.approx(cosine, abs=1e-5))
+    assert any(None in origin.similarity for origin in one.origins)
