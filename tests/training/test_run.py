@@ -95,7 +95,7 @@ def test_a_resumed_checkpoint_equals_an_uninterrupted_run(
 
 def test_the_best_epoch_may_lie_before_the_break(root: Path, tmp_path: Path) -> None:
     # An untrained model recommends everything, a trained one repeats itself: coverage falls.
-    monitor = "monitor=coverage@5"
+    monitor = "monitor=coverage@20"
     whole = train(tiny_config(root, "trainer.max_epochs=4", monitor), tmp_path / "whole")
     assert whole.best_epoch < 3, "the case needs an early best epoch"
     train(tiny_config(root, "trainer.max_epochs=3", monitor), tmp_path / "part")
