@@ -131,8 +131,9 @@ def test_the_service_is_configured_as_its_settings() -> None:
 def test_an_export_is_configured_as_its_defaults() -> None:
     keys = own_keys("export")
     keys["kind"] = keys.pop("format")
-    expected = defaults(export, "checkpoint")
-    assert keys == expected | {"checkpoint": "???", "output": "???"}
+    of_new_items = {name: keys.pop(name) for name in ("add_items", "text_id", "text_columns")}
+    assert set(of_new_items.values()) == {None} and keys.pop("known") == "error"
+    assert keys == defaults(export, "checkpoint") | {"checkpoint": "???", "output": "???"}
 
 
 def test_recommendations_are_configured_as_their_defaults() -> None:

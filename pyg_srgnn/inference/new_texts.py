@@ -103,6 +103,12 @@ def _encoded(texts: Sequence[str], described: Mapping[str, Any] | None) -> Tenso
         encoder = open_encoder(name, **settings)
     except (ValueError, ImportError) as error:
         raise ValueError(f"{error}; or {instead}") from error
+    if getattr(encoder, "remote", False):
+        # Whoever passes a model on must not decide where texts, and a key, are sent.
+        raise ValueError(
+            f"the texts of the model were encoded by {name} ({settings}), and texts are not sent "
+            f"to where the file of a model says; {instead}"
+        )
     if encoder.version != version:
         raise ValueError(
             f"the texts of the model were encoded by {name} {version}; here it is "

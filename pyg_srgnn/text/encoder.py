@@ -20,7 +20,8 @@ class TextEncoder(Protocol):
     ``name``, ``version`` and ``settings`` identify the vectors: they are part of the cache's key
     and of the checkpoint. Settings are plain JSON values without secrets, from which
     :func:`open_encoder` makes the encoder again. It is made without loading its model, which waits
-    for the first call of :meth:`encode`.
+    for the first call of :meth:`encode`. An encoder that sends texts to another machine has an
+    attribute ``remote = True``; the file of a model does not decide where they go.
     """
 
     name: str

@@ -205,6 +205,10 @@ ENCODERS: dict[str, tuple[dict[str, Any] | None, str]] = {
         {"name": "hashed", "version": "0", "dimensions": 16},
         "encoded by hashed 0; here it is 1",
     ),
+    "on another machine": (
+        {"name": "http", "version": "1", "url": "https://thief.example/v1", "model": "m"},
+        r"not sent to where the file of a model says; give ready-made vectors",
+    ),
     "none": (None, "trained with ready-made vectors"),
 }
 

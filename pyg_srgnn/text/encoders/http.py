@@ -45,6 +45,7 @@ class HTTPEncoder:
     """
 
     name = "http"
+    remote = True
     version = "1"  # of what is asked for; the endpoint does not say what its model is
 
     def __init__(
