@@ -59,8 +59,9 @@ def jobs() -> Iterator[Job]:
             for label in labels:
                 yield _job("online_retail", label, seed, variant)
         for dataset in DATASETS:
-            for label in MODELS.keys() - {"ids", "mixture"}:
-                yield _job(dataset, label, seed)
+            for label in MODELS:
+                if label not in ("ids", "mixture"):
+                    yield _job(dataset, label, seed)
 
 
 def _job(dataset: str, label: str, seed: int, variant: str | None = None) -> Job:

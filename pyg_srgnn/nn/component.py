@@ -12,7 +12,7 @@ from pyg_srgnn.functional.graphs import SessionGraphs
 from pyg_srgnn.functional.lookups import Candidates
 from pyg_srgnn.functional.mixture import Share, Source, mixture_losses
 
-HELD_OUT = 10  # one of so many sessions trains nothing but what is trained on these alone
+HELD_OUT = 10  # one of so many sessions trains the components alone, not the model within
 
 
 class Component(nn.Module, ABC):

@@ -170,7 +170,7 @@ class SRGNN(SessionModel):
     def _held_out(self, data: Data) -> Tensor | None:
         """Samples of every tenth training session, bool [B].
 
-        None where nothing is trained on them alone, or the samples are not numbered.
+        None where no component is trained on them alone, or the samples are not numbered.
         """
         if not self.training or self._first_sample is None or "row" not in data:
             return None

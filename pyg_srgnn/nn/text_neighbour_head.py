@@ -28,8 +28,9 @@ class TextNeighbourHead(Component):
     clicked, and the gate :math:`m` are. So cold items are recommended, and ids give the order of
     the others.
 
-    These few parameters are trained on sessions that the rest of the model is not trained on: where
-    it has learned the targets by heart, a gate would never trust anything else.
+    These few parameters are trained on sessions that the model within, its item vectors and its
+    encoder, is not trained on: where it has learned the targets by heart, a gate would never trust
+    anything else.
 
     Args:
         num_items: Number of items V.
@@ -93,7 +94,7 @@ class TextNeighbourHead(Component):
     ) -> Tensor:
         """Loss of each session [B]; see :meth:`Component.losses`.
 
-        The parameters are trained on the sessions held out, the rest of the model on the others.
+        The parameters are trained on the sessions held out, the model within on the others.
         """
         alone = rest.detach()
         mixed = super().losses(share, alone, target)

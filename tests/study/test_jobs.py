@@ -12,8 +12,9 @@ from pyg_srgnn.baselines import BASELINES
 from pyg_srgnn.commands.application import CONF
 from pyg_srgnn.commands.validate import validate_run
 from pyg_srgnn.runs.directory import flat
+from study import item_text_jobs
 from study.configurations import read_configurations
-from study.jobs import jobs
+from study.jobs import Job, jobs
 
 STUDY = Path(__file__).parents[2] / "study"
 HERE = ("dataset.root", "dataset.mirror", "trainer.enable_progress_bar", "threads")
@@ -21,18 +22,25 @@ COUNTED = ("dataset.", "model.", "protocol", "refit", "test", "ties")  # what co
 
 
 @pytest.mark.slow
-def test_every_run_of_the_study_is_a_configuration() -> None:
-    paths = [job.path for job in jobs()]
+@pytest.mark.parametrize("every", [[*jobs()], [*item_text_jobs.jobs()]], ids=["study", "item_text"])
+def test_every_run_of_the_study_is_a_configuration(every: list[Job]) -> None:
+    paths = [job.path for job in every]
     assert len(set(paths)) == len(paths)
     seen = set()
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        for job in jobs():
+        for job in every:
             config = compose("train", job.command())
             validate_run(config)
             if "ablation" in job.path:
                 assert config.test is False  # nothing is chosen on the test set
             seen.add(OmegaConf.to_yaml(config))
     assert len(seen) == len(paths)  # no two are the same run
+
+
+def test_runs_with_texts_come_in_the_same_order_each_time() -> None:
+    labels = [job.label for job in item_text_jobs.jobs()]
+    others = [label for label in item_text_jobs.MODELS if label not in ("ids", "mixture")]
+    assert labels[-len(others) :] == others
 
 
 @pytest.mark.slow
