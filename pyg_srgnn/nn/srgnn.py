@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +13,14 @@ from torch_geometric.data import Data
 from pyg_srgnn.data.graphs import session_of_node
 from pyg_srgnn.data.sessions import Sessions
 from pyg_srgnn.functional.graphs import SessionGraphs, counts
-from pyg_srgnn.functional.mixture import Share, find_candidates, log_mixture, log_parts
+from pyg_srgnn.functional.lookups import Pairs
+from pyg_srgnn.functional.mixture import (
+    Share,
+    find_candidates,
+    log_mixture,
+    log_parts,
+    mixture_losses,
+)
 from pyg_srgnn.functional.topk import best_of_scores
 from pyg_srgnn.functional.whitening import Whitening
 from pyg_srgnn.nn.component import HELD_OUT, Component
@@ -26,6 +34,7 @@ from pyg_srgnn.nn.transition_head import TransitionHead
 from pyg_srgnn.utils.arguments import checking
 
 RESIDUALS = ("none", "add", "highway")
+_AS_COLD = 20  # one of so many items counts as cold in what trains the text neighbours
 _MIXED = 2_654_435_761  # a multiplier that mixes the numbers of sessions (Knuth)
 _MOST_CLICKS = 10  # of one item in a session that have an embedding of their own
 
@@ -271,10 +280,65 @@ class SRGNN(SessionModel):
             losses = torch.where(held_out, losses.detach(), losses)
             s_h = torch.where(held_out.unsqueeze(1), s_h.detach(), s_h)
             h = torch.where(held_out[graphs.batch].unsqueeze(1), h.detach(), h)
+        trial = torch.zeros_like(losses)
+        if held_out is not None:
+            # A constant factor: processes that share a batch hold out other numbers of sessions.
+            trial = HELD_OUT * held_out * self._trial(data, h, s_h, losses, taken, held_out)
         for component, candidates in zip(components, found, strict=True):
             share = component.share(h, s_h, graphs, candidates)
             losses = component.losses(share, losses, data.y, held_out)
+            if component is self.text_neighbours:
+                losses = losses + trial - trial.detach()
         return losses.mean()
+
+    def _trial(
+        self,
+        data: Data,
+        h: Tensor,
+        s_h: Tensor,
+        losses: Tensor,
+        taken: Pairs | None,
+        held_out: Tensor,
+    ) -> Tensor:
+        """Losses [B] that train the text neighbours, with some of the items as if they were cold.
+
+        They are left out of the softmax of an id table, as cold ones are.
+        """
+        assert self.text_neighbours is not None, "nothing is held out for other components"
+        graphs, losses = _graphs(data), losses.detach()
+        as_cold = torch.rand(self.num_trained, device=data.x.device) < 1 / _AS_COLD
+        if self.embedding.mode == "id":
+            losses = self._without(as_cold, s_h, losses, data.y, taken, held_out)
+        candidates = self.text_neighbours.candidates_on_trial(data.x, graphs, taken, as_cold)
+        share = self.text_neighbours.share(h, s_h, graphs, candidates)
+        return mixture_losses(share, losses, data.y)
+
+    @torch.no_grad()
+    def _without(
+        self,
+        left_out: Tensor,
+        s_h: Tensor,
+        losses: Tensor,
+        target: Tensor,
+        taken: Pairs | None,
+        rows: Tensor,
+    ) -> Tensor:
+        """Losses [B] of a softmax that leaves out items, bool [T], in some rows, bool [B]."""
+        table = self.item_vectors()[: self.num_trained]
+        scores = s_h[rows] @ table[left_out].T
+        if taken is not None:  # what the softmax has left out already
+            session, item = taken
+            both = rows[session] & (item < self.num_trained)
+            both &= left_out[item.clamp(max=self.num_trained - 1)]
+            row, column = rows.cumsum(0) - 1, left_out.cumsum(0) - 1
+            scores[row[session[both]], column[item[both]]] = -torch.inf
+        of_target = (s_h * table[target]).sum(dim=1)
+        log_sum = losses + of_target
+        share = (scores - log_sum[rows].unsqueeze(1)).exp().sum(dim=1).clamp(max=1 - 1e-6)
+        losses = losses.index_put((rows,), torch.log1p(-share).to(losses.dtype), accumulate=True)
+        # Without an id, a target is one of V. Minus infinity would have the gate trust texts that
+        # do not find it, either.
+        return losses.masked_fill(left_out[target], math.log(self.num_items))
 
     def _best(self, data: Data, k: int) -> tuple[Tensor, Tensor]:
         if not self.components:

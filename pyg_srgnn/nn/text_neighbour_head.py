@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pyg_srgnn.data.sessions import Sessions
 from pyg_srgnn.functional.graphs import SessionGraphs
-from pyg_srgnn.functional.lookups import BUCKETS, PLACES
+from pyg_srgnn.functional.lookups import (
+    BUCKETS,
+    PLACES,
+    Candidates,
+    Pairs,
+    text_neighbours_of,
+)
 from pyg_srgnn.functional.mixture import Share
 from pyg_srgnn.functional.whitening import nearest
-from pyg_srgnn.nn.component import HELD_OUT, Component
+from pyg_srgnn.nn.component import Component
 from pyg_srgnn.nn.item_text import ItemText
 from pyg_srgnn.nn.losses import at_least_float32
 
@@ -30,7 +37,8 @@ class TextNeighbourHead(Component):
 
     These few parameters are trained on sessions that the model within, its item vectors and its
     encoder, is not trained on: where it has learned the targets by heart, a gate would never trust
-    anything else.
+    anything else. There, a twentieth of the items, drawn for every batch, count as cold, so that it
+    is learned how much probability items without a click deserve.
 
     Args:
         num_items: Number of items V.
@@ -80,6 +88,24 @@ class TextNeighbourHead(Component):
             "sharpness": _SHARPNESS * self.log_sharpness.exp(),
         }
 
+    def candidates_on_trial(
+        self, x: Tensor, graphs: SessionGraphs, taken: Pairs | None, as_cold: Tensor
+    ) -> Candidates:
+        """Candidates where some trained items count as cold, and cold ones are no candidates.
+
+        Args:
+            x: See :class:`~pyg_srgnn.functional.lookups.Lookup`.
+            graphs: See there.
+            taken: See there.
+            as_cold: Which of the first T items count as cold, bool [T].
+        """
+        tables = self.tables()
+        # Without a click nothing is a target: one more bucket, whose factor is 0.
+        bucket = self.bucket.masked_fill(self.bucket == 0, BUCKETS)
+        bucket[: len(as_cold)].masked_fill_(as_cold, 0)
+        tables |= {"bucket": bucket, "bucket_weight": F.pad(tables["bucket_weight"], (0, 1))}
+        return text_neighbours_of(x, graphs, taken, None, **tables)
+
     def forward(
         self, h: Tensor, s_h: Tensor, graphs: SessionGraphs, known: Tensor | None
     ) -> tuple[Tensor, None]:
@@ -94,14 +120,12 @@ class TextNeighbourHead(Component):
     ) -> Tensor:
         """Loss of each session [B]; see :meth:`Component.losses`.
 
-        The parameters are trained on the sessions held out, the model within on the others.
+        Where sessions are held out, :meth:`SRGNN.loss` trains the parameters on these alone, and the
+        model within on the others.
         """
         alone = rest.detach()
         mixed = super().losses(share, alone, target)
-        if held_out is not None:
-            # A constant factor: processes that share a batch hold out other numbers of sessions.
-            mixed = mixed.detach() + HELD_OUT * held_out * (mixed - mixed.detach())
-        return mixed + rest - alone
+        return (mixed if held_out is None else mixed.detach()) + rest - alone
 
 
 def bucket_of(clicks: Tensor) -> Tensor:

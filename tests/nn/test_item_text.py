@@ -15,7 +15,7 @@ from pyg_srgnn.data import Sessions, Vocabulary
 from pyg_srgnn.datasets import SessionDataset
 from pyg_srgnn.evaluation.loop import assert_row_independent
 from pyg_srgnn.functional.mixture import find_candidates
-from pyg_srgnn.nn import SRGNN, GRU4Rec
+from pyg_srgnn.nn import SRGNN, GRU4Rec, srgnn
 from pyg_srgnn.nn.item_table import ItemTable
 from pyg_srgnn.nn.srgnn import _graphs
 from pyg_srgnn.nn.text_neighbour_head import bucket_of
@@ -450,6 +450,50 @@ def test_who_is_trained_on_which_sessions(options: dict[str, Any]) -> None:
     assert not [name for name in by_others if name.startswith("text_neighbours")]
     assert {"embedding.weight", "conv.lin_in.weight", "readout.q.weight"} <= by_others
     assert "text_neighbours.gate.weight" in by_held_out
+
+
+@pytest.mark.parametrize("repeat", [False, True])
+def test_what_trains_the_text_neighbours(
+    mode: str, repeat: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some items as if they were cold: without an id, unless it is a target, one of V then."""
+    monkeypatch.setattr(srgnn, "_AS_COLD", 3)
+    model = make(item_table=mode, scale=3.0, repeat=repeat, text_neighbours=4).train()
+    batch, _ = numbered(model)
+    held_out, graphs = model._held_out(batch), _graphs(batch)
+    sources = [component.source() for component in model.components.values()]
+    cases = set()
+    with torch.no_grad():
+        h, s_h = model.nodes(batch), model(batch)
+        _, taken = find_candidates(sources, batch.x, graphs, batch.y)
+        losses = model.losses(s_h, batch.y, without=taken)
+        torch.manual_seed(4)
+        found = model._trial(batch, h, s_h, losses, taken, held_out)
+        torch.manual_seed(4)
+        as_cold = torch.rand(TRAINED) < 1 / 3
+        texts = item_text.whitened(raw_texts(), TRAINED)
+        neighbours = item_text.neighbours_of(texts, 4)
+        counted = torch.bincount(torch.tensor([i for each in MANY for i in each])).tolist()
+        clicks = [0 if as_cold[i] else counted[i] for i in range(TRAINED)] + [0] * ITEMS
+        parameters = dict(model.named_parameters())
+        scores = s_h @ model.item_vectors()[:TRAINED].T
+        for row in held_out.nonzero().flatten().tolist():
+            clicked = batch.x[batch.alias_index][graphs.batch[batch.alias_index] == row].tolist()
+            target = int(batch.y[row])
+            own = set(clicked) if repeat else set()
+            if target in own:
+                continue
+            others = [i for i in range(TRAINED) if i not in own]
+            scored = [i for i in others if mode != "id" or not as_cold[i]]
+            rest = dict.fromkeys(others, torch.zeros((), dtype=torch.float64))
+            rest |= zip(scored, torch.softmax(scores[row, scored], dim=0), strict=True)
+            if target not in scored:
+                rest[target] = torch.tensor(1 / ITEMS, dtype=torch.float64)
+            cases.add(target in scored)
+            arguments = parameters, clicked, s_h[row], rest, neighbours, 4, clicks
+            mixed = item_text.mixed_with_neighbours(*arguments)
+            assert found[row].item() == pytest.approx(-mixed[target].log().item(), abs=1e-6)
+    assert cases == ({True, False} if mode == "id" else {True})
 
 
 def test_the_losss_value_is_the_plain_mean() -> None:
