@@ -134,8 +134,12 @@ class SessionDataset(Dataset):
 
     @property
     def has_cold_items(self) -> bool:
-        """Whether the catalogue ends with items that no training session holds."""
-        return int(self._parts[0].items.max()) + 1 < self.num_items
+        """Whether the catalogue ends with items that are kept though no training session has them.
+
+        Those of an earlier vocabulary are not: they start from the weights that know them.
+        """
+        drops = self.preparation is not None and self.preparation.cold == "drop"
+        return not drops and int(self._parts[0].items.max()) + 1 < self.num_items
 
     @cached_property
     def fingerprint(self) -> dict[str, Any]:

@@ -195,6 +195,16 @@ def test_known_items_keep_their_index(tmp_path: Path) -> None:
     assert data.sessions[0].tolist() == [2, 3, 0]
 
 
+def test_known_items_without_clicks_are_not_cold(tmp_path: Path) -> None:
+    """A warm start knows them: a model whose softmax left them out would forget what it learned."""
+    path = log(tmp_path / "a.csv")
+    Vocabulary([*range(5), 99]).save(tmp_path / "vocabulary.json")
+    data = opened(tmp_path, path, vocabulary=tmp_path)
+    assert data.num_items == 6 and int(data.sessions.items.max()) == 4
+    assert not data.has_cold_items
+    assert opened(tmp_path, path, vocabulary=tmp_path, cold="keep").has_cold_items
+
+
 def test_known_items_are_never_too_rare(tmp_path: Path) -> None:
     path = log(tmp_path / "a.csv")
     rare = f"\n7,500,{START + 7 * 60 + 1}\n7,501,{START + 7 * 60 + 1}"
