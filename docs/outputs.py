@@ -33,6 +33,7 @@ SERVED = "127.0.0.1:8000"
 # Other machines and numbers of threads train to other weights: percentages then differ by some
 # tenths, logarithms of probabilities and the items that lie close together by some more.
 TOLERANCE = 1.0
+OF_FEW = 4.0  # of a line with rare and cold targets, which are some hundreds
 NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
 # Whole numbers that are the same everywhere; others are times, speeds, epochs and ids.
 COUNTED = re.compile(r"([\d,]+) (?:items|sessions|samples(?!/s)|parameters)\b")
@@ -142,8 +143,9 @@ def differing(old: str, new: str) -> list[str]:
             [float(number.replace(",", "")) for number in NUMBER.findall(line) if "." in number]
             for line in (before, after)
         ]
+        tolerance = OF_FEW if " / " in before else TOLERANCE
         near = len(decimals[0]) == len(decimals[1]) and all(
-            abs(a - b) <= TOLERANCE for a, b in zip(*decimals, strict=True)
+            abs(a - b) <= tolerance for a, b in zip(*decimals, strict=True)
         )
         if counted[0] != counted[1] or words[0] != words[1] or not near:
             found.append(f"shown   {before}\n    printed {after}")

@@ -64,6 +64,8 @@ def script(name: str):
         ("54,000 sessions", "53,000 sessions", False),
         ("5,647 samples/s, 236 s", "900 samples/s, 1,200 s", True),
         ("1  4  -2.2887", "1  227  -2.30", True),
+        ("srgnn  76.03 / 30.10  27.44 / 12.24", "srgnn  76.09 / 30.02  24.98 / 11.20", True),
+        ("srgnn  76.03 / 30.10  27.44 / 12.24", "srgnn  76.03 / 30.10  22.44 / 12.24", False),
         ("one line", "one line\nand another", False),
     ],
 )
