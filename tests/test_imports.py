@@ -19,6 +19,7 @@ from pyg_srgnn import data, inference, reports, training
 from pyg_srgnn.evaluation.significance import UNITS
 from pyg_srgnn.export.write import export
 from tests.export.exports import checkpoint
+from tests.export.texts import checkpoint as with_texts
 
 pytestmark = pytest.mark.slow
 
@@ -168,6 +169,16 @@ def test_every_module_of_inference() -> None:
         "from pyg_srgnn.data import Vocabulary\n"
         "assert pyg_srgnn.inference.Recommender is Recommender\n"
         "assert pyg_srgnn.inference.Artifact\n"
+    )
+
+
+def test_new_items_with_texts(tmp_path: Path) -> None:
+    folder = export(with_texts(), tmp_path / "export")
+    run_without_training(
+        "from pyg_srgnn import Recommender\n"
+        f"recommender = Recommender.load({str(folder)!r})\n"
+        "recommender.add_items(['new'], {'title': ['red  oak thing']})\n"
+        "assert recommender.recommend([['new']])[0]\n"
     )
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from pyg_srgnn.export.model_card import with_added_items
 from pyg_srgnn.export.write import TOLERANCE, check_output, largest_difference, seal, write_items
-from pyg_srgnn.inference.artifact import Artifact
+from pyg_srgnn.inference.artifact import Artifact, checked_size
 from pyg_srgnn.inference.exported import ExportedModel
 from pyg_srgnn.inference.formats import FILES
 from pyg_srgnn.inference.index import Index
@@ -23,6 +23,8 @@ from pyg_srgnn.inference.recommender import Recommender
 from pyg_srgnn.text.files import read_item_texts
 from pyg_srgnn.text.tables import is_table
 from pyg_srgnn.utils.files import folder_written_aside
+
+_CARD = 16 << 20  # bytes, at most
 
 
 class NewItems(NamedTuple):
@@ -105,6 +107,8 @@ def extend(artifact: Artifact, items: NewItems, output: str | Path) -> Path:
     assert isinstance(scorer, ExportedModel)
     manifest = json.loads((artifact.path / MANIFEST).read_text(encoding="utf-8"))
     encoder, card = FILES[manifest["export"]], artifact.path / CARD
+    if card.is_file():
+        checked_size(artifact.path, CARD, _CARD)
     manifest["version"] = VERSION
     manifest["scorer"] = asdict(scorer.facts)
     manifest["text"]["items"] += len(items.ids)
@@ -118,7 +122,8 @@ def extend(artifact: Artifact, items: NewItems, output: str | Path) -> Path:
         if off > TOLERANCE:
             raise RuntimeError(f"the scores of the new export differ by {off:.2g}")
         if card.is_file():
-            text = with_added_items(card.read_text(encoding="utf-8"), manifest, len(model.cold))
-            (aside / CARD).write_text(text, encoding="utf-8")
+            before = card.read_text(encoding="utf-8", errors="replace")
+            after = with_added_items(before, manifest, len(model.cold))
+            (aside / CARD).write_text(after, encoding="utf-8")
             seal(aside, manifest)
     return output

@@ -49,7 +49,10 @@ class Whitening(NamedTuple):
             vectors: The vectors [n, F]; a row of zeros is an item without text.
         """
         known = (vectors != 0).any(dim=1, keepdim=True)
-        return F.normalize((vectors - self.mean) @ self.directions) * known
+        centred = vectors - self.mean
+        # Lengths do not matter, but the squares of large numbers are beyond float32.
+        centred = centred / centred.abs().amax(dim=1, keepdim=True).clamp(min=1e-30)
+        return F.normalize(centred @ self.directions) * known
 
 
 def nearest(

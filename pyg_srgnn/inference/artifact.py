@@ -29,7 +29,14 @@ from pyg_srgnn.data.vocabulary import Vocabulary
 from pyg_srgnn.inference.exported import ExportedModel, exported_class, searched
 from pyg_srgnn.inference.formats import FILES, OPENERS
 from pyg_srgnn.inference.index import Index
-from pyg_srgnn.inference.manifest import INDEX, MANIFEST, VOCABULARY, WEIGHTS, read_manifest
+from pyg_srgnn.inference.manifest import (
+    INDEX,
+    MANIFEST,
+    VOCABULARY,
+    WEIGHTS,
+    check_text,
+    read_manifest,
+)
 
 _MANIFEST = 16 << 20  # bytes, at most
 
@@ -82,7 +89,7 @@ class Artifact:
         folder = Path(folder)
         if not is_artifact(folder):
             raise FileNotFoundError(f"{folder} is no folder of srgnn-export: it has no {MANIFEST}")
-        data = _read(folder, MANIFEST, _size(folder, MANIFEST, _MANIFEST))
+        data = _read(folder, MANIFEST, checked_size(folder, MANIFEST, _MANIFEST))
         with _naming(folder / MANIFEST):
             manifest, facts = read_manifest(data)
         # A file is read once, and not mapped into memory: the bytes that are used are those that
@@ -91,7 +98,8 @@ class Artifact:
         names += [INDEX] if manifest.get("index") is not None else []
         most = facts.bounds(names[0])
         sizes = {
-            name: _size(folder, name, most[name], manifest["sizes"].get(name)) for name in names
+            name: checked_size(folder, name, most[name], manifest["sizes"].get(name))
+            for name in names
         }
         held = {name: _verified(folder, name, sizes[name], manifest["files"]) for name in names}
         encoder = folder / names[0]
@@ -111,6 +119,8 @@ class Artifact:
             encode = OPENERS[manifest["export"]](held[names[0]], encoder, threads)
         with _naming(folder / MANIFEST):
             scorer = exported_class(facts)(encode, facts, weights, manifest["precision"], index)
+            mean = weights.get("text_mean")
+            text = check_text(manifest["text"], None if mean is None else len(mean))
         with _naming(encoder):
             if not scorer.scores([[0], [0, len(vocabulary) - 1]]).shape == (2, len(vocabulary)):
                 raise ValueError("it does not score the items of this folder")
@@ -123,7 +133,7 @@ class Artifact:
             manifest["protocol"],
             folder,
             hashlib.sha256(data).hexdigest(),
-            manifest["text"],
+            text,
         )
 
 
@@ -132,7 +142,7 @@ def is_artifact(path: str | Path) -> bool:
     return (Path(path) / MANIFEST).is_file()
 
 
-def _size(folder: Path, name: str, most: int, exported: int | None = None) -> int:
+def checked_size(folder: Path, name: str, most: int, exported: int | None = None) -> int:
     """Bytes of a file of the folder, which are those it was exported with.
 
     Raises:

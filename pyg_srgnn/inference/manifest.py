@@ -261,6 +261,36 @@ def read_manifest(data: bytes) -> tuple[dict[str, Any], Facts]:
     return found, Facts.from_json(found.get("scorer"))
 
 
+def check_text(text: Any, dimensions: int | None) -> dict[str, Any] | None:
+    """Check what describes the texts of a model, which says how new ones are encoded.
+
+    Args:
+        text: What a manifest has; None without texts.
+        dimensions: Of the text vectors that the model holds; None without any.
+
+    Returns:
+        The same.
+
+    Raises:
+        ValueError: If an entry is missing, of another type, or of other dimensions.
+    """
+    if text is None:
+        return None
+    found: dict[str, Any] = _read(dict, text, "text")
+    kinds = {"source": str, "columns": list[str], "encoder": dict | None, "items": int}
+    checked = {key: _read(kind, found.get(key), f"text.{key}") for key, kind in kinds.items()}
+    sizes = {"text.dimensions": found.get("dimensions")}
+    if (encoder := checked["encoder"]) is not None:
+        for key in ("name", "version"):
+            _read(str, encoder.get(key), f"text.encoder.{key}")
+        if encoder.get("dimensions") is not None:
+            sizes["text.encoder.dimensions"] = encoder["dimensions"]
+    for key, size in sizes.items():
+        if size != dimensions:
+            raise ValueError(f"{key} must be {dimensions} (got {size!r})")
+    return {**found, **checked}
+
+
 def _facts_of_version_1(model: Mapping[str, Any]) -> Facts:
     """The facts of a manifest of version 1, which had the model's settings instead.
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -10,6 +11,8 @@ from torch import Tensor
 
 Texts = Sequence[str] | Mapping[str, Sequence[Any]]
 """A text of each item, or columns by their names, as a file of texts has them."""
+
+_BLANKS = re.compile(r"[^\S\x1c-\x1f]+")  # those of Unicode; Python counts four more
 
 
 def vectors_of(given: Any, text: Mapping[str, Any], ids: Sequence[int | str]) -> Tensor:
@@ -71,12 +74,16 @@ def _texts(given: Any, columns: Sequence[str], ids: Sequence[int | str]) -> list
         for raw, value in zip(ids, values, strict=True):
             if not isinstance(value, str | None):
                 raise ValueError(f"the text of {raw!r} must be a string (got {value!r})")
-    from pyg_srgnn.text.files import joined
-
-    texts = joined(table)
+    texts = [_joined(row) for row in zip(*table.values(), strict=True)]
     if empty := [raw for raw, one in zip(ids, texts, strict=True) if one is None]:
         raise ValueError(f"without a text, which alone describes a new item: {named(empty)}")
     return [str(one) for one in texts]
+
+
+def _joined(parts: Iterable[str | None]) -> str | None:
+    """As :func:`pyg_srgnn.text.files.joined` does with a row, but without Polars."""
+    plain = (_BLANKS.sub(" ", part).strip(" ") for part in parts if part is not None)
+    return ". ".join(part for part in plain if part) or None
 
 
 def _tensor(given: Any) -> Tensor:
@@ -99,6 +106,8 @@ def _encoded(texts: Sequence[str], described: Mapping[str, Any] | None) -> Tenso
 
     settings = dict(described)
     name, version = settings.pop("name"), settings.pop("version")
+    if "download" in settings:  # which is no setting of vectors: none of ours wrote it
+        raise ValueError(f"the file of a model does not decide what is downloaded; {instead}")
     try:
         encoder = open_encoder(name, **settings)
     except (ValueError, ImportError) as error:

@@ -97,7 +97,7 @@ def item_routes(service: Service) -> APIRouter:
             total = await service.add_items(asked.ids, asked.texts, asked.vectors)
         except (ValueError, FileNotFoundError) as error:
             raise HTTPException(422, str(error)) from error
-        except OSError as error:  # an encoder behind an endpoint
+        except OSError as error:  # of an encoder, such as files that cannot be read
             raise unavailable(f"{error}; vectors of the items are taken, too") from error
         until = "the next model is loaded"
         return _json({"added": len(asked.ids), "total": total, "kept_until": until})

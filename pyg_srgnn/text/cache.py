@@ -6,7 +6,7 @@ import hashlib
 import json
 import sqlite3
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -85,8 +85,7 @@ def _vectors(
         found.update(
             database.execute(f"SELECT key, vector FROM vectors WHERE key IN ({marks})", some)
         )
-    if len(lengths := set(map(len, found.values()))) > 1:
-        raise sqlite3.DatabaseError(f"vectors of {' and '.join(map(str, sorted(lengths)))} bytes")
+    lengths = _checked_lengths(found.values())
     missing = [row for row, key in enumerate(keys) if key not in found]
     with Bar("encoding" if progress else None, len(keys), "texts", len(found)) as bar:
         for start in range(0, len(missing), _AT_ONCE):
@@ -102,6 +101,22 @@ def _vectors(
             bar.advance(len(rows))
     joined = np.frombuffer(b"".join(map(found.__getitem__, keys)), dtype="<f4")
     return joined.reshape(len(keys), -1).astype(np.float32, copy=False)
+
+
+def _checked_lengths(vectors: Collection[Any]) -> set[int]:
+    """Bytes of the vectors of a cache: one number, or none without vectors.
+
+    Raises:
+        sqlite3.DatabaseError: If what is in the cache cannot be what was written to it.
+    """
+    if not all(isinstance(vector, bytes) for vector in vectors):
+        raise sqlite3.DatabaseError("vectors that are no bytes")
+    lengths = set(map(len, vectors))
+    if len(lengths) > 1 or any(not length or length % 4 for length in lengths):
+        raise sqlite3.DatabaseError(f"vectors of {' and '.join(map(str, sorted(lengths)))} bytes")
+    if not all(np.isfinite(np.frombuffer(vector, "<f4")).all() for vector in vectors):
+        raise sqlite3.DatabaseError("vectors that are not finite")
+    return lengths
 
 
 def _encoded(encoder: TextEncoder, texts: Sequence[str]) -> NDArray[np.float32]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -174,15 +174,13 @@ def _numbers_or_times(column: pl.Series) -> bool:
     return bool(values.filter(values != "").str.contains(_NUMBER_OR_TIME).all())
 
 
-def joined(columns: pl.DataFrame | Mapping[str, Sequence[Any]]) -> list[str | None]:
+def joined(table: pl.DataFrame) -> list[str | None]:
     """The texts of each row in one, without needless blanks; None where there are none.
 
     Args:
-        columns: The columns of text, in their order.
+        table: The columns of text, in their order.
     """
     import polars as pl
-
-    table = pl.DataFrame(columns)
 
     def part(name: str, kind: pl.DataType) -> pl.Expr:
         column = pl.col(name)

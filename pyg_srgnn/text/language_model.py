@@ -70,12 +70,14 @@ class LanguageModel:
         with _quietly(), working(f"opening {path.name}"):
             from transformers import AutoConfig, AutoModel, AutoTokenizer
 
+            # Without False, it asks on the terminal whether to run code that lies in the folder.
+            given: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False, **file}
             try:
-                config = AutoConfig.from_pretrained(folder, local_files_only=True, **file)
+                config = AutoConfig.from_pretrained(folder, **given)
                 _shorten(config, layers)
-                tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, **file)
+                tokenizer = AutoTokenizer.from_pretrained(folder, **given)
                 model = AutoModel.from_pretrained(
-                    folder, config=config, local_files_only=True, dtype=torch.float32, **file
+                    folder, config=config, dtype=torch.float32, **given
                 )
             except Exception as error:  # of every kind, from many libraries
                 raise ValueError(f"{path} cannot be opened as a language model: {error}") from error

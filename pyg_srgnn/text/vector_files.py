@@ -26,7 +26,7 @@ def read_npy(path: Path) -> ItemTexts:
         array = np.load(path, allow_pickle=False)
         if not isinstance(array, np.ndarray):
             raise ValueError("several arrays")
-    except (ValueError, EOFError) as error:
+    except (ValueError, EOFError, MemoryError) as error:
         raise ValueError(f"{path}: no .npy file of numbers ({error})") from error
     return ItemTexts(ids := _ids_beside(path), str(path), vectors=checked(ids, array, path))
 

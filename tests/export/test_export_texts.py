@@ -115,6 +115,30 @@ def test_cold_items_need_their_texts_or_clicked_vectors(sums: Path, tmp_path: Pa
         Artifact.load(folder)
 
 
+TEXT = {
+    "columns": (None, "text.columns must be a list"),
+    "items": ("many", "text.items must be a int"),
+    "dimensions": (1, "text.dimensions must be 16 .got 1."),
+    "encoder": ("hashed", "text.encoder must be a dict"),
+    "encoder.name": ([], "text.encoder.name must be a str"),
+    "encoder.version": (None, "text.encoder.version must be a str"),
+    "encoder.dimensions": (1 << 40, "text.encoder.dimensions must be 16"),
+}
+
+
+@pytest.mark.parametrize("what", TEXT)
+def test_what_describes_texts_must_fit(sums: Path, tmp_path: Path, what: str) -> None:
+    value, message = TEXT[what]
+    folder = Path(shutil.copytree(sums, tmp_path / "copy"))
+    manifest = json.loads((folder / "manifest.json").read_text())
+    *within, key = what.split(".")
+    changed = manifest["text"][within[0]] if within else manifest["text"]
+    changed[key] = value
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(ValueError, match=message):
+        Artifact.load(folder)
+
+
 def test_an_export_of_version_2(tmp_path: Path) -> None:
     """Which had neither texts nor cold items, and nothing that says so."""
     folder = export(without_texts(), tmp_path / "export")

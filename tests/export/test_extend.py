@@ -128,6 +128,19 @@ def test_what_is_refused(file: Path, tmp_path: Path) -> None:
     assert result.status == 1 and sha256_of(folder / "manifest.json") == before
 
 
+def test_a_card_that_lies_elsewhere(file: Path, tmp_path: Path) -> None:
+    """The new export would have what the link of somebody else leads to."""
+    folder = tmp_path / "export"
+    assert exported(file, folder).status == 0
+    (tmp_path / "secret").write_text("the key")
+    (folder / "model_card.md").unlink()
+    (folder / "model_card.md").symlink_to(tmp_path / "secret")
+    new = table(tmp_path / "new.csv", range(KNOWN, KNOWN + 2))
+    result = exported(folder, tmp_path / "more", f"add_items={new}")
+    assert result.status == 1 and "lies outside of its folder" in result.out + result.err
+    assert not (tmp_path / "more").exists()
+
+
 def test_items_without_a_text_are_left_out_and_counted(file: Path, tmp_path: Path) -> None:
     new = tmp_path / "new.csv"
     pl.DataFrame({"id": IDS[KNOWN : KNOWN + 2], "title": [TEXTS[KNOWN], None]}).write_csv(new)

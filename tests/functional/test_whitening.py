@@ -124,3 +124,12 @@ def test_stand_ins(trained: int) -> None:
     for cold, (found, shares) in enumerate(zip(items.tolist(), weight.tolist(), strict=True)):
         wanted = reference.stand_ins(vectors, trained, trained + cold)
         assert {i: w for i, w in zip(found, shares, strict=True) if w} == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize("size", [1e-20, 1e19, 1e38])
+def test_numbers_whose_squares_float32_does_not_hold(size: float) -> None:
+    fitted = Whitening.fit(torch.tensor(RAW, dtype=torch.float32))
+    fitted = fitted._replace(mean=torch.zeros(6))
+    raw = torch.tensor(RAW, dtype=torch.float32)
+    raw = raw / raw.abs().max()
+    torch.testing.assert_close(fitted(size * raw), fitted(raw))

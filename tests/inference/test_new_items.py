@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
+import polars as pl
 import pytest
 import torch
 from torch import Tensor
@@ -16,9 +18,11 @@ from pyg_srgnn.checkpoint import ModelScorer
 from pyg_srgnn.data import Vocabulary
 from pyg_srgnn.functional import lookups
 from pyg_srgnn.functional.lookups import LOOKUPS
+from pyg_srgnn.inference import new_texts
 from pyg_srgnn.inference.exported import ExportedModel, exported_class
 from pyg_srgnn.inference.manifest import Facts
 from pyg_srgnn.nn import build_model
+from pyg_srgnn.text.files import joined
 from tests.export.exports import checkpoint as without_texts
 from tests.export.texts import COLD, IDS, MODELS, TEXTS, TRAINED, checkpoint, sessions, text_vectors
 
@@ -209,6 +213,10 @@ ENCODERS: dict[str, tuple[dict[str, Any] | None, str]] = {
         {"name": "http", "version": "1", "url": "https://thief.example/v1", "model": "m"},
         r"not sent to where the file of a model says; give ready-made vectors",
     ),
+    "downloaded": (
+        {"name": "sentence_transformers", "version": "1", "model": "thief/model", "download": True},
+        r"does not decide what is downloaded; give ready-made vectors",
+    ),
     "none": (None, "trained with ready-made vectors"),
 }
 
@@ -239,6 +247,26 @@ def test_a_new_item_is_found_by_its_text() -> None:
     near = recommender.recommend([[IDS[0]]], k=KNOWN)[0]
     assert "a twin" in [item for item, _ in near]
     assert recommender.recommend([["a twin"]])[0]
+
+
+@pytest.mark.parametrize("name", ["mixture", "sum"])
+def test_a_vector_of_large_numbers(name: str) -> None:
+    """Lengths do not matter, and no score is NaN."""
+    recommender = Recommender.of(checkpoint(name, BEFORE))
+    recommender.add_items(["a", "b"], torch.tensor([[1e19], [3e38]]) * text_vectors()[:1].sign())
+    texts = recommender.scorer.texts
+    assert texts is not None
+    torch.testing.assert_close(texts[-2:].norm(dim=1), torch.ones(2))
+    for answer in recommender.answer([["a"], ["b"], [IDS[0]]], k=KNOWN):
+        assert answer.items and not any(math.isnan(score) for _, score in answer.items)
+
+
+@pytest.mark.parametrize(
+    "row", [["oak", "Acme"], [" new\u00a0 oak\n", None], [None, ""], ["\x1f \x1c a", " \u2003"]]
+)
+def test_texts_are_joined_as_those_of_files(row: list[str | None]) -> None:
+    table = pl.DataFrame({"a": row[:1], "b": row[1:]}, {"a": pl.String, "b": pl.String})
+    assert [new_texts._joined(row)] == joined(table)
 
 
 def test_while_others_ask() -> None:

@@ -79,7 +79,22 @@ def other_lengths(file: Path) -> None:
     database.close()
 
 
-@pytest.mark.parametrize("damage", [cut, other_file, other_lengths])
+def odd_vectors(value: str):
+    def change(file: Path) -> None:
+        with sqlite3.connect(file) as database:
+            database.execute(f"UPDATE vectors SET vector = {value}")
+        database.close()
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        *(cut, other_file, other_lengths),
+        *map(odd_vectors, ["x''", "x'0102030405'", "x'0000c07f'", "'text'", "7"]),
+    ],
+)
 def test_a_damaged_cache_is_made_again(tmp_path, damage):
     cached_vectors(Fake(), TEXTS, tmp_path)
     (file,) = tmp_path.glob("*.sqlite")

@@ -377,6 +377,17 @@ def test_a_list_of_ids(tmp_path, listed, told):
         read_item_texts(tmp_path / "v.npy")
 
 
+def test_a_header_that_asks_for_too_much_memory(tmp_path):
+    as_npy(tmp_path / "v.npy", "abc", VECTORS)
+    data = (tmp_path / "v.npy").read_bytes()
+    shape = str(VECTORS.shape).encode()
+    larger = b"(%d, 2)" % 10**14
+    data = data.replace(shape + b", }" + b" " * (len(larger) - len(shape)), larger + b", }")
+    (tmp_path / "v.npy").write_bytes(data)
+    with pytest.raises(ValueError, match=r"v\.npy: no \.npy file of numbers"):
+        read_item_texts(tmp_path / "v.npy")
+
+
 def test_ids_that_are_missing(tmp_path):
     np.save(tmp_path / "v.npy", VECTORS)
     told = (

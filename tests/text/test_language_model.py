@@ -79,6 +79,16 @@ def test_what_is_no_language_model(folder, tmp_path):
         LanguageModel.open(damaged)
 
 
+def test_code_in_the_folder_is_neither_run_nor_asked_about(folder, tmp_path, monkeypatch):
+    other = shutil.copytree(folder, tmp_path / "other")
+    config = {"model_type": "own", "auto_map": {"AutoConfig": "own.Config", "AutoModel": "own.Own"}}
+    (other / "config.json").write_text(json.dumps(config))
+    (other / "own.py").write_text("raise SystemExit('it was run')")
+    monkeypatch.setattr("builtins.input", lambda *_: "y")
+    with pytest.raises(ValueError, match=r"other cannot be opened .*custom code"):
+        LanguageModel.open(other)
+
+
 def test_without_the_extra(folder, monkeypatch):
     def missing(name):
         raise PackageNotFoundError(name)
