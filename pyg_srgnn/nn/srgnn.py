@@ -333,6 +333,8 @@ class SRGNN(SessionModel):
             row, column = rows.cumsum(0) - 1, left_out.cumsum(0) - 1
             scores[row[session[both]], column[item[both]]] = -torch.inf
         of_target = (s_h * table[target]).sum(dim=1)
+        if self.label_smoothing:  # which is no part of the softmax
+            losses = losses - self.label_smoothing * (of_target - s_h @ table.mean(dim=0))
         log_sum = losses + of_target
         share = (scores - log_sum[rows].unsqueeze(1)).exp().sum(dim=1).clamp(max=1 - 1e-6)
         losses = losses.index_put((rows,), torch.log1p(-share).to(losses.dtype), accumulate=True)

@@ -408,7 +408,7 @@ def test_evaluate_on_data_that_the_model_does_not_know(tmp_path, run_dir, root):
 def recommended(run_dir, *arguments):
     result = run(recommend.main, "srgnn-recommend", f"checkpoint={run_dir}", *arguments)
     assert result.status == 0, result.out + result.err
-    lines = re.findall(r"^ +(\d+)  +(.+?)  +(-?[\d.]+)$", result.out, re.MULTILINE)
+    lines = re.findall(r"^ +(\d+)  +(.+?)  +(-?[\d.]+)(?: +cold)?$", result.out, re.MULTILINE)
     return [(int(rank), raw, float(score)) for rank, raw, score in lines], result.out + result.err
 
 

@@ -453,13 +453,16 @@ def test_who_is_trained_on_which_sessions(options: dict[str, Any]) -> None:
     assert "text_neighbours.gate.weight" in by_held_out
 
 
-@pytest.mark.parametrize("repeat", [False, True])
+@pytest.mark.parametrize(("repeat", "smoothing"), [(False, 0.0), (True, 0.0), (True, 0.2)])
 def test_what_trains_the_text_neighbours(
-    mode: str, repeat: bool, monkeypatch: pytest.MonkeyPatch
+    mode: str, repeat: bool, smoothing: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Some items as if they were cold: without an id, unless it is a target, one of V then."""
     monkeypatch.setattr(srgnn, "_AS_COLD", 3)
-    model = make(item_table=mode, scale=3.0, repeat=repeat, text_neighbours=4).train()
+    options: dict[str, Any] = {"scale": 3.0, "repeat": repeat, "text_neighbours": 4}
+    if mode == "id":
+        options["label_smoothing"] = smoothing
+    model = make(item_table=mode, **options).train()
     batch, _ = numbered(model)
     held_out, graphs = model._held_out(batch), _graphs(batch)
     sources = [component.source() for component in model.components.values()]
