@@ -120,8 +120,8 @@ class TextNeighbourHead(Component):
     ) -> Tensor:
         """Loss of each session [B]; see :meth:`Component.losses`.
 
-        Where sessions are held out, :meth:`SRGNN.loss` trains the parameters on these alone, and the
-        model within on the others.
+        Where sessions are held out, :meth:`SRGNN.loss` trains the parameters on these alone, and
+        the model within on the others.
         """
         alone = rest.detach()
         mixed = super().losses(share, alone, target)
