@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 
 _LONGEST = 60.0  # seconds between two tries that nobody has asked for
 _PATIENCE = 600.0  # seconds that an endpoint may ask to wait
+_LARGEST = 1 << 28  # bytes of an answer
 _SHOWN = 300  # characters of what an endpoint says
 _sleep = time.sleep
 _draw = random.SystemRandom().uniform  # which leaves seeded generators alone
@@ -71,7 +72,9 @@ def post_json(
         wait = min(_LONGEST, 2.0**attempt) * _draw(0.5, 1)
         try:
             with opener.open(request, timeout=timeout) as response:
-                content = response.read()
+                content = response.read(_LARGEST + 1)
+            if len(content) > _LARGEST:
+                raise ValueError(f"{url} answers with more than {_LARGEST:,} bytes")
             break
         except HTTPError as error:
             with error:

@@ -171,6 +171,12 @@ def test_an_endpoint_says_how_long_to_wait(
     assert len(waits) == 1 and least <= waits[0] <= most
 
 
+def test_an_answer_without_end(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(post, "_LARGEST", 20)
+    with pytest.raises(ValueError, match="answers with more than 20 bytes"):
+        endpoint.encoder().encode(["a"])
+
+
 def test_a_wait_of_hours_is_an_error(endpoint: Endpoint, waits: list[float]) -> None:
     endpoint.replies = [answering(429, Retry_After="86400")]
     with pytest.raises(OSError, match=r"429 .*; it asks to wait 86,400 s"):
