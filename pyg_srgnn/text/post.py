@@ -10,7 +10,7 @@ import time
 from contextlib import suppress
 from email.message import Message
 from email.utils import parsedate_to_datetime
-from http.client import HTTPException
+from http.client import HTTPException, IncompleteRead
 from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
@@ -75,6 +75,8 @@ def post_json(
                 content = response.read(_LARGEST + 1)
             if len(content) > _LARGEST:
                 raise ValueError(f"{url} answers with more than {_LARGEST:,} bytes")
+            if response.length:  # of what was announced
+                raise IncompleteRead(content, response.length)
             break
         except HTTPError as error:
             with error:
