@@ -98,7 +98,9 @@ def validate_run(config: DictConfig) -> None:
                 BASELINES[name].fit(Sessions.from_lists([[0, 0]]), 1, **settings)
             elif check.one_of("name", name, [*MODELS, *BASELINES]):
                 with torch.device("meta"):
-                    data = {"num_items": 1, "text_channels": int(plain["text"] is not None)}
+                    data = {"num_items": 1}
+                    if "item_table" in plain["model"]:  # else it takes no texts
+                        data["text_channels"] = int(plain["text"] is not None)
                     model = build_model(plain["model"] | data)
         with group("optimizer"):
             SessionModule(model, **plain["optimizer"])

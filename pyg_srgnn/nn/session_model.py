@@ -84,7 +84,6 @@ class SessionModel(nn.Module):
     ) -> None:
         super().__init__()
         with checking(self, num_negatives="negatives", mode="item_table") as check:
-            check.whole("channels", channels, 1)
             check.one_of("loss", loss, LOSSES)
             check.one_of("init", init, INITS)
             check.one_of("products", products, PRODUCTS)
@@ -93,13 +92,15 @@ class SessionModel(nn.Module):
             check.number("label_smoothing", label_smoothing, least=0, below=1)
             smooths = loss == "cross_entropy" or not label_smoothing
             check.that(smooths, "label_smoothing", f"0 with loss={loss!r}", label_smoothing)
-            check.whole("text_channels", text_channels, 0)
             check.whole("num_trained", num_trained, 1, num_items, optional=True)
             trained = num_items if num_trained is None else num_trained
             sampler = NegativeSampler(trained, negatives, sampling)
-            self.embedding = ItemTable(
-                num_items, channels, item_table, text_channels, sparse=loss == "sampled"
-            )
+            if check.whole("channels", channels, 1) and check.whole(
+                "text_channels", text_channels, 0
+            ):
+                self.embedding = ItemTable(
+                    num_items, channels, item_table, text_channels, sparse=loss == "sampled"
+                )
         self.init = init
         self.loss_name = loss
         self.products = products

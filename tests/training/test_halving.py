@@ -84,7 +84,7 @@ def test_runs_of_another_kind_are_not_looked_at(root: Path, tmp_path: Path) -> N
 
 
 def test_runs_on_other_data_are_not_looked_at(root: Path, tmp_path: Path) -> None:
-    config = configured(root, "refit=false", "test=false")
+    config = configured(root, "refit=false", "test=false", "text=null")
     other_run(tmp_path, "better", config, [1.0, 1.0])
     data = open_dataset(config.dataset, "train").fingerprint
     known = tmp_path / "deeper" / "better" / "data.json"
