@@ -6,10 +6,9 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from pyg_srgnn.functional.whitening import nearest
+from pyg_srgnn.functional.whitening import cosine_weights, nearest
 
 STAND_INS = 5  # trained items whose mean a cold item enters the model as
-_SHARPNESS = 10  # of the softmax of their cosines
 
 
 class NewItems(NamedTuple):
@@ -33,5 +32,4 @@ def stand_ins(trained: Tensor, cold: Tensor) -> tuple[Tensor, Tensor]:
         weights [C, k] that sum to 1; to 0 where an item has no text.
     """
     items, cosine = nearest(cold, trained, min(STAND_INS, len(trained)))
-    weight = (_SHARPNESS * cosine).exp() * (cosine > -1)  # -1: one of the two has no text
-    return items, weight / weight.sum(dim=1, keepdim=True).clamp(min=1e-12)
+    return items, cosine_weights(cosine)

@@ -122,12 +122,7 @@ def log_mixture(scores: Tensor, shares: Sequence[Share]) -> tuple[Tensor, Tensor
     Returns:
         ``logs`` [B, V], which is ``scores``, and ``shift`` [B, 1]: log p is their sum.
     """
-    for share in shares:
-        if share.exclusive:
-            scores[share.candidates.session, share.candidates.item] = -torch.inf
-    total = scores.logsumexp(dim=1, keepdim=True)
-    # A session that holds the whole catalogue leaves no item for the softmax.
-    shift = -total.masked_fill(total.isinf(), 0)
+    shift = -_softmax_total_(scores, shares)
     for share in shares:
         shift = shift + F.logsigmoid(-share.gate).unsqueeze(1)
         session, item, logs = _each_once(share, scores.size(1))
@@ -152,11 +147,8 @@ def log_parts(scores: Tensor, shares: Sequence[Share], items: Tensor) -> Tensor:
         their exponentials is log p of :func:`log_mixture`.
     """
     scores = scores.clone()
-    for share in shares:
-        if share.exclusive:
-            scores[share.candidates.session, share.candidates.item] = -torch.inf
-    total = scores.logsumexp(dim=1, keepdim=True)
-    parts = [scores.gather(1, items) - total.masked_fill(total.isinf(), 0)]
+    total = _softmax_total_(scores, shares)
+    parts = [scores.gather(1, items) - total]
     for share in shares:
         rest = F.logsigmoid(-share.gate).unsqueeze(1)
         session, item, logs = _each_once(share, scores.size(1))
@@ -165,6 +157,16 @@ def log_parts(scores: Tensor, shares: Sequence[Share], items: Tensor) -> Tensor:
         own = F.logsigmoid(share.gate).unsqueeze(1) + given.gather(1, items)
         parts = [part + rest for part in parts] + [own]
     return torch.stack(parts)
+
+
+def _softmax_total_(scores: Tensor, shares: Sequence[Share]) -> Tensor:
+    """Mask what exclusive components take; logarithm of the sum of the others [B, 1]."""
+    for share in shares:
+        if share.exclusive:
+            scores[share.candidates.session, share.candidates.item] = -torch.inf
+    total = scores.logsumexp(dim=1, keepdim=True)
+    # A session that holds the whole catalogue leaves no item for the softmax.
+    return total.masked_fill(total.isinf(), 0)
 
 
 def mixture_losses(share: Share, rest: Tensor, target: Tensor) -> Tensor:

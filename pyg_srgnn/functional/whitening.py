@@ -87,4 +87,11 @@ def nearest(
     return torch.cat(indices), torch.cat(cosines)
 
 
+def cosine_weights(cosine: Tensor) -> Tensor:
+    """Softmax of the cosines that :func:`nearest` finds [n, k]; 0 where a vector has length 0."""
+    weight = (_SHARPNESS * cosine).exp() * (cosine > -1)
+    return weight / weight.sum(dim=1, keepdim=True).clamp(min=1e-12)
+
+
+_SHARPNESS = 10
 _PRODUCTS = 2**24  # held at once: 64 MiB in float32

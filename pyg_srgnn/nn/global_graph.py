@@ -8,9 +8,7 @@ from torch import Tensor, nn
 
 from pyg_srgnn.data.pairs import both_ways, count_pairs, heaviest
 from pyg_srgnn.data.sessions import Sessions
-from pyg_srgnn.functional.whitening import nearest
-
-_SHARPNESS = 10  # of the softmax of cosines
+from pyg_srgnn.functional.whitening import cosine_weights, nearest
 
 
 class GlobalGraph(nn.Module):
@@ -82,10 +80,9 @@ class GlobalGraph(nn.Module):
         filled = (place >= 0) & (place < k)
         place = place.clamp(0, k - 1)
         cosine = cosine.gather(1, place).masked_fill(~filled, -1)
-        weight = (_SHARPNESS * cosine).exp().masked_fill(cosine <= -1, 0)
-        total = weight.sum(dim=1, keepdim=True)
-        share = torch.where(total > 0, counted / kept, 1)
-        self.weight.mul_(share).add_(weight / total.clamp(min=1e-12) * (1 - share))
+        weight = cosine_weights(cosine)
+        share = torch.where(weight.any(dim=1, keepdim=True), counted / kept, 1)
+        self.weight.mul_(share).add_(weight * (1 - share))
         self.neighbours.copy_(torch.where(filled, items.gather(1, place), self.neighbours))
 
     def forward(self, items: Tensor, embedded: Tensor, table: Tensor) -> Tensor:

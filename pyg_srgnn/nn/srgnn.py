@@ -280,15 +280,12 @@ class SRGNN(SessionModel):
             losses = torch.where(held_out, losses.detach(), losses)
             s_h = torch.where(held_out.unsqueeze(1), s_h.detach(), s_h)
             h = torch.where(held_out[graphs.batch].unsqueeze(1), h.detach(), h)
-        trial = torch.zeros_like(losses)
-        if held_out is not None:
             # A constant factor: processes that share a batch hold out other numbers of sessions.
             trial = HELD_OUT * held_out * self._trial(data, h, s_h, losses, taken, held_out)
+            losses = losses + trial - trial.detach()
         for component, candidates in zip(components, found, strict=True):
             share = component.share(h, s_h, graphs, candidates)
             losses = component.losses(share, losses, data.y, held_out)
-            if component is self.text_neighbours:
-                losses = losses + trial - trial.detach()
         return losses.mean()
 
     def _trial(
