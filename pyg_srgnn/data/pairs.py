@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from pyg_srgnn.data.recency import recency
 from pyg_srgnn.data.sessions import Sessions
 
 UNITS = 2520  # a multiple of 1, 2, … 10: of a window of up to 10 no weight is rounded
@@ -18,17 +19,23 @@ def weights_by_distance(window: int) -> list[int]:
 
 
 def count_pairs(
-    sessions: Sessions, num_items: int, weights: Iterable[int]
+    sessions: Sessions,
+    num_items: int,
+    weights: Iterable[int],
+    half_life: float | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Count which items were clicked after which others in a session.
 
     Args:
-        sessions: The sessions.
+        sessions: The sessions, in time order.
         num_items: Number of items V.
         weights: Weights of two clicks 1, 2, … steps apart; read only as far as needed.
+        half_life: Share of the samples, back in time, over which the weight of a pair halves: it is
+            as old as the sample whose target is its later click. (default: None: all weigh alike)
 
     Returns:
-        ``earlier * V + later`` of every pair, sorted, and its count, int64 [T] both.
+        ``earlier * V + later`` of every pair, sorted, int64 [T], and its count [T], int64, or
+        float64 with a half-life.
     """
     session = torch.arange(len(sessions)).repeat_interleave(sessions.lengths)
     first = torch.arange(sessions.num_clicks)
@@ -39,7 +46,11 @@ def count_pairs(
         if first.numel() == 0:
             break
         pair = sessions.items[first] * num_items + sessions.items[first + steps]
-        pair, count = torch.unique(pair, return_counts=True)
+        if half_life is None:
+            pair, count = torch.unique(pair, return_counts=True)
+        else:
+            later = first + steps - session[first] - 1  # numbers of samples
+            pair, count = _summed(pair, recency(later, sessions.num_samples, half_life))
         pairs.append(pair)
         counts.append(count * weight)
     if not pairs:
@@ -56,7 +67,7 @@ def both_ways(pair: Tensor, count: Tensor, num_items: int) -> tuple[Tensor, Tens
         num_items: Number of items V.
 
     Returns:
-        ``one * V + other`` of every pair and of its reverse, sorted, and the counts, int64 both.
+        ``one * V + other`` of every pair and of its reverse, sorted, and the counts.
     """
     first, second = pair // num_items, pair % num_items
     apart = first != second
@@ -67,7 +78,7 @@ def both_ways(pair: Tensor, count: Tensor, num_items: int) -> tuple[Tensor, Tens
 def _summed(pair: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
     """Every pair once, sorted, with the sum of its counts."""
     pair, of = torch.unique(pair, return_inverse=True)
-    return pair, torch.zeros_like(pair).index_add_(0, of, count)
+    return pair, count.new_zeros(pair.shape).index_add_(0, of, count)
 
 
 def heaviest(pair: Tensor, count: Tensor, num_items: int, kept: int) -> tuple[Tensor, Tensor]:
@@ -81,7 +92,7 @@ def heaviest(pair: Tensor, count: Tensor, num_items: int, kept: int) -> tuple[Te
 
     Returns:
         The second items int64 [V, K], the heaviest first, the lower index first among equals, and
-        their counts, int64 [V, K]; what an item lacks in pairs is item 0 with a count of 0.
+        their counts [V, K]; what an item lacks in pairs is item 0 with a count of 0.
     """
     # Stable: by first item, then by falling count, then by second item.
     order = count.argsort(descending=True, stable=True)
@@ -91,7 +102,7 @@ def heaviest(pair: Tensor, count: Tensor, num_items: int, kept: int) -> tuple[Te
     place = torch.arange(first.numel()) - (of_first.cumsum(0) - of_first)[first]
     chosen = place < kept
     items = torch.zeros(num_items, kept, dtype=torch.long)
-    counts = torch.zeros(num_items, kept, dtype=torch.long)
+    counts = count.new_zeros(num_items, kept)
     items[first[chosen], place[chosen]] = second[chosen]
     counts[first[chosen], place[chosen]] = count[chosen]
     return items, counts

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, DistributedSampler
 from torch_geometric.data import Batch
 
+from pyg_srgnn.data.recency import recency
 from pyg_srgnn.utils.arguments import checking
 
 if TYPE_CHECKING:
@@ -50,8 +51,7 @@ class ShuffledSampler(DistributedSampler[int]):
 
     def _probabilities(self, half_life: float) -> Tensor:
         total = len(self.dataset)  # type: ignore[arg-type]
-        age = torch.arange(total - 1, -1, -1, dtype=torch.float64) / total
-        return torch.exp2(-age / half_life)
+        return recency(torch.arange(total), total, half_life)
 
     def _chosen(self, probability: Tensor, generator: torch.Generator) -> Tensor:
         """Places in a random order, each chosen with its probability.

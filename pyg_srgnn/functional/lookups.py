@@ -13,10 +13,20 @@ from pyg_srgnn.functional.graphs import SessionGraphs, places_from_end, summed
 from pyg_srgnn.functional.whitening import nearest
 
 PLACES = 10  # last clicks whose followers and neighbours are looked up
+_ROUNDED = 1e-6  # of a count is what rounding leaves where all of it is taken away
 BUCKETS = 14  # of an item's clicks: none, 1, 2 to 3, 4 to 7, and so on
 
 Pairs = tuple[Tensor, Tensor]
 """Sessions [P] and items [P]."""
+
+
+class Hidden(NamedTuple):
+    """What the tables must not give away of the samples that are trained."""
+
+    target: Tensor
+    """Next item of each session [B]."""
+    weight: Tensor | None = None
+    """What counts the transitions to it were given in the tables [B]; None: 1."""
 
 
 class Candidates(NamedTuple):
@@ -36,7 +46,7 @@ class Candidates(NamedTuple):
 
 
 def own_items(
-    x: Tensor, graphs: SessionGraphs, taken: Pairs | None, target: Tensor | None
+    x: Tensor, graphs: SessionGraphs, taken: Pairs | None, hidden: Hidden | None
 ) -> Candidates:
     """The items of the sessions themselves; see :class:`Lookup` for the arguments."""
     return Candidates(graphs.batch, x)
@@ -46,7 +56,7 @@ def followers_of(
     x: Tensor,
     graphs: SessionGraphs,
     taken: Pairs | None,
-    target: Tensor | None,
+    hidden: Hidden | None,
     followers: Tensor,
     count: Tensor,
     place_weight: Tensor,
@@ -62,7 +72,7 @@ def followers_of(
         x: See :class:`Lookup`.
         graphs: See :class:`Lookup`.
         taken: See :class:`Lookup`.
-        target: See :class:`Lookup`; its transition is left out of the counts.
+        hidden: See :class:`Lookup`; the transitions to the target are left out of the counts.
         followers: Followers of each item, int32 [V, K].
         count: How often, and how soon, each of them followed [V, K].
         place_weight: Weight of each place from the session's end [:data:`PLACES`].
@@ -71,10 +81,14 @@ def followers_of(
     known = torch.log1p(count.index_select(0, last).sum(dim=1)).to(place_weight.dtype)
     found = followers.index_select(0, item).long()
     counted = count.index_select(0, item).to(place_weight.dtype)
-    if target is not None:
-        own = (1 / (place + 1).to(counted.dtype)).unsqueeze(1)
-        of_target = found == target[session].unsqueeze(1)
-        counted = torch.where(of_target, (counted - own).clamp(min=0), counted)
+    if hidden is not None:
+        own = 1 / (place + 1).to(counted.dtype)
+        if hidden.weight is not None:
+            own = (own * hidden.weight[session]).to(counted.dtype)
+        of_target = found == hidden.target[session].unsqueeze(1)
+        others = counted - own.unsqueeze(1)
+        others = others.masked_fill(others < _ROUNDED * counted, 0)
+        counted = torch.where(of_target, others, counted)
     weight = place_weight.index_select(0, place)
     return _shared_out(found, counted, weight, session, graphs, taken, len(followers), known)
 
@@ -83,7 +97,7 @@ def text_neighbours_of(
     x: Tensor,
     graphs: SessionGraphs,
     taken: Pairs | None,
-    target: Tensor | None,
+    hidden: Hidden | None,
     neighbours: Tensor,
     cosine: Tensor,
     bucket: Tensor,
@@ -104,7 +118,7 @@ def text_neighbours_of(
         x: See :class:`Lookup`.
         graphs: See :class:`Lookup`.
         taken: See :class:`Lookup`.
-        target: See :class:`Lookup`; texts do not give it away. In training, an item without clicks
+        hidden: See :class:`Lookup`; texts do not give it away. In training, an item without clicks
             is no candidate: it is never a target, and its factor would learn nothing but that.
         neighbours: Nearest items of each item, int32 [V, K].
         cosine: Cosine of each; -1 of what is no neighbour [V, K].
@@ -119,7 +133,7 @@ def text_neighbours_of(
     known = torch.stack([near, often], dim=1).to(place_weight)
     found = neighbours.index_select(0, item).long()
     near = cosine.index_select(0, item)
-    if target is not None:
+    if hidden is not None:
         bucket_weight = bucket_weight * (torch.arange(BUCKETS, device=x.device) > 0)
     factor = bucket_weight.index_select(0, bucket.long()).index_select(0, found.flatten())
     counted = (sharpness * near).exp() * factor.view_as(near) * (near > -1)
@@ -204,7 +218,7 @@ class Lookup(NamedTuple):
 
     find: Callable[..., Candidates]
     """Called with the item of each node ``x`` [N], the :class:`SessionGraphs`, the pairs that other
-    components have ``taken`` (or None), the ``target`` of each session [B] while it is trained
+    components have ``taken`` (or None), what is ``hidden`` of the sessions while they are trained
     (else None), and the tables by their names."""
     shapes: Mapping[str, tuple[int | str, ...]] = {}
     """Shape of each table; a size that is a name is the same in all of them, V is the number of

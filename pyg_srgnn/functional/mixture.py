@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pyg_srgnn.functional.graphs import SessionGraphs, summed
-from pyg_srgnn.functional.lookups import LOOKUPS, Candidates, Pairs
+from pyg_srgnn.functional.lookups import LOOKUPS, Candidates, Hidden, Pairs
 
 
 class Source(NamedTuple):
@@ -82,7 +82,7 @@ class Share(NamedTuple):
 
 
 def find_candidates(
-    sources: Sequence[Source], x: Tensor, graphs: SessionGraphs, target: Tensor | None = None
+    sources: Sequence[Source], x: Tensor, graphs: SessionGraphs, hidden: Hidden | None = None
 ) -> tuple[list[Candidates], Pairs | None]:
     """Look up the candidates of every component.
 
@@ -90,7 +90,7 @@ def find_candidates(
         sources: The components' sources, the innermost first.
         x: Item of each node [N].
         graphs: The session graphs.
-        target: Next items, which the tables must not give away in training [B]. (default: none)
+        hidden: What the tables must not give away in training. (default: nothing)
 
     Returns:
         The candidates, in the same order, and the pairs that exclusive components take from the
@@ -99,7 +99,7 @@ def find_candidates(
     found: list[Candidates] = []
     taken: Pairs | None = None
     for lookup, exclusive, tables in reversed(sources):
-        candidates = LOOKUPS[lookup].find(x, graphs, taken, target, **tables)
+        candidates = LOOKUPS[lookup].find(x, graphs, taken, hidden, **tables)
         found.append(candidates)
         if exclusive:
             session, item = candidates.session, candidates.item

@@ -27,6 +27,8 @@ class GlobalGraph(nn.Module):
         window: Steps within which two clicks make neighbours.
         dropout: Probability that an entry of the average is dropped.
         normalize: Whether the average is normalised, as the items' vectors are.
+        half_life: Share of the training samples, back in time, over which the weight of two clicks
+            halves. (default: None: all weigh alike)
     """
 
     def __init__(
@@ -37,8 +39,10 @@ class GlobalGraph(nn.Module):
         window: int,
         dropout: float,
         normalize: bool,
+        half_life: float | None = None,
     ) -> None:
         super().__init__()
+        self.half_life = half_life
         self.normalize = normalize
         self.window = window
         self.dropout = dropout
@@ -54,7 +58,9 @@ class GlobalGraph(nn.Module):
     def set_training(self, sessions: Sessions) -> None:
         """Count the neighbours in the training sessions."""
         num_items, kept = self.neighbours.shape
-        neighbours, weight = heaviest_neighbours(sessions, num_items, kept, self.window)
+        neighbours, weight = heaviest_neighbours(
+            sessions, num_items, kept, self.window, self.half_life
+        )
         self.neighbours.copy_(neighbours)
         self.weight.copy_(weight)
 
@@ -107,7 +113,11 @@ class GlobalGraph(nn.Module):
 
 
 def heaviest_neighbours(
-    sessions: Sessions, num_items: int, num_neighbours: int, window: int
+    sessions: Sessions,
+    num_items: int,
+    num_neighbours: int,
+    window: int,
+    half_life: float | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Find the items most often clicked near each item.
 
@@ -116,11 +126,13 @@ def heaviest_neighbours(
         num_items: Number of items V.
         num_neighbours: Number K of neighbours kept.
         window: Steps within which two clicks make neighbours.
+        half_life: See :class:`GlobalGraph`. (default: None)
 
     Returns:
         Neighbours int64 [V, K], the heaviest first, the lower index first among equals, and their
         weights [V, K], which sum to 1; an item with fewer has weights 0 at the end.
     """
-    pairs = both_ways(*count_pairs(sessions, num_items, [1] * window), num_items)
-    neighbours, weight = heaviest(*pairs, num_items, num_neighbours)
-    return neighbours, weight / weight.sum(dim=1, keepdim=True).clamp(min=1)
+    pairs = count_pairs(sessions, num_items, [1] * window, half_life)
+    neighbours, weight = heaviest(*both_ways(*pairs, num_items), num_items, num_neighbours)
+    total = weight.sum(dim=1, keepdim=True)
+    return neighbours, weight / total.where(total > 0, 1)

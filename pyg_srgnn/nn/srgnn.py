@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from pyg_srgnn.data.graphs import session_of_node
+from pyg_srgnn.data.recency import recency
 from pyg_srgnn.data.sessions import Sessions
 from pyg_srgnn.functional.graphs import SessionGraphs, counts
-from pyg_srgnn.functional.lookups import Pairs
+from pyg_srgnn.functional.lookups import Hidden, Pairs
 from pyg_srgnn.functional.mixture import (
     Share,
     find_candidates,
@@ -70,6 +71,9 @@ class SRGNN(SessionModel):
         window: Steps within which two clicks make neighbours there. (default: 3)
         transitions: Followers of each item in the training sessions that a
             :class:`TransitionHead` mixes in. (default: 0: no such mixture)
+        counts_half_life: Share of the training samples, back in time, over which the weight of a
+            click halves where neighbours and followers are counted. (default: None: all weigh
+            alike)
         text_edges: Whether items with fewer neighbours than that are joined with the nearest texts
             there. (default: False)
         text_neighbours: Nearest texts of each item that a :class:`TextNeighbourHead` mixes in,
@@ -97,6 +101,7 @@ class SRGNN(SessionModel):
         neighbours: int = 0,
         window: int = 3,
         transitions: int = 0,
+        counts_half_life: float | None = None,
         text_edges: bool = False,
         text_neighbours: int = 0,
         **kwargs: Any,
@@ -109,6 +114,7 @@ class SRGNN(SessionModel):
             check.whole("neighbours", neighbours, 0)
             check.whole("window", window, 1)
             check.whole("transitions", transitions, 0)
+            check.number("counts_half_life", counts_half_life, above=0, optional=True)
             check.flag("text_edges", text_edges)
             check.whole("text_neighbours", text_neighbours, 0)
             super().__init__(num_items, channels, **kwargs)
@@ -128,14 +134,22 @@ class SRGNN(SessionModel):
         # The innermost component comes first.
         nearest = min(text_neighbours, num_items - 1) if self.text is not None else 0
         self.text_neighbours = TextNeighbourHead(num_items, channels, nearest) if nearest else None
-        self.transitions = TransitionHead(num_items, channels, transitions) if transitions else None
+        self.transitions = (
+            TransitionHead(num_items, channels, transitions, counts_half_life)
+            if transitions
+            else None
+        )
         self.global_graph = (
             GlobalGraph(
-                *(num_items, channels, neighbours, window, self.dropout), self.scale is not None
+                *(num_items, channels, neighbours, window, self.dropout),
+                self.scale is not None,
+                counts_half_life,
             )
             if neighbours
             else None
         )
+        self.counts_half_life = counts_half_life
+        self._num_samples = 0
         self._first_sample: Tensor | None = None
         self.reset_parameters()
 
@@ -146,6 +160,7 @@ class SRGNN(SessionModel):
             sessions: The training sessions.
         """
         super().set_training(sessions)
+        self._num_samples = sessions.num_samples
         if self.global_graph is not None:
             self.global_graph.set_training(sessions)
             if self.text_edges and self.text is not None:
@@ -175,6 +190,17 @@ class SRGNN(SessionModel):
         if self.global_graph is not None:
             embedded = self.global_graph(items, embedded, self.embedding.table(self.text))
         return embedded
+
+    def _hidden(self, data: Data) -> Hidden:
+        """What counts must not give away of the samples, which are numbered where ages matter."""
+        if self.counts_half_life is None or self.transitions is None:
+            return Hidden(data.y)
+        if "row" not in data:
+            raise ValueError(
+                "SRGNN: with 'counts_half_life', a batch in training must have the number of every "
+                "training sample, data.row, as those of a dataset have (got none)"
+            )
+        return Hidden(data.y, recency(data.row, self._num_samples, self.counts_half_life))
 
     def _held_out(self, data: Data) -> Tensor | None:
         """Samples of every tenth training session, bool [B].
@@ -272,7 +298,7 @@ class SRGNN(SessionModel):
         h = self.nodes(data)
         s_h = self.finish(self.read(h, graphs))
         sources = [component.source() for component in components]
-        hidden = data.y if self.training else None
+        hidden = self._hidden(data) if self.training else None
         found, taken = find_candidates(sources, data.x, graphs, hidden)
         losses = self.losses(s_h, data.y, without=taken)
         held_out = self._held_out(data)

@@ -36,12 +36,17 @@ class TransitionHead(Component):
         num_items: Number of items V.
         channels: Size d of a session's vector.
         num_followers: Followers kept of each item, those counted most.
+        half_life: Share of the training samples, back in time, over which the weight of a
+            transition halves. (default: None: all weigh alike)
     """
 
     lookup = "followers"
 
-    def __init__(self, num_items: int, channels: int, num_followers: int) -> None:
+    def __init__(
+        self, num_items: int, channels: int, num_followers: int, half_life: float | None = None
+    ) -> None:
         super().__init__()
+        self.half_life = half_life
         self.place = nn.Embedding(PLACES, 1)
         self.lin_gate = nn.Linear(channels + 1, channels)
         self.gate = nn.Linear(channels, 1)
@@ -56,7 +61,7 @@ class TransitionHead(Component):
     def set_training(self, sessions: Sessions) -> None:
         """Count the transitions of the training sessions."""
         num_items, kept = self.followers.shape
-        pairs = count_pairs(sessions, num_items, weights_by_distance(_WINDOW))
+        pairs = count_pairs(sessions, num_items, weights_by_distance(_WINDOW), self.half_life)
         followers, count = heaviest(*pairs, num_items, kept)
         self.followers.copy_(followers)
         self.count.copy_(count / UNITS)

@@ -16,7 +16,7 @@ from pyg_srgnn.datasets import SessionDataset
 from pyg_srgnn.evaluation.loop import assert_row_independent, evaluate
 from pyg_srgnn.export.write import export
 from pyg_srgnn.functional.graphs import SessionGraphs, summed
-from pyg_srgnn.functional.lookups import LOOKUPS, Candidates, Lookup, Pairs
+from pyg_srgnn.functional.lookups import LOOKUPS, Candidates, Hidden, Lookup, Pairs
 from pyg_srgnn.nn import SRGNN
 from pyg_srgnn.nn.component import Component
 from tests.nn.test_srgnn import batch_of, exact_weights
@@ -31,7 +31,7 @@ CLICKS = torch.bincount(torch.tensor([i for each in TRAINING for i in each]), mi
 
 
 def popular_of(
-    x: Tensor, graphs: SessionGraphs, taken: Pairs | None, target: Tensor | None, clicks: Tensor
+    x: Tensor, graphs: SessionGraphs, taken: Pairs | None, hidden: Hidden | None, clicks: Tensor
 ) -> Candidates:
     """The items clicked most, by their clicks."""
     best = clicks.topk(BEST).indices

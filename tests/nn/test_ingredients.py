@@ -10,8 +10,12 @@ import torch
 from torch import Tensor
 
 from pyg_srgnn.data import Sessions
+from pyg_srgnn.data.recency import recency
+from pyg_srgnn.functional.lookups import Hidden, followers_of
 from pyg_srgnn.nn import SRGNN, GRU4Rec
 from pyg_srgnn.nn.global_graph import heaviest_neighbours
+from pyg_srgnn.nn.srgnn import _graphs
+from pyg_srgnn.nn.transition_head import TransitionHead
 from tests.nn.test_srgnn import batch_of, exact_weights
 from tests.reference import ingredients as reference
 from tests.reference.names import random_sessions, randomise
@@ -31,11 +35,14 @@ INGREDIENTS: dict[str, dict[str, Any]] = {
     "neighbours": {"neighbours": 3, "window": 2},
     "transitions": {"transitions": ITEMS},
 }
+RECENT = {"counts_half_life": 0.3}
 ALL = {key: value for options in INGREDIENTS.values() for key, value in options.items()}
 CASES = INGREDIENTS | {
     "all": ALL,
     "all but scale": ALL | {"scale": None},
     "repeat and scale": {"repeat": True, "scale": 3.0},
+    "recent neighbours": INGREDIENTS["neighbours"] | RECENT,
+    "recent transitions": INGREDIENTS["transitions"] | RECENT,
 }
 
 
@@ -45,13 +52,26 @@ def make(**options: Any) -> SRGNN:
     return model.eval()
 
 
+def exact_counts(model: SRGNN, half_life: float | None) -> None:
+    """Replace the counts, which are stored in float32, by those of the reference."""
+    counts = model.transitions.count.double()
+    transitions = reference.transitions_of(TRAINING, ITEMS, half_life)
+    exact = torch.zeros_like(counts)
+    for item, row in enumerate(model.transitions.followers.tolist()):
+        for place, follower in enumerate(row[: len(transitions[item])]):
+            exact[item, place] = transitions[item][follower]
+    torch.testing.assert_close(counts, exact)
+    model.transitions.count = exact
+
+
 def expected_of(model: SRGNN, options: dict[str, Any]) -> Tensor:
     options = dict(options)
+    half_life = options.pop("counts_half_life", None)
     if options.pop("neighbours", 0):
         window = options.pop("window")
-        options["neighbours"] = reference.neighbours_of(TRAINING, ITEMS, 3, window)
+        options["neighbours"] = reference.neighbours_of(TRAINING, ITEMS, 3, window, half_life)
     if options.get("transitions"):
-        options["transitions"] = reference.transitions_of(TRAINING, ITEMS)
+        options["transitions"] = reference.transitions_of(TRAINING, ITEMS, half_life)
     return torch.stack([reference.log_probabilities(model, s, **options) for s in SESSIONS])
 
 
@@ -61,9 +81,10 @@ def options(request: pytest.FixtureRequest) -> dict[str, Any]:
 
 
 def test_scores_and_loss(options: dict[str, Any]) -> None:
-    model = make(**options)
+    model, half_life = make(**options), options.get("counts_half_life")
     if "neighbours" in options:  # weights are stored in float32
-        neighbours = reference.neighbours_of(TRAINING, ITEMS, 3, options["window"])
+        window = options["window"]
+        neighbours = reference.neighbours_of(TRAINING, ITEMS, 3, window, half_life)
         exact = torch.zeros(ITEMS, 3, dtype=torch.float64)
         for item, row in enumerate(neighbours):
             for place, (_, weight) in enumerate(row):
@@ -71,8 +92,7 @@ def test_scores_and_loss(options: dict[str, Any]) -> None:
         torch.testing.assert_close(model.global_graph.weight.double(), exact)
         model.global_graph.weight = exact
     if "transitions" in options:
-        counts = model.transitions.count.double()
-        model.transitions.count = (counts * 2520).round() / 2520
+        exact_counts(model, half_life)
     batch = exact_weights(batch_of(SESSIONS, TARGETS), SESSIONS)
     expected = expected_of(model, options)
     with torch.no_grad():
@@ -93,21 +113,53 @@ def test_scores_and_loss(options: dict[str, Any]) -> None:
         torch.testing.assert_close(parameter.grad.to_dense(), gradients[name], rtol=0, atol=1e-8)
 
 
+@pytest.mark.parametrize("half_life", [None, 0.3])
 @pytest.mark.parametrize("repeat", [False, True])
-def test_training_leaves_a_sessions_own_transition_out(repeat: bool) -> None:
+def test_training_leaves_a_sessions_own_transition_out(
+    repeat: bool, half_life: float | None
+) -> None:
     """Else counts that hold the answer would be trusted."""
-    model = make(transitions=ITEMS, repeat=repeat).train()
-    counts = model.transitions.count.double()
-    model.transitions.count = (counts * 2520).round() / 2520
-    batch = exact_weights(batch_of(SESSIONS, TARGETS), SESSIONS)
-    transitions = reference.transitions_of(TRAINING, ITEMS)
-    rows = [
-        reference.log_probabilities(model, s, repeat=repeat, transitions=transitions, own=t)
-        for s, t in zip(SESSIONS, TARGETS, strict=True)
-    ]
-    wanted = -sum(float(row[t].detach()) for row, t in zip(rows, TARGETS, strict=True)) / len(rows)
+    model = make(transitions=ITEMS, repeat=repeat, counts_half_life=half_life).train()
+    exact_counts(model, half_life)
+    samples = [(s[:cut], s[cut]) for s in TRAINING for cut in range(1, len(s))]
+    weights = [w for row in reference.weights_of(TRAINING, half_life) for w in row[1:]]
+    chosen = [n for n, (session, _) in enumerate(samples) if len(set(session)) < ITEMS - 2][::-1]
+    sessions, targets = zip(*(samples[n] for n in chosen), strict=True)
+    batch = exact_weights(batch_of(sessions, targets), sessions)
+    batch.row = torch.tensor(chosen)
+    transitions = reference.transitions_of(TRAINING, ITEMS, half_life)
+    wanted = 0.0
+    for n, session, target in zip(chosen, sessions, targets, strict=True):
+        row = reference.log_probabilities(
+            *(model, session),
+            repeat=repeat,
+            transitions=transitions,
+            own=target,
+            own_weight=weights[n],
+        )
+        wanted -= float(row[target].detach()) / len(chosen)
     assert model.loss(batch).item() == pytest.approx(wanted, abs=1e-9)
     assert model.eval().loss(batch).item() != pytest.approx(wanted, abs=1e-3)
+
+
+def test_samples_of_weighted_counts_are_numbered() -> None:
+    model = make(transitions=ITEMS, **RECENT).train()
+    with pytest.raises(ValueError, match=r"'counts_half_life'.* data\.row, .*\(got none\)"):
+        model.loss(batch_of(SESSIONS, TARGETS))
+
+
+@pytest.mark.parametrize("half_life", [None, 0.5, 0.05])
+def test_a_transition_seen_once_is_not_found_where_it_is_trained(half_life: float | None) -> None:
+    """Not even a rounding of its count, which would be all that there is to share out."""
+    once = [[2 * n, 2 * n + 1] for n in range(500)]
+    head = TransitionHead(1000, CHANNELS, 3, half_life)
+    head.set_training(Sessions.from_lists(once))
+    batch = batch_of([[first] for first, _ in once], [second for _, second in once])
+    number = torch.arange(len(once))
+    hidden = Hidden(batch.y, None if half_life is None else recency(number, len(once), half_life))
+    found = followers_of(batch.x, _graphs(batch), None, hidden, **head.tables())
+    assert not found.share.any() and not found.some.any()
+    assert followers_of(batch.x, _graphs(batch), None, None, **head.tables()).some.all()
 
 
 def test_only_the_most_frequent_followers_are_kept() -> None:
@@ -253,6 +305,7 @@ def test_gru4rec_is_a_recurrence_over_the_clicks(num_layers: int) -> None:
         ({"neighbours": -1}, "'neighbours' must be a whole number >= 0"),
         ({"neighbours": 2, "window": 0}, "'window' must be a whole number >= 1"),
         ({"transitions": -1}, "'transitions' must be a whole number >= 0"),
+        ({"counts_half_life": 0.0}, "'counts_half_life' must be a number > 0, or None"),
         ({"transitions": 2, "loss": "binary"}, "'transitions' must be 0 with loss='binary'"),
         ({"repeat": True, "loss": "binary"}, "'repeat' must be False with loss='binary'"),
     ],

@@ -41,6 +41,7 @@ def log_probabilities(
     neighbours: list[list[tuple[int, float]]] | None = None,
     transitions: list[dict[int, float]] | None = None,
     own: int | None = None,
+    own_weight: float = 1.0,
     item_table: str = "id",
     texts: item_text.Vectors | None = None,
     text_neighbours: int = 0,
@@ -50,8 +51,8 @@ def log_probabilities(
 ) -> Tensor:
     """Logarithm of every item's probability [V].
 
-    ``own`` is the target that training leaves out, ``texts`` are whitened, ``clicks`` those of each
-    item in training, ``scored`` the items in the softmax.
+    ``own`` is the target that training leaves out, counted with ``own_weight``, ``texts`` are
+    whitened, ``clicks`` those of each item in training, ``scored`` the items in the softmax.
     """
     p: dict[str, Any] = dict(model.named_parameters())
     names = model_names(model, lambda parameter: parameter)
@@ -119,7 +120,7 @@ def log_probabilities(
         near = item_text.neighbours_of(texts, text_neighbours)
         rest = item_text.mixed_with_neighbours(p, session, s, rest, near, text_neighbours, clicks)
     if transitions is not None:
-        rest = mixed_with_transitions(p, session, s, rest, transitions, own)
+        rest = mixed_with_transitions(p, session, s, rest, transitions, own, own_weight)
     if not repeat:
         return torch.stack([log(rest[i]) for i in range(len(scores))])
 
@@ -158,6 +159,7 @@ def mixed_with_transitions(
     rest: dict[int, Tensor],
     transitions: list[dict[int, float]],
     own: int | None,
+    own_weight: float,
 ) -> dict[int, Tensor]:
     """(1 - m) p + m q over the items of ``rest``."""
     q = {i: torch.zeros((), dtype=s.dtype) for i in rest}
@@ -166,7 +168,7 @@ def mixed_with_transitions(
             break
         counts = dict(transitions[item])
         if own in counts:
-            counts[own] = max(0.0, counts[own] - 1 / (back + 1))
+            counts[own] = max(0.0, counts[own] - own_weight / (back + 1))
         counts = {i: c for i, c in counts.items() if i in rest}
         if total := sum(counts.values()):
             for i, c in counts.items():
@@ -185,29 +187,52 @@ def mixed_with_transitions(
     return {i: mixed[i] * rest[i] / alone[i] if alone[i] > 0 else mixed[i] for i in rest}
 
 
-def transitions_of(sessions: Sequence[Sequence[int]], num_items: int) -> list[dict[int, float]]:
-    """For each item, how often and how soon every other one was clicked after it."""
-    result: list[dict[int, float]] = [{} for _ in range(num_items)]
+def weights_of(
+    sessions: Sequence[Sequence[int]], half_life: float | None = None
+) -> list[list[float]]:
+    """Weight of every click of every session: that of the sample whose target it is."""
+    number, total = 0, sum(len(session) - 1 for session in sessions)
+    result = []
     for session in sessions:
+        row = [math.nan]  # the first click is no target, and comes after nothing
+        for _ in session[1:]:
+            age = (total - 1 - number) / total
+            row.append(1.0 if half_life is None else 0.5 ** (age / half_life))
+            number += 1
+        result.append(row)
+    return result
+
+
+def transitions_of(
+    sessions: Sequence[Sequence[int]], num_items: int, half_life: float | None = None
+) -> list[dict[int, float]]:
+    """For each item, how often, how soon and how lately every other one was clicked after it."""
+    result: list[dict[int, float]] = [{} for _ in range(num_items)]
+    for session, weight in zip(sessions, weights_of(sessions, half_life), strict=True):
         for a, first in enumerate(session):
             for b in range(a + 1, min(len(session), a + 11)):
                 second = session[b]
-                result[first][second] = result[first].get(second, 0.0) + 1 / (b - a)
+                result[first][second] = result[first].get(second, 0.0) + weight[b] / (b - a)
     return result
 
 
 def neighbours_of(
-    sessions: Sequence[Sequence[int]], num_items: int, most: int, window: int
+    sessions: Sequence[Sequence[int]],
+    num_items: int,
+    most: int,
+    window: int,
+    half_life: float | None = None,
 ) -> list[list[tuple[int, float]]]:
     """For each item its most frequent neighbours within a window, and their shares."""
     result = []
+    weights = weights_of(sessions, half_life)
     for item in range(num_items):
-        count: dict[int, int] = {}
-        for session in sessions:
+        count: dict[int, float] = {}
+        for session, weight in zip(sessions, weights, strict=True):
             for a, first in enumerate(session):
                 for b, second in enumerate(session):
                     if first == item and second != item and 0 < abs(a - b) <= window:
-                        count[second] = count.get(second, 0) + 1
+                        count[second] = count.get(second, 0) + weight[max(a, b)]
         best = sorted(count.items(), key=lambda pair: (-pair[1], pair[0]))[:most]
         total = sum(c for _, c in best)
         result.append([(other, c / total) for other, c in best])
