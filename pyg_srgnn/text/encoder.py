@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 GROUP = "pyg_srgnn.text_encoders"
-"""The group of entry points in which a package names its encoders."""
+"""The group of entry points in which another package names its encoders."""
+
+_OWN = {
+    "hashed": "HashedEncoder",
+    "http": "HTTPEncoder",
+    "llm": "LLMEncoder",
+    "sentence_transformers": "SentenceTransformersEncoder",
+    "wordllama": "WordLlamaEncoder",
+}
 
 
 class TextEncoder(Protocol):
@@ -48,14 +56,19 @@ def open_encoder(name: str, **settings: Any) -> TextEncoder:
     """Make an encoder by its name.
 
     Args:
-        name: The name of an entry point in the group ``pyg_srgnn.text_encoders``.
+        name: One of this package's, or of an entry point in the group
+            ``pyg_srgnn.text_encoders``.
         **settings: Arguments of the encoder.
 
     Raises:
         ValueError: If no installed package has an encoder of this name, if it has no such argument,
             or if it cannot be used: names what it lacks.
     """
-    known = {point.name: point for point in entry_points(group=GROUP)}
+    own = [
+        EntryPoint(each, f"pyg_srgnn.text.encoders.{each}:{encoder}", GROUP)
+        for each, encoder in _OWN.items()
+    ]
+    known = {point.name: point for point in (*entry_points(group=GROUP), *own)}
     if name not in known:
         raise ValueError(f"encoder.name must be one of {', '.join(sorted(known))} (got {name!r})")
     encoder = known[name].load()

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig
 
+from pyg_srgnn import __version__
 from pyg_srgnn.baselines import BASELINES
 from pyg_srgnn.checkpoint import Checkpoint
 from pyg_srgnn.datasets import SessionDataset, open_dataset
@@ -47,7 +48,7 @@ _NOTHING_TO_DO = (
     "is smaller than the logging interval",
     ".*LeafSpec",
 )
-_PACKAGES = ("torch", "torch-geometric", "lightning", "hydra-core", "numpy", "pyg-srgnn")
+_PACKAGES = ("torch", "torch-geometric", "lightning", "hydra-core", "numpy")
 
 
 def train(
@@ -235,7 +236,7 @@ def _conclude(
         samples={"train": len(training)},
         device=device_name(place.device),
         parameters=_size(model),
-        versions={"python": platform.python_version()} | {n: version(n) for n in _PACKAGES},
+        versions=_versions(),
         **facts,
     )
     if not settings.test or result.pruned is not None:
@@ -270,6 +271,12 @@ def _optimum_by_target(test: SessionDataset, training: SessionDataset) -> dict[s
     clicks = torch.bincount(training.sessions.items, minlength=test.num_items)
     groups = {name: group(clicks) for name, group in GROUPS.items()}
     return {OPTIMUM: test.optimum_by_target(groups)}
+
+
+def _versions() -> dict[str, str]:
+    """The versions that a result depends on; this package's own is known without installing it."""
+    found = {name: version(name) for name in _PACKAGES}
+    return {"python": platform.python_version()} | found | {"pyg-srgnn": __version__}
 
 
 @contextmanager

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from importlib.abc import MetaPathFinder
+from importlib.metadata import Distribution, PackageNotFoundError
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from pyg_srgnn import __version__
 from pyg_srgnn.checkpoint import Checkpoint
 from pyg_srgnn.commands import evaluate
 from pyg_srgnn.training import train
@@ -42,6 +44,26 @@ def test_bfloat16(root: Path, tmp_path: Path, mode: str) -> None:
     assert result.test is not None and 0 < result.test["hr@20"] < 1
     groups = json.loads((tmp_path / "run" / "metrics.json").read_text())["targets"]["srgnn"]
     assert groups["cold"]["hr@20"] > 0, "texts rank them"
+
+
+def test_a_package_that_was_never_installed(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Imported from a checkout, it has no metadata: neither a version nor entry points."""
+    found = Distribution.from_name
+
+    def from_name(name: str) -> Distribution:
+        if name == "pyg-srgnn":
+            raise PackageNotFoundError(name)
+        return found(name)
+
+    monkeypatch.setattr(Distribution, "from_name", from_name)
+    monkeypatch.setattr("pyg_srgnn.text.encoder.entry_points", lambda group: ())
+    keys = ["encoder=hashed", "+trainer.limit_train_batches=2", "trainer.max_epochs=1"]
+    train(tiny_config(root, *COLD, *keys, "test=false"), tmp_path / "run")
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert metrics["data"]["text"]["encoder"]["name"] == "hashed"
+    assert metrics["versions"]["pyg-srgnn"] == __version__
 
 
 @pytest.mark.parametrize("mode", ["text", "null_space"])
