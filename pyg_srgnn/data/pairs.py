@@ -23,6 +23,7 @@ def count_pairs(
     num_items: int,
     weights: Iterable[int],
     half_life: float | None = None,
+    once: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Count which items were clicked after which others in a session.
 
@@ -32,6 +33,8 @@ def count_pairs(
         weights: Weights of two clicks 1, 2, … steps apart; read only as far as needed.
         half_life: Share of the samples, back in time, over which the weight of a pair halves: it is
             as old as the sample whose target is its later click. (default: None: all weigh alike)
+        once: Whether two items of a session make one pair at the most: the first click of the later
+            one, and the last click of the other before it. (default: False)
 
     Returns:
         ``earlier * V + later`` of every pair, sorted, int64 [T], and its count [T], int64, or
@@ -39,23 +42,40 @@ def count_pairs(
     """
     session = torch.arange(len(sessions)).repeat_interleave(sessions.lengths)
     first = torch.arange(sessions.num_clicks)
+    again, is_new = _next_clicks(sessions, session, num_items) if once else (first, first)
     pairs, counts = [], []
     for steps, weight in enumerate(weights, 1):
         first = first[first + steps < sessions.num_clicks]
         first = first[session[first] == session[first + steps]]
         if first.numel() == 0:
             break
-        pair = sessions.items[first] * num_items + sessions.items[first + steps]
+        later = first + steps
+        if once:
+            later = later[is_new[later] & (again[first] > later)]
+        pair = sessions.items[later - steps] * num_items + sessions.items[later]
         if half_life is None:
             pair, count = torch.unique(pair, return_counts=True)
         else:
-            later = first + steps - session[first] - 1  # numbers of samples
+            later = later - session[later] - 1  # numbers of samples
             pair, count = _summed(pair, recency(later, sessions.num_samples, half_life))
         pairs.append(pair)
         counts.append(count * weight)
     if not pairs:
         return first, first
     return _summed(torch.cat(pairs), torch.cat(counts))
+
+
+def _next_clicks(sessions: Sessions, session: Tensor, num_items: int) -> tuple[Tensor, Tensor]:
+    """The next click of each click's item in its session, and whether there was none before.
+
+    Where there is no next click, the number of all clicks; int64 and bool [clicks].
+    """
+    key, order = (session * num_items + sessions.items).sort(stable=True)
+    same = (key[1:] == key[:-1]).nonzero().squeeze(1)
+    earlier, later = order[same], order[same + 1]
+    again = torch.full_like(order, sessions.num_clicks).index_copy_(0, earlier, later)
+    is_new = torch.ones_like(order, dtype=torch.bool).index_fill_(0, later, False)
+    return again, is_new
 
 
 def both_ways(pair: Tensor, count: Tensor, num_items: int) -> tuple[Tensor, Tensor]:

@@ -82,15 +82,61 @@ def followers_of(
     found = followers.index_select(0, item).long()
     counted = count.index_select(0, item).to(place_weight.dtype)
     if hidden is not None:
-        own = 1 / (place + 1).to(counted.dtype)
-        if hidden.weight is not None:
-            own = (own * hidden.weight[session]).to(counted.dtype)
-        of_target = found == hidden.target[session].unsqueeze(1)
-        others = counted - own.unsqueeze(1)
-        others = others.masked_fill(others < _ROUNDED * counted, 0)
-        counted = torch.where(of_target, others, counted)
+        counted = _without_own(found, counted, place, session, hidden)
     weight = place_weight.index_select(0, place)
     return _shared_out(found, counted, weight, session, graphs, taken, len(followers), known)
+
+
+def similar_of(
+    x: Tensor,
+    graphs: SessionGraphs,
+    taken: Pairs | None,
+    hidden: Hidden | None,
+    similar: Tensor,
+    count: Tensor,
+    place_weight: Tensor,
+    power: Tensor,
+) -> Candidates:
+    r"""The items that were clicked in the same training sessions as the last items.
+
+    .. math::
+        q(i) \propto \sum_v \omega_v \, c(v, i)^\gamma / \sum_j c(v, j)^\gamma
+
+    over the distinct items v of the session; none of these is a candidate. The gate's input is the
+    logarithm of 1 + how often the last item was counted, and the sum of the squared shares, which
+    is great where few items stand out [B, 2].
+
+    Args:
+        x: See :class:`Lookup`.
+        graphs: See :class:`Lookup`.
+        taken: See :class:`Lookup`.
+        hidden: See :class:`Lookup`; the session's own pairs with the target are left out.
+        similar: Similar items of each item, int32 [V, K].
+        count: How often, and how near, each of them was clicked [V, K].
+        place_weight: Weight of each place from the session's end [:data:`PLACES`].
+        power: The power :math:`\gamma` [1].
+    """
+    of_click = graphs.batch.index_select(0, graphs.alias_index)
+    place, _ = places_from_end(of_click, graphs.num_graphs)
+    place = place.new_full(x.shape, PLACES).scatter_reduce_(0, graphs.alias_index, place, "amin")
+    near = (place < PLACES).nonzero().squeeze(1)
+    session, place, item = (each.index_select(0, near) for each in (graphs.batch, place, x))
+    found = similar.index_select(0, item).long()
+    counted = count.index_select(0, item).to(place_weight.dtype)
+    if hidden is not None:
+        counted = _without_own(found, counted, place, session, hidden)
+    often = summed(counted.sum(dim=1) * (place == 0), session, graphs.num_graphs)
+    own = graphs.batch, x
+    taken = own if taken is None else (torch.cat([taken[0], own[0]]), torch.cat([taken[1], own[1]]))
+    some = counted > 0
+    counted = counted.masked_fill(~some, 1).pow(power).masked_fill(~some, 0)
+    weight = place_weight.index_select(0, place)
+    candidates = _shared_out(
+        found, counted, weight, session, graphs, taken, len(similar), torch.log1p(often)
+    )
+    assert candidates.share is not None
+    stand_out = summed(candidates.share.square(), candidates.session, graphs.num_graphs)
+    return candidates._replace(known=torch.stack([torch.log1p(often), stand_out], dim=1))
 
 
 def text_neighbours_of(
@@ -141,8 +187,8 @@ def text_neighbours_of(
     return _shared_out(found, counted, weight, session, graphs, taken, len(neighbours), known)
 
 
-def _followers_of_new_items(tables: Mapping[str, Tensor], new: NewItems) -> dict[str, Tensor]:
-    """New items are followed by what followed their stand-ins."""
+def _counts_of_new_items(tables: Mapping[str, Tensor], new: NewItems) -> dict[str, Tensor]:
+    """New items have the counts of their stand-ins."""
     return {
         name: torch.cat([table, table.index_select(0, new.stand_ins)])
         for name, table in tables.items()
@@ -177,6 +223,19 @@ def _last_clicks(x: Tensor, graphs: SessionGraphs) -> tuple[Tensor, Tensor, Tens
     near = (place < PLACES).nonzero().squeeze(1)
     session, place, item = (each.index_select(0, near) for each in (session, place, item))
     return session, place, item, last
+
+
+def _without_own(
+    found: Tensor, counted: Tensor, place: Tensor, session: Tensor, hidden: Hidden
+) -> Tensor:
+    """The counts [C, K] less what the clicks themselves added to those of the target."""
+    own = 1 / (place + 1).to(counted.dtype)
+    if hidden.weight is not None:
+        own = (own * hidden.weight[session]).to(counted.dtype)
+    of_target = found == hidden.target[session].unsqueeze(1)
+    others = counted - own.unsqueeze(1)
+    others = others.masked_fill(others < _ROUNDED * counted, 0)
+    return torch.where(of_target, others, counted)
 
 
 def _shared_out(
@@ -236,7 +295,13 @@ LOOKUPS: dict[str, Lookup] = {
         followers_of,
         {"followers": ("V", "K"), "count": ("V", "K"), "place_weight": (PLACES,)},
         {"followers": "V"},
-        _followers_of_new_items,
+        _counts_of_new_items,
+    ),
+    "similar": Lookup(
+        similar_of,
+        {"similar": ("V", "K"), "count": ("V", "K"), "place_weight": (PLACES,), "power": (1,)},
+        {"similar": "V"},
+        _counts_of_new_items,
     ),
     "text_neighbours": Lookup(
         text_neighbours_of,

@@ -29,6 +29,7 @@ from pyg_srgnn.nn.global_graph import GlobalGraph
 from pyg_srgnn.nn.readout import SessionReadout
 from pyg_srgnn.nn.repeat_head import RepeatHead
 from pyg_srgnn.nn.session_model import SessionModel
+from pyg_srgnn.nn.similar_head import SimilarHead
 from pyg_srgnn.nn.srgnn_conv import SRGNNConv
 from pyg_srgnn.nn.text_neighbour_head import TextNeighbourHead
 from pyg_srgnn.nn.transition_head import TransitionHead
@@ -71,9 +72,11 @@ class SRGNN(SessionModel):
         window: Steps within which two clicks make neighbours there. (default: 3)
         transitions: Followers of each item in the training sessions that a
             :class:`TransitionHead` mixes in. (default: 0: no such mixture)
+        similar: Items of each item, clicked in the same training sessions, that a
+            :class:`SimilarHead` mixes in. (default: 0: no such mixture)
         counts_half_life: Share of the training samples, back in time, over which the weight of a
-            click halves where neighbours and followers are counted. (default: None: all weigh
-            alike)
+            click halves where neighbours, followers and similar items are counted. (default: None:
+            all weigh alike)
         text_edges: Whether items with fewer neighbours than that are joined with the nearest texts
             there. (default: False)
         text_neighbours: Nearest texts of each item that a :class:`TextNeighbourHead` mixes in,
@@ -101,6 +104,7 @@ class SRGNN(SessionModel):
         neighbours: int = 0,
         window: int = 3,
         transitions: int = 0,
+        similar: int = 0,
         counts_half_life: float | None = None,
         text_edges: bool = False,
         text_neighbours: int = 0,
@@ -114,6 +118,7 @@ class SRGNN(SessionModel):
             check.whole("neighbours", neighbours, 0)
             check.whole("window", window, 1)
             check.whole("transitions", transitions, 0)
+            check.whole("similar", similar, 0)
             check.number("counts_half_life", counts_half_life, above=0, optional=True)
             check.flag("text_edges", text_edges)
             check.whole("text_neighbours", text_neighbours, 0)
@@ -121,6 +126,7 @@ class SRGNN(SessionModel):
             if self.loss_name == "binary":
                 check.that(not repeat, "repeat", "False with loss='binary'", repeat)
                 check.that(not transitions, "transitions", "0 with loss='binary'", transitions)
+                check.that(not similar, "similar", "0 with loss='binary'", similar)
                 mixes = self.text is not None and text_neighbours > 0
                 check.that(not mixes, "text_neighbours", "0 with loss='binary'", text_neighbours)
             self.conv = SRGNNConv(channels, num_steps, reset_after)
@@ -134,6 +140,9 @@ class SRGNN(SessionModel):
         # The innermost component comes first.
         nearest = min(text_neighbours, num_items - 1) if self.text is not None else 0
         self.text_neighbours = TextNeighbourHead(num_items, channels, nearest) if nearest else None
+        self.similar = (
+            SimilarHead(num_items, channels, similar, counts_half_life) if similar else None
+        )
         self.transitions = (
             TransitionHead(num_items, channels, transitions, counts_half_life)
             if transitions
@@ -169,9 +178,11 @@ class SRGNN(SessionModel):
             component.set_training(sessions)
         if self.text_neighbours is not None:
             self._first_sample = sessions.offsets[:-1] - torch.arange(len(sessions))
-        if self.transitions is not None and self.text is not None:
+        if self.text is not None:
             known = (self.stand_in_weight[:, 0] > 0).nonzero().squeeze(1)
-            self.transitions.stand_in(self.num_trained + known, self.stand_ins[known, 0])
+            for counted in (self.similar, self.transitions):
+                if counted is not None:
+                    counted.stand_in(self.num_trained + known, self.stand_ins[known, 0])
 
     def item_tables(self) -> list[Tensor]:
         """See :meth:`SessionModel.item_tables`; the neighbours as well."""
@@ -193,7 +204,7 @@ class SRGNN(SessionModel):
 
     def _hidden(self, data: Data) -> Hidden:
         """What counts must not give away of the samples, which are numbered where ages matter."""
-        if self.counts_half_life is None or self.transitions is None:
+        if self.counts_half_life is None or (self.transitions is None and self.similar is None):
             return Hidden(data.y)
         if "row" not in data:
             raise ValueError(

@@ -26,7 +26,7 @@ MODELS: dict[str, dict[str, Any]] = {
     "repeats": {"name": "srgnn", "readout": "average", "repeat": True, "num_steps": 2},
     "transitions": {
         **{"name": "srgnn", "readout": "attention", "transitions": 5, "positions": 4},
-        **{"reset_after": True, "loss": "sampled", "negatives": 8},
+        **{"reset_after": True, "loss": "sampled", "negatives": 8, "similar": 7},
     },
     "last_k": {"name": "srgnn", "readout_bias": True, "last_k": 2, "scale": 8.0, "frequency": True},
     "gru4rec": {"name": "gru4rec", "num_layers": 2, "scale": 9.0},

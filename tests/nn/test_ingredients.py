@@ -14,10 +14,12 @@ from pyg_srgnn.data.recency import recency
 from pyg_srgnn.functional.lookups import Hidden, followers_of
 from pyg_srgnn.nn import SRGNN, GRU4Rec
 from pyg_srgnn.nn.global_graph import heaviest_neighbours
+from pyg_srgnn.nn.similar_head import SimilarHead
 from pyg_srgnn.nn.srgnn import _graphs
 from pyg_srgnn.nn.transition_head import TransitionHead
 from tests.nn.test_srgnn import batch_of, exact_weights
 from tests.reference import ingredients as reference
+from tests.reference import similar_items
 from tests.reference.names import random_sessions, randomise
 
 ITEMS, CHANNELS = 11, 4
@@ -34,6 +36,7 @@ INGREDIENTS: dict[str, dict[str, Any]] = {
     "repeat": {"repeat": True},
     "neighbours": {"neighbours": 3, "window": 2},
     "transitions": {"transitions": ITEMS},
+    "similar": {"similar": ITEMS},
 }
 RECENT = {"counts_half_life": 0.3}
 ALL = {key: value for options in INGREDIENTS.values() for key, value in options.items()}
@@ -43,6 +46,8 @@ CASES = INGREDIENTS | {
     "repeat and scale": {"repeat": True, "scale": 3.0},
     "recent neighbours": INGREDIENTS["neighbours"] | RECENT,
     "recent transitions": INGREDIENTS["transitions"] | RECENT,
+    "recent similar": INGREDIENTS["similar"] | RECENT,
+    "similar and repeat": INGREDIENTS["similar"] | {"repeat": True},
 }
 
 
@@ -54,14 +59,24 @@ def make(**options: Any) -> SRGNN:
 
 def exact_counts(model: SRGNN, half_life: float | None) -> None:
     """Replace the counts, which are stored in float32, by those of the reference."""
-    counts = model.transitions.count.double()
-    transitions = reference.transitions_of(TRAINING, ITEMS, half_life)
-    exact = torch.zeros_like(counts)
-    for item, row in enumerate(model.transitions.followers.tolist()):
-        for place, follower in enumerate(row[: len(transitions[item])]):
-            exact[item, place] = transitions[item][follower]
-    torch.testing.assert_close(counts, exact)
-    model.transitions.count = exact
+    if model.transitions is not None:
+        transitions = reference.transitions_of(TRAINING, ITEMS, half_life)
+        replace(model.transitions, model.transitions.followers, transitions)
+    if model.similar is not None:
+        weights = reference.weights_of(TRAINING, half_life)
+        similar = similar_items.counts_of(TRAINING, ITEMS, weights)
+        replace(model.similar, model.similar.similar, similar)
+
+
+def replace(
+    head: TransitionHead | SimilarHead, items: Tensor, counts: list[dict[int, float]]
+) -> None:
+    exact = torch.zeros_like(head.count.double())
+    for item, row in enumerate(items.tolist()):
+        for place, other in enumerate(row[: len(counts[item])]):
+            exact[item, place] = counts[item][other]
+    torch.testing.assert_close(head.count.double(), exact)
+    head.count = exact
 
 
 def expected_of(model: SRGNN, options: dict[str, Any]) -> Tensor:
@@ -72,6 +87,9 @@ def expected_of(model: SRGNN, options: dict[str, Any]) -> Tensor:
         options["neighbours"] = reference.neighbours_of(TRAINING, ITEMS, 3, window, half_life)
     if options.get("transitions"):
         options["transitions"] = reference.transitions_of(TRAINING, ITEMS, half_life)
+    if options.get("similar"):
+        weights = reference.weights_of(TRAINING, half_life)
+        options["similar"] = similar_items.counts_of(TRAINING, ITEMS, weights)
     return torch.stack([reference.log_probabilities(model, s, **options) for s in SESSIONS])
 
 
@@ -91,8 +109,7 @@ def test_scores_and_loss(options: dict[str, Any]) -> None:
                 exact[item, place] = weight
         torch.testing.assert_close(model.global_graph.weight.double(), exact)
         model.global_graph.weight = exact
-    if "transitions" in options:
-        exact_counts(model, half_life)
+    exact_counts(model, half_life)
     batch = exact_weights(batch_of(SESSIONS, TARGETS), SESSIONS)
     expected = expected_of(model, options)
     with torch.no_grad():
@@ -305,6 +322,8 @@ def test_gru4rec_is_a_recurrence_over_the_clicks(num_layers: int) -> None:
         ({"neighbours": -1}, "'neighbours' must be a whole number >= 0"),
         ({"neighbours": 2, "window": 0}, "'window' must be a whole number >= 1"),
         ({"transitions": -1}, "'transitions' must be a whole number >= 0"),
+        ({"similar": -1}, "'similar' must be a whole number >= 0"),
+        ({"similar": 2, "loss": "binary"}, "'similar' must be 0 with loss='binary'"),
         ({"counts_half_life": 0.0}, "'counts_half_life' must be a number > 0, or None"),
         ({"transitions": 2, "loss": "binary"}, "'transitions' must be 0 with loss='binary'"),
         ({"repeat": True, "loss": "binary"}, "'repeat' must be False with loss='binary'"),

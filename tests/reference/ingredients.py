@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from pyg_srgnn.nn import SRGNN
-from tests.reference import dense_srgnn, item_text
+from tests.reference import dense_srgnn, item_text, similar_items
 from tests.reference.graphs import dense_weights, session_graph
 from tests.reference.names import model_names
 
@@ -42,6 +42,7 @@ def log_probabilities(
     transitions: list[dict[int, float]] | None = None,
     own: int | None = None,
     own_weight: float = 1.0,
+    similar: list[dict[int, float]] | None = None,
     item_table: str = "id",
     texts: item_text.Vectors | None = None,
     text_neighbours: int = 0,
@@ -119,6 +120,8 @@ def log_probabilities(
         assert texts is not None
         near = item_text.neighbours_of(texts, text_neighbours)
         rest = item_text.mixed_with_neighbours(p, session, s, rest, near, text_neighbours, clicks)
+    if similar is not None:
+        rest = similar_items.mixed(p, session, s, rest, similar, own, own_weight)
     if transitions is not None:
         rest = mixed_with_transitions(p, session, s, rest, transitions, own, own_weight)
     if not repeat:
