@@ -102,6 +102,7 @@ def derive(runs: Path, **places: str) -> dict[str, dict[str, list[Figures]]]:
         **places: ``root`` and ``mirror`` of the datasets.
     """
     found: dict[str, dict[str, list[Figures]]] = {}
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     for dataset in DATASETS:
         for variant in ("", *(f"-{name}" for name in VARIANT_KEYS if dataset == "online_retail")):
             folders = [runs / dataset / f"ids{variant}" / str(seed) for seed in SEEDS]
@@ -115,25 +116,29 @@ def derive(runs: Path, **places: str) -> dict[str, dict[str, list[Figures]]]:
                 if key.startswith("dataset.")
             } | places
             training, test = (open_dataset(arguments, split) for split in ("train", "test"))
-            models = [Checkpoint.load(folder).model for folder in ready]
+            models = [Checkpoint.load(folder).model.to(device) for folder in ready]
+            pairs = map(Mixed, combinations(models, 2))
             rows: dict[str, list[Figures]] = {
-                PAIR: [_evaluate(Mixed(pair), training, test) for pair in combinations(models, 2)]
+                PAIR: [_evaluate(pair, training, test, device) for pair in pairs]
             }
             texts = runs / dataset / f"mixture{variant}" / "0"
             if (texts / "metrics.json").is_file():
                 text = Checkpoint.load(texts).model.text
                 assert text is not None, "the mixture has texts"
-                rows[NEAREST] = [_evaluate(NearestTexts(text.vectors), training, test)]
+                nearest = NearestTexts(text.vectors.to(device))
+                rows[NEAREST] = [_evaluate(nearest, training, test, device)]
             found[dataset + variant] = rows
     return found
 
 
 @torch.inference_mode()
-def _evaluate(scorer: Scorer, training: SessionDataset, test: SessionDataset) -> Figures:
+def _evaluate(
+    scorer: Scorer, training: SessionDataset, test: SessionDataset, device: torch.device
+) -> Figures:
     clicks = torch.bincount(training.sessions.items, minlength=test.num_items)
-    by_target = TargetMetrics(clicks)
+    by_target = TargetMetrics(clicks).to(device)
     loader = SessionLoader(test, 128)
-    every, _ = evaluate_rows(scorer, loader, test.num_items, by_target=by_target)
+    every, _ = evaluate_rows(scorer, loader, test.num_items, device=device, by_target=by_target)
     return {"all": every, **by_target.compute()}
 
 
