@@ -153,7 +153,7 @@ class ExportedSequence(ExportedModel):
         layers, channels = self.facts.layers, self.facts.channels
         order = lengths.argsort(descending=True, stable=True)  # the longest are first
         starts = (lengths.cumsum(0) - lengths)[order]
-        vectors = torch.zeros(lengths.numel(), channels)
+        vectors = torch.zeros(lengths.numel(), self.items.size(1))
         state = torch.zeros(layers, lengths.numel(), channels)
         for click in range(int(lengths.max())):
             going_on = int((lengths > click).sum())

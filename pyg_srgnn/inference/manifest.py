@@ -85,13 +85,14 @@ class Facts:
         tables: The tensors in :data:`WEIGHTS` by their names: ``item_vectors`` [S, d], which are
             multiplied with session vectors, of the first S items, all or those trained; ``clicks``
             [V] of each item in training; ``clicked_vectors`` [V, d], what clicked items enter the
-            encoder as, where these are others; those of the components; and of a model with texts
+            encoder as, where these are others, with fewer columns where the last ones of item
+            vectors are further terms of a score; those of the components; and of a model with texts
             ``text_vectors`` [V, F], ``text_mean`` [F] and ``text_directions`` [F, F], see
             :class:`~pyg_srgnn.functional.whitening.Whitening`, and where item vectors are made of
             texts the map ``text_to_item`` [F, d].
         num_trained: Items from the first that the training sessions hold; the others are cold.
             None: all.
-        normalised: Whether item vectors have length 1.
+        normalised: Whether item vectors have length 1, further terms apart.
         extensible: Whether the tables hold what it takes to add items by their texts.
     """
 
@@ -132,8 +133,8 @@ class Facts:
 
     @property
     def channels(self) -> int:
-        """Size d of an item's vector."""
-        return self.tables["item_vectors"].shape[1]
+        """Size d of the vectors that clicked items enter the encoder as."""
+        return self.tables.get("clicked_vectors", self.tables["item_vectors"]).shape[1]
 
     @classmethod
     def from_json(cls, found: Any) -> Facts:
@@ -178,6 +179,9 @@ class Facts:
         if len(shape) != 2:
             raise ValueError(f"scorer.tables.item_vectors must be a matrix (got {shape})")
         scored, channels = shape
+        entering = tables.get("clicked_vectors")
+        if entering is not None and len(entering.shape) == 2 and entering.shape[1] < channels:
+            channels = entering.shape[1]  # the other columns are terms of the scores
         items = scored
         if self.num_trained is not None:
             _size("scorer.num_trained", self.num_trained)
@@ -215,7 +219,7 @@ class Facts:
             encoder: _GRAPH + 4 * _MATRICES * layers * self.channels**2,
             WEIGHTS: _HEADER + sum(table.nbytes for table in self.tables.values()),
             VOCABULARY: 2 + _ID * self.num_items,
-            INDEX: _HEADER + (8 + 4 * self.channels) * self.num_items,
+            INDEX: _HEADER + (8 + 4 * self.tables["item_vectors"].shape[1]) * self.num_items,
         }
 
     def check(self, weights: Mapping[str, Tensor]) -> None:

@@ -48,7 +48,9 @@ def with_new_items(weights: Mapping[str, Tensor], facts: Facts, texts: Tensor) -
         rows = whitened @ weights["text_to_item"]
         if facts.normalised:
             rows = F.normalize(rows)
-        extended["item_vectors"] = torch.cat([vectors, rows])
+        # They are of average popularity, and without a bias.
+        scored = F.pad(rows, (0, vectors.size(1) - rows.size(1)))
+        extended["item_vectors"] = torch.cat([vectors, scored])
     else:
         rows = (clicked[near] * weight.unsqueeze(2)).sum(dim=1)
     if "clicked_vectors" in weights or "text_to_item" not in weights:

@@ -109,7 +109,7 @@ def align(
     if len(texts) != num_items:
         raise ValueError(f"{len(texts)} texts were given for a catalogue of {num_items} items")
     with torch.no_grad():
-        vectors = checkpoint.model.item_vectors()
+        vectors = checkpoint.model.item_vectors()[:, : checkpoint.model.embedding.channels]
         vectors = F.pad(vectors, (0, 0, 0, num_items - len(vectors)))  # cold items have none
     if (output / SETTINGS).exists():
         raise ValueError(f"{output} holds a finished model; name another folder, or remove it")

@@ -58,7 +58,7 @@ class Component(nn.Module, ABC):
 
     def share(self, h: Tensor, s_h: Tensor, graphs: SessionGraphs, candidates: Candidates) -> Share:
         """The share of this component; see :meth:`forward` for the arguments."""
-        gate, log_share = self(h, s_h, graphs, candidates.known)
+        gate, log_share = self(h, s_h[:, : h.size(1)], graphs, candidates.known)
         return Share.of(candidates, gate, log_share, self.exclusive)
 
     def losses(

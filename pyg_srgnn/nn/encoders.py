@@ -146,7 +146,8 @@ class GraphEncoder(Encoder):
         rest = iter(known)
         for facts, component in zip(self.components, model.components.values(), strict=True):
             given = None if facts.known is None else next(rest)
-            found[facts.gate], log_share = component(h, session, graphs, given)
+            # As in Component.share, without the columns that are no part of the session's vector.
+            found[facts.gate], log_share = component(h, session[:, : h.size(1)], graphs, given)
             if facts.log_share is not None:
                 found[facts.log_share] = log_share
         return found

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -20,6 +22,7 @@ from pyg_srgnn.nn.losses import (
     softmax_binary_cross_entropy,
     softmax_cross_entropy,
 )
+from pyg_srgnn.nn.output import TABLES, Output
 from pyg_srgnn.nn.sampled import NegativeSampler, sampled_softmax_cross_entropy
 from pyg_srgnn.utils.arguments import checking
 
@@ -57,6 +60,15 @@ class SessionModel(nn.Module):
         label_smoothing: Share of a target's probability that is spread over all items; with
             ``loss="cross_entropy"`` only. (default: 0)
         item_table: What an item's vector is made of, see :class:`ItemTable`. (default: ``"id"``)
+        item_bias: Whether scores have a bias of each item, see :class:`Output`. (default: False)
+        popularity: Half-lives, as shares of the training samples, of the clicks whose logarithm
+            goes into the scores, by a factor of the session; not with ``loss="binary"``. (default:
+            None, none)
+        temperature: Whether the scale is learned of the session; with ``scale`` only. (default:
+            False)
+        output_table: Whether scores have the vectors of clicked items, ``"tied"``, or others,
+            learned as a difference, ``"delta"``; not with ``loss="sampled"``. (default:
+            ``"tied"``)
         text_channels: Size F of an item's text vector, see :meth:`set_text`. (default: 0: items
             have no texts)
         num_trained: Items from the first that training sessions hold. The others are *cold*: the
@@ -79,6 +91,10 @@ class SessionModel(nn.Module):
         dropout: float = 0.0,
         label_smoothing: float = 0.0,
         item_table: str = "id",
+        item_bias: bool = False,
+        popularity: Sequence[float] | None = None,
+        temperature: bool = False,
+        output_table: str = "tied",
         text_channels: int = 0,
         num_trained: int | None = None,
     ) -> None:
@@ -92,6 +108,16 @@ class SessionModel(nn.Module):
             check.number("label_smoothing", label_smoothing, least=0, below=1)
             smooths = loss == "cross_entropy" or not label_smoothing
             check.that(smooths, "label_smoothing", f"0 with loss={loss!r}", label_smoothing)
+            check.flag("item_bias", item_bias)
+            if check.numbers_above("popularity", popularity, 0, optional=True):
+                fits = loss != "binary" or not popularity
+                check.that(fits, "popularity", "None with loss='binary'", popularity)
+            if check.flag("temperature", temperature):
+                fits = scale is not None or not temperature
+                check.that(fits, "temperature", "False with scale=None", temperature)
+            if check.one_of("output_table", output_table, TABLES):
+                fits = loss != "sampled" or output_table == "tied"
+                check.that(fits, "output_table", "tied with loss='sampled'", output_table)
             check.whole("num_trained", num_trained, 1, num_items, optional=True)
             trained = num_items if num_trained is None else num_trained
             sampler = NegativeSampler(trained, negatives, sampling)
@@ -101,6 +127,8 @@ class SessionModel(nn.Module):
                 self.embedding = ItemTable(
                     num_items, channels, item_table, text_channels, sparse=loss == "sampled"
                 )
+        terms = item_bias, popularity, temperature, output_table
+        self.output = Output(num_items, channels, scale, *terms)
         self.init = init
         self.loss_name = loss
         self.products = products
@@ -120,13 +148,15 @@ class SessionModel(nn.Module):
     stand_in_weight: Tensor
 
     def reset_parameters(self) -> None:
-        """Initialise all parameters as ``init`` says."""
+        """Initialise all parameters as ``init`` says; those of the output side are zero."""
         bound = self.embedding.channels**-0.5 if self.init == "authors" else 0.1
-        for parameter in self.parameters():
+        drawn = [part for part in self.children() if part is not self.output]
+        for parameter in (each for part in drawn for each in part.parameters()):
             if self.init == "paper":
                 nn.init.normal_(parameter, std=0.1)
             else:
                 nn.init.uniform_(parameter, -bound, bound)
+        self.output.reset_parameters()
 
     @property
     def num_items(self) -> int:
@@ -167,6 +197,7 @@ class SessionModel(nn.Module):
             sessions: The training sessions.
         """
         self.set_popularity(torch.bincount(sessions.items, minlength=self.num_items))
+        self.output.set_training(sessions, self.num_trained)
 
     def set_popularity(self, counts: Tensor) -> None:
         """Set how often each item was clicked, for the sampled loss.
@@ -227,7 +258,7 @@ class SessionModel(nn.Module):
 
     def item_tables(self) -> list[Tensor]:
         """Tensors that an exported encoder does not hold: the item table, and those of lookups."""
-        tables = [self.embedding.weight]
+        tables = [self.embedding.weight, *self.output.tables().values()]
         if self.text is not None:
             tables += [self.text.vectors, self.stand_ins, self.stand_in_weight]
         for component in self.components.values():
@@ -239,28 +270,27 @@ class SessionModel(nn.Module):
         return None
 
     def forward(self, data: Data) -> Tensor:
-        """Session vectors [B, d] of a ``Data`` or a ``Batch`` of session graphs.
+        """Session vectors [B, D] of a ``Data`` or a ``Batch`` of session graphs.
 
         Their inner products with :meth:`item_vectors` are the scores.
         """
         return self.finish(self.encode(data))
 
     def finish(self, encoded: Tensor) -> Tensor:
-        """Normalise and scale encoded sessions [B, d], where the model does so."""
-        return encoded if self.scale is None else self.scale * F.normalize(encoded)
+        """Session vectors [B, D] of encoded ones [B, d]; see :meth:`Output.sessions`."""
+        return self.output.sessions(encoded)
 
     def item_vectors(self) -> Tensor:
-        """The vectors of the first :attr:`num_scored` items [S, d].
+        """The vectors of the first :attr:`num_scored` items [S, D].
 
         Their products with session vectors are the scores.
         """
-        if self.scale is None and self.embedding.mode == "id":
-            return self.embedding.weight[: self.num_scored]
         if self.training or torch.is_grad_enabled():
             return self._vectors()
         # In evaluation, the table is made once.
         tensors = [
             *self.embedding.parameters(),
+            *self.output.tables().values(),
             *([] if self.text is None else [self.text.vectors]),
         ]
         state = [(tensor.data_ptr(), tensor._version) for tensor in tensors]
@@ -269,8 +299,7 @@ class SessionModel(nn.Module):
         return self._normalised[1]
 
     def _vectors(self) -> Tensor:
-        vectors = self.embedding.table(self.text)[: self.num_scored]
-        return vectors if self.scale is None else F.normalize(vectors)
+        return self.output.items(self.embedding.table(self.text)[: self.num_scored])
 
     def train(self, mode: bool = True) -> SessionModel:
         """Set training or evaluation mode."""
@@ -282,7 +311,7 @@ class SessionModel(nn.Module):
         return self.scores_of(self(data))
 
     def scores_of(self, s_h: Tensor) -> Tensor:
-        """Scores of every item [B, V] by session vectors [B, d].
+        """Scores of every item [B, V] by session vectors [B, D].
 
         Those of cold items without a vector are minus infinity.
         """
@@ -315,26 +344,27 @@ class SessionModel(nn.Module):
             RuntimeError: If the loss samples by popularity, but :meth:`set_training` was not
                 called.
         """
-        return self.losses(self(data), data.y).mean()
+        return self.losses(self(data), data).mean()
 
-    def losses(self, s_h: Tensor, target: Tensor, without: Pairs | None = None) -> Tensor:
+    def losses(self, s_h: Tensor, data: Data, without: Pairs | None = None) -> Tensor:
         """Loss of each session [B].
 
         Args:
-            s_h: Session vectors, as :meth:`forward` gives them [B, d].
-            target: Next items [B].
+            s_h: Session vectors, as :meth:`forward` gives them [B, D].
+            data: The sessions, whose next items are ``data.y`` [B].
             without: Sessions and items [P] that the softmax leaves out. (default: none)
         """
+        target: Tensor = data.y
         if self.sampler is not None:
             items, log_probability = self.sampler(s_h.device)
             # Sparse, as in embed: no step works on the whole table.
-            rows = self.embedding(torch.cat([target, items]))
-            if self.scale is not None:
-                rows = F.normalize(rows)
+            both = torch.cat([target, items])
+            rows = self.output.items(self.embedding(both), both)
             positives, negatives = torch.split(rows, [len(target), len(items)])
-            return sampled_softmax_cross_entropy(
+            losses = sampled_softmax_cross_entropy(
                 s_h, positives, negatives, target, items, log_probability, without, "none"
             )
+            return self.output.without_own(losses, s_h, data)
         table = self.item_vectors()[: self.num_trained]
         half = self.products == "bfloat16" or (
             self.products == "auto" and bfloat16_is_fast(table.device)
@@ -343,6 +373,7 @@ class SessionModel(nn.Module):
         if self.loss_name == "binary":
             return softmax_binary_cross_entropy(s_h, table, target, products).expand(len(target))
         losses = softmax_cross_entropy(s_h, table, target, products, without, "none")
+        losses = self.output.without_own(losses, s_h, data)
         if self.label_smoothing:
             # -log p_i differs between items by their scores alone, and the mean of all scores is
             # the score of the mean item.

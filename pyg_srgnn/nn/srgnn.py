@@ -311,7 +311,7 @@ class SRGNN(SessionModel):
         sources = [component.source() for component in components]
         hidden = self._hidden(data) if self.training else None
         found, taken = find_candidates(sources, data.x, graphs, hidden)
-        losses = self.losses(s_h, data.y, without=taken)
+        losses = self.losses(s_h, data, without=taken)
         held_out = self._held_out(data)
         if held_out is not None:
             losses = torch.where(held_out, losses.detach(), losses)

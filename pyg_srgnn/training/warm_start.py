@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from torch import Tensor
 from pyg_srgnn.checkpoint import Checkpoint, read_checkpoint
 from pyg_srgnn.data import Sessions, Vocabulary
 from pyg_srgnn.datasets import SessionDataset
-from pyg_srgnn.nn import SessionModel
+from pyg_srgnn.nn import MODELS, SessionModel
 from pyg_srgnn.text.encode import TextVectors
 from pyg_srgnn.training.resume import differences
 
@@ -35,10 +36,10 @@ def warm_start(
 ) -> None:
     """Copy the weights of a trained model; items are matched by their raw ids.
 
-    Items that the trained model knows keep their vectors. New items start as the mean of their
-    neighbours' trained vectors (:func:`neighbour_means`), or as initialised. Items that were cold
-    start as what they were scored by: their text, or the mean of the trained items that stood in
-    for them.
+    Items that the trained model knows keep their vectors and biases. New items start as the mean of
+    their neighbours' trained vectors (:func:`neighbour_means`), or as initialised. Items that were
+    cold start as what they were scored by: their text, or the mean of the trained items that stood
+    in for them.
 
     What is learned of texts is learned along the axes of a whitening. So the texts of this run are
     whitened as those of the trained model were, and have to be of the same encoder.
@@ -84,6 +85,9 @@ def warm_start(
         averaged = items.numel()
     # Buffers hold counts of the new sessions, and stay.
     trained_weights = dict(old.model.named_parameters()) | {"embedding.weight": table}
+    for name, rows in old.model.output.named_parameters(recurse=False):  # those with a row an item
+        trained_weights[f"output.{name}"] = rows.new_zeros(len(row), *rows.shape[1:])
+        trained_weights[f"output.{name}"][known] = rows.detach()[row[known]]
     model.load_state_dict(model.state_dict() | trained_weights)
 
     kept = int(known.sum())
@@ -178,7 +182,7 @@ def _check_vectors(path: str | Path, old: SessionModel, new: SessionModel, row: 
 
 
 def _check_model(path: str | Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
-    old, new = (_with_text(settings) for settings in (old, new))
+    old, new = (_with_defaults(settings) for settings in (old, new))
     if differ := differences(old, new, _MAY_DIFFER, "model."):
         raise ValueError(
             f"warm_start={path}: it holds another model than this run's\n  "
@@ -187,13 +191,13 @@ def _check_model(path: str | Path, old: Mapping[str, Any], new: Mapping[str, Any
         )
 
 
-def _with_text(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings, with those of texts that earlier versions had not; without texts, no effect."""
-    channels = settings.get("text_channels", 0)
-    neighbours = settings.get("text_neighbours", 0) if channels else 0
-    edges = settings.get("text_edges", False) if channels else False
-    added = {"item_table": "id", "text_channels": 0}
-    return added | dict(settings) | {"text_neighbours": neighbours, "text_edges": edges}
+def _with_defaults(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings and those that earlier versions had not; of texts only where there are some."""
+    owners = SessionModel, MODELS[settings["name"]]
+    arguments = [each for owner in owners for each in signature(owner).parameters.values()]
+    added = {each.name: each.default for each in arguments if each.default is not each.empty}
+    found = added | dict(settings)
+    return found if found["text_channels"] else found | {"text_neighbours": 0, "text_edges": False}
 
 
 def _match(path: str | Path, old: Vocabulary, new: Vocabulary) -> Tensor:

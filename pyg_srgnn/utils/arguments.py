@@ -95,6 +95,18 @@ class Checks:
             allowed = f"from {least} to {most}"
         return self._check(name, value, fits, f"a number {allowed}", optional)
 
+    def numbers_above(self, name: str, value: Any, above: float, optional: bool = False) -> bool:
+        """Check a list of finite numbers, all of them greater than ``above``."""
+        fits = isinstance(value, Sequence) and not isinstance(value, str)
+        fits = fits and all(
+            isinstance(one, int | float)
+            and not isinstance(one, bool)
+            and math.isfinite(one)
+            and one > above
+            for one in value
+        )
+        return self._check(name, value, fits, f"a list of numbers > {above}", optional)
+
     def flag(self, name: str, value: Any) -> bool:
         """Check a truth value."""
         return self.that(isinstance(value, bool), name, "True or False", value)

@@ -30,6 +30,11 @@ MODELS: dict[str, dict[str, Any]] = {
     },
     "last_k": {"name": "srgnn", "readout_bias": True, "last_k": 2, "scale": 8.0, "frequency": True},
     "gru4rec": {"name": "gru4rec", "num_layers": 2, "scale": 9.0},
+    "output": {
+        **{"name": "srgnn", **_MIXED, "transitions": 6, "item_bias": True, "temperature": True},
+        **{"popularity": [0.1, 0.8], "output_table": "delta"},
+    },
+    "biased": {"name": "gru4rec", "item_bias": True, "popularity": [0.3]},
 }
 
 

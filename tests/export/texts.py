@@ -35,6 +35,10 @@ MODELS: dict[str, dict[str, Any]] = {
     "ids": {"name": "srgnn"},
     "sum": {"name": "srgnn", "item_table": "sum"},
     "delta": {"name": "srgnn", "item_table": "delta", "scale": 8.0, "neighbours": 4},
+    "popular": {
+        **{"name": "srgnn", "item_table": "sum", "scale": 8.0, "item_bias": True},
+        **{"popularity": [0.3], "output_table": "delta"},
+    },
     "text": {"name": "gru4rec", "item_table": "text", "scale": 9.0, "num_layers": 2},
 }
 

@@ -470,7 +470,7 @@ def test_what_trains_the_text_neighbours(
     with torch.no_grad():
         h, s_h = model.nodes(batch), model(batch)
         _, taken = find_candidates(sources, batch.x, graphs, batch.y)
-        losses = model.losses(s_h, batch.y, without=taken)
+        losses = model.losses(s_h, batch, without=taken)
         torch.manual_seed(4)
         found = model._trial(batch, h, s_h, losses, taken, held_out)
         torch.manual_seed(4)

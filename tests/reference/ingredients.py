@@ -43,6 +43,10 @@ def log_probabilities(
     own: int | None = None,
     own_weight: float = 1.0,
     similar: list[dict[int, float]] | None = None,
+    item_bias: bool = False,
+    popularity: Sequence[Sequence[float]] | None = None,
+    temperature: bool = False,
+    output_table: str = "tied",
     item_table: str = "id",
     texts: item_text.Vectors | None = None,
     text_neighbours: int = 0,
@@ -53,7 +57,8 @@ def log_probabilities(
     """Logarithm of every item's probability [V].
 
     ``own`` is the target that training leaves out, counted with ``own_weight``, ``texts`` are
-    whitened, ``clicks`` those of each item in training, ``scored`` the items in the softmax.
+    whitened, ``clicks`` those of each item in training, ``scored`` the items in the softmax;
+    ``popularity`` is that of every item, by each half-life.
     """
     p: dict[str, Any] = dict(model.named_parameters())
     names = model_names(model, lambda parameter: parameter)
@@ -104,10 +109,23 @@ def log_probabilities(
         if positions:
             gate = gate + p["readout.position.weight"][min(positions, len(seen) - t) - 1]
         total = total + torch.dot(names["q"], torch.sigmoid(gate)) * click
-    s = names["W_3"] @ torch.cat([local, total])
+    s = encoded = names["W_3"] @ torch.cat([local, total])
+    learned = iter(())
+    if temperature or popularity:
+        learned = iter(p["output.lin.weight"] @ encoded + p["output.lin.bias"])
     if scale:
         s = scale * unit(s)
+    if temperature:
+        s = torch.exp(torch.tanh(next(learned))) * s
+    if output_table == "delta":
+        moved = [row + change for row, change in zip(table, p["output.delta"], strict=True)]
+        vectors = [unit(row) if scale else row for row in moved]
     scores = torch.stack([torch.dot(s, v) for v in vectors])
+    for number, factor in enumerate(learned):
+        of_all = [of_item[number] for of_item in popularity or ()]
+        scores = scores + factor * torch.tensor(of_all, dtype=s.dtype)
+    if item_bias:
+        scores = scores + p["output.bias"]
     inside = set(session) if repeat else set()
     total = sum(torch.exp(scores[i]) for i in scored if i not in inside)
     nothing = torch.zeros_like(scores[0])
@@ -216,6 +234,34 @@ def transitions_of(
             for b in range(a + 1, min(len(session), a + 11)):
                 second = session[b]
                 result[first][second] = result[first].get(second, 0.0) + weight[b] / (b - a)
+    return result
+
+
+def popularity_of(
+    sessions: Sequence[Sequence[int]],
+    num_items: int,
+    half_lives: Sequence[float],
+    without: int | None = None,
+) -> list[list[float]]:
+    """Logarithm of one plus each item's clicks by every half-life, less the mean of all items.
+
+    The click that is the target of sample ``without`` is not counted; the mean is as it was.
+    """
+    result: list[list[float]] = [[] for _ in range(num_items)]
+    for half_life in half_lives:
+        count = [0.0] * num_items
+        left_out = [0.0] * num_items
+        number, total = 0, sum(len(session) - 1 for session in sessions)
+        for session in sessions:
+            for at, item in enumerate(session):
+                weight = 0.5 ** ((total - 1 - number) / total / half_life)
+                count[item] += weight
+                if at and number == without:
+                    left_out[item] = weight
+                number += at > 0  # a first click is as old as the second one
+        mean = sum(math.log(1 + c) for c in count) / num_items
+        for item in range(num_items):
+            result[item].append(math.log(1 + count[item] - left_out[item]) - mean)
     return result
 
 

@@ -1,0 +1,165 @@
+"""The output side of a model: makes of encoded sessions and item vectors what is multiplied."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch_geometric.data import Data
+
+from pyg_srgnn.data.recency import recency
+from pyg_srgnn.data.sessions import Sessions
+from pyg_srgnn.nn.losses import at_least_float32
+
+TABLES = ("tied", "delta")
+
+
+class Output(nn.Module):
+    r"""Scales both vectors and appends columns, so that a score of several terms is one product.
+
+    With :math:`\gamma` the scale, s an encoded session and :math:`v_i` an item's vector, the score
+
+    .. math::
+        \gamma e^{\tanh \tau(s)} \cos(s, v_i + \delta_i) + \sum_h f_h(s) \, c_{hi} + b_i
+
+    is the product of :math:`[\gamma e^{\tanh \tau(s)} s / \|s\|; f(s); 1]` and
+    :math:`[(v_i + \delta_i) / \|v_i + \delta_i\|; c_i; b_i]`. What is not asked for is left out,
+    and what is learned starts at zero: it changes nothing at first, and cold items never.
+
+    An item's popularity :math:`c_{hi}` is the logarithm of one plus its clicks in the training
+    sessions, where a click weighs half as much for every half-life h that it lies back; less the
+    mean of all trained items, so that a cold item's, 0, is an average one. In training, the click
+    that is a sample's target is left out of its count (:meth:`without_own`).
+
+    Args:
+        num_items: Number of items V.
+        channels: Size d of an item's vector.
+        scale: Factor :math:`\gamma` of the cosine, or None for plain inner products.
+        item_bias: Whether items have a bias b.
+        popularity: Half-lives, as shares of the training samples; None or none of them for scores
+            without popularity. Their factors f are linear functions of s.
+        temperature: Whether there is :math:`\tau`, a linear function of s; it is bounded, as a
+            softmax of products underflows otherwise.
+        output_table: ``"tied"``, or ``"delta"`` for a second table :math:`\delta`.
+    """
+
+    def __init__(
+        self,
+        num_items: int,
+        channels: int,
+        scale: float | None,
+        item_bias: bool,
+        popularity: Sequence[float] | None,
+        temperature: bool,
+        output_table: str,
+    ) -> None:
+        super().__init__()
+        self.channels = channels
+        self.scale = scale
+        self.temperature = temperature
+        self.half_lives = list(popularity or [])
+        learned = int(temperature) + len(self.half_lives)
+        self.lin: nn.Linear | None = None
+        if learned:  # drawn on no device, so that the rest of a model is drawn as without it
+            self.lin = nn.Linear(channels, learned, device="meta").to_empty(device="cpu")
+        self.bias = nn.Parameter(torch.zeros(num_items)) if item_bias else None
+        delta = output_table == "delta"
+        self.delta = nn.Parameter(torch.zeros(num_items, channels)) if delta else None
+        # A buffer: a checkpoint scores sessions without the training sessions.
+        counted = torch.zeros(num_items, len(self.half_lives)) if self.half_lives else None
+        self.register_buffer("popularity", counted)
+        self.register_buffer("mean", torch.zeros(len(self.half_lives)), persistent=False)
+        self._num_samples = 0
+        self.reset_parameters()
+
+    popularity: Tensor | None
+    mean: Tensor
+
+    def reset_parameters(self) -> None:
+        """Set all that is learned to zero."""
+        for parameter in self.parameters():
+            nn.init.zeros_(parameter)
+
+    def tables(self) -> dict[str, Tensor]:
+        """What has a row an item, by its name."""
+        found = {"bias": self.bias, "delta": self.delta, "popularity": self.popularity}
+        return {name: table for name, table in found.items() if table is not None}
+
+    def set_training(self, sessions: Sessions, num_trained: int) -> None:
+        """Count the clicks of the training sessions, which hold the first items only."""
+        if self.popularity is None:
+            return
+        self._num_samples = sessions.num_samples
+        session = torch.arange(len(sessions)).repeat_interleave(sessions.lengths)
+        first = sessions.offsets[:-1] - torch.arange(len(sessions))
+        # A click is as old as the sample whose target it is; a first click as the sample after it.
+        row = torch.maximum(torch.arange(sessions.num_clicks) - session - 1, first[session])
+        weight = self._weight(row)
+        clicks = torch.zeros(num_trained, weight.size(1), dtype=torch.float64)
+        logs = clicks.index_add_(0, sessions.items, weight).log1p_()
+        self.mean.copy_(logs.mean(dim=0))
+        self.popularity.zero_()
+        self.popularity[:num_trained] = (logs - logs.mean(dim=0)).to(self.popularity)
+
+    def _weight(self, row: Tensor) -> Tensor:
+        """Weights [N, H] of the clicks that are the targets of training samples [N]."""
+        each = [recency(row, self._num_samples, half_life) for half_life in self.half_lives]
+        return torch.stack(each, dim=1)
+
+    def sessions(self, encoded: Tensor) -> Tensor:
+        """Session vectors [B, D] of encoded sessions [B, d]; D counts the appended columns, too."""
+        vectors = encoded if self.scale is None else self.scale * F.normalize(encoded)
+        columns = []
+        if self.lin is not None:
+            learned = at_least_float32(self.lin(encoded))
+            if self.temperature:
+                vectors = vectors * torch.tanh(learned[:, :1]).exp()
+            columns.append(learned[:, int(self.temperature) :])
+        if self.bias is not None:
+            columns.append(torch.ones_like(vectors[:, :1]))
+        return torch.cat([vectors, *columns], dim=1) if columns else vectors
+
+    def items(self, vectors: Tensor, items: Tensor | None = None) -> Tensor:
+        """Vectors [N, D] of items by those of the item table.
+
+        Args:
+            vectors: Their vectors in the item table [N, d].
+            items: The items [N]. (default: the first N)
+        """
+
+        def of(table: Tensor) -> Tensor:
+            return table[: len(vectors)] if items is None else table.index_select(0, items)
+
+        if self.delta is not None:
+            vectors = vectors + of(self.delta)
+        if self.scale is not None:
+            vectors = F.normalize(vectors)
+        columns = []
+        if self.popularity is not None:
+            columns.append(of(self.popularity).to(vectors.dtype))
+        if self.bias is not None:
+            columns.append(of(self.bias).unsqueeze(1))
+        return torch.cat([vectors, *columns], dim=1) if columns else vectors
+
+    def without_own(self, losses: Tensor, s_h: Tensor, data: Data) -> Tensor:
+        r"""In training, losses [B] with each target as popular as it is without the sample's click.
+
+        Its score falls by :math:`\Delta = -\sum_h f_h(s) \log(1 - w_h / e^{c_h})`, all others stay:
+        with p the target's probability, the loss grows by :math:`\Delta + \log(1 - p + p
+        e^{-\Delta})`.
+
+        Args:
+            losses: Losses -log p [B].
+            s_h: Session vectors [B, D].
+            data: The samples, with next items ``y`` [B] and numbers ``row`` [B]; without numbers,
+                the losses stay.
+        """
+        if self.popularity is None or not self.training or "row" not in data:
+            return losses
+        factor = s_h[:, self.channels : self.channels + len(self.half_lives)]
+        logs = self.popularity.index_select(0, data.y) + self.mean
+        own = self._weight(data.row) / logs.exp()  # of one plus all clicks
+        change = (factor * torch.log1p(-own).to(factor.dtype)).sum(dim=1)
+        return losses - change + torch.log1p((-losses).exp() * torch.expm1(change))
