@@ -143,23 +143,35 @@ class Output(nn.Module):
             columns.append(of(self.bias).unsqueeze(1))
         return torch.cat([vectors, *columns], dim=1) if columns else vectors
 
-    def without_own(self, losses: Tensor, s_h: Tensor, data: Data) -> Tensor:
-        r"""In training, losses [B] with each target as popular as it is without the sample's click.
+    def own(self, s_h: Tensor, data: Data) -> Tensor | None:
+        r"""What a sample's own click adds to the score of its target in training, less [B].
 
-        Its score falls by :math:`\Delta = -\sum_h f_h(s) \log(1 - w_h / e^{c_h})`, all others stay:
-        with p the target's probability, the loss grows by :math:`\Delta + \log(1 - p + p
-        e^{-\Delta})`.
+        That is :math:`\sum_h f_h(s) \log(1 - w_h / e^{c_h})` with the click's weights w, and c
+        before the mean is subtracted. None where nothing is to be left out.
 
         Args:
-            losses: Losses -log p [B].
             s_h: Session vectors [B, D].
-            data: The samples, with next items ``y`` [B] and numbers ``row`` [B]; without numbers,
-                the losses stay.
+            data: The samples, with next items ``y`` [B] and their numbers ``row`` [B].
         """
         if self.popularity is None or not self.training or "row" not in data:
-            return losses
+            return None
         factor = s_h[:, self.channels : self.channels + len(self.half_lives)]
         logs = self.popularity.index_select(0, data.y) + self.mean
-        own = self._weight(data.row) / logs.exp()  # of one plus all clicks
-        change = (factor * torch.log1p(-own).to(factor.dtype)).sum(dim=1)
+        share = self._weight(data.row) / logs.exp()
+        return (factor * torch.log1p(-share).to(factor.dtype)).sum(dim=1)
+
+    def without_own(self, losses: Tensor, s_h: Tensor, data: Data) -> Tensor:
+        r"""Losses [B] with each target as popular as it is without the sample's click, in training.
+
+        Where the target's score changes by :math:`\Delta`, and no other, a loss :math:`-\log p`
+        becomes :math:`-\log p - \Delta + \log(1 - p + p e^\Delta)`.
+
+        Args:
+            losses: Losses [B].
+            s_h: See :meth:`own`.
+            data: See :meth:`own`.
+        """
+        change = self.own(s_h, data)
+        if change is None:
+            return losses
         return losses - change + torch.log1p((-losses).exp() * torch.expm1(change))

@@ -342,7 +342,7 @@ class SRGNN(SessionModel):
         graphs, losses = _graphs(data), losses.detach()
         as_cold = torch.rand(self.num_trained, device=data.x.device) < 1 / _AS_COLD
         if self.embedding.mode == "id":
-            losses = self._without(as_cold, s_h, losses, data.y, taken, held_out)
+            losses = self._without(as_cold, s_h, losses, data, taken, held_out)
         candidates = self.text_neighbours.candidates_on_trial(data.x, graphs, taken, as_cold)
         share = self.text_neighbours.share(h, s_h, graphs, candidates)
         return mixture_losses(share, losses, data.y)
@@ -353,12 +353,12 @@ class SRGNN(SessionModel):
         left_out: Tensor,
         s_h: Tensor,
         losses: Tensor,
-        target: Tensor,
+        data: Data,
         taken: Pairs | None,
         rows: Tensor,
     ) -> Tensor:
         """Losses [B] of a softmax that leaves out items, bool [T], in some rows, bool [B]."""
-        table = self.item_vectors()[: self.num_trained]
+        target, table = data.y, self.item_vectors()[: self.num_trained]
         scores = s_h[rows] @ table[left_out].T
         if taken is not None:  # what the softmax has left out already
             session, item = taken
@@ -369,7 +369,8 @@ class SRGNN(SessionModel):
         of_target = (s_h * table[target]).sum(dim=1)
         if self.label_smoothing:  # which is no part of the softmax
             losses = losses - self.label_smoothing * (of_target - s_h @ table.mean(dim=0))
-        log_sum = losses + of_target
+        own = self.output.own(s_h, data)
+        log_sum = losses + (of_target if own is None else of_target + own)
         share = (scores - log_sum[rows].unsqueeze(1)).exp().sum(dim=1).clamp(max=1 - 1e-6)
         losses = losses.index_put((rows,), torch.log1p(-share).to(losses.dtype), accumulate=True)
         # Without an id, a target is one of V. Minus infinity would have the gate trust texts that

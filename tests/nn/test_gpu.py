@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from pyg_srgnn.checkpoint import Checkpoint
-from pyg_srgnn.data import SessionLoader
+from pyg_srgnn.data import SessionLoader, Sessions
 from pyg_srgnn.data.graphs import session_graphs
 from pyg_srgnn.datasets import open_dataset
 from pyg_srgnn.evaluation.loop import evaluate
@@ -26,11 +26,22 @@ def batch():
     return session_graphs(items, lengths, torch.arange(len(SESSIONS)))
 
 
+OUTPUT = {
+    **{"scale": 12.0, "item_bias": True, "popularity": [0.1, 1.0], "temperature": True},
+    **{"output_table": "delta"},
+}
+
+
 @pytest.mark.parametrize("products", ["full", "bfloat16"])
-def test_a_step_never_makes_the_host_wait(products):
-    model = SRGNN(ITEMS, 32, products=products).cuda()
+@pytest.mark.parametrize("output", [{}, OUTPUT])
+def test_a_step_never_makes_the_host_wait(products, output):
+    model = SRGNN(ITEMS, 32, products=products, **output)
+    model.set_training(Sessions.from_lists(SESSIONS))
+    model.cuda()
     optimizer = adam(model, lr=1e-3, weight_decay=1e-5)
-    pinned = batch().pin_memory()
+    pinned = batch()
+    pinned.row = torch.arange(len(SESSIONS))
+    pinned = pinned.pin_memory()
 
     def step():
         optimizer.zero_grad()

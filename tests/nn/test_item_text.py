@@ -453,15 +453,23 @@ def test_who_is_trained_on_which_sessions(options: dict[str, Any]) -> None:
     assert "text_neighbours.gate.weight" in by_held_out
 
 
-@pytest.mark.parametrize(("repeat", "smoothing"), [(False, 0.0), (True, 0.0), (True, 0.2)])
+@pytest.mark.parametrize(
+    ("repeat", "smoothing", "popularity"),
+    [(False, 0.0, None), (True, 0.0, None), (True, 0.2, None), (True, 0.2, [0.3])],
+)
 def test_what_trains_the_text_neighbours(
-    mode: str, repeat: bool, smoothing: float, monkeypatch: pytest.MonkeyPatch
+    mode: str,
+    repeat: bool,
+    smoothing: float,
+    popularity: list[float] | None,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Some items as if they were cold: without an id, unless it is a target, one of V then."""
     monkeypatch.setattr(srgnn, "_AS_COLD", 3)
     options: dict[str, Any] = {"scale": 3.0, "repeat": repeat, "text_neighbours": 4}
     if mode == "id":
         options["label_smoothing"] = smoothing
+    options["popularity"] = popularity
     model = make(item_table=mode, **options).train()
     batch, _ = numbered(model)
     held_out, graphs = model._held_out(batch), _graphs(batch)
@@ -481,6 +489,7 @@ def test_what_trains_the_text_neighbours(
         clicks = [0 if as_cold[i] else counted[i] for i in range(TRAINED)] + [0] * ITEMS
         parameters = dict(model.named_parameters())
         scores = s_h @ model.item_vectors()[:TRAINED].T
+        changes = model.output.own(s_h, batch)  # which tests/nn/test_output.py compares
         for row in held_out.nonzero().flatten().tolist():
             clicked = batch.x[batch.alias_index][graphs.batch[batch.alias_index] == row].tolist()
             target = int(batch.y[row])
@@ -489,12 +498,14 @@ def test_what_trains_the_text_neighbours(
                 continue
             others = [i for i in range(TRAINED) if i not in own]
             scored = [i for i in others if mode != "id" or not as_cold[i]]
+            if popularity:
+                scores[row, target] += changes[row]
             rest = dict.fromkeys(others, torch.zeros((), dtype=torch.float64))
             rest |= zip(scored, torch.softmax(scores[row, scored], dim=0), strict=True)
             if target not in scored:
                 rest[target] = torch.tensor(1 / ITEMS, dtype=torch.float64)
             cases.add(target in scored)
-            arguments = parameters, clicked, s_h[row], rest, neighbours, 4, clicks
+            arguments = parameters, clicked, s_h[row, :CHANNELS], rest, neighbours, 4, clicks
             mixed = item_text.mixed_with_neighbours(*arguments)
             assert found[row].item() == pytest.approx(-mixed[target].log().item(), abs=1e-6)
     assert cases == ({True, False} if mode == "id" else {True})

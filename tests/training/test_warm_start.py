@@ -208,6 +208,39 @@ def test_where_new_items_start(root: Path, old_run: Path, new_items: str) -> Non
         torch.testing.assert_close(found, torch.tensor([means[item] for item in new]))
 
 
+def test_the_output_side(root: Path, tmp_path: Path) -> None:
+    """Known items keep bias and difference, new ones have none, popularity is counted anew."""
+    keys = "item_bias=true", "output_table=delta", "popularity=[0.3]"
+    overrides = [f"model.{key}" for key in keys]
+    train(shop(root, "old", *overrides), tmp_path)
+    model, _, training = started(shop(root, "new", *overrides), tmp_path)
+    old = Checkpoint.load(tmp_path)
+    row = torch.tensor(old.vocabulary.encode(training.vocabulary.ids))
+    known = row >= 0
+    for name, there in old.model.output.named_parameters(recurse=False):
+        here = model.output.tables()[name]
+        assert there.abs().min() > 0, "the case needs what is learned"
+        assert torch.equal(here[known], there[row[known]]) and not here[~known].any()
+    counted = build_model({**shop(root, "new", *overrides).model, "num_items": training.num_items})
+    counted.set_training(training.sessions)
+    lin = old.model.output.lin
+    assert lin is not None and torch.equal(model.output.lin.weight, lin.weight)
+    model.set_training(training.sessions)
+    assert torch.equal(model.output.popularity, counted.output.popularity)
+
+
+def test_a_checkpoint_of_a_version_without_a_key(root: Path, old_run: Path, tmp_path: Path) -> None:
+    """What it has not is at its default, and other values are refused."""
+    run = shutil.copytree(old_run, tmp_path / "run")
+    for path in (run / "checkpoints").glob("*.ckpt"):
+        held = torch.load(path, weights_only=True)
+        del held["model"]["item_bias"]
+        torch.save(held, path)
+    started(shop(root, "old"), run)
+    with pytest.raises(ValueError, match=r"model\.item_bias: there False, here True"):
+        started(shop(root, "old", "model.item_bias=true"), run)
+
+
 def test_a_new_item_without_a_known_neighbour_starts_as_drawn(
     root: Path, old_run: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
