@@ -18,7 +18,7 @@ from pyg_srgnn.data.graphs import session_graphs
 from pyg_srgnn.data.sessions import Vocabulary
 from pyg_srgnn.functional.graphs import flat_clicks
 from pyg_srgnn.functional.topk import bar, best_of_scores
-from pyg_srgnn.nn import SessionModel, build_model
+from pyg_srgnn.nn import ModelMixture, SessionModel, rebuild_model
 from pyg_srgnn.nn.encoders import Encoder, encoder_of, weights_of
 from pyg_srgnn.runs.result import METRICS_FILE, RunResult
 
@@ -33,7 +33,7 @@ class ModelScorer:
         model: A trained model; it is set to evaluation mode.
     """
 
-    def __init__(self, model: SessionModel) -> None:
+    def __init__(self, model: SessionModel | ModelMixture) -> None:
         self.model = model.eval()
 
     @property
@@ -88,14 +88,16 @@ class ModelScorer:
         Args:
             clicks: Clicks of each item in training, int64 [V].
         """
-        model, weight = self.model, self.model.embedding.weight
+        model = self.model
+        assert not isinstance(model, ModelMixture), "items are added to a model that knows texts"
+        weight = model.embedding.weight
         if weight.device.type != "cpu" or weight.dtype != torch.float32:
             model = copy.deepcopy(model).to("cpu", torch.float32)
         return encoder_of(model), weights_of(model, clicks)
 
     def _graphs(self, sessions: Sequence[Sequence[int]]) -> Batch:
         """The graphs of sessions of indices, where the model is."""
-        return session_graphs(*flat_clicks(sessions)).to(self.model.embedding.weight.device)
+        return session_graphs(*flat_clicks(sessions)).to(next(self.model.parameters()).device)
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ class Checkpoint:
 
     Args:
         model: The model, in evaluation mode.
-        settings: The arguments of :func:`pyg_srgnn.nn.build_model`.
+        settings: The arguments of :func:`pyg_srgnn.nn.rebuild_model`.
         vocabulary: The catalogue's raw ids.
         clicks: Clicks of each item in training, int64 [V].
         dataset: Name and arguments of the dataset that it was trained on.
@@ -121,7 +123,7 @@ class Checkpoint:
             (default: None)
     """
 
-    model: SessionModel
+    model: SessionModel | ModelMixture
     settings: dict[str, Any]
     vocabulary: Vocabulary
     clicks: Tensor
@@ -137,6 +139,22 @@ class Checkpoint:
     def key(self) -> str:
         """Identifies the checkpoint."""
         return f"{self.path.resolve()} {self.path.stat().st_mtime_ns}"
+
+    def single(self, use: str) -> SessionModel:
+        """The model, which is no mixture of several.
+
+        Args:
+            use: What only a single model can be used for, for the error.
+
+        Raises:
+            ValueError: If it is a mixture.
+        """
+        if isinstance(self.model, ModelMixture):
+            raise ValueError(
+                f"{self.path}: it is a mixture of {len(self.model.models)} models, and {use} takes "
+                f"a single one; distil=RUN of srgnn-train trains one towards it"
+            )
+        return self.model
 
     @property
     def scorer(self) -> ModelScorer:
@@ -156,7 +174,7 @@ class Checkpoint:
         file = find_checkpoint(path)
         stored = read_checkpoint(file)
         with _refusing(file):
-            model = build_model(stored["model"])
+            model = rebuild_model(stored["model"])
             model.load_state_dict(
                 {
                     name.removeprefix("model."): tensor

@@ -76,6 +76,7 @@ def test_every_model_file_is_of_a_model() -> None:
     assert {file.stem for file in (CONF / "model").iterdir()} == {
         *MODELS,
         *BASELINES,
+        "mixture",
         "srgnn_plain",
     }
 
@@ -88,7 +89,7 @@ def test_the_plain_model_is_configured_as_its_class_defaults() -> None:
 
 
 def test_the_optimizer_is_configured_as_its_defaults() -> None:
-    names = ("model", "ties", "part", "extra", "horizon")
+    names = ("model", "ties", "part", "extra", "horizon", "distillation")
     assert configured("optimizer", "adam") == defaults(SessionModule, *names)
 
 

@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 
 from pyg_srgnn.baselines import BASELINES
 from pyg_srgnn.commands.application import CONF
+from pyg_srgnn.nn.model_mixture import MIXTURE
 
 TINY = [
     "dataset.num_items=40",
@@ -30,9 +31,9 @@ TINY = [
 
 
 def tiny_keys(*overrides: str) -> list[str]:
-    """TINY and these, without the keys that a model which counts does not have."""
-    counts = any(key.removeprefix("model=") in BASELINES for key in overrides)
-    return [*(key for key in TINY if not (counts and key.startswith("model."))), *overrides]
+    """TINY and these, without the keys that a model which is not trained does not have."""
+    untrained = any(key.removeprefix("model=") in {*BASELINES, MIXTURE} for key in overrides)
+    return [*(key for key in TINY if not (untrained and key.startswith("model."))), *overrides]
 
 
 def tiny_config(root: Path, *overrides: str) -> DictConfig:

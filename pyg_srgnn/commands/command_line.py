@@ -23,6 +23,7 @@ PATHS = {
     "dataset.path",
     "dataset.root",
     "dataset.vocabulary",
+    "distil",
     "hydra.run.dir",
     "hydra.sweep.dir",
     "input",
@@ -119,7 +120,8 @@ def name_runs(config: DictConfig, *keys: str, unfinished: bool = False) -> None:
 
     Args:
         config: The configuration; changed in place.
-        keys: Those that may hold ``latest`` or a folder of runs; one that is null is left alone.
+        keys: Those that may hold ``latest`` or a folder of runs, or a list of such; one that is
+            null, or not there, is left alone.
         unfinished: As of :func:`~pyg_srgnn.runs.find.find_run`. (default: ``False``)
 
     Raises:
@@ -130,10 +132,17 @@ def name_runs(config: DictConfig, *keys: str, unfinished: bool = False) -> None:
         given = OmegaConf.select(config, key)
         if given is None:
             continue
-        found = find_run(given, key, unfinished)
-        if found != Path(given):
-            print(f"{Path(sys.argv[0]).name}: {key}={found}", file=sys.stderr)
-            OmegaConf.update(config, key, str(found))
-            named = quoted(f"{key}={found}", multirun=False)
+        several = OmegaConf.is_list(given)
+        runs = list(given) if several else [given]
+        found = [find_run(run, key, unfinished) for run in runs]
+        if found != [Path(run) for run in runs]:
+            paths = [str(path) for path in found]
+            print(f"{Path(sys.argv[0]).name}: {key}={','.join(paths)}", file=sys.stderr)
+            OmegaConf.update(config, key, paths if several else paths[0])
+            named = (
+                f"{key}=[{','.join(map(in_quotes, paths))}]"
+                if several
+                else quoted(f"{key}={paths[0]}", multirun=False)
+            )
             of_key = (key, f"+{key}", f"++{key}")
             sys.argv = [named if w.partition("=")[0] in of_key else w for w in sys.argv]

@@ -40,7 +40,7 @@ def main(config: DictConfig) -> float:
     validate_run(config)
     validate_processes(config)
     name_runs(config, "checkpoint", unfinished=True)
-    name_runs(config, "warm_start", "dataset.vocabulary")
+    name_runs(config, "warm_start", "distil", "model.members", "dataset.vocabulary")
     sweep_dir = Path(hydra.sweep.dir) if hydra.mode == RunMode.MULTIRUN else None
     if sweep_dir is None:
         _need_sweep(config, hydra.runtime.choices.get("search"))

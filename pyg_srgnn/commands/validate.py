@@ -72,6 +72,7 @@ def validate_run(config: DictConfig) -> None:
     from pyg_srgnn.baselines import BASELINES
     from pyg_srgnn.data.sessions import Sessions
     from pyg_srgnn.nn import MODELS, SRGNN, SessionModel, build_model
+    from pyg_srgnn.nn.model_mixture import MIXTURE
     from pyg_srgnn.text.encoder import open_encoder
     from pyg_srgnn.training.loggers import check_logger
     from pyg_srgnn.training.module import SessionModule, check_clipping
@@ -96,16 +97,39 @@ def validate_run(config: DictConfig) -> None:
         with group("model"), checking("model") as check:
             if name in BASELINES:
                 BASELINES[name].fit(Sessions.from_lists([[0, 0]]), 1, **settings)
-            elif check.one_of("name", name, [*MODELS, *BASELINES]):
+            elif name == MIXTURE:
+                _check_members(check, settings["members"])
+            elif check.one_of("name", name, [*MODELS, *BASELINES, MIXTURE]):
                 with torch.device("meta"):
                     data = {"num_items": 1}
                     if "item_table" in plain["model"]:  # else it takes no texts
                         data["text_channels"] = int(plain["text"] is not None)
                     model = build_model(plain["model"] | data)
+        with group(""), checking("configuration") as check:
+            if name not in MODELS:
+                _check_not_trained(check, plain, mixed=name == MIXTURE)
         with group("optimizer"):
             SessionModule(model, **plain["optimizer"])
         with group("trainer"):
             check_clipping(model, plain["trainer"]["gradient_clip_val"])
+
+
+def _check_members(check: Checks, members: Any) -> None:
+    """Check the runs that a mixture names."""
+    fits = isinstance(members, list) and bool(members)
+    fits = fits and all(isinstance(run, str) and run for run in members)
+    fits = fits and len(set(members)) == len(members)
+    check.that(fits, "members", "a list of runs, each one once", members)
+
+
+def _check_not_trained(check: Checks, keys: dict[str, Any], mixed: bool) -> None:
+    """Check the keys that a model which is not trained has no use for."""
+    expected = f"None with model={keys['model']['name']}, which is not trained"
+    check.that(keys["distil"] is None, "distil", expected, keys["distil"])
+    if mixed:
+        why = "with model=mixture, whose weights are fitted on validation"
+        check.that(keys["protocol"] == "honest", "protocol", f"honest {why}", keys["protocol"])
+        check.that(keys["refit"] != "only", "refit", f"True or False {why}", keys["refit"])
 
 
 def validate_processes(config: DictConfig) -> None:

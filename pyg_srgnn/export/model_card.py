@@ -12,7 +12,7 @@ import polars as pl
 from pyg_srgnn import __version__
 from pyg_srgnn.checkpoint import Checkpoint
 from pyg_srgnn.inference.manifest import CARD
-from pyg_srgnn.reports.table import LITERATURE, result_tables
+from pyg_srgnn.reports.table import LITERATURE, made_of, result_tables
 from pyg_srgnn.runs.result import RunResult
 
 _LIMITS = """\
@@ -227,4 +227,4 @@ def _metrics(protocol: str, run: _Run | None) -> str:
         if result.refit
         else ""
     )
-    return "\n\n".join([f"{seed}. {chosen}{refit}", *parts])
+    return "\n\n".join([f"{seed}. {chosen}{refit}", *made_of(result, whole=False), *parts])

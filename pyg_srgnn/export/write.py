@@ -95,12 +95,12 @@ def export(
             f"of all items; an index is for plain products (model=srgnn_plain, gru4rec)"
         )
     check_output(output)
-    checkpoint.model.to("cpu", torch.float32).eval()
+    model = checkpoint.single("srgnn-export").to("cpu", torch.float32).eval()
     aside = output.with_name(f".{output.name}.part")
     with folder_written_aside(output, aside):
-        encoder = encoder_of(checkpoint.model)
+        encoder = encoder_of(model)
         _write_encoder(encoder, kind, aside / FILES[kind])
-        weights = weights_of(checkpoint.model, checkpoint.clicks)
+        weights = weights_of(model, checkpoint.clicks)
         facts = Facts.of(encoder, weights)
         manifest: dict[str, Any] = {
             "format": FORMAT,

@@ -120,9 +120,12 @@ def log_mixture(scores: Tensor, shares: Sequence[Share]) -> tuple[Tensor, Tensor
         shares: The components' shares, the innermost first.
 
     Returns:
-        ``logs`` [B, V], which is ``scores``, and ``shift`` [B, 1]: log p is their sum.
+        ``logs`` [B, V], which is ``scores`` unless gradients need these, and ``shift`` [B, 1]:
+        log p is their sum.
     """
     shift = -_softmax_total_(scores, shares)
+    if scores.requires_grad:
+        scores = scores.clone()
     for share in shares:
         shift = shift + F.logsigmoid(-share.gate).unsqueeze(1)
         session, item, logs = _each_once(share, scores.size(1))

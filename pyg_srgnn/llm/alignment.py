@@ -105,16 +105,17 @@ def align(
             folder holds a training of other settings or data.
     """
     settings, output = settings or Alignment(), Path(output)
-    num_items = checkpoint.model.num_items
+    graph_model = checkpoint.single("the alignment of a language model")
+    num_items = graph_model.num_items
     if len(texts) != num_items:
         raise ValueError(f"{len(texts)} texts were given for a catalogue of {num_items} items")
     with torch.no_grad():
-        vectors = checkpoint.model.item_vectors()[:, : checkpoint.model.embedding.channels]
+        vectors = graph_model.item_vectors()[:, : graph_model.embedding.channels]
         vectors = F.pad(vectors, (0, 0, 0, num_items - len(vectors)))  # cold items have none
     if (output / SETTINGS).exists():
         raise ValueError(f"{output} holds a finished model; name another folder, or remove it")
     tokens = language_model.tokens(texts, settings.text_tokens)
-    given = checkpoint.model.scale, settings.max_clicks, settings.rank
+    given = graph_model.scale, settings.max_clicks, settings.rank
     with torch.random.fork_rng():
         torch.manual_seed(settings.seed)
         model = AlignedModel(language_model, vectors, tokens, *given).to(device)

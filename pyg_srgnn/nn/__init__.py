@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
+from pyg_srgnn.nn.distillation import Distillation
 from pyg_srgnn.nn.gru4rec import GRU4Rec
 from pyg_srgnn.nn.losses import softmax_binary_cross_entropy, softmax_cross_entropy
+from pyg_srgnn.nn.model_mixture import MIXTURE, ModelMixture
 from pyg_srgnn.nn.readout import SessionReadout
 from pyg_srgnn.nn.repeat_head import RepeatHead
 from pyg_srgnn.nn.sampled import NegativeSampler, sampled_softmax_cross_entropy
@@ -15,13 +17,16 @@ from pyg_srgnn.nn.srgnn_conv import SRGNNConv
 __all__ = [
     "MODELS",
     "SRGNN",
+    "Distillation",
     "GRU4Rec",
+    "ModelMixture",
     "NegativeSampler",
     "RepeatHead",
     "SRGNNConv",
     "SessionModel",
     "SessionReadout",
     "build_model",
+    "rebuild_model",
     "sampled_softmax_cross_entropy",
     "softmax_binary_cross_entropy",
     "softmax_cross_entropy",
@@ -44,3 +49,17 @@ def build_model(settings: Mapping[str, Any]) -> SessionModel:
     if name not in MODELS:
         raise ValueError(f"model.name must be one of {', '.join(MODELS)} (got {name!r})")
     return MODELS[name](**arguments)
+
+
+def rebuild_model(settings: Mapping[str, Any]) -> SessionModel | ModelMixture:
+    """Make the model of a checkpoint: a trained one, or a mixture of such.
+
+    Args:
+        settings: See :func:`build_model`; of a mixture, :attr:`ModelMixture.settings`.
+
+    Raises:
+        ValueError: See :func:`build_model`.
+    """
+    if settings["name"] != MIXTURE:
+        return build_model(settings)
+    return ModelMixture([rebuild_model(each) for each in settings["members"]])

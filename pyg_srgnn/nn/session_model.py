@@ -18,6 +18,7 @@ from pyg_srgnn.nn.item_table import ItemTable
 from pyg_srgnn.nn.item_text import ItemText
 from pyg_srgnn.nn.losses import (
     Pairs,
+    at_least_float32,
     bfloat16_is_fast,
     softmax_binary_cross_entropy,
     softmax_cross_entropy,
@@ -323,6 +324,16 @@ class SessionModel(nn.Module):
             without = (self.text.vectors[self.num_trained :] == 0).all(dim=1)
             scores[:, self.num_trained :].masked_fill_(without, -torch.inf)
         return scores
+
+    def log_distribution(self, data: Data, target: Tensor | None = None) -> Tensor:
+        """Log-probabilities of every item for every session [B, V], with gradients.
+
+        Args:
+            data: A ``Batch`` of session graphs.
+            target: Next items [B] of training samples, which tables that count these samples must
+                not give away. (default: none)
+        """
+        return at_least_float32(self.scores(data)).log_softmax(dim=1)
 
     def log_parts(self, data: Data, items: Tensor) -> dict[str, Tensor]:
         """Logarithms of what each part of a mixture gives to the probability of items.

@@ -26,6 +26,7 @@ from pyg_srgnn.functional.topk import best_of_scores
 from pyg_srgnn.functional.whitening import Whitening
 from pyg_srgnn.nn.component import HELD_OUT, Component
 from pyg_srgnn.nn.global_graph import GlobalGraph
+from pyg_srgnn.nn.losses import at_least_float32
 from pyg_srgnn.nn.readout import SessionReadout
 from pyg_srgnn.nn.repeat_head import RepeatHead
 from pyg_srgnn.nn.session_model import SessionModel
@@ -273,6 +274,13 @@ class SRGNN(SessionModel):
         logs, shift = self._mixture(data)
         return logs.add_(shift)
 
+    def log_distribution(self, data: Data, target: Tensor | None = None) -> Tensor:
+        """See :meth:`SessionModel.log_distribution`."""
+        if not self.components:
+            return super().log_distribution(data, target)
+        logs, shift = log_mixture(*self._shares(data, target))
+        return logs + shift
+
     def log_parts(self, data: Data, items: Tensor) -> dict[str, Tensor]:
         """See :meth:`SessionModel.log_parts`."""
         if not self.components:
@@ -284,17 +292,17 @@ class SRGNN(SessionModel):
         """See :func:`pyg_srgnn.functional.mixture.log_mixture`."""
         return log_mixture(*self._shares(data))
 
-    def _shares(self, data: Data) -> tuple[Tensor, list[Share]]:
+    def _shares(self, data: Data, target: Tensor | None = None) -> tuple[Tensor, list[Share]]:
         """The scores of the softmax [B, V], and the share of every component."""
         components, graphs = self.components.values(), _graphs(data)
         h = self.nodes(data)
         s_h = self.finish(self.read(h, graphs))
-        found, _ = find_candidates([each.source() for each in components], data.x, graphs)
+        found, _ = find_candidates([each.source() for each in components], data.x, graphs, target)
         shares = [
             component.share(h, s_h, graphs, candidates)
             for component, candidates in zip(components, found, strict=True)
         ]
-        return self.scores_of(s_h), shares
+        return at_least_float32(self.scores_of(s_h)), shares
 
     def loss(self, data: Data) -> Tensor:
         """Mean loss of the sessions against their next items ``data.y``, a scalar.

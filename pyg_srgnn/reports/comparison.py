@@ -96,7 +96,8 @@ def _facts(folder: Path) -> dict[str, Any]:
     facts: dict[str, Any] = {}
     if (folder / METRICS_FILE).is_file():  # a run, which ranks the test set as it is configured
         run = RunResult.read(folder)
-        facts = {"dataset": run.dataset, "model": run.model, "seed": run.seed, "split": "test"}
+        model = run.model if run.distil is None else f"{run.model} (distilled)"
+        facts = {"dataset": run.dataset, "model": model, "seed": run.seed, "split": "test"}
         if run.data is not None:  # not in those of an earlier version
             facts["data"] = run.data
         if (folder / "config.yaml").is_file():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from pyg_srgnn.functional.metrics import MAIN, by_importance, columns
 from pyg_srgnn.reports.targets import target_table
@@ -72,6 +73,35 @@ def result_tables(result: RunResult, part: str, monitor: str = MAIN[0]) -> list[
     return tables
 
 
+def made_of(result: RunResult, whole: bool = True) -> list[str]:
+    """Lines about the other runs that a run is made of; none of most runs.
+
+    Args:
+        result: The run's result.
+        whole: Whether these are named by their whole paths, or by their folders alone. (default:
+            True)
+    """
+
+    def name(run: str) -> str:
+        return run if whole else Path(run).name
+
+    found = []
+    if (taught := result.distil) is not None:
+        found.append(
+            f"Distilled: a single model, trained towards {name(taught['run'])} "
+            f"(model={taught['model']}), {taught['weight']:.0%} of the loss."
+        )
+    if result.members is not None:
+        found.append("A mixture, with weights that were fitted on validation:")
+        found += [
+            f"- {name(run)} (model={of['model']}): {of['new_weight']:.2f} of the new items, "
+            f"{of['own_weight']:.2f} of the session's own, {of['gate_weight']:.2f} of the choice "
+            f"between them; temperature {of['temperature']:g}"
+            for run, of in result.members.items()
+        ]
+    return found
+
+
 def run_summary(result: RunResult, monitor: str) -> Styled:
     """The tables and the circumstances of a run.
 
@@ -90,6 +120,7 @@ def run_summary(result: RunResult, monitor: str) -> Styled:
             f"{refit}, {result.samples_per_second:,.0f} samples/s, "
             f"{result.train_seconds:.0f} s of training"
         )
+    parts += made_of(result)
     if result.protocol == "literature":
         parts.append(LITERATURE)
     return lines(*parts)

@@ -21,6 +21,8 @@ _OPTIONAL = {
     "data",
     "optimum",
     "best_epochs",
+    "members",
+    "distil",
 }  # keys that are written where there is a value
 _KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
 
@@ -70,6 +72,12 @@ class RunResult:
     versions: dict[str, str] = field(default_factory=dict)
     best_epochs: dict[str, int] | None = None
     """The best epoch of each metric, of ``protocol="literature"``."""
+    members: dict[str, Any] | None = None
+    """Kind, weights and temperature of each model that was mixed, by its run:
+    ``{"runs/a": {"model": "srgnn", "new_weight": 0.6, …}}``."""
+    distil: dict[str, Any] | None = None
+    """The run that the model was trained towards, the kind of its model, and the weight of it:
+    ``{"run": "runs/a", "model": "mixture", "weight": 0.5}``."""
     others: dict[str, Any] = field(default_factory=dict)
     """Keys that this version does not know."""
 

@@ -13,11 +13,11 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, LambdaCallback
 from lightning.pytorch.loggers import Logger
 
-from pyg_srgnn.checkpoint import describe_training
+from pyg_srgnn.checkpoint import Checkpoint, describe_training
 from pyg_srgnn.datasets import SessionDataset
 from pyg_srgnn.evaluation.metrics import saturated
 from pyg_srgnn.functional.metrics import TIE_BREAKER
-from pyg_srgnn.nn import build_model
+from pyg_srgnn.nn import Distillation, build_model
 from pyg_srgnn.text.encode import TextVectors
 from pyg_srgnn.training.callbacks import (
     BestCheckpoint,
@@ -32,6 +32,7 @@ from pyg_srgnn.training.header import ingredients
 from pyg_srgnn.training.job import Job, Place
 from pyg_srgnn.training.loggers import open_logger
 from pyg_srgnn.training.module import SessionModule
+from pyg_srgnn.training.trained import open_trained
 from pyg_srgnn.training.trainer import make_trainer, trainer_errors
 from pyg_srgnn.training.warm_start import warm_start
 
@@ -50,6 +51,8 @@ class Fit(NamedTuple):
     place: Place
     pruned: int | None
     """The epoch after which halving stopped the training."""
+    distil: dict[str, Any] | None
+    """The model that it was trained towards; see :attr:`pyg_srgnn.runs.result.RunResult.distil`."""
 
     @property
     def seconds(self) -> float:
@@ -88,9 +91,11 @@ def fit(
     if text is not None:
         model.set_text(text.vectors)
     model.set_training(training.sessions)
+    teacher = _teacher(job, training)
     module = SessionModule(
         model,
         **job.group("optimizer"),
+        distillation=_distillation(job, teacher),
         horizon=horizon or epochs,
         ties=settings.ties,
         part=_part(watched),
@@ -141,6 +146,13 @@ def fit(
         f"checkpoints/{_REFIT if watched is None else 'best'}.ckpt",
         place,
         None if halving is None else halving.stopped,
+        None
+        if teacher is None
+        else {
+            "run": job.settings.distil,
+            "model": teacher.settings["name"],
+            "weight": job.settings.distil_weight,
+        },
     )
 
 
@@ -178,6 +190,20 @@ def _description(
         training.preparation,
         None if text is None else text.facts,
     )
+
+
+def _teacher(job: Job, training: SessionDataset) -> Checkpoint | None:
+    """The model of another run to train towards; None where there is none."""
+    if job.settings.distil is None:
+        return None
+    return open_trained(job.settings.distil, training, "distil")
+
+
+def _distillation(job: Job, teacher: Checkpoint | None) -> Distillation | None:
+    if teacher is None:
+        return None
+    log.info("training towards %s, weight %g", teacher.path, job.settings.distil_weight)
+    return Distillation(teacher.model, job.settings.distil_weight)
 
 
 def _halving(job: Job, watched: SessionDataset | None, epoch_log: EpochLog) -> Halving | None:

@@ -11,10 +11,10 @@ import torch
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
-from pyg_srgnn.baselines import BASELINES
 from pyg_srgnn.datasets import SessionDataset, open_dataset
 from pyg_srgnn.datasets.loader import SessionLoader
 from pyg_srgnn.functional.topk import rows_at_once
+from pyg_srgnn.nn import MODELS
 from pyg_srgnn.runs.directory import keep_data
 from pyg_srgnn.text.encode import TextVectors
 from pyg_srgnn.training.item_text import ItemText
@@ -80,8 +80,8 @@ class Job:
 
     @cached_property
     def _text(self) -> ItemText | None:
-        """The texts of the items; None where none are wanted, as of a model that only counts."""
-        if self.settings.text is None or self.config.model.name in BASELINES:
+        """The texts of the items; None where none are wanted, as of a model that is not trained."""
+        if self.settings.text is None or self.config.model.name not in MODELS:
             return None
         return ItemText(self.settings, self.group("encoder"))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import lightning
@@ -11,7 +12,7 @@ from torch import Tensor
 from torch_geometric.data import Batch
 
 from pyg_srgnn.evaluation.metrics import RankingMetrics
-from pyg_srgnn.nn import SessionModel
+from pyg_srgnn.nn import Distillation, SessionModel
 from pyg_srgnn.training.optimizer import adam
 from pyg_srgnn.utils.arguments import checking
 
@@ -46,6 +47,7 @@ class SessionModule(lightning.LightningModule):
         lr_gamma: See ``lr_step``. (default: 0.1)
         ties: See :func:`pyg_srgnn.evaluation.metrics.ranks`. (default: ``"conservative"``)
         part: Prefix of the validation metrics. (default: ``"valid"``)
+        distillation: Trains the model towards another one. (default: None)
         extra: Further entries of every checkpoint, with which it recommends from the file alone.
             (default: none)
     """
@@ -62,6 +64,7 @@ class SessionModule(lightning.LightningModule):
         lr_gamma: float = 0.1,
         ties: str = "conservative",
         part: str = "valid",
+        distillation: Distillation | None = None,
         extra: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
@@ -79,9 +82,15 @@ class SessionModule(lightning.LightningModule):
         self.lr_step = lr_step
         self.lr_gamma = lr_gamma
         self.part = part
+        self.distillation = distillation  # no module: its teacher is no part of checkpoints
         self.extra = extra or {}
         self.metrics = RankingMetrics(model.num_items, ties=ties)
         self.seed = torch.initial_seed()
+
+    def on_fit_start(self) -> None:
+        """Move the teacher, which is no part of this module, to its device."""
+        if self.distillation is not None:
+            self.distillation.to(self.device)
 
     def on_train_epoch_start(self) -> None:
         """Seed the epoch by the run's seed and its number, so that a resumed run draws the same.
@@ -98,7 +107,10 @@ class SessionModule(lightning.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Loss of a batch, or of this process's share, weighted for the mean over processes."""
-        loss, size = self.model.loss(batch), batch.num_graphs
+        loss_of = self.model.loss
+        if self.distillation is not None:
+            loss_of = partial(self.distillation.loss, self.model)
+        loss, size = loss_of(batch), batch.num_graphs
         if "loss_weight" in batch:
             loss, size = loss * batch.loss_weight, batch.global_size
         self.log("loss", loss, prog_bar=True, on_epoch=True, batch_size=size, sync_dist=True)

@@ -130,6 +130,8 @@ def _compare(run_dir: Path, config: DictConfig, may_differ: set[str]) -> None:
         may_differ = may_differ - {"trainer.max_epochs"}  # which such a schedule spans
     if found.get("warm_start") is wanted.get("warm_start") is None:
         may_differ = may_differ | {"new_items"}  # without effect
+    if found.get("distil") is wanted.get("distil") is None:
+        may_differ = may_differ | {"distil_weight"}  # without effect
     if found.get("text") is wanted.get("text") is None:
         keys = found.keys() | wanted.keys()
         may_differ = may_differ | {key for key in keys if key.startswith(("text_", "encoder."))}

@@ -25,6 +25,7 @@ from pyg_srgnn.datasets import SessionDataset, open_dataset
 from pyg_srgnn.evaluation.baselines import evaluate_with_baselines
 from pyg_srgnn.evaluation.loop import evaluate
 from pyg_srgnn.functional.targets import GROUPS
+from pyg_srgnn.nn.model_mixture import MIXTURE
 from pyg_srgnn.runs.directory import clear
 from pyg_srgnn.runs.epochs import merit
 from pyg_srgnn.runs.find import link_latest
@@ -33,7 +34,9 @@ from pyg_srgnn.training.fit import Fit, fit
 from pyg_srgnn.training.header import device_name, directory, ingredients
 from pyg_srgnn.training.job import ALONE, Job, Place, is_first_process
 from pyg_srgnn.training.lock import sole_process
+from pyg_srgnn.training.mixing import mix
 from pyg_srgnn.training.resume import claim, resume_from
+from pyg_srgnn.training.trainer import make_trainer
 from pyg_srgnn.utils.terminal import lines
 
 log = logging.getLogger(__name__)
@@ -117,6 +120,8 @@ def _protocol(job: Job) -> RunResult:
     settings = job.settings
     if job.config.model.name in BASELINES:
         return _counted(job)
+    if job.config.model.name == MIXTURE:
+        return _mixed(job)
     if settings.protocol == "literature":
         return _literature(job)
     return _refit_only(job) if settings.refit == "only" else _honest(job)
@@ -186,6 +191,23 @@ def _counted(job: Job) -> RunResult:
     return _conclude(job, training, model, place, valid=valid, train_seconds=seconds)
 
 
+def _mixed(job: Job) -> RunResult:
+    """Mix trained models instead of training one; test the mixture."""
+    trainer = make_trainer(job.group("trainer"), logger=False)
+    place = Place(trainer.strategy.root_device)
+    mixed = mix(job, place)
+    return _conclude(
+        job,
+        mixed.training,
+        mixed.model,
+        place,
+        valid=mixed.valid,
+        checkpoint=mixed.checkpoint,
+        members=mixed.members,
+        train_seconds=mixed.seconds,
+    )
+
+
 def _count(job: Job, training: SessionDataset) -> tuple[Any, float]:
     """Fit the baseline of the configuration; return it and the seconds."""
     settings = job.group("model")
@@ -207,6 +229,7 @@ def _of_training(fitted: Fit) -> dict[str, Any]:
     return {
         "epochs": len(fitted.rows),
         "pruned": fitted.pruned,
+        "distil": fitted.distil,
         "checkpoint": fitted.checkpoint,
         "samples_per_second": fitted.samples_per_second,
         "train_seconds": fitted.seconds,

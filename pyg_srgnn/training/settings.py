@@ -44,6 +44,9 @@ class RunSettings:
         resume: Whether to resume a run that is in the directory; False replaces it.
         checkpoint: A run directory or checkpoint file to resume.
         warm_start: A run or checkpoint whose weights to start from.
+        distil: A finished run whose model to train towards.
+        distil_weight: Share of the loss that it makes, above 0 and at most 1; the rest is the
+            ordinary loss.
         text: Texts of the items: ``"auto"`` takes the dataset's own, if it has any; else a file
             of texts or vectors; None takes none.
         text_id: Column of the ids in the file; None guesses it.
@@ -76,6 +79,8 @@ class RunSettings:
     resume: bool = True
     checkpoint: str | None = None
     warm_start: str | None = None
+    distil: str | None = None
+    distil_weight: float = 0.5
     text: str | None = "auto"
     text_id: str | None = None
     text_columns: Sequence[str] | None = None
@@ -103,6 +108,8 @@ class RunSettings:
             check.flag("resume", self.resume)
             check.text("checkpoint", self.checkpoint, optional=True)
             check.text("warm_start", self.warm_start, optional=True)
+            check.text("distil", self.distil, optional=True)
+            check.number("distil_weight", self.distil_weight, above=0, most=1)
             check.text("text", self.text, optional=True)
             check.text("text_id", self.text_id, optional=True)
             fits = self.text_columns is None or _is_names(self.text_columns)
@@ -117,6 +124,8 @@ class RunSettings:
             if self.protocol == "literature":
                 expected = "False with protocol=literature, which trains on all sessions already"
                 check.that(not self.refit, "refit", expected, self.refit)
+                expected = "None with protocol=literature: no run has trained on the same sessions"
+                check.that(self.distil is None, "distil", expected, self.distil)
                 expected = "None with protocol=literature, which has no validation"
                 check.that(self.halving is None, "halving", expected, self.halving)
             if self.refit == "only":

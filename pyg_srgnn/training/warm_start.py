@@ -59,6 +59,7 @@ def warm_start(
     """
     try:
         old = Checkpoint.load(path)
+        old_model = old.single("warm_start")
     except (FileNotFoundError, ValueError) as error:
         reason = str(error).removeprefix(f"checkpoint={path}: ")
         raise ValueError(f"warm_start={path}: {reason}") from error
@@ -67,13 +68,13 @@ def warm_start(
     row = _match(path, old.vocabulary, training.vocabulary)
     gone = len(old.vocabulary) - int((row >= 0).sum())
     if text is not None:
-        assert old.model.text is not None, "checked above"
-        model.set_text(text.vectors, old.model.text.whitening)
+        assert old_model.text is not None, "checked above"
+        model.set_text(text.vectors, old_model.text.whitening)
         model.set_training(training.sessions)
         if text.facts["encoder"] is None:
-            _check_vectors(path, old.model, model, row)
+            _check_vectors(path, old_model, model, row)
 
-    trained, usable = _trained_table(old.model)
+    trained, usable = _trained_table(old_model)
     row = row.where((row >= 0) & usable[row], -1)
     known = row >= 0
     table = model.embedding.weight.detach().clone()
@@ -84,8 +85,8 @@ def warm_start(
         table[items] = means
         averaged = items.numel()
     # Buffers hold counts of the new sessions, and stay.
-    trained_weights = dict(old.model.named_parameters()) | {"embedding.weight": table}
-    for name, rows in old.model.output.named_parameters(recurse=False):  # those with a row an item
+    trained_weights = dict(old_model.named_parameters()) | {"embedding.weight": table}
+    for name, rows in old_model.output.named_parameters(recurse=False):  # those with a row an item
         trained_weights[f"output.{name}"] = rows.new_zeros(len(row), *rows.shape[1:])
         trained_weights[f"output.{name}"][known] = rows.detach()[row[known]]
     model.load_state_dict(model.state_dict() | trained_weights)

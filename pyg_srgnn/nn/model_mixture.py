@@ -1,0 +1,130 @@
+"""Mixes trained models into one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.data import Data
+
+from pyg_srgnn.data.graphs import session_of_node
+from pyg_srgnn.functional.own_items import Split, log_complement, split
+from pyg_srgnn.functional.topk import best_of_scores
+from pyg_srgnn.nn.session_model import SessionModel
+from pyg_srgnn.utils.arguments import checking
+
+MIXTURE = "mixture"  # its name in configurations and checkpoints
+WEIGHTS = ("new_weight", "own_weight", "gate_weight", "temperature")
+
+
+class ModelMixture(nn.Module):
+    r"""A mixture of the probabilities of trained models of any kind, scored as one model.
+
+    A session's own items :math:`S` and new ones are mixed apart, as models differ in which of them
+    they know well:
+
+    .. math::
+        p(i) = g \sum_m a_m \, p_m(i \mid S) \text{ for } i \in S, \qquad
+        (1 - g) \sum_m b_m \, p_m(i \mid \bar S) \text{ for the rest}, \qquad
+        g = \sum_m c_m \, p_m(S)
+
+    where :math:`p_m(i \mid \cdot)` is taken of :math:`p_m^{1 / \tau_m}`. The weights
+    :math:`a, b, c`, each of which sums to 1, and the temperatures :math:`\tau` are fitted to
+    validation sessions by :func:`pyg_srgnn.training.mixing.fit_weights`; before, all members count
+    alike. The members are not trained.
+
+    Args:
+        members: The models, with the same items.
+
+    Raises:
+        ValueError: If there is none, or they have other numbers of items.
+    """
+
+    def __init__(self, members: Sequence[SessionModel | ModelMixture]) -> None:
+        super().__init__()
+        sizes = sorted({member.num_items for member in members})
+        with checking(self) as check:
+            check.that(len(sizes) == 1, "members", "models with the same items", sizes)
+        self.members = nn.ModuleList(members)
+        for name in WEIGHTS:
+            value = 1.0 if name == "temperature" else 1 / len(members)
+            self.register_buffer(name, torch.full((len(members),), value))
+        self.eval().requires_grad_(False)
+
+    new_weight: Tensor
+    own_weight: Tensor
+    gate_weight: Tensor
+    temperature: Tensor
+    log_probabilities = True
+    text = None
+    """The texts are those of its members; items cannot be added by them."""
+
+    @property
+    def models(self) -> list[SessionModel | ModelMixture]:
+        """The members."""
+        return list(self.members)  # type: ignore[arg-type]
+
+    @property
+    def num_items(self) -> int:
+        """Number of items in the catalogue."""
+        return self.models[0].num_items
+
+    def weighted_as(self, other: ModelMixture) -> ModelMixture:
+        """Take over the weights and temperatures of a mixture of as many members."""
+        for name in WEIGHTS:
+            getattr(self, name).copy_(getattr(other, name))
+        return self
+
+    @torch.no_grad()
+    def log_distribution(self, data: Data, target: Tensor | None = None) -> Tensor:
+        """Log-probabilities [B, V]; see :meth:`SessionModel.log_distribution`."""
+        parts = self._parts(data, target)
+        log_p, own, gate = next(parts)
+        for part in parts:
+            torch.logaddexp(log_p, part.new, out=log_p)
+            own, gate = torch.logaddexp(own, part.own), torch.logaddexp(gate, part.gate)
+        session, _ = session_of_node(data)
+        log_p += log_complement(gate).unsqueeze(1)
+        log_p[session, data.x] = own + gate[session]
+        return log_p
+
+    def scores(self, data: Data) -> Tensor:
+        """Log-probabilities of every item for every session [B, V]."""
+        return self.log_distribution(data)
+
+    def topk(self, data: Data, k: int) -> tuple[Tensor, Tensor]:
+        """The k best items of every session; see :meth:`SessionModel.topk`."""
+        with checking(self) as check:
+            check.whole("k", k, 1)
+        return best_of_scores(self.scores(data), min(k, self.num_items))
+
+    @torch.no_grad()
+    def log_parts(self, data: Data, items: Tensor) -> dict[str, Tensor]:
+        """Logarithms of what each member gives to the probability of items [B, K], by its name."""
+        session, sessions = session_of_node(data)
+        own = torch.zeros(sessions, self.num_items, dtype=torch.bool, device=items.device)
+        own[session, data.x] = True
+        own = own.gather(1, items)
+        logs, gates = [], []
+        for part in self._parts(data, None):
+            part.new[session, data.x] = part.own
+            logs.append(part.new.gather(1, items))
+            gates.append(part.gate)
+        gate = torch.stack(gates).logsumexp(dim=0).unsqueeze(1)
+        gate = torch.where(own, gate, log_complement(gate))
+        return {f"member_{number}": log + gate for number, log in enumerate(logs, start=1)}
+
+    def attention(self, data: Data) -> Tensor | None:
+        """None: the members' attentions are not mixed."""
+        return None
+
+    def _parts(self, data: Data, target: Tensor | None) -> Iterator[Split]:
+        """Both parts of every member's distribution, and its gate, with their weights."""
+        session, _ = session_of_node(data)
+        weights = torch.stack([self.new_weight, self.own_weight, self.gate_weight]).log()
+        for number, member in enumerate(self.models):
+            log_p = member.log_distribution(data, target)
+            parts = split(log_p, session, data.x, self.temperature[number])
+            new, own, gate = weights[:, number]
+            yield Split(parts.new.add_(new), parts.own + own, parts.gate + gate)

@@ -1,0 +1,167 @@
+"""Mixes trained models: fits the weights of a mixture to the validation sessions."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch_geometric.data import Batch
+
+from pyg_srgnn.checkpoint import Checkpoint, describe_training
+from pyg_srgnn.data.graphs import session_of_node
+from pyg_srgnn.datasets import SessionDataset
+from pyg_srgnn.datasets.loader import SessionLoader
+from pyg_srgnn.evaluation.loop import evaluate
+from pyg_srgnn.functional.own_items import log_complement, split
+from pyg_srgnn.functional.weights import TEMPERATURES, best_temperatures, mixture_weights
+from pyg_srgnn.nn.model_mixture import MIXTURE, WEIGHTS, ModelMixture
+from pyg_srgnn.runs.result import Metrics
+from pyg_srgnn.training.callbacks import SafeCheckpointIO
+from pyg_srgnn.training.job import ALONE, Job, Place
+from pyg_srgnn.training.trained import open_trained
+from pyg_srgnn.utils.progress import Bar
+
+_SAMPLES = 20_000  # of validation, at most, that the weights are fitted to
+
+
+class Mixed(NamedTuple):
+    """Trained models that were mixed."""
+
+    model: ModelMixture
+    training: SessionDataset
+    """The sessions that its members were trained on."""
+    checkpoint: str
+    """Path of the mixture within the run's directory."""
+    valid: Metrics
+    members: dict[str, Any]
+    """Kind, weights and temperature of each member, by its run."""
+    seconds: float
+    """Seconds that the weights took."""
+
+
+def mix(job: Job, place: Place) -> Mixed:
+    """Mix the runs of ``model.members``, with weights fitted to the validation sessions.
+
+    With ``refit``, the weights of those that have not seen the validation sessions are taken over
+    to the models that these runs trained on all training sessions.
+
+    Args:
+        job: The run.
+        place: Where to score.
+
+    Raises:
+        ValueError: If a member cannot be mixed in; see
+            :func:`pyg_srgnn.training.trained.open_trained`.
+    """
+    started = time.perf_counter()
+    runs: list[str] = job.group("model")["members"]
+    training, valid = job.open("train"), job.open("valid")
+    found = [open_trained(run, training, "model.members") for run in runs]
+    model = ModelMixture([each.model for each in found]).to(place.device)
+    step = -(-len(valid) // _SAMPLES)
+    fit_weights(model, job.ranking_loader(valid[::step], place), place)
+    seconds = time.perf_counter() - started
+    metrics = evaluate(
+        model,
+        job.ranking_loader(valid, place),
+        *(valid.num_items, job.settings.ties, place.device, "valid"),
+    )
+    checkpoint = _save(job, model, found, training, "best")
+    if job.settings.refit:
+        training = job.open("trainval")
+        found = [open_trained(run, training, "model.members") for run in runs]
+        model = ModelMixture([each.model for each in found]).to(place.device).weighted_as(model)
+        checkpoint = _save(job, model, found, training, "refit")
+    return Mixed(model, training, checkpoint, metrics, _describe(runs, found, model), seconds)
+
+
+@torch.inference_mode()
+def fit_weights(model: ModelMixture, loader: SessionLoader, place: Place = ALONE) -> None:
+    """Fit the weights and temperatures of a mixture to samples that no member was trained on.
+
+    Args:
+        model: The mixture, on the device; its members are not changed.
+        loader: The samples.
+        place: Where to score. (default: a CPU)
+    """
+    found: list[tuple[Tensor, Tensor, Tensor]] = []
+    with Bar("mixing", len(loader), "batches") as bar:
+        for batch in loader:
+            found.append(_of_targets(model, batch.to(place.device)))
+            bar.advance()
+    logs, gates, again = map(torch.cat, zip(*found, strict=True))
+    new, own = logs[~again].double(), logs[again].double()
+    chosen = best_temperatures(new, own)
+    index = chosen.view(1, -1, 1)
+    model.temperature.copy_(torch.tensor(TEMPERATURES, device=chosen.device)[chosen])
+    for weight, part in (
+        (model.new_weight, new.take_along_dim(index, 2).squeeze(2)),
+        (model.own_weight, own.take_along_dim(index, 2).squeeze(2)),
+        (model.gate_weight, gates.double()),
+    ):
+        weight.copy_(mixture_weights(part)[0])
+
+
+def _of_targets(model: ModelMixture, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+    """What each member gives to the targets of a batch.
+
+    Returns:
+        Logarithms of a target's probability among the new items, or among the session's own if it
+        is one, at each temperature [B, M, T]; of the probability that it is what it is [B, M]; and
+        whether it is one of the session's own [B].
+    """
+    session, sessions = session_of_node(batch)
+    hit = (batch.x == batch.y[session]).nonzero().squeeze(1)
+    at = session[hit]
+    again = torch.zeros(sessions, dtype=torch.bool, device=batch.x.device)
+    again[at] = True
+    logs, gates = [], []
+    for member in model.models:
+        log_p = member.log_distribution(batch)
+        tried = []
+        for temperature in TEMPERATURES:
+            parts = split(log_p, session, batch.x, temperature)
+            of_target = parts.new.gather(1, batch.y.unsqueeze(1)).squeeze(1)
+            tried.append(of_target.index_copy(0, at, parts.own[hit]))
+        logs.append(torch.stack(tried, dim=1))
+        gates.append(torch.where(again, parts.gate, log_complement(parts.gate)))
+    return torch.stack(logs, dim=1), torch.stack(gates, dim=1), again
+
+
+def _save(
+    job: Job,
+    model: ModelMixture,
+    members: list[Checkpoint],
+    training: SessionDataset,
+    name: str,
+) -> str:
+    """Write a checkpoint that holds the members; its path within the run's directory."""
+    path = f"checkpoints/{name}.ckpt"
+    described = describe_training(
+        {"name": MIXTURE, "members": [each.settings for each in members]},
+        training.vocabulary,
+        torch.bincount(training.sessions.items, minlength=training.num_items),
+        job.group("dataset"),
+        training.split,
+        job.settings.protocol,
+        job.data(training),
+        training.preparation,
+    )
+    state = {f"model.{key}": tensor.cpu() for key, tensor in model.state_dict().items()}
+    training.vocabulary.save(job.run_dir / "vocabulary.json")
+    SafeCheckpointIO().save_checkpoint(
+        {"epoch": 0, "state_dict": state, **described}, job.run_dir / path
+    )
+    return path
+
+
+def _describe(runs: list[str], members: list[Checkpoint], model: ModelMixture) -> dict[str, Any]:
+    """Kind, weights and temperature of each member, by its run."""
+    weights = {name: getattr(model, name).tolist() for name in WEIGHTS}
+    return {
+        run: {"model": member.settings["name"], "checkpoint": member.path.name}
+        | {name: round(values[number], 4) for name, values in weights.items()}
+        for number, (run, member) in enumerate(zip(runs, members, strict=True))
+    }

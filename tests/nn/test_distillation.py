@@ -1,0 +1,109 @@
+"""Distillation against plain loops, its gradients, and its teacher."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from pyg_srgnn.data import Sessions
+from pyg_srgnn.nn import SRGNN, Distillation, GRU4Rec, ModelMixture
+from pyg_srgnn.nn.distillation import divergence
+from tests.nn.test_srgnn import CHANNELS, ITEMS, SESSIONS, TARGETS, batch_of, exact_weights
+from tests.reference import ensemble as reference
+from tests.reference.names import random_sessions, randomise
+
+STUDENTS = {
+    "mixture": {"scale": 3.0, "repeat": True, "neighbours": 3, "transitions": 4},
+    "transitions": {"transitions": 4},
+    "plain": {},
+}
+
+
+def make(seed: int, **options: object) -> SRGNN:
+    model = randomise(SRGNN(ITEMS, CHANNELS, **options).double(), seed, 0.5)
+    model.set_training(Sessions.from_lists(random_sessions(20, ITEMS, seed=4)))
+    return model
+
+
+@pytest.mark.parametrize("kept", [1, 4, ITEMS, 200])
+def test_the_divergence_is_that_of_plain_loops(kept: int) -> None:
+    draw = torch.Generator().manual_seed(3)
+    q, p = (
+        torch.randn(20, ITEMS, generator=draw, dtype=torch.float64).log_softmax(1) for _ in "qp"
+    )
+    found = divergence(q, p, kept)
+    for row in range(len(q)):
+        expected = reference.divergence(q[row].exp().tolist(), p[row].exp().tolist(), kept)
+        assert found[row].item() == pytest.approx(expected, abs=1e-9)
+    assert divergence(q, q, kept).abs().max() < 1e-12
+
+
+def test_items_that_a_model_excludes_do_no_harm() -> None:
+    q = torch.randn(3, ITEMS).log_softmax(1)
+    without = q.clone()
+    without[:, -1] = -torch.inf
+    for teacher, student in ((without, q), (q, without), (without, without)):
+        student = student.clone().requires_grad_()
+        loss = divergence(teacher, student, ITEMS).sum()
+        loss.backward()
+        assert loss.isfinite() and student.grad is not None and student.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("name", STUDENTS)
+def test_the_loss_is_the_weighted_sum_and_so_are_its_gradients(name: str) -> None:
+    student, teacher = make(0, **STUDENTS[name]), make(1, repeat=True, transitions=4)
+    batch = exact_weights(batch_of(SESSIONS, TARGETS), SESSIONS)
+    found = Distillation(teacher, weight=0.3, kept=4).loss(student, batch)
+    found.backward()
+    gradients = {n: p.grad.clone() for n, p in student.named_parameters() if p.grad is not None}
+    assert gradients["embedding.weight"].abs().sum() > 0
+    assert all(parameter.grad is None for parameter in teacher.parameters())
+
+    student.zero_grad()
+    with torch.no_grad():
+        q = teacher.eval().log_distribution(batch, batch.y).exp()
+    p = student.log_distribution(batch, batch.y).exp()
+    total = q.new_zeros(())
+    for row in range(len(q)):
+        best = q[row].argsort(descending=True)[:4].tolist()
+        pairs = [(q[row, i], p[row, i]) for i in best]
+        rest = 1 - torch.stack([torch.stack(pair) for pair in pairs]).sum(dim=0)
+        pairs.append(tuple(rest.clamp(min=1e-4)))
+        total = total + sum(a * (a.log() - b.log()) for a, b in pairs)
+    expected = 0.7 * student.loss(batch) + 0.3 * total / len(q)
+    assert found.item() == pytest.approx(expected.item(), abs=1e-9)
+    expected.backward()
+    for n, parameter in student.named_parameters():
+        if parameter.grad is not None:
+            torch.testing.assert_close(gradients[n], parameter.grad, rtol=0, atol=1e-9)
+
+
+def test_a_mixture_of_models_teaches() -> None:
+    student = GRU4Rec(ITEMS, CHANNELS).double()
+    teacher = ModelMixture([make(1, repeat=True), make(2)]).double()
+    batch = exact_weights(batch_of(SESSIONS, TARGETS), SESSIONS)
+    distillation = Distillation(teacher, weight=1.0)
+    optimizer = torch.optim.Adam(student.parameters(), lr=0.05)
+    losses = []
+    for _ in range(60):
+        optimizer.zero_grad()
+        loss = distillation.loss(student, batch)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.5 * losses[0]
+
+
+def test_the_teacher_leaves_out_what_it_counted_of_the_sample() -> None:
+    teacher = make(0, transitions=4).eval()
+    teacher.set_training(Sessions.from_lists([[0, 1], [2, 3], [2, 3], [2, 3]]))
+    batch = exact_weights(batch_of([[0]], [1]), [[0]])
+    seen = divergence(teacher.log_distribution(batch), teacher.log_distribution(batch, batch.y))
+    assert seen.item() > 1e-4  # it would have told the answer
+    assert Distillation(teacher, weight=1.0).loss(teacher, batch).item() == pytest.approx(0)
+
+
+def test_wrong_weights_are_refused() -> None:
+    for weight in (0, 1.5, None):
+        with pytest.raises(ValueError, match="'weight' must be a number > 0 and <= 1"):
+            Distillation(make(0), weight=weight)
