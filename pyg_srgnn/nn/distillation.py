@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch_geometric.data import Data
 
+from pyg_srgnn.data.sessions import Sessions
 from pyg_srgnn.functional.own_items import log_complement
 from pyg_srgnn.nn.model_mixture import ModelMixture
 from pyg_srgnn.nn.session_model import SessionModel
@@ -24,12 +25,12 @@ class Distillation:
         (1 - w) \cdot loss + w \cdot KL(teacher \,\|\, student)
 
     as in `Hinton et al., 2015 <https://arxiv.org/abs/1503.02531>`_. The divergence is that over the
-    teacher's best items and the rest together. In training, the teacher's counts leave a sample's
-    own transition out, as the student's do: what it gives to the target is what it would give had
-    it not counted this sample.
+    teacher's best items and the rest together. The teacher's counts leave a sample's own transition
+    out, as the student's do in training: it says what it would say had it not counted this sample.
 
     Args:
         teacher: The teacher, which has the student's items. It is not trained.
+        sessions: The sessions that the student is trained on.
         weight: The weight w, above 0 and at most 1. (default: 0.5)
         kept: Best items of the teacher that are compared one by one. (default: 200)
 
@@ -38,12 +39,17 @@ class Distillation:
     """
 
     def __init__(
-        self, teacher: SessionModel | ModelMixture, weight: float = 0.5, kept: int = KEPT
+        self,
+        teacher: SessionModel | ModelMixture,
+        sessions: Sessions,
+        weight: float = 0.5,
+        kept: int = KEPT,
     ) -> None:
         with checking(self) as check:
             check.number("weight", weight, above=0, most=1)
             check.whole("kept", kept, 1)
         self.teacher = teacher.eval()
+        self.teacher.set_training(sessions)  # a checkpoint does not say how samples are numbered
         self.weight = weight
         self.kept = kept
 
@@ -59,8 +65,9 @@ class Distillation:
             data: A ``Batch`` of session graphs with their next items ``data.y``.
         """
         with torch.no_grad():
-            taught = self.teacher.log_distribution(data, data.y)
-        apart = divergence(taught, student.log_distribution(data, data.y), self.kept).mean()
+            taught = self.teacher.log_distribution(data, counted=True)
+        learned = student.log_distribution(data, counted=True)
+        apart = divergence(taught, learned, self.kept).mean()
         return (1 - self.weight) * student.loss(data) + self.weight * apart
 
 

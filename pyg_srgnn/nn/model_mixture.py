@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from pyg_srgnn.data.graphs import session_of_node
+from pyg_srgnn.data.sessions import Sessions
 from pyg_srgnn.functional.own_items import Split, log_complement, split
 from pyg_srgnn.functional.topk import best_of_scores
 from pyg_srgnn.nn.session_model import SessionModel
@@ -70,6 +71,11 @@ class ModelMixture(nn.Module):
         """Number of items in the catalogue."""
         return self.models[0].num_items
 
+    def set_training(self, sessions: Sessions) -> None:
+        """Have every member count anew; see :meth:`SessionModel.set_training`."""
+        for member in self.models:
+            member.set_training(sessions)
+
     def weighted_as(self, other: ModelMixture) -> ModelMixture:
         """Take over the weights and temperatures of a mixture of as many members."""
         for name in WEIGHTS:
@@ -77,9 +83,9 @@ class ModelMixture(nn.Module):
         return self
 
     @torch.no_grad()
-    def log_distribution(self, data: Data, target: Tensor | None = None) -> Tensor:
+    def log_distribution(self, data: Data, counted: bool = False) -> Tensor:
         """Log-probabilities [B, V]; see :meth:`SessionModel.log_distribution`."""
-        parts = self._parts(data, target)
+        parts = self._parts(data, counted)
         log_p, own, gate = next(parts)
         for part in parts:
             torch.logaddexp(log_p, part.new, out=log_p)
@@ -107,7 +113,7 @@ class ModelMixture(nn.Module):
         own[session, data.x] = True
         own = own.gather(1, items)
         logs, gates = [], []
-        for part in self._parts(data, None):
+        for part in self._parts(data):
             part.new[session, data.x] = part.own
             logs.append(part.new.gather(1, items))
             gates.append(part.gate)
@@ -119,12 +125,12 @@ class ModelMixture(nn.Module):
         """None: the members' attentions are not mixed."""
         return None
 
-    def _parts(self, data: Data, target: Tensor | None) -> Iterator[Split]:
+    def _parts(self, data: Data, counted: bool = False) -> Iterator[Split]:
         """Both parts of every member's distribution, and its gate, with their weights."""
         session, _ = session_of_node(data)
         weights = torch.stack([self.new_weight, self.own_weight, self.gate_weight]).log()
         for number, member in enumerate(self.models):
-            log_p = member.log_distribution(data, target)
+            log_p = member.log_distribution(data, counted)
             parts = split(log_p, session, data.x, self.temperature[number])
             new, own, gate = weights[:, number]
             yield Split(parts.new.add_(new), parts.own + own, parts.gate + gate)

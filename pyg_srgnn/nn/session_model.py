@@ -325,13 +325,13 @@ class SessionModel(nn.Module):
             scores[:, self.num_trained :].masked_fill_(without, -torch.inf)
         return scores
 
-    def log_distribution(self, data: Data, target: Tensor | None = None) -> Tensor:
+    def log_distribution(self, data: Data, counted: bool = False) -> Tensor:
         """Log-probabilities of every item for every session [B, V], with gradients.
 
         Args:
             data: A ``Batch`` of session graphs.
-            target: Next items [B] of training samples, which tables that count these samples must
-                not give away. (default: none)
+            counted: Whether :meth:`set_training` has counted these samples, so that its tables must
+                not give away their next items ``data.y``. (default: False)
         """
         return at_least_float32(self.scores(data)).log_softmax(dim=1)
 

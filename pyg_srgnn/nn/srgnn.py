@@ -274,11 +274,12 @@ class SRGNN(SessionModel):
         logs, shift = self._mixture(data)
         return logs.add_(shift)
 
-    def log_distribution(self, data: Data, target: Tensor | None = None) -> Tensor:
+    def log_distribution(self, data: Data, counted: bool = False) -> Tensor:
         """See :meth:`SessionModel.log_distribution`."""
         if not self.components:
-            return super().log_distribution(data, target)
-        logs, shift = log_mixture(*self._shares(data, target))
+            return super().log_distribution(data, counted)
+        hidden = self._hidden(data) if counted else None
+        logs, shift = log_mixture(*self._shares(data, hidden))
         return logs + shift
 
     def log_parts(self, data: Data, items: Tensor) -> dict[str, Tensor]:
@@ -292,12 +293,12 @@ class SRGNN(SessionModel):
         """See :func:`pyg_srgnn.functional.mixture.log_mixture`."""
         return log_mixture(*self._shares(data))
 
-    def _shares(self, data: Data, target: Tensor | None = None) -> tuple[Tensor, list[Share]]:
+    def _shares(self, data: Data, hidden: Hidden | None = None) -> tuple[Tensor, list[Share]]:
         """The scores of the softmax [B, V], and the share of every component."""
         components, graphs = self.components.values(), _graphs(data)
         h = self.nodes(data)
         s_h = self.finish(self.read(h, graphs))
-        found, _ = find_candidates([each.source() for each in components], data.x, graphs, target)
+        found, _ = find_candidates([each.source() for each in components], data.x, graphs, hidden)
         shares = [
             component.share(h, s_h, graphs, candidates)
             for component, candidates in zip(components, found, strict=True)

@@ -95,7 +95,7 @@ def fit(
     module = SessionModule(
         model,
         **job.group("optimizer"),
-        distillation=_distillation(job, teacher),
+        distillation=_distillation(job, teacher, training),
         horizon=horizon or epochs,
         ties=settings.ties,
         part=_part(watched),
@@ -199,11 +199,13 @@ def _teacher(job: Job, training: SessionDataset) -> Checkpoint | None:
     return open_trained(job.settings.distil, training, "distil")
 
 
-def _distillation(job: Job, teacher: Checkpoint | None) -> Distillation | None:
+def _distillation(
+    job: Job, teacher: Checkpoint | None, training: SessionDataset
+) -> Distillation | None:
     if teacher is None:
         return None
     log.info("training towards %s, weight %g", teacher.path, job.settings.distil_weight)
-    return Distillation(teacher.model, job.settings.distil_weight)
+    return Distillation(teacher.model, training.sessions, job.settings.distil_weight)
 
 
 def _halving(job: Job, watched: SessionDataset | None, epoch_log: EpochLog) -> Halving | None:
