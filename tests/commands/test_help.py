@@ -60,6 +60,7 @@ def help_text(script):
 # The keys without a default, by the choice that has them.
 NEEDED = {
     "dataset=click_log": {"dataset.path": "clicks.csv"},
+    "model=mixture": {"model.members": "[a,b]"},
     "encoder=http": {"encoder.url": "https://x.org/v1/embeddings", "encoder.model": "m"},
     "encoder=llm": {"encoder.model": "m", "text": "null"},  # without which it must be there
     "encoder=sentence_transformers": {"encoder.model": "m", "text": "null"},
@@ -115,6 +116,8 @@ def test_the_keys_that_matter(script, help_text):
     if "dataset=click_log" in help_text:  # whose keys are many, and shown in its example
         click_log = composed(script, ["dataset=click_log"]).dataset
         config["dataset"] |= OmegaConf.to_container(click_log)
+    if "model=mixture" in help_text:
+        config["model"] |= OmegaConf.to_container(composed(script, ["model=mixture"]).model)
     for key in named - GROUPS.keys():
         node = config
         for name in key.split("."):
