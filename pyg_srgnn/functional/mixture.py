@@ -1,13 +1,15 @@
 r"""The mixture that a model's log-probabilities are made of.
 
-It starts from a softmax over the items. Each component then takes a share of the probability,
-which its gate :math:`g` decides for every session, and gives it to a few candidates:
+It starts from a softmax over the items, or from several, of experts, whose shares gates decide for
+every session: :math:`p_0(i) = \sum_k w_k \, softmax(s_k)_i`. Each component then takes a share of
+the probability, which its gate :math:`g` decides, and gives it to a few candidates:
 
 .. math::
     p_n(i) = (1 - g_n) \, p_{n-1}(i) + g_n \, q_n(i)
 
-Components go from the innermost, which is mixed with the softmax, to the outermost. The candidates
-of an exclusive component get probability from it alone: everything within goes without them.
+Components go from the innermost, which is mixed with the softmaxes, to the outermost. The
+candidates of an exclusive component get probability from it alone: everything within goes without
+them.
 """
 
 from __future__ import annotations
@@ -61,6 +63,44 @@ class ExportedComponent:
     log_share: str | None
 
 
+@dataclass(frozen=True)
+class ExportedExpert:
+    """How an exported model names the parts of an expert.
+
+    Args:
+        name: Its name.
+        rows: The tensor of the export that has its vector of each item.
+        clicked: The encoder's argument that takes the vectors of the nodes' items.
+        query: The encoder's result that has the queries, whose products with the vectors are the
+            scores.
+        gate: The encoder's result that has the gate's logit.
+        from_text: The tensor [F, e - 1] of the export that maps the whitened text of a new item to
+            its vector before it is normalised, or None if a new item has none.
+        bias: The tensor [1] of the export that is the last entry of that vector, or None.
+    """
+
+    name: str
+    rows: str
+    clicked: str
+    query: str
+    gate: str
+    from_text: str | None
+    bias: str | None
+
+
+class Softmaxes(NamedTuple):
+    """What the mixture starts from."""
+
+    scores: list[Tensor]
+    """Scores that the softmaxes are taken of, the model's own first [B, V] each."""
+    gates: list[Tensor]
+    """Logits of the shares of the others, against 0 of the first [B] each."""
+
+    def log_weights(self) -> Tensor:
+        """Logarithms of the shares of all of them [1 + n, B]."""
+        return log_weights(self.gates)
+
+
 class Share(NamedTuple):
     """The probability that a component gives to its candidates."""
 
@@ -109,22 +149,33 @@ def find_candidates(
     return found[::-1], taken
 
 
-def log_mixture(scores: Tensor, shares: Sequence[Share]) -> tuple[Tensor, Tensor]:
+def log_weights(gates: Sequence[Tensor]) -> Tensor:
+    """Logarithms of the shares of several softmaxes [1 + n, B] of n gates [B]."""
+    return torch.stack([torch.zeros_like(gates[0]), *gates]).log_softmax(dim=0)
+
+
+def log_mixture(softmaxes: Softmaxes, shares: Sequence[Share]) -> tuple[Tensor, Tensor]:
     """Logarithm of every item's probability, but for a term that all items of a session share.
 
     Only the candidates are written to, so that the best items are found in one pass over the
     others.
 
     Args:
-        scores: The scores that the softmax is taken of [B, V], changed in place.
+        softmaxes: What it starts from; the scores are changed in place, unless gradients need them.
         shares: The components' shares, the innermost first.
 
     Returns:
-        ``logs`` [B, V], which is ``scores`` unless gradients need these, and ``shift`` [B, 1]:
-        log p is their sum.
+        ``logs`` [B, V] and ``shift`` [B, 1]: log p is their sum.
     """
+    scores, *others = softmaxes.scores
     shift = -_softmax_total_(scores, shares)
-    if scores.requires_grad:
+    if others:
+        weights = softmaxes.log_weights().unsqueeze(2)
+        scores = scores + (shift + weights[0])
+        for other, weight in zip(others, weights[1:], strict=True):
+            scores = torch.logaddexp(scores, other + (weight - _softmax_total_(other, shares)))
+        shift = torch.zeros_like(shift)
+    elif scores.requires_grad:
         scores = scores.clone()
     for share in shares:
         shift = shift + F.logsigmoid(-share.gate).unsqueeze(1)
@@ -137,21 +188,26 @@ def log_mixture(scores: Tensor, shares: Sequence[Share]) -> tuple[Tensor, Tensor
     return scores, shift
 
 
-def log_parts(scores: Tensor, shares: Sequence[Share], items: Tensor) -> Tensor:
-    """Logarithms of what the softmax and each component give to the probability of some items.
+def log_parts(softmaxes: Softmaxes, shares: Sequence[Share], items: Tensor) -> Tensor:
+    """Logarithms of what each softmax and component gives to the probability of some items.
 
     Args:
-        scores: The scores that the softmax is taken of [B, V], not changed.
+        softmaxes: What the mixture starts from; not changed.
         shares: The components' shares, the innermost first.
         items: Items of each session [B, K].
 
     Returns:
-        [1 + len(shares), B, K]: the softmax first, then the components. The logarithm of the sum of
-        their exponentials is log p of :func:`log_mixture`.
+        [n, B, K]: the softmaxes first, then the components. The logarithm of the sum of their
+        exponentials is log p of :func:`log_mixture`.
     """
-    scores = scores.clone()
-    total = _softmax_total_(scores, shares)
-    parts = [scores.gather(1, items) - total]
+    parts = []
+    for each in softmaxes.scores:
+        scores = each.clone()
+        total = _softmax_total_(scores, shares)
+        parts.append(scores.gather(1, items) - total)
+    if softmaxes.gates:
+        weights = softmaxes.log_weights().unsqueeze(2)
+        parts = [part + weight for part, weight in zip(parts, weights, strict=True)]
     for share in shares:
         rest = F.logsigmoid(-share.gate).unsqueeze(1)
         session, item, logs = _each_once(share, scores.size(1))
@@ -170,6 +226,16 @@ def _softmax_total_(scores: Tensor, shares: Sequence[Share]) -> Tensor:
     total = scores.logsumexp(dim=1, keepdim=True)
     # A session that holds the whole catalogue leaves no item for the softmax.
     return total.masked_fill(total.isinf(), 0)
+
+
+def mixed_losses(losses: Sequence[Tensor], gates: Sequence[Tensor]) -> Tensor:
+    """Loss of each session by several softmaxes mixed [B].
+
+    Args:
+        losses: -log of the target's probability in each of them, the model's own first [B] each.
+        gates: See :class:`Softmaxes`.
+    """
+    return -(log_weights(gates) - torch.stack([*losses])).logsumexp(dim=0)
 
 
 def mixture_losses(share: Share, rest: Tensor, target: Tensor) -> Tensor:

@@ -13,7 +13,14 @@ from torch.nn.utils.rnn import pad_sequence
 
 from pyg_srgnn.functional.graphs import SessionGraphs, flat_clicks, graph_tensors
 from pyg_srgnn.functional.lookups import Candidates
-from pyg_srgnn.functional.mixture import Share, Source, find_candidates, log_mixture, log_parts
+from pyg_srgnn.functional.mixture import (
+    Share,
+    Softmaxes,
+    Source,
+    find_candidates,
+    log_mixture,
+    log_parts,
+)
 from pyg_srgnn.functional.products import PackedItems
 from pyg_srgnn.functional.topk import bar, best_of_scores
 from pyg_srgnn.inference.catalogue import Catalogue
@@ -131,13 +138,13 @@ class ExportedModel(ABC):
 
     def _scores(self, clicks: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor | float]:
         """Scores [B, V], but for a term [B, 1] that all items of a session share."""
-        return self._of_all(self._vectors(clicks, lengths) @ self.items.T), 0.0
+        return self._of_all(self._vectors(clicks, lengths) @ self.items.T, self._rows), 0.0
 
-    def _of_all(self, scores: Tensor) -> Tensor:
-        """Scores of all items [B, V] by those of the items with vectors [B, S]."""
-        if self._rows is not None:
+    def _of_all(self, scores: Tensor, rows: Tensor | None) -> Tensor:
+        """Scores of all items [B, V] by those of some [B, S], and which of these count."""
+        if rows is not None:
             kept = torch.full_like(scores, -torch.inf)
-            scores = kept.index_copy_(1, self._rows, scores.index_select(1, self._rows))
+            scores = kept.index_copy_(1, rows, scores.index_select(1, rows))
         beyond = self.num_items - scores.size(1)
         return F.pad(scores, (0, beyond), value=-torch.inf) if beyond else scores
 
@@ -195,6 +202,8 @@ class ExportedGraphs(ExportedModel):
         for component, found in zip(self.facts.components, candidates, strict=True):
             if component.known is not None and found.known is not None:
                 arguments[component.known] = found.known
+        for expert in self.facts.experts:
+            arguments[expert.clicked] = self.weights[expert.rows].index_select(0, x)
         return self.encode(arguments, wanted), candidates
 
 
@@ -209,7 +218,12 @@ class ExportedMixture(ExportedGraphs):
     ) -> None:
         super().__init__(encode, facts, weights)
         self.packed = PackedItems(self.items)
+        self._experts = [
+            (expert, PackedItems(weights[expert.rows]), _searched_rows(facts, weights))
+            for expert in facts.experts
+        ]
         results = [(each.gate, each.log_share) for each in facts.components]
+        results += [(each.query, each.gate) for each in facts.experts]
         self._wanted = ["session", *(name for names in results for name in names if name)]
 
     def _best(self, clicks: Tensor, lengths: Tensor, k: int) -> tuple[Tensor, Tensor]:
@@ -221,14 +235,15 @@ class ExportedMixture(ExportedGraphs):
     def log_parts(self, sessions: Sequence[Session], items: Tensor) -> dict[str, Tensor]:
         """Logarithms of what each part of a mixture gives to items [B, K], by its name."""
         parts = log_parts(*self._shares(*flat_clicks(sessions)), items)
-        names = ["model", *(component.name for component in self.facts.components)]
+        names = ["model", *(expert.name for expert in self.facts.experts)]
+        names += [component.name for component in self.facts.components]
         return dict(zip(names, parts, strict=True))
 
     def _scores(self, clicks: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         return log_mixture(*self._shares(clicks, lengths))
 
-    def _shares(self, clicks: Tensor, lengths: Tensor) -> tuple[Tensor, list[Share]]:
-        """The scores of the softmax [B, V], and the share of every component."""
+    def _shares(self, clicks: Tensor, lengths: Tensor) -> tuple[Softmaxes, list[Share]]:
+        """The softmaxes, and the share of every component."""
         results, candidates = self._encoded(clicks, lengths, *self._wanted)
         shares = [
             Share.of(
@@ -239,7 +254,12 @@ class ExportedMixture(ExportedGraphs):
             )
             for component, found in zip(self.facts.components, candidates, strict=True)
         ]
-        return self._of_all(self.packed.scores(results["session"])), shares
+        scores = self._of_all(self.packed.scores(results["session"]), self._rows)
+        softmaxes = Softmaxes([scores], [])
+        for expert, packed, rows in self._experts:
+            softmaxes.scores.append(self._of_all(packed.scores(results[expert.query]), rows))
+            softmaxes.gates.append(results[expert.gate])
+        return softmaxes, shares
 
 
 def searched(facts: Facts, weights: Mapping[str, Tensor]) -> tuple[Tensor, Tensor | None]:
@@ -250,15 +270,20 @@ def searched(facts: Facts, weights: Mapping[str, Tensor]) -> tuple[Tensor, Tenso
     Returns:
         Vectors [R, d], and the item of each [R], or None if they are the first R items.
     """
-    vectors, cold = weights["item_vectors"], facts.first_cold
-    if cold >= len(vectors):
+    vectors = weights["item_vectors"]
+    if facts.first_cold >= len(vectors):
         return vectors, None
+    rows = _searched_rows(facts, weights)
+    return (vectors, None) if rows is None else (vectors[rows], rows)
+
+
+def _searched_rows(facts: Facts, weights: Mapping[str, Tensor]) -> Tensor | None:
+    """The trained items, and cold ones that have a text; None if these are all."""
+    if facts.first_cold >= facts.num_items:
+        return None
     there = (weights["text_vectors"] != 0).any(dim=1)
-    there[:cold] = True
-    if there.all():
-        return vectors, None
-    rows = there.nonzero().squeeze(1)
-    return vectors[rows], rows
+    there[: facts.first_cold] = True
+    return None if there.all() else there.nonzero().squeeze(1)
 
 
 def _without_seen(
@@ -275,4 +300,4 @@ def exported_class(facts: Facts) -> type[ExportedModel]:
     """The class that scores with an exported model."""
     if facts.encoder == "steps":
         return ExportedSequence
-    return ExportedMixture if facts.components else ExportedGraphs
+    return ExportedMixture if facts.components or facts.experts else ExportedGraphs

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import asdict, dataclass, field, is_dataclass
 from math import prod
 from types import UnionType
 from typing import Any, Protocol, get_args, get_origin, get_type_hints
@@ -13,12 +13,12 @@ import torch
 from torch import Tensor
 
 from pyg_srgnn.functional.lookups import LOOKUPS, PLACES, check_tables
-from pyg_srgnn.functional.mixture import ExportedComponent
+from pyg_srgnn.functional.mixture import ExportedComponent, ExportedExpert
 from pyg_srgnn.inference.catalogue import PRECISIONS
 from pyg_srgnn.inference.formats import FILES
 
 MANIFEST = "manifest.json"
-FORMAT, VERSION = "pyg_srgnn export", 3
+FORMAT, VERSION = "pyg_srgnn export", 4
 WEIGHTS, VOCABULARY, CARD = "weights.safetensors", "vocabulary.json", "model_card.md"
 INDEX = "index.safetensors"
 ENCODERS = ("graphs", "steps")
@@ -66,6 +66,7 @@ class Described(Protocol):
     layers: int
     attends: bool
     components: list[ExportedComponent]
+    experts: list[ExportedExpert]
     num_trained: int
     normalised: bool
     extensible: bool
@@ -86,7 +87,8 @@ class Facts:
             multiplied with session vectors, of the first S items, all or those trained; ``clicks``
             [V] of each item in training; ``clicked_vectors`` [V, d], what clicked items enter the
             encoder as, where these are others, with fewer columns where the last ones of item
-            vectors are further terms of a score; those of the components; and of a model with texts
+            vectors are further terms of a score; those of the components and experts; and of a
+            model with texts
             ``text_vectors`` [V, F], ``text_mean`` [F] and ``text_directions`` [F, F], see
             :class:`~pyg_srgnn.functional.whitening.Whitening`, and where item vectors are made of
             texts the map ``text_to_item`` [F, d].
@@ -94,6 +96,7 @@ class Facts:
             None: all.
         normalised: Whether item vectors have length 1, further terms apart.
         extensible: Whether the tables hold what it takes to add items by their texts.
+        experts: The experts whose softmaxes are mixed with the model's.
     """
 
     encoder: str
@@ -105,6 +108,7 @@ class Facts:
     num_trained: int | None = None
     normalised: bool = False
     extensible: bool = False
+    experts: list[ExportedExpert] = field(default_factory=list)
 
     @classmethod
     def of(cls, encoder: Described, weights: Mapping[str, Tensor]) -> Facts:
@@ -113,12 +117,13 @@ class Facts:
             encoder.kind,
             encoder.layers,
             encoder.attends,
-            bool(encoder.components),
+            bool(encoder.components or encoder.experts),
             encoder.components,
             {name: Table.of(tensor) for name, tensor in weights.items()},
             encoder.num_trained,
             encoder.normalised,
             encoder.extensible,
+            encoder.experts,
         )
 
     @property
@@ -161,12 +166,36 @@ class Facts:
                 raise ValueError(f"{where}.tables must be of {wanted} (got {there})")
             for name in component.tables.values():
                 _one_of(f"{where}.tables", name, tables)
-        if facts.log_probabilities != bool(facts.components):
+        for expert in facts.experts:
+            facts._check_expert(expert)
+        mixes = bool(facts.components or facts.experts)
+        if facts.log_probabilities != mixes:
             raise ValueError(
-                f"scorer.log_probabilities must be {bool(facts.components)} with "
-                f"{len(facts.components)} components (got {facts.log_probabilities})"
+                f"scorer.log_probabilities must be {mixes} with {len(facts.components)} components "
+                f"and {len(facts.experts)} experts (got {facts.log_probabilities})"
             )
         return facts
+
+    def _check_expert(self, expert: ExportedExpert) -> None:
+        """Check that the tables of an expert belong to the others.
+
+        Raises:
+            ValueError: If one is missing, or of another type or shape.
+        """
+        where, tables = f"scorer.experts: {expert.name}", self.tables
+        for name in (expert.rows, expert.from_text, expert.bias):
+            if name is not None:
+                _one_of(where, name, tables)
+        rows = tables[expert.rows]
+        size = rows.shape[-1] if rows.shape else 1
+        expected = {expert.rows: Table("float32", [self.num_items, size])}
+        if expert.from_text is not None and expert.bias is not None:
+            texts = tables["text_mean"].shape if "text_mean" in tables else [1]
+            expected[expert.from_text] = Table("float32", [*texts, size - 1])
+            expected[expert.bias] = Table("float32", [1])
+        for name, table in expected.items():
+            if tables[name] != table:
+                raise ValueError(f"scorer.tables.{name} must be {table} (got {tables[name]})")
 
     def _check_rows(self) -> None:
         """Check that the tables of items belong together.
@@ -214,7 +243,7 @@ class Facts:
         Args:
             encoder: Name of the encoder's file.
         """
-        layers = self.layers + len(self.components)
+        layers = self.layers + len(self.components) + len(self.experts)
         return {
             encoder: _GRAPH + 4 * _MATRICES * layers * self.channels**2,
             WEIGHTS: _HEADER + sum(table.nbytes for table in self.tables.values()),
@@ -260,8 +289,11 @@ def read_manifest(data: bytes) -> tuple[dict[str, Any], Facts]:
     found["text"] = _read(dict | None, found.get("text"), "text")
     if found["version"] == 1:
         found["scorer"] = asdict(_facts_of_version_1(found["model"]))
-    elif found["version"] == 2 and isinstance(found.get("scorer"), dict):
-        found["scorer"] |= {"num_trained": None, "normalised": False, "extensible": False}
+    elif isinstance(found.get("scorer"), dict):
+        if found["version"] == 2:
+            found["scorer"] |= {"num_trained": None, "normalised": False, "extensible": False}
+        if found["version"] < 4:
+            found["scorer"]["experts"] = []
     return found, Facts.from_json(found.get("scorer"))
 
 

@@ -55,6 +55,11 @@ def with_new_items(weights: Mapping[str, Tensor], facts: Facts, texts: Tensor) -
         rows = (clicked[near] * weight.unsqueeze(2)).sum(dim=1)
     if "clicked_vectors" in weights or "text_to_item" not in weights:
         extended["clicked_vectors"] = torch.cat([clicked, rows])
+    for expert in facts.experts:
+        if expert.from_text is not None and expert.bias is not None:
+            mapped = F.normalize(whitened @ weights[expert.from_text])
+            made = torch.cat([mapped, weights[expert.bias].expand(count, 1)], dim=1)
+            extended[expert.rows] = torch.cat([weights[expert.rows], made])
     new = NewItems(text, near[:, 0])
     for component in facts.components:
         tables = {name: weights[tensor] for name, tensor in component.tables.items()}

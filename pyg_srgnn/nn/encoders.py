@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from pyg_srgnn.functional.graphs import SessionGraphs, graph_tensors
-from pyg_srgnn.functional.mixture import ExportedComponent, find_candidates
+from pyg_srgnn.functional.mixture import ExportedComponent, ExportedExpert, find_candidates
+from pyg_srgnn.nn.expert import Expert
 from pyg_srgnn.nn.gru4rec import GRU4Rec
 from pyg_srgnn.nn.session_model import SessionModel
 from pyg_srgnn.nn.srgnn import SRGNN
@@ -33,10 +34,11 @@ class Encoder(nn.Module):
     """
 
     kind: str
-    """See :attr:`pyg_srgnn.inference.manifest.Facts.encoder`, and there for the next six."""
+    """See :attr:`pyg_srgnn.inference.manifest.Facts.encoder`, and there for the next seven."""
     layers = 1
     attends = False
     components: list[ExportedComponent]
+    experts: list[ExportedExpert]
     num_trained: int
     normalised: bool
     extensible: bool
@@ -94,6 +96,10 @@ class GraphEncoder(Encoder):
             self.components.append(component)
             known += [] if found.known is None else [found.known]
         embedded = torch.zeros(x.numel(), model.embedding.channels)
+        self.experts: list[ExportedExpert] = []
+        for name, expert in model.experts.items():
+            self.experts.append(_exported(name, expert, f"known_{len(known)}"))
+            known.append(expert.rows(model, x).detach())
         self.example = embedded, *tensors.values(), torch.zeros(lengths.numel()), *known
         inputs = (f"known_{number}" for number in range(len(known)))
         self.arguments = "embedded", *tensors, "sessions", *inputs
@@ -126,13 +132,15 @@ class GraphEncoder(Encoder):
             alias_index: [L].
             batch: [N].
             sessions: Zeros [B], whose size is the number of sessions.
-            *known: The gates' inputs from the lookups [B, ...]; see
-                :attr:`pyg_srgnn.functional.lookups.Candidates.known`.
+            *known: The gates' inputs from the lookups [B, ...], see
+                :attr:`pyg_srgnn.functional.lookups.Candidates.known`; then for each expert its
+                vectors of the nodes' items [N, e].
 
         Returns:
             ``session`` [B, d], the vectors whose products with all items are the scores;
-            ``attention`` [L] of a readout that attends; and of every component of a mixture its
-            gate [B] and, if they are learned, its log-shares [C].
+            ``attention`` [L] of a readout that attends; of every component of a mixture its gate
+            [B] and, if they are learned, its log-shares [C]; and of every expert its queries [B, e]
+            and its gate [B].
         """
         model = self.model
         graphs = SessionGraphs(
@@ -150,6 +158,8 @@ class GraphEncoder(Encoder):
             found[facts.gate], log_share = component(h, session[:, : h.size(1)], graphs, given)
             if facts.log_share is not None:
                 found[facts.log_share] = log_share
+        for of, expert in zip(self.experts, model.experts.values(), strict=True):
+            found[of.query], found[of.gate] = expert(next(rest), session[:, : h.size(1)], graphs)
         return found
 
 
@@ -167,7 +177,7 @@ class StepEncoder(Encoder):
         super().__init__(model)
         self.model = _without_items(model)
         self.layers, channels = model.gru.num_layers, model.gru.hidden_size
-        self.components = []
+        self.components, self.experts = [], []
         self.example = torch.zeros(3, channels), torch.zeros(self.layers, 3, channels)
         self.dynamic = {0: _ANY}, {1: _ANY}
 
@@ -224,7 +234,27 @@ def weights_of(model: SessionModel, clicks: Tensor) -> dict[str, Tensor]:
         for name, component in model.components.items():
             for table, tensor in component.tables().items():
                 weights[f"{name}.{table}"] = tensor.clone()
+        for name, expert in model.experts.items():
+            rows = torch.cat([expert.rows(model, part) for part in parts])
+            weights[f"{name}.rows"] = rows
+            if (new := expert.of_new_items()) is not None:
+                weights[f"{name}.from_text"], weights[f"{name}.bias"] = (
+                    tensor.contiguous().clone() for tensor in new
+                )
     return weights
+
+
+def _exported(name: str, expert: Expert, clicked: str) -> ExportedExpert:
+    new = expert.of_new_items() is not None
+    return ExportedExpert(
+        name=name,
+        rows=f"{name}.rows",
+        clicked=clicked,
+        query=f"{name}_query",
+        gate=f"{name}_gate",
+        from_text=f"{name}.from_text" if new else None,
+        bias=f"{name}.bias" if new else None,
+    )
 
 
 def _without_items(model: _Model) -> _Model:

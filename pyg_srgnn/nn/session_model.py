@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +14,7 @@ from pyg_srgnn.functional.cold import STAND_INS, stand_ins
 from pyg_srgnn.functional.topk import best_of_products, best_of_scores
 from pyg_srgnn.functional.whitening import Whitening
 from pyg_srgnn.nn.component import Component
+from pyg_srgnn.nn.expert import Expert
 from pyg_srgnn.nn.item_table import ItemTable
 from pyg_srgnn.nn.item_text import ItemText
 from pyg_srgnn.nn.losses import (
@@ -143,7 +144,7 @@ class SessionModel(nn.Module):
             self.register_buffer("stand_ins", torch.zeros(cold, dtype=torch.long))
             self.register_buffer("stand_in_weight", torch.zeros(cold))
         self.sampler = sampler if loss == "sampled" else None
-        self._normalised: tuple[list[tuple[int, int]], Tensor] | None = None
+        self._made: dict[str, tuple[list[tuple[int, int]], Tensor]] = {}
 
     stand_ins: Tensor
     stand_in_weight: Tensor
@@ -253,17 +254,23 @@ class SessionModel(nn.Module):
         return {}
 
     @property
+    def experts(self) -> dict[str, Expert]:
+        """The experts whose softmaxes are mixed with the model's, by their names."""
+        return {}
+
+    @property
     def log_probabilities(self) -> bool:
         """Whether the scores are log-probabilities, those of a mixture."""
-        return bool(self.components)
+        return bool(self.components or self.experts)
 
     def item_tables(self) -> list[Tensor]:
         """Tensors that an exported encoder does not hold: the item table, and those of lookups."""
         tables = [self.embedding.weight, *self.output.tables().values()]
         if self.text is not None:
             tables += [self.text.vectors, self.stand_ins, self.stand_in_weight]
-        for component in self.components.values():
-            tables += component.tables().values()
+        parts: list[Component | Expert] = [*self.components.values(), *self.experts.values()]
+        for part in parts:
+            tables += part.tables().values()
         return tables
 
     def attention(self, data: Data) -> Tensor | None:
@@ -286,25 +293,25 @@ class SessionModel(nn.Module):
 
         Their products with session vectors are the scores.
         """
-        if self.training or torch.is_grad_enabled():
-            return self._vectors()
-        # In evaluation, the table is made once.
-        tensors = [
-            *self.embedding.parameters(),
-            *self.output.tables().values(),
-            *([] if self.text is None else [self.text.vectors]),
-        ]
-        state = [(tensor.data_ptr(), tensor._version) for tensor in tensors]
-        if self._normalised is None or self._normalised[0] != state:
-            self._normalised = state, self._vectors()
-        return self._normalised[1]
+        of = [*self.embedding.parameters(), *self.output.tables().values()]
+        return self._made_once("item_vectors", of, self._vectors)
 
     def _vectors(self) -> Tensor:
         return self.output.items(self.embedding.table(self.text)[: self.num_scored])
 
+    def _made_once(self, name: str, of: Iterable[Tensor], make: Callable[[], Tensor]) -> Tensor:
+        """A table made of tensors and the texts; in evaluation, it is kept until they change."""
+        if self.training or torch.is_grad_enabled():
+            return make()
+        tensors = [*of, *([] if self.text is None else [self.text.vectors])]
+        state = [(tensor.data_ptr(), tensor._version) for tensor in tensors]
+        if name not in self._made or self._made[name][0] != state:
+            self._made[name] = state, make()
+        return self._made[name][1]
+
     def train(self, mode: bool = True) -> SessionModel:
         """Set training or evaluation mode."""
-        self._normalised = None
+        self._made = {}
         return super().train(mode)
 
     def scores(self, data: Data) -> Tensor:
@@ -316,9 +323,12 @@ class SessionModel(nn.Module):
 
         Those of cold items without a vector are minus infinity.
         """
-        scores = s_h @ self.item_vectors().T
-        if self.num_scored < self.num_items:
-            return F.pad(scores, (0, self.num_items - self.num_scored), value=-torch.inf)
+        return self._of_all(s_h @ self.item_vectors().T)
+
+    def _of_all(self, scores: Tensor) -> Tensor:
+        """Scores of every item [B, V] by those of all with vectors [B, S], changed in place."""
+        if scores.size(1) < self.num_items:
+            return F.pad(scores, (0, self.num_items - scores.size(1)), value=-torch.inf)
         if self.num_trained < self.num_items:
             assert self.text is not None, "an item table without ids alone has texts"
             without = (self.text.vectors[self.num_trained :] == 0).all(dim=1)
@@ -357,26 +367,36 @@ class SessionModel(nn.Module):
         """
         return self.losses(self(data), data).mean()
 
-    def losses(self, s_h: Tensor, data: Data, without: Pairs | None = None) -> Tensor:
+    def rows(self, items: Tensor) -> Tensor:
+        """Vectors of some items, as the scores take them [n, D]."""
+        return self.output.items(self.embedding(items, self.text), items)
+
+    def losses(
+        self,
+        s_h: Tensor,
+        data: Data,
+        without: Pairs | None = None,
+        rows: Callable[[Tensor | None], Tensor] | None = None,
+    ) -> Tensor:
         """Loss of each session [B].
 
         Args:
             s_h: Session vectors, as :meth:`forward` gives them [B, D].
             data: The sessions, whose next items are ``data.y`` [B].
             without: Sessions and items [P] that the softmax leaves out. (default: none)
+            rows: Gives other vectors than the model's, of some items or of all V. (default: none)
         """
         target: Tensor = data.y
         if self.sampler is not None:
             items, log_probability = self.sampler(s_h.device)
             # Sparse, as in embed: no step works on the whole table.
-            both = torch.cat([target, items])
-            rows = self.output.items(self.embedding(both), both)
-            positives, negatives = torch.split(rows, [len(target), len(items)])
+            drawn = (rows or self.rows)(torch.cat([target, items]))
+            positives, negatives = torch.split(drawn, [len(target), len(items)])
             losses = sampled_softmax_cross_entropy(
                 s_h, positives, negatives, target, items, log_probability, without, "none"
             )
-            return self.output.without_own(losses, s_h, data)
-        table = self.item_vectors()[: self.num_trained]
+            return losses if rows else self.output.without_own(losses, s_h, data)
+        table = (self.item_vectors() if rows is None else rows(None))[: self.num_trained]
         half = self.products == "bfloat16" or (
             self.products == "auto" and bfloat16_is_fast(table.device)
         )
@@ -384,6 +404,8 @@ class SessionModel(nn.Module):
         if self.loss_name == "binary":
             return softmax_binary_cross_entropy(s_h, table, target, products).expand(len(target))
         losses = softmax_cross_entropy(s_h, table, target, products, without, "none")
+        if rows is not None:
+            return losses
         losses = self.output.without_own(losses, s_h, data)
         if self.label_smoothing:
             # -log p_i differs between items by their scores alone, and the mean of all scores is

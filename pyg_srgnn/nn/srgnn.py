@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,14 +17,18 @@ from pyg_srgnn.functional.graphs import SessionGraphs, counts
 from pyg_srgnn.functional.lookups import Hidden, Pairs
 from pyg_srgnn.functional.mixture import (
     Share,
+    Softmaxes,
     find_candidates,
     log_mixture,
     log_parts,
+    mixed_losses,
     mixture_losses,
 )
 from pyg_srgnn.functional.topk import best_of_scores
 from pyg_srgnn.functional.whitening import Whitening
+from pyg_srgnn.nn.as_cold import AsCold
 from pyg_srgnn.nn.component import HELD_OUT, Component
+from pyg_srgnn.nn.expert import Expert
 from pyg_srgnn.nn.global_graph import GlobalGraph
 from pyg_srgnn.nn.losses import at_least_float32
 from pyg_srgnn.nn.readout import SessionReadout
@@ -32,13 +36,15 @@ from pyg_srgnn.nn.repeat_head import RepeatHead
 from pyg_srgnn.nn.session_model import SessionModel
 from pyg_srgnn.nn.similar_head import SimilarHead
 from pyg_srgnn.nn.srgnn_conv import SRGNNConv
+from pyg_srgnn.nn.text_expert import TextExpert
 from pyg_srgnn.nn.text_neighbour_head import TextNeighbourHead
 from pyg_srgnn.nn.transition_head import TransitionHead
 from pyg_srgnn.utils.arguments import checking
 
 RESIDUALS = ("none", "add", "highway")
-_AS_COLD = 20  # one of so many items counts as cold in what trains the text neighbours
+_AS_COLD = 20  # one of so many items counts as cold in what trains gates that see texts
 _MIXED = 2_654_435_761  # a multiplier that mixes the numbers of sessions (Knuth)
+_SCALE = 12.0  # of a text expert's cosines beside a model without a scale
 _MOST_CLICKS = 10  # of one item in a session that have an embedding of their own
 
 
@@ -82,6 +88,8 @@ class SRGNN(SessionModel):
             there. (default: False)
         text_neighbours: Nearest texts of each item that a :class:`TextNeighbourHead` mixes in,
             where there are texts. (default: 0: no such mixture)
+        text_expert: Whether the softmax is mixed with that of a :class:`TextExpert`, where there
+            are texts. (default: False)
         **kwargs: Further arguments of :class:`SessionModel`.
 
     Raises:
@@ -109,6 +117,7 @@ class SRGNN(SessionModel):
         counts_half_life: float | None = None,
         text_edges: bool = False,
         text_neighbours: int = 0,
+        text_expert: bool = False,
         **kwargs: Any,
     ) -> None:
         with checking(self, mode="readout", bias="readout_bias") as check:
@@ -123,6 +132,7 @@ class SRGNN(SessionModel):
             check.number("counts_half_life", counts_half_life, above=0, optional=True)
             check.flag("text_edges", text_edges)
             check.whole("text_neighbours", text_neighbours, 0)
+            check.flag("text_expert", text_expert)
             super().__init__(num_items, channels, **kwargs)
             if self.loss_name == "binary":
                 check.that(not repeat, "repeat", "False with loss='binary'", repeat)
@@ -130,6 +140,8 @@ class SRGNN(SessionModel):
                 check.that(not similar, "similar", "0 with loss='binary'", similar)
                 mixes = self.text is not None and text_neighbours > 0
                 check.that(not mixes, "text_neighbours", "0 with loss='binary'", text_neighbours)
+                mixes = self.text is not None and text_expert
+                check.that(not mixes, "text_expert", "False with loss='binary'", text_expert)
             self.conv = SRGNNConv(channels, num_steps, reset_after)
             self.readout = SessionReadout(channels, readout, readout_bias, last_k, positions)
         self.binary_edges = binary_edges
@@ -149,6 +161,11 @@ class SRGNN(SessionModel):
             if transitions
             else None
         )
+        self.text_expert: TextExpert | None = None
+        if text_expert and self.text is not None:
+            sizes = num_items, self.text.vectors.size(1), channels
+            factor = _SCALE if self.scale is None else self.scale
+            self.text_expert = TextExpert(*sizes, factor, self.dropout, positions)
         self.global_graph = (
             GlobalGraph(
                 *(num_items, channels, neighbours, window, self.dropout),
@@ -175,9 +192,11 @@ class SRGNN(SessionModel):
             self.global_graph.set_training(sessions)
             if self.text_edges and self.text is not None:
                 self.global_graph.add_text(self.text.vectors, self.num_trained)
+        for expert in self.experts.values():
+            expert.set_training(sessions)
         for component in self.components.values():
             component.set_training(sessions)
-        if self.text_neighbours is not None:
+        if self.text_neighbours is not None or self.text_expert is not None:
             self._first_sample = sessions.offsets[:-1] - torch.arange(len(sessions))
         if self.text is not None:
             known = (self.stand_in_weight[:, 0] > 0).nonzero().squeeze(1)
@@ -260,6 +279,11 @@ class SRGNN(SessionModel):
         return self.readout.attention(self.nodes(data), data.alias_index, *session_of_node(data))
 
     @property
+    def experts(self) -> dict[str, Expert]:
+        """The experts by their names."""
+        return {name: part for name, part in self.named_children() if isinstance(part, Expert)}
+
+    @property
     def components(self) -> dict[str, Component]:
         """The mixture's components by their names, from the innermost; exclusive ones last."""
         found = [
@@ -269,7 +293,7 @@ class SRGNN(SessionModel):
 
     def scores(self, data: Data) -> Tensor:
         """Scores of every item for every session [B, V]; of a mixture, log-probabilities."""
-        if not self.components:
+        if not self.log_probabilities:
             return super().scores(data)
         logs, shift = self._mixture(data)
         return logs.add_(shift)
@@ -284,17 +308,17 @@ class SRGNN(SessionModel):
 
     def log_parts(self, data: Data, items: Tensor) -> dict[str, Tensor]:
         """See :meth:`SessionModel.log_parts`."""
-        if not self.components:
+        if not self.log_probabilities:
             return super().log_parts(data, items)
         parts = log_parts(*self._shares(data), items)
-        return dict(zip(["model", *self.components], parts, strict=True))
+        return dict(zip(["model", *self.experts, *self.components], parts, strict=True))
 
     def _mixture(self, data: Data) -> tuple[Tensor, Tensor]:
         """See :func:`pyg_srgnn.functional.mixture.log_mixture`."""
         return log_mixture(*self._shares(data))
 
-    def _shares(self, data: Data, hidden: Hidden | None = None) -> tuple[Tensor, list[Share]]:
-        """The scores of the softmax [B, V], and the share of every component."""
+    def _shares(self, data: Data, hidden: Hidden | None = None) -> tuple[Softmaxes, list[Share]]:
+        """The softmaxes, and the share of every component."""
         components, graphs = self.components.values(), _graphs(data)
         h = self.nodes(data)
         s_h = self.finish(self.read(h, graphs))
@@ -303,7 +327,14 @@ class SRGNN(SessionModel):
             component.share(h, s_h, graphs, candidates)
             for component, candidates in zip(components, found, strict=True)
         ]
-        return at_least_float32(self.scores_of(s_h)), shares
+        softmaxes = Softmaxes([at_least_float32(self.scores_of(s_h))], [])
+        for name, expert in self.experts.items():
+            query, gate = expert(expert.rows(self, data.x), s_h[:, : h.size(1)], graphs)
+            of = [*expert.parameters(), *expert.buffers()]
+            table = self._made_once(name, of, partial(expert.rows, self))
+            softmaxes.scores.append(at_least_float32(self._of_all(query @ table.T)))
+            softmaxes.gates.append(gate)
+        return softmaxes, shares
 
     def loss(self, data: Data) -> Tensor:
         """Mean loss of the sessions against their next items ``data.y``, a scalar.
@@ -312,22 +343,33 @@ class SRGNN(SessionModel):
             RuntimeError: If something has to be counted before, but :meth:`set_training` was not
                 called.
         """
-        components, graphs = self.components.values(), _graphs(data)
-        if not components:
+        if not self.log_probabilities:
             return super().loss(data)
+        components, graphs = self.components.values(), _graphs(data)
         h = self.nodes(data)
         s_h = self.finish(self.read(h, graphs))
         sources = [component.source() for component in components]
         hidden = self._hidden(data) if self.training else None
         found, taken = find_candidates(sources, data.x, graphs, hidden)
-        losses = self.losses(s_h, data, without=taken)
+        alone = [self.losses(s_h, data, taken)]
+        asked: list[tuple[Tensor, Tensor]] = []
+        for expert in self.experts.values():
+            asked.append(expert(expert.rows(self, data.x), s_h[:, : h.size(1)], graphs))
+            rows = partial(expert.rows, self)
+            alone.append(self.losses(asked[-1][0], data, taken, rows))
         held_out = self._held_out(data)
         if held_out is not None:
-            losses = torch.where(held_out, losses.detach(), losses)
+            alone = [torch.where(held_out, each.detach(), each) for each in alone]
             s_h = torch.where(held_out.unsqueeze(1), s_h.detach(), s_h)
             h = torch.where(held_out[graphs.batch].unsqueeze(1), h.detach(), h)
+        within = [each.detach() for each in alone]
+        gates = [gate if held_out is None else gate.detach() for _, gate in asked]
+        losses = mixed_losses(within, gates) if gates else within[0]
+        # Each is trained as if it were alone; the value is that of the mixture.
+        losses = losses + sum(each - each.detach() for each in alone)
+        if held_out is not None:
             # A constant factor: processes that share a batch hold out other numbers of sessions.
-            trial = HELD_OUT * held_out * self._trial(data, h, s_h, losses, taken, held_out)
+            trial = HELD_OUT * held_out * self._trial(data, h, s_h, within, asked, taken, held_out)
             losses = losses + trial - trial.detach()
         for component, candidates in zip(components, found, strict=True):
             share = component.share(h, s_h, graphs, candidates)
@@ -339,55 +381,41 @@ class SRGNN(SessionModel):
         data: Data,
         h: Tensor,
         s_h: Tensor,
-        losses: Tensor,
+        losses: Sequence[Tensor],
+        asked: Sequence[tuple[Tensor, Tensor]],
         taken: Pairs | None,
         held_out: Tensor,
     ) -> Tensor:
-        """Losses [B] that train the text neighbours, with some of the items as if they were cold.
+        """Losses [B] that train gates and text neighbours, with some of the items as if cold.
 
-        They are left out of the softmax of an id table, as cold ones are.
+        Args:
+            data: The batch.
+            h: Node features [N, d].
+            s_h: Session vectors [B, d].
+            losses: Those of the softmaxes, the model's own first [B] each.
+            asked: Queries and gate of each expert.
+            taken: What the softmaxes leave out.
+            held_out: The sessions that the losses are needed of, bool [B].
         """
-        assert self.text_neighbours is not None, "nothing is held out for other components"
-        graphs, losses = _graphs(data), losses.detach()
-        as_cold = torch.rand(self.num_trained, device=data.x.device) < 1 / _AS_COLD
+        graphs = _graphs(data)
+        cold = torch.rand(self.num_trained, device=data.x.device) < 1 / _AS_COLD
+        as_cold = AsCold(self, cold, data, taken, held_out)
+        rest, *others = losses
         if self.embedding.mode == "id":
-            losses = self._without(as_cold, s_h, losses, data, taken, held_out)
-        candidates = self.text_neighbours.candidates_on_trial(data.x, graphs, taken, as_cold)
+            rest = as_cold.of_ids(s_h, rest)
+        if asked:
+            queries = [query for query, _ in asked]
+            experts = zip(self.experts.values(), queries, others, strict=True)
+            others = [as_cold.of_expert(*each) for each in experts]
+            rest = mixed_losses([rest, *others], [gate for _, gate in asked])
+        if self.text_neighbours is None:
+            return rest
+        candidates = self.text_neighbours.candidates_on_trial(data.x, graphs, taken, cold)
         share = self.text_neighbours.share(h, s_h, graphs, candidates)
-        return mixture_losses(share, losses, data.y)
-
-    @torch.no_grad()
-    def _without(
-        self,
-        left_out: Tensor,
-        s_h: Tensor,
-        losses: Tensor,
-        data: Data,
-        taken: Pairs | None,
-        rows: Tensor,
-    ) -> Tensor:
-        """Losses [B] of a softmax that leaves out items, bool [T], in some rows, bool [B]."""
-        target, table = data.y, self.item_vectors()[: self.num_trained]
-        scores = s_h[rows] @ table[left_out].T
-        if taken is not None:  # what the softmax has left out already
-            session, item = taken
-            both = rows[session] & (item < self.num_trained)
-            both &= left_out[item.clamp(max=self.num_trained - 1)]
-            row, column = rows.cumsum(0) - 1, left_out.cumsum(0) - 1
-            scores[row[session[both]], column[item[both]]] = -torch.inf
-        of_target = (s_h * table[target]).sum(dim=1)
-        if self.label_smoothing:  # which is no part of the softmax
-            losses = losses - self.label_smoothing * (of_target - s_h @ table.mean(dim=0))
-        own = self.output.own(s_h, data)
-        log_sum = losses + (of_target if own is None else of_target + own)
-        share = (scores - log_sum[rows].unsqueeze(1)).exp().sum(dim=1).clamp(max=1 - 1e-6)
-        losses = losses.index_put((rows,), torch.log1p(-share).to(losses.dtype), accumulate=True)
-        # Without an id, a target is one of V. Minus infinity would have the gate trust texts that
-        # do not find it, either.
-        return losses.masked_fill(left_out[target], math.log(self.num_items))
+        return mixture_losses(share, rest.detach(), data.y) + rest - rest.detach()
 
     def _best(self, data: Data, k: int) -> tuple[Tensor, Tensor]:
-        if not self.components:
+        if not self.log_probabilities:
             return super()._best(data, k)
         logs, shift = self._mixture(data)
         values, items = best_of_scores(logs, k)

@@ -26,7 +26,7 @@ WITHOUT = 3, TRAINED + 1
 IDS = [f"item {i}" for i in range(TRAINED + COLD)]
 ENCODER = {"name": "hashed", "version": "1", "dimensions": CHANNELS}
 _MIXED = {"scale": 12.0, "repeat": True, "neighbours": 5, "transitions": 6, "text_neighbours": 7}
-_MIXED |= {"similar": 5}
+_MIXED |= {"similar": 5, "text_expert": True, "positions": 3}
 MODELS: dict[str, dict[str, Any]] = {
     "mixture": {"name": "srgnn", **_MIXED},
     "mixture of sums": {"name": "srgnn", **_MIXED, "item_table": "sum"},

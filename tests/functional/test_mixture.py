@@ -7,7 +7,14 @@ import torch
 from torch import Tensor
 
 from pyg_srgnn.functional.lookups import Candidates, check_tables
-from pyg_srgnn.functional.mixture import Share, log_mixture, log_parts, mixture_losses
+from pyg_srgnn.functional.mixture import (
+    Share,
+    Softmaxes,
+    log_mixture,
+    log_parts,
+    mixed_losses,
+    mixture_losses,
+)
 
 SESSIONS, ITEMS = 6, 9
 
@@ -48,13 +55,37 @@ def dense_share(given: Share) -> Tensor:
     return torch.stack([torch.stack(row) for row in rows])
 
 
-def dense(scores: Tensor, shares: list[Share]) -> Tensor:
-    """The probability of every item [B, V]."""
-    barred = torch.zeros_like(scores, dtype=torch.bool)
+def softmaxes(count: int) -> tuple[list[Tensor], list[Tensor]]:
+    """Scores of one softmax and of some others, and the gates of these."""
+    scores = [torch.randn(SESSIONS, ITEMS, dtype=torch.float64) for _ in range(1 + count)]
+    gates = [torch.randn(SESSIONS, dtype=torch.float64) for _ in range(count)]
+    if count:  # cold items, which the first one does not know
+        scores[0][:, -2:] = -torch.inf
+    return scores, gates
+
+
+def barred_by(shares: list[Share]) -> Tensor:
+    """What exclusive shares take, bool [B, V]."""
+    barred = torch.zeros(SESSIONS, ITEMS, dtype=torch.bool)
     for each in shares:
         if each.exclusive:
             barred[each.candidates.session, each.candidates.item] = True
-    found = scores.masked_fill(barred, -torch.inf).softmax(dim=1)
+    return barred
+
+
+def weights_of(gates: list[Tensor]) -> list[Tensor]:
+    """The share of each softmax [B]."""
+    exps = [torch.ones(SESSIONS, dtype=torch.float64), *(torch.exp(gate) for gate in gates)]
+    return [each / sum(exps) for each in exps]
+
+
+def dense(scores: list[Tensor], gates: list[Tensor], shares: list[Share]) -> Tensor:
+    """The probability of every item [B, V]."""
+    barred = barred_by(shares)
+    found = sum(
+        weight.unsqueeze(1) * each.masked_fill(barred, -torch.inf).softmax(dim=1)
+        for weight, each in zip(weights_of(gates), scores, strict=True)
+    )
     for each in shares:
         gate = torch.sigmoid(each.gate).unsqueeze(1)
         found = (1 - gate) * found + gate * dense_share(each)
@@ -73,24 +104,26 @@ MIXTURES = {
 
 
 @pytest.mark.parametrize("name", MIXTURES)
+@pytest.mark.parametrize("experts", [0, 1, 2])
 @pytest.mark.parametrize("seed", range(3))
-def test_scores_and_losses(name: str, seed: int) -> None:
+def test_scores_and_losses(name: str, seed: int, experts: int) -> None:
     shares = make(MIXTURES[name], seed)
-    scores = torch.randn(SESSIONS, ITEMS, dtype=torch.float64, requires_grad=True)
-    wanted = dense(scores, shares)
+    scores, gates = softmaxes(experts)
+    for tensor in scores + gates:
+        tensor.requires_grad_()
+    wanted = dense(scores, gates, shares)
     torch.testing.assert_close(wanted.sum(dim=1), torch.ones_like(wanted[:, 0]))
     with torch.no_grad():
-        logs, shift = log_mixture(scores.clone(), shares)
+        logs, shift = log_mixture(Softmaxes([each.clone() for each in scores], gates), shares)
     torch.testing.assert_close(logs + shift, wanted.log(), rtol=0, atol=1e-12)
 
-    learned = [each.gate for each in shares] + [scores]
-    target = torch.tensor([n % ITEMS for n in range(seed, seed + SESSIONS)])
-    barred = torch.zeros_like(scores, dtype=torch.bool)
-    for each in shares:
-        if each.exclusive:
-            barred[each.candidates.session, each.candidates.item] = True
-    rest = scores.masked_fill(barred, -1e9).log_softmax(dim=1)
-    losses = -rest.gather(1, target.unsqueeze(1)).squeeze(1)
+    learned = [each.gate for each in shares] + scores + gates
+    target = torch.tensor([n % (ITEMS - 2) for n in range(seed, seed + SESSIONS)])
+    each_loss = []
+    for each in scores:
+        rest = each.masked_fill(barred_by(shares), -1e9).log_softmax(dim=1)
+        each_loss.append(-rest.gather(1, target.unsqueeze(1)).squeeze(1))
+    losses = mixed_losses(each_loss, gates) if gates else each_loss[0]
     for each in shares:
         losses = mixture_losses(each, losses, target)
     exact = -wanted.gather(1, target.unsqueeze(1)).squeeze(1).log()
@@ -101,29 +134,32 @@ def test_scores_and_losses(name: str, seed: int) -> None:
 
 
 @pytest.mark.parametrize("name", MIXTURES)
+@pytest.mark.parametrize("experts", [0, 2])
 @pytest.mark.parametrize("seed", range(3))
-def test_the_parts_of_a_probability(name: str, seed: int) -> None:
+def test_the_parts_of_a_probability(name: str, seed: int, experts: int) -> None:
     """Each part against what it gives item by item; together they are the probability."""
     shares = make(MIXTURES[name], seed)
-    scores = torch.randn(SESSIONS, ITEMS, dtype=torch.float64)
-    barred = torch.zeros_like(scores, dtype=torch.bool)
-    for each in shares:
-        if each.exclusive:
-            barred[each.candidates.session, each.candidates.item] = True
+    scores, gates = softmaxes(experts)
+    barred, weights, count = barred_by(shares), weights_of(gates), 1 + experts
     items = torch.stack([torch.randperm(ITEMS)[:4] for _ in range(SESSIONS)])
-    kept = scores.clone()
+    kept = [each.clone() for each in scores]
     with torch.no_grad():
-        parts = log_parts(scores, shares, items)
-        whole = dense(scores, shares)
-    assert torch.equal(scores, kept) and parts.shape == (1 + len(shares), SESSIONS, 4)
+        parts = log_parts(Softmaxes(scores, gates), shares, items)
+        whole = dense(scores, gates, shares)
+    assert all(map(torch.equal, scores, kept))
+    assert parts.shape == (count + len(shares), SESSIONS, 4)
     for session in range(SESSIONS):
-        softmax = scores[session].masked_fill(barred[session], -torch.inf).softmax(dim=0)
+        softmax = [
+            weight[session] * each[session].masked_fill(barred[session], -torch.inf).softmax(dim=0)
+            for weight, each in zip(weights, scores, strict=True)
+        ]
         for place, item in enumerate(items[session].tolist()):
-            given = [softmax[item], *(dense_share(each)[session, item] for each in shares)]
-            for n, each in enumerate(shares):  # every later component leaves a part of it
+            given = [each[item] for each in softmax]
+            given += [dense_share(each)[session, item] for each in shares]
+            for n, each in enumerate(shares, count):  # every later component leaves a part of it
                 gate = torch.sigmoid(each.gate[session])
-                given[n + 1] = given[n + 1] * gate
-                given[: n + 1] = [value * (1 - gate) for value in given[: n + 1]]
+                given[n] = given[n] * gate
+                given[:n] = [value * (1 - gate) for value in given[:n]]
             found = parts[:, session, place].exp()
             torch.testing.assert_close(found, torch.stack(given).detach(), rtol=0, atol=1e-12)
             torch.testing.assert_close(found.sum(), whole[session, item], rtol=0, atol=1e-12)
@@ -133,7 +169,8 @@ def test_the_parts_of_a_session_that_holds_the_whole_catalogue() -> None:
     everything = Candidates(torch.zeros(ITEMS, dtype=torch.long), torch.arange(ITEMS))
     log_share = torch.randn(ITEMS).log_softmax(dim=0)
     share = Share.of(everything, torch.zeros(1), log_share, exclusive=True)
-    model, own = log_parts(torch.randn(1, ITEMS), [share], torch.tensor([[2, 5]])).exp()
+    softmaxes = Softmaxes([torch.randn(1, ITEMS)], [])
+    model, own = log_parts(softmaxes, [share], torch.tensor([[2, 5]])).exp()
     assert model.tolist() == [[0, 0]]
     torch.testing.assert_close(own[0], log_share[[2, 5]].exp() / 2)
 

@@ -97,7 +97,7 @@ def test_an_encoder_cut_under_a_right_checksum(folder: Path, size: int) -> None:
 
 
 CHANGES: dict[str, tuple[dict[str, Any], str]] = {
-    "a newer version": ({"version": 4}, "version is 4; this pyg_srgnn reads 1 to 3"),
+    "a newer version": ({"version": 5}, "version is 5; this pyg_srgnn reads 1 to 4"),
     "another format": ({"format": "of something else"}, "format is 'pyg_srgnn export'"),
     "another kind": ({"export": "pickle"}, "export must be one of onnx, torch_export"),
     "no model": ({"model": None}, "model must be a dict"),

@@ -26,6 +26,7 @@ SESSION = [3, 7, 3, 5, 9]
 def make(**options: object) -> SRGNN:
     """A model of random weights that mixes all there is."""
     settings: dict[str, object] = {"repeat": True, "transitions": 4, "text_neighbours": 6}
+    settings["text_expert"] = True
     settings |= {"text_channels": 4, "num_trained": TRAINED, "scale": 6.0, **options}
     model = randomise(SRGNN(ITEMS, 6, **settings), seed=1, scale=0.4)
     vectors = torch.randn(ITEMS, 4, generator=torch.Generator().manual_seed(2))
@@ -48,7 +49,7 @@ def test_shares_add_up_to_the_probability(recommender: Recommender) -> None:
     assert why.origins[0] == why.origins[1]  # the best one, asked for twice
     scorer = recommender.scorer
     parts = scorer.log_parts([SESSION], torch.arange(TRAINED).unsqueeze(0))
-    assert list(parts) == ["model", "text_neighbours", "transitions", "repeat"]
+    assert list(parts) == ["model", "text_expert", "text_neighbours", "transitions", "repeat"]
     whole = torch.stack([*parts.values()]).exp().sum(dim=0)
     torch.testing.assert_close(whole, scorer.scores([SESSION])[:, :TRAINED].exp())
     for origin in why.origins:
@@ -82,7 +83,8 @@ def test_similarity_of_texts(recommender: Recommender) -> None:
 
 def test_a_click_without_which_an_item_would_not_be_recommended() -> None:
     """The text neighbours of one click alone reach this cold item."""
-    scorer = ModelScorer(make(text_neighbours=1, transitions=0, repeat=False))
+    options = {"transitions": 0, "repeat": False, "text_expert": False}
+    scorer = ModelScorer(make(text_neighbours=1, **options))
     recommender = Recommender(scorer, Vocabulary(NAMES), torch.arange(ITEMS))
     near = scorer.model.text_neighbours.neighbours[:, 0].tolist()
     click, cold = next((i, near[i]) for i in range(TRAINED) if near[i] >= TRAINED)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +36,8 @@ from tests.nn.catalogue import (
 )
 from tests.nn.test_srgnn import batch_of, exact_weights
 from tests.reference import ingredients as reference
-from tests.reference import item_text
-from tests.reference.names import random_sessions, randomise
+from tests.reference import item_text, text_expert
+from tests.reference.names import model_names, random_sessions, randomise
 
 ALL: dict[str, Any] = {
     "residual": "highway",
@@ -46,11 +47,13 @@ ALL: dict[str, Any] = {
     "window": 2,
     "transitions": ITEMS,
     "text_neighbours": 5,
+    "text_expert": True,
 }
 CASES: dict[str, dict[str, Any]] = {
     "alone": {},
     "scale": {"scale": 3.0},
     "neighbours": {"text_neighbours": 4},
+    "expert": {"text_expert": True},
     "edges": {"scale": 3.0, "neighbours": 9, "window": 1, "text_edges": True},
     "all": ALL,
     "all and scale": ALL | {"scale": 3.0},
@@ -105,10 +108,12 @@ def expected_of(
         for cold in range(TRAINED, ITEMS):  # what followed the nearest stand-in
             near = item_text.stand_ins(texts, TRAINED, cold)
             followers[cold] = followers[max(near, key=lambda i: near[i])] if near else {}
+    known = [i for i in range(ITEMS) if i < TRAINED or i not in WITHOUT]
+    options["expert_scored"] = range(TRAINED) if loss else known
     if loss or mode == "id":
         options["scored"] = range(TRAINED)
     else:
-        options["scored"] = [i for i in range(ITEMS) if i < TRAINED or i not in WITHOUT]
+        options["scored"] = known
     return torch.stack([reference.log_probabilities(model, s, **options) for s in SESSIONS])
 
 
@@ -446,27 +451,34 @@ def test_who_is_trained_on_which_sessions(options: dict[str, Any]) -> None:
         return {n for n in found[0] if not torch.allclose(found[0][n], found[1][n], atol=1e-12)}
 
     by_held_out, by_others = trained(held_out), trained(~held_out)
-    heads = ("text_neighbours", "transitions", "repeat")
+    gates = ("text_neighbours", "text_expert.gate", "text_expert.lin_gate")
+    heads = (*gates, "transitions", "repeat")
     assert not [name for name in by_held_out if not name.startswith(heads)]
-    assert not [name for name in by_others if name.startswith("text_neighbours")]
+    assert not [name for name in by_others if name.startswith(gates)]
+    if "text_expert" in options:
+        assert {"text_expert.lin.weight", "text_expert.readout.q.weight"} <= by_others
+        assert "text_expert.gate.weight" in by_held_out
     assert {"embedding.weight", "conv.lin_in.weight", "readout.q.weight"} <= by_others
     assert "text_neighbours.gate.weight" in by_held_out
 
 
+@pytest.mark.parametrize("expert", [False, True])
 @pytest.mark.parametrize(
     ("repeat", "smoothing", "popularity"),
     [(False, 0.0, None), (True, 0.0, None), (True, 0.2, None), (True, 0.2, [0.3])],
 )
-def test_what_trains_the_text_neighbours(
+def test_what_trains_gates_and_text_neighbours(
     mode: str,
     repeat: bool,
     smoothing: float,
     popularity: list[float] | None,
+    expert: bool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Some items as if they were cold: without an id, unless it is a target, one of V then."""
     monkeypatch.setattr(srgnn, "_AS_COLD", 3)
     options: dict[str, Any] = {"scale": 3.0, "repeat": repeat, "text_neighbours": 4}
+    options["text_expert"] = expert
     if mode == "id":
         options["label_smoothing"] = smoothing
     options["popularity"] = popularity
@@ -478,9 +490,13 @@ def test_what_trains_the_text_neighbours(
     with torch.no_grad():
         h, s_h = model.nodes(batch), model(batch)
         _, taken = find_candidates(sources, batch.x, graphs, batch.y)
-        losses = model.losses(s_h, batch, without=taken)
+        losses, asked = [model.losses(s_h, batch, taken)], []
+        for each in model.experts.values():
+            asked.append(each(each.rows(model, batch.x), s_h[:, :CHANNELS], graphs))
+            rows = partial(each.rows, model)
+            losses.append(model.losses(asked[-1][0], batch, taken, rows))
         torch.manual_seed(4)
-        found = model._trial(batch, h, s_h, losses, taken, held_out)
+        found = model._trial(batch, h, s_h, losses, asked, taken, held_out)
         torch.manual_seed(4)
         as_cold = torch.rand(TRAINED) < 1 / 3
         texts = item_text.whitened(raw_texts(), TRAINED)
@@ -505,7 +521,12 @@ def test_what_trains_the_text_neighbours(
             if target not in scored:
                 rest[target] = torch.tensor(1 / ITEMS, dtype=torch.float64)
             cases.add(target in scored)
-            arguments = parameters, clicked, s_h[row, :CHANNELS], rest, neighbours, 4, clicks
+            s = s_h[row, :CHANNELS]
+            if expert:
+                names = model_names(model.text_expert, lambda parameter: parameter)
+                arguments = texts, counted + [0] * ITEMS, range(TRAINED), 3.0, 0, False, clicks
+                rest = text_expert.mixed(parameters, names, clicked, s, rest, *arguments)
+            arguments = parameters, clicked, s, rest, neighbours, 4, clicks
             mixed = item_text.mixed_with_neighbours(*arguments)
             assert found[row].item() == pytest.approx(-mixed[target].log().item(), abs=1e-6)
     assert cases == ({True, False} if mode == "id" else {True})

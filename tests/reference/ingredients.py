@@ -14,6 +14,7 @@ from torch import Tensor
 
 from pyg_srgnn.nn import SRGNN
 from tests.reference import dense_srgnn, item_text, similar_items
+from tests.reference import text_expert as reference_expert
 from tests.reference.graphs import dense_weights, session_graph
 from tests.reference.names import model_names
 
@@ -53,12 +54,14 @@ def log_probabilities(
     clicks: Sequence[int] = (),
     num_trained: int | None = None,
     scored: Sequence[int] | None = None,
+    text_expert: bool = False,
+    expert_scored: Sequence[int] = (),
 ) -> Tensor:
     """Logarithm of every item's probability [V].
 
     ``own`` is the target that training leaves out, counted with ``own_weight``, ``texts`` are
-    whitened, ``clicks`` those of each item in training, ``scored`` the items in the softmax;
-    ``popularity`` is that of every item, by each half-life.
+    whitened, ``clicks`` those of each item in training, ``scored`` the items in the softmax,
+    ``expert_scored`` in the text expert's; ``popularity`` is that of every item, by each half-life.
     """
     p: dict[str, Any] = dict(model.named_parameters())
     names = model_names(model, lambda parameter: parameter)
@@ -134,6 +137,11 @@ def log_probabilities(
         for i in range(len(scores))
         if i not in inside
     }
+    if text_expert:
+        assert texts is not None
+        arguments = rest, texts, clicks, expert_scored, scale or 12.0, positions
+        expert = model_names(model.text_expert, lambda parameter: parameter)
+        rest = reference_expert.mixed(p, expert, session, s, *arguments)
     if text_neighbours:
         assert texts is not None
         near = item_text.neighbours_of(texts, text_neighbours)

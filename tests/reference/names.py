@@ -58,6 +58,8 @@ def readout_names(module: nn.Module, read: Read = leaf) -> dict[str, Tensor]:
 def model_names(model: nn.Module, read: Read = leaf) -> dict[str, Tensor]:
     """Parameters (or their gradients) of an SRGNN."""
     names = conv_names(model.conv, read) | readout_names(model.readout, read)
+    if not hasattr(model, "embedding"):
+        return names
     embedding = read(model.embedding.weight)
     return names if embedding is None else names | {"E": embedding}
 

@@ -1,0 +1,78 @@
+"""The base class of experts, further softmaxes over the items beside the model's own."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Protocol
+
+from torch import Tensor, nn
+
+from pyg_srgnn.data.sessions import Sessions
+from pyg_srgnn.functional.graphs import SessionGraphs
+from pyg_srgnn.nn.item_text import ItemText
+
+
+class Catalogue(Protocol):
+    """What an expert reads of the model that it is a part of."""
+
+    text: ItemText | None
+    """The texts of the items."""
+
+    def item_vectors(self) -> Tensor:
+        """Vectors of the items that have one [S, d]."""
+
+    def rows(self, items: Tensor) -> Tensor:
+        """Vectors of some items [n, d]."""
+
+
+class Expert(nn.Module, ABC):
+    """An expert of :class:`SRGNN`: it reads the session in its own way, and scores all items.
+
+    A module of this kind that is an attribute of a model takes part in its mixture of softmaxes,
+    see :class:`~pyg_srgnn.functional.mixture.Softmaxes`, in training, evaluation and exports. It is
+    trained as if it were alone: models that are trained independently know different things, and
+    their mixture more than either.
+    """
+
+    @abstractmethod
+    def rows(
+        self, model: Catalogue, items: Tensor | None = None, as_cold: Tensor | None = None
+    ) -> Tensor:
+        """Vectors of items, whose products with :meth:`forward`'s queries are the scores.
+
+        Args:
+            model: The model that this is a part of.
+            items: The items [n]. (default: all V)
+            as_cold: Which of all items count as never clicked, bool [V]. (default: those that are)
+
+        Returns:
+            [n, e].
+        """
+
+    @abstractmethod
+    def forward(self, clicked: Tensor, s_h: Tensor, graphs: SessionGraphs) -> tuple[Tensor, Tensor]:
+        """Read sessions; traced for exports.
+
+        Args:
+            clicked: :meth:`rows` of the nodes' items [N, e].
+            s_h: Session vectors of the model [B, d].
+            graphs: The session graphs.
+
+        Returns:
+            Queries [B, e], and the logits of the gate [B], against 0 of the model's own softmax.
+        """
+
+    def tables(self) -> dict[str, Tensor]:
+        """Tensors with a row an item that the encoder of an export does not hold."""
+        return {}
+
+    def of_new_items(self) -> tuple[Tensor, Tensor] | None:
+        """What makes the vectors of new items of their whitened texts, or None if nothing does.
+
+        Returns:
+            A map [F, e - 1], whose product with a text is normalised, and the last entry [1].
+        """
+        return None
+
+    def set_training(self, sessions: Sessions) -> None:
+        """Count in the training sessions. By default, do nothing."""
