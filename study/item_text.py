@@ -43,6 +43,8 @@ ROWS = {
     "sum": "`item_table=sum`",
     "delta": "`item_table=delta`",
     "null_space": "`item_table=null_space`",
+    "neighbours": "mixture without the text expert",
+    "expert": "mixture without the text neighbours",
     "mixture": "**mixture, the default**",
     "null_space_mixture": "mixture on `null_space`",
     "shuffled": "mixture, texts shuffled",

@@ -24,14 +24,16 @@ from study.jobs import ROOT, SEEDS, Job, run_missing
 
 DATASETS = ("scientific", "online_retail")
 RECORDS = ROOT / "study" / "item_text"
-WITHOUT_NEIGHBOURS = "model.text_neighbours=0"
+TABLE_ALONE = ("model.text_neighbours=0", "model.text_expert=false")
 MODELS = {
     "ids": ("text=null",),
     "mixture": (),
-    "text": ("model.item_table=text", WITHOUT_NEIGHBOURS),
-    "sum": ("model.item_table=sum", WITHOUT_NEIGHBOURS),
-    "null_space": ("model.item_table=null_space", WITHOUT_NEIGHBOURS),
-    "delta": ("model.item_table=delta", WITHOUT_NEIGHBOURS),
+    "text": ("model.item_table=text", *TABLE_ALONE),
+    "sum": ("model.item_table=sum", *TABLE_ALONE),
+    "null_space": ("model.item_table=null_space", *TABLE_ALONE),
+    "delta": ("model.item_table=delta", *TABLE_ALONE),
+    "neighbours": ("model.text_expert=false",),
+    "expert": ("model.text_neighbours=0",),
     "null_space_mixture": ("model.item_table=null_space",),
     "shuffled": (),
 }
