@@ -6,6 +6,7 @@ import { html, number } from "./element.js";
 const PARTS = {
   repeat: ["repeat", "items of the session, clicked again"],
   transitions: ["transitions", "items that followed the last clicks in training"],
+  similar: ["similar", "items that were clicked in the same sessions as the last ones in training"],
   model: ["ids", "what the model’s vectors of items say"],
   text_neighbours: ["text", "items whose texts are near to those of the last clicks"],
 };
