@@ -174,4 +174,6 @@ class Output(nn.Module):
         change = self.own(s_h, data)
         if change is None:
             return losses
-        return losses - change + torch.log1p((-losses).exp() * torch.expm1(change))
+        # A target that the softmax leaves out has a loss below 0, for which there is no p.
+        p = (-losses.clamp(min=torch.finfo(losses.dtype).eps)).exp()
+        return losses - change + torch.log1p(p * torch.expm1(change))

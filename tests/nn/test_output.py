@@ -121,6 +121,24 @@ def test_only_sample_of_an_item() -> None:
     assert model.train().loss(batch).item() == pytest.approx(math.log(total), abs=1e-6)
 
 
+@pytest.mark.parametrize("score", [-200.0, 200.0])
+@pytest.mark.parametrize("repeat", [False, True])
+def test_targets_with_a_probability_of_0_or_1_or_left_out(repeat: bool, score: float) -> None:
+    """A repeated target is left out of the softmax, whose loss of it has no meaning."""
+    options = {"repeat": repeat, "transitions": ITEMS, "item_bias": True, "popularity": [0.2]}
+    model = SRGNN(ITEMS, CHANNELS, **options)
+    model.set_training(Sessions.from_lists(TRAINING))
+    with torch.no_grad():
+        model.output.bias[2] = score
+        model.output.lin.bias.fill_(30.0)
+    batch = batch_of([[2, 3], [3, 1], [2]], [2, 2, 4])
+    batch.row = torch.tensor([0, 1, 2])
+    loss = model.train().loss(batch)
+    loss.backward()
+    assert loss.isfinite()
+    assert all(p.grad.to_dense().isfinite().all() for p in model.parameters())
+
+
 @pytest.mark.parametrize("key", KEYS)
 def test_a_model_starts_as_it_would_without(key: str) -> None:
     scale = KEYS[key].get("scale")
