@@ -9,6 +9,7 @@ from torch import Tensor
 
 from pyg_srgnn.data.recency import recency
 from pyg_srgnn.data.sessions import Sessions
+from pyg_srgnn.functional.own_pairs import OwnPairs
 
 UNITS = 2520  # a multiple of 1, 2, … 10: of a window of up to 10 no weight is rounded
 
@@ -76,6 +77,34 @@ def _next_clicks(sessions: Sessions, session: Tensor, num_items: int) -> tuple[T
     again = torch.full_like(order, sessions.num_clicks).index_copy_(0, earlier, later)
     is_new = torch.ones_like(order, dtype=torch.bool).index_fill_(0, later, False)
     return again, is_new
+
+
+def own_pairs(
+    sessions: Sessions, num_items: int, weights: Iterable[int], half_life: float | None = None
+) -> OwnPairs:
+    """What each session adds to the counts of :func:`count_pairs`, in units of 1.
+
+    Args:
+        sessions: See :func:`count_pairs`.
+        num_items: See there.
+        weights: See there.
+        half_life: See there. (default: None)
+    """
+    session = torch.arange(len(sessions)).repeat_interleave(sessions.lengths)
+    earlier = session * num_items + sessions.items
+    first = torch.arange(sessions.num_clicks)
+    keys, counts = [], []
+    for steps, weight in enumerate(weights, 1):
+        first = first[first + steps < sessions.num_clicks]
+        first = first[session[first] == session[first + steps]]
+        later = first + steps
+        count = torch.full(first.shape, weight / UNITS, dtype=torch.float64)
+        if half_life is not None:
+            count *= recency(later - session[later] - 1, sessions.num_samples, half_life)
+        for item in (sessions.items[later], torch.full_like(later, num_items)):
+            keys.append(earlier[first] * (num_items + 1) + item)
+            counts.append(count)
+    return OwnPairs(*_summed(torch.cat(keys), torch.cat(counts)), num_items)
 
 
 def both_ways(pair: Tensor, count: Tensor, num_items: int) -> tuple[Tensor, Tensor]:

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from pyg_srgnn.functional.cold import NewItems
-from pyg_srgnn.functional.graphs import SessionGraphs, places_from_end, summed
+from pyg_srgnn.functional.graphs import SessionGraphs, counts, places_from_end, summed
+from pyg_srgnn.functional.own_pairs import OwnPairs
 from pyg_srgnn.functional.whitening import nearest
 
 PLACES = 10  # last clicks whose followers and neighbours are looked up
@@ -20,6 +21,14 @@ Pairs = tuple[Tensor, Tensor]
 """Sessions [P] and items [P]."""
 
 
+class OwnCounts(NamedTuple):
+    """What the training sessions of samples added to the counts of followers."""
+
+    pairs: OwnPairs
+    session: Tensor
+    """Number of each sample's training session [B]."""
+
+
 class Hidden(NamedTuple):
     """What the tables must not give away of the samples that are trained."""
 
@@ -27,6 +36,8 @@ class Hidden(NamedTuple):
     """Next item of each session [B]."""
     weight: Tensor | None = None
     """What counts the transitions to it were given in the tables [B]; None: 1."""
+    own: OwnCounts | None = None
+    """All that the sessions added to the counts; None: only what their clicks did is left out."""
 
 
 class Candidates(NamedTuple):
@@ -40,7 +51,8 @@ class Candidates(NamedTuple):
     """Probability of each among its session's candidates, which may be 0; an item may appear
     several times [C]. None if the component learns it, and each item appears once."""
     known: Tensor | None = None
-    """Input of the gate from the tables, for each session [B, ...]; None if there is none."""
+    """What the tables tell the component, of each session [B, ...] or of each candidate [C, ...];
+    None if there is nothing."""
     some: Tensor | None = None
     """Whether a session has a candidate, bool [B]; None: each has."""
 
@@ -50,6 +62,42 @@ def own_items(
 ) -> Candidates:
     """The items of the sessions themselves; see :class:`Lookup` for the arguments."""
     return Candidates(graphs.batch, x)
+
+
+def own_items_followed(
+    x: Tensor,
+    graphs: SessionGraphs,
+    taken: Pairs | None,
+    hidden: Hidden | None,
+    followers: Tensor,
+    count: Tensor,
+) -> Candidates:
+    """The items of the sessions themselves, with what the training sessions count of them.
+
+    It is the weight of three transitions [N, 3, 2], and of all that start at the same item: from
+    the session's last item to each one, from each one to the last, and from each one to itself.
+
+    Args:
+        x: See :class:`Lookup`.
+        graphs: See :class:`Lookup`.
+        taken: See :class:`Lookup`.
+        hidden: See :class:`Lookup`; all that the session itself added to the counts is left out.
+        followers: Followers of each item, int32 [V, K].
+        count: How often, and how soon, each of them followed [V, K].
+    """
+    last = _last_items(x, graphs).index_select(0, graphs.batch)
+    known = []
+    for earlier, later in ((last, x), (x, last), (x, x)):
+        counted = count.index_select(0, earlier)
+        of_later = followers.index_select(0, earlier) == later.unsqueeze(1)
+        found = (counted * of_later).sum(dim=1), counted.sum(dim=1)
+        if hidden is not None and hidden.own is not None:
+            session = hidden.own.session.index_select(0, graphs.batch)
+            pairs = hidden.own.pairs
+            own = pairs.of(session, earlier, later), pairs.of(session, earlier)
+            found = _without(found[0], own[0]), _without(found[1], own[1])
+        known.append(torch.stack(found, dim=1))
+    return Candidates(graphs.batch, x, known=torch.stack(known, dim=1))
 
 
 def followers_of(
@@ -78,11 +126,18 @@ def followers_of(
         place_weight: Weight of each place from the session's end [:data:`PLACES`].
     """
     session, place, item, last = _last_clicks(x, graphs)
-    known = torch.log1p(count.index_select(0, last).sum(dim=1)).to(place_weight.dtype)
+    total = count.index_select(0, last).sum(dim=1)
     found = followers.index_select(0, item).long()
     counted = count.index_select(0, item).to(place_weight.dtype)
-    if hidden is not None:
+    if hidden is not None and hidden.own is not None:
+        pairs, number = hidden.own
+        total = _without(total, pairs.of(number, last))
+        target = hidden.target.index_select(0, session)
+        own = pairs.of(number.index_select(0, session), item, target).unsqueeze(1)
+        counted = torch.where(found == target.unsqueeze(1), _without(counted, own), counted)
+    elif hidden is not None:
         counted = _without_own(found, counted, place, session, hidden)
+    known = torch.log1p(total).to(place_weight.dtype)
     weight = place_weight.index_select(0, place)
     return _shared_out(found, counted, weight, session, graphs, taken, len(followers), known)
 
@@ -214,12 +269,19 @@ def _neighbours_of_new_items(tables: Mapping[str, Tensor], new: NewItems) -> dic
     }
 
 
+def _last_items(x: Tensor, graphs: SessionGraphs) -> Tensor:
+    """The item of every session's last click [B]."""
+    session = graphs.batch.index_select(0, graphs.alias_index)
+    last = counts(session, graphs.num_graphs).cumsum(0) - 1
+    return x.index_select(0, graphs.alias_index.index_select(0, last))
+
+
 def _last_clicks(x: Tensor, graphs: SessionGraphs) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Session, place and item of the last :data:`PLACES` clicks [C]; every last item [B]."""
     session = graphs.batch.index_select(0, graphs.alias_index)
-    place, clicks = places_from_end(session, graphs.num_graphs)
+    place, _ = places_from_end(session, graphs.num_graphs)
     item = x.index_select(0, graphs.alias_index)
-    last = item.index_select(0, clicks.cumsum(0) - 1)
+    last = _last_items(x, graphs)
     near = (place < PLACES).nonzero().squeeze(1)
     session, place, item = (each.index_select(0, near) for each in (session, place, item))
     return session, place, item, last
@@ -233,9 +295,13 @@ def _without_own(
     if hidden.weight is not None:
         own = (own * hidden.weight[session]).to(counted.dtype)
     of_target = found == hidden.target[session].unsqueeze(1)
-    others = counted - own.unsqueeze(1)
-    others = others.masked_fill(others < _ROUNDED * counted, 0)
-    return torch.where(of_target, others, counted)
+    return torch.where(of_target, _without(counted, own.unsqueeze(1)), counted)
+
+
+def _without(counted: Tensor, own: Tensor) -> Tensor:
+    """Counts less a part of them, or 0."""
+    others = counted - own.to(counted.dtype)
+    return others.masked_fill(others < _ROUNDED * counted, 0)
 
 
 def _shared_out(
@@ -291,6 +357,12 @@ class Lookup(NamedTuple):
 
 LOOKUPS: dict[str, Lookup] = {
     "own_items": Lookup(own_items),
+    "own_items_followed": Lookup(
+        own_items_followed,
+        {"followers": ("V", "K"), "count": ("V", "K")},
+        {"followers": "V"},
+        _counts_of_new_items,
+    ),
     "followers": Lookup(
         followers_of,
         {"followers": ("V", "K"), "count": ("V", "K"), "place_weight": (PLACES,)},

@@ -8,6 +8,7 @@ from pyg_srgnn.nn.gru4rec import GRU4Rec
 from pyg_srgnn.nn.losses import softmax_binary_cross_entropy, softmax_cross_entropy
 from pyg_srgnn.nn.model_mixture import MIXTURE, ModelMixture
 from pyg_srgnn.nn.readout import SessionReadout
+from pyg_srgnn.nn.repeat_counts_head import RepeatCountsHead
 from pyg_srgnn.nn.repeat_head import RepeatHead
 from pyg_srgnn.nn.sampled import NegativeSampler, sampled_softmax_cross_entropy
 from pyg_srgnn.nn.session_model import SessionModel
@@ -21,6 +22,7 @@ __all__ = [
     "GRU4Rec",
     "ModelMixture",
     "NegativeSampler",
+    "RepeatCountsHead",
     "RepeatHead",
     "SRGNNConv",
     "SessionModel",

@@ -14,7 +14,7 @@ from pyg_srgnn.data.graphs import session_of_node
 from pyg_srgnn.data.recency import recency
 from pyg_srgnn.data.sessions import Sessions
 from pyg_srgnn.functional.graphs import SessionGraphs, counts
-from pyg_srgnn.functional.lookups import Hidden, Pairs
+from pyg_srgnn.functional.lookups import Hidden, OwnCounts, Pairs
 from pyg_srgnn.functional.mixture import (
     Share,
     Softmaxes,
@@ -24,6 +24,7 @@ from pyg_srgnn.functional.mixture import (
     mixed_losses,
     mixture_losses,
 )
+from pyg_srgnn.functional.own_pairs import OwnPairs
 from pyg_srgnn.functional.topk import best_of_scores
 from pyg_srgnn.functional.whitening import Whitening
 from pyg_srgnn.nn.as_cold import AsCold
@@ -32,6 +33,7 @@ from pyg_srgnn.nn.expert import Expert
 from pyg_srgnn.nn.global_graph import GlobalGraph
 from pyg_srgnn.nn.losses import at_least_float32
 from pyg_srgnn.nn.readout import SessionReadout
+from pyg_srgnn.nn.repeat_counts_head import RepeatCountsHead
 from pyg_srgnn.nn.repeat_head import RepeatHead
 from pyg_srgnn.nn.session_model import SessionModel
 from pyg_srgnn.nn.similar_head import SimilarHead
@@ -41,6 +43,7 @@ from pyg_srgnn.nn.text_neighbour_head import TextNeighbourHead
 from pyg_srgnn.nn.transition_head import TransitionHead
 from pyg_srgnn.utils.arguments import checking
 
+LEFT_OUT = ("click", "session")
 RESIDUALS = ("none", "add", "highway")
 _AS_COLD = 20  # one of so many items counts as cold in what trains gates that see texts
 _MIXED = 2_654_435_761  # a multiplier that mixes the numbers of sessions (Knuth)
@@ -73,12 +76,16 @@ class SRGNN(SessionModel):
         positions: Places, counted from the end, with an embedding in the attention. (default: 0)
         frequency: Whether a node knows how often it was clicked in its session. (default: False)
         repeat: Whether a :class:`RepeatHead` shares out the probability between the session's own
-            items and the rest. (default: False)
+            items and the rest; ``"counts"``: a :class:`RepeatCountsHead`, which needs
+            ``transitions`` and ``leave_out="session"``. (default: False)
         neighbours: Neighbours of each item in the :class:`GlobalGraph` of the training sessions
             that are aggregated into its embedding. (default: 0: no such graph)
         window: Steps within which two clicks make neighbours there. (default: 3)
         transitions: Followers of each item in the training sessions that a
             :class:`TransitionHead` mixes in. (default: 0: no such mixture)
+        leave_out: What training leaves out of a sample's counts of followers: ``"click"``, what its
+            target added to those of the clicks before it; ``"session"``, all that its session did.
+            (default: ``"click"``)
         similar: Items of each item, clicked in the same training sessions, that a
             :class:`SimilarHead` mixes in. (default: 0: no such mixture)
         counts_half_life: Share of the training samples, back in time, over which the weight of a
@@ -109,10 +116,11 @@ class SRGNN(SessionModel):
         last_k: int = 1,
         positions: int = 0,
         frequency: bool = False,
-        repeat: bool = False,
+        repeat: bool | str = False,
         neighbours: int = 0,
         window: int = 3,
         transitions: int = 0,
+        leave_out: str = "click",
         similar: int = 0,
         counts_half_life: float | None = None,
         text_edges: bool = False,
@@ -124,10 +132,16 @@ class SRGNN(SessionModel):
             check.flag("binary_edges", binary_edges)
             check.one_of("residual", residual, RESIDUALS)
             check.flag("frequency", frequency)
-            check.flag("repeat", repeat)
+            known = isinstance(repeat, bool) or repeat == "counts"
+            check.that(known, "repeat", "True, False or 'counts'", repeat)
             check.whole("neighbours", neighbours, 0)
             check.whole("window", window, 1)
             check.whole("transitions", transitions, 0)
+            check.one_of("leave_out", leave_out, LEFT_OUT)
+            if repeat == "counts":
+                check.that(transitions > 0, "transitions", "> 0 with repeat='counts'", transitions)
+                whole = leave_out == "session"
+                check.that(whole, "leave_out", "session with repeat='counts'", leave_out)
             check.whole("similar", similar, 0)
             check.number("counts_half_life", counts_half_life, above=0, optional=True)
             check.flag("text_edges", text_edges)
@@ -149,7 +163,9 @@ class SRGNN(SessionModel):
         self.text_edges = text_edges
         self.frequency = nn.Embedding(_MOST_CLICKS + 1, channels) if frequency else None
         self.lin_residual = nn.Linear(2 * channels, channels) if residual == "highway" else None
-        self.repeat = RepeatHead(channels) if repeat else None
+        self.repeat: RepeatHead | RepeatCountsHead | None = None
+        if repeat is True:
+            self.repeat = RepeatHead(channels)
         # The innermost component comes first.
         nearest = min(text_neighbours, num_items - 1) if self.text is not None else 0
         self.text_neighbours = TextNeighbourHead(num_items, channels, nearest) if nearest else None
@@ -161,6 +177,9 @@ class SRGNN(SessionModel):
             if transitions
             else None
         )
+        if repeat == "counts":
+            assert self.transitions is not None, "checked above"
+            self.repeat = RepeatCountsHead(channels, self.transitions)
         self.text_expert: TextExpert | None = None
         if text_expert and self.text is not None:
             sizes = num_items, self.text.vectors.size(1), channels
@@ -177,8 +196,16 @@ class SRGNN(SessionModel):
         )
         self.counts_half_life = counts_half_life
         self._num_samples = 0
+        self.leave_out = leave_out
         self._first_sample: Tensor | None = None
+        self._own: OwnPairs | None = None
         self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """See :meth:`SessionModel.reset_parameters`; counts start as session popularity."""
+        super().reset_parameters()
+        if isinstance(self.repeat, RepeatCountsHead):
+            self.repeat.reset_parameters()
 
     def set_training(self, sessions: Sessions) -> None:
         """Count what the model needs of the training sessions: popularity, neighbours, transitions.
@@ -196,8 +223,9 @@ class SRGNN(SessionModel):
             expert.set_training(sessions)
         for component in self.components.values():
             component.set_training(sessions)
-        if self.text_neighbours is not None or self.text_expert is not None:
-            self._first_sample = sessions.offsets[:-1] - torch.arange(len(sessions))
+        self._first_sample = sessions.offsets[:-1] - torch.arange(len(sessions))
+        if self.leave_out == "session" and self.transitions is not None:
+            self._own = self.transitions.own_pairs(sessions)
         if self.text is not None:
             known = (self.stand_in_weight[:, 0] > 0).nonzero().squeeze(1)
             for counted in (self.similar, self.transitions):
@@ -223,26 +251,38 @@ class SRGNN(SessionModel):
         return embedded
 
     def _hidden(self, data: Data) -> Hidden:
-        """What counts must not give away of the samples, which are numbered where ages matter."""
-        if self.counts_half_life is None or (self.transitions is None and self.similar is None):
+        """What counts must not give away of the samples, which are numbered where it matters."""
+        counted = self.transitions is not None or self.similar is not None
+        half_life = self.counts_half_life if counted else None
+        if half_life is None and self._own is None:
             return Hidden(data.y)
         if "row" not in data:
             raise ValueError(
-                "SRGNN: with 'counts_half_life', a batch in training must have the number of every "
-                "training sample, data.row, as those of a dataset have (got none)"
+                f"SRGNN: with {'leave_out' if self._own else 'counts_half_life'!r}, a batch in "
+                "training must have the number of every training sample, data.row, as those of a "
+                "dataset have (got none)"
             )
-        return Hidden(data.y, recency(data.row, self._num_samples, self.counts_half_life))
+        weight = None if half_life is None else recency(data.row, self._num_samples, half_life)
+        if self._own is None:
+            return Hidden(data.y, weight)
+        self._own = self._own.to(data.row.device)  # moves the first time only
+        return Hidden(data.y, weight, OwnCounts(self._own, self._session(data.row)))
+
+    def _session(self, row: Tensor) -> Tensor:
+        """The number of the training session of each sample [B]."""
+        assert self._first_sample is not None, "set_training comes before any training"
+        self._first_sample = self._first_sample.to(row.device)  # moves the first time only
+        return torch.searchsorted(self._first_sample, row, right=True) - 1
 
     def _held_out(self, data: Data) -> Tensor | None:
         """Samples of every tenth training session, bool [B].
 
         None where no component is trained on them alone, or the samples are not numbered.
         """
-        if not self.training or self._first_sample is None or "row" not in data:
+        trial = self.text_neighbours is not None or self.text_expert is not None
+        if not self.training or not trial or self._first_sample is None or "row" not in data:
             return None
-        self._first_sample = self._first_sample.to(data.row.device)  # moves the first time only
-        session = torch.searchsorted(self._first_sample, data.row, right=True) - 1
-        return session * _MIXED % 2**31 < 2**31 // HELD_OUT
+        return self._session(data.row) * _MIXED % 2**31 < 2**31 // HELD_OUT
 
     def nodes(self, data: Data) -> Tensor:
         """Features of the nodes after propagation [N, d]."""

@@ -47,6 +47,7 @@ CASES = INGREDIENTS | {
     "recent neighbours": INGREDIENTS["neighbours"] | RECENT,
     "recent transitions": INGREDIENTS["transitions"] | RECENT,
     "recent similar": INGREDIENTS["similar"] | RECENT,
+    "repeat by counts": {**INGREDIENTS["transitions"], "repeat": "counts", "leave_out": "session"},
     "similar and repeat": INGREDIENTS["similar"] | {"repeat": True},
 }
 
@@ -80,7 +81,7 @@ def replace(
 
 
 def expected_of(model: SRGNN, options: dict[str, Any]) -> Tensor:
-    options = dict(options)
+    options = {key: value for key, value in options.items() if key != "leave_out"}
     half_life = options.pop("counts_half_life", None)
     if options.pop("neighbours", 0):
         window = options.pop("window")
@@ -326,6 +327,10 @@ def test_gru4rec_is_a_recurrence_over_the_clicks(num_layers: int) -> None:
         ({"similar": 2, "loss": "binary"}, "'similar' must be 0 with loss='binary'"),
         ({"counts_half_life": 0.0}, "'counts_half_life' must be a number > 0, or None"),
         ({"transitions": 2, "loss": "binary"}, "'transitions' must be 0 with loss='binary'"),
+        ({"repeat": "popularity"}, "'repeat' must be True, False or 'counts'"),
+        ({"repeat": "counts", "leave_out": "session"}, "'transitions' must be > 0 with repeat="),
+        ({"repeat": "counts", "transitions": 2}, "'leave_out' must be session with repeat="),
+        ({"leave_out": "item"}, "'leave_out' must be one of click, session"),
         ({"repeat": True, "loss": "binary"}, "'repeat' must be False with loss='binary'"),
     ],
 )

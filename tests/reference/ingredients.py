@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from pyg_srgnn.nn import SRGNN
-from tests.reference import dense_srgnn, item_text, similar_items
+from tests.reference import dense_srgnn, item_text, repeat_counts, similar_items
 from tests.reference import text_expert as reference_expert
 from tests.reference.graphs import dense_weights, session_graph
 from tests.reference.names import model_names
@@ -38,11 +38,12 @@ def log_probabilities(
     last_k: int = 1,
     positions: int = 0,
     frequency: bool = False,
-    repeat: bool = False,
+    repeat: bool | str = False,
     neighbours: list[list[tuple[int, float]]] | None = None,
     transitions: list[dict[int, float]] | None = None,
     own: int | None = None,
     own_weight: float = 1.0,
+    others: list[dict[int, float]] | None = None,
     similar: list[dict[int, float]] | None = None,
     item_bias: bool = False,
     popularity: Sequence[Sequence[float]] | None = None,
@@ -59,8 +60,9 @@ def log_probabilities(
 ) -> Tensor:
     """Logarithm of every item's probability [V].
 
-    ``own`` is the target that training leaves out, counted with ``own_weight``, ``texts`` are
-    whitened, ``clicks`` those of each item in training, ``scored`` the items in the softmax,
+    ``own`` is the target that training leaves out, counted with ``own_weight``; ``others`` are the
+    transitions without those of its session, where these are left out; ``texts`` are whitened,
+    ``clicks`` those of each item in training, ``scored`` the items in the softmax,
     ``expert_scored`` in the text expert's; ``popularity`` is that of every item, by each half-life.
     """
     p: dict[str, Any] = dict(model.named_parameters())
@@ -149,15 +151,30 @@ def log_probabilities(
     if similar is not None:
         rest = similar_items.mixed(p, session, s, rest, similar, own, own_weight)
     if transitions is not None:
-        rest = mixed_with_transitions(p, session, s, rest, transitions, own, own_weight)
+        rest = mixed_with_transitions(p, session, s, rest, transitions, own, own_weight, others)
     if not repeat:
         return torch.stack([log(rest[i]) for i in range(len(scores))])
+    if repeat == "counts":
+        assert transitions is not None
+        counted = transitions if others is None else others
+        logit, within = repeat_counts.shares(p, session, s, counted)
+    else:
+        logit, within = own_shares(p, session, s, dict(zip(graph.nodes, h, strict=True)))
+    g = torch.sigmoid(logit)
+    return torch.stack(
+        [log(g * within[i]) if i in within else log((1 - g) * rest[i]) for i in range(len(scores))]
+    )
 
+
+def own_shares(
+    p: dict[str, Any], session: Sequence[int], s: Tensor, h: dict[int, Tensor]
+) -> tuple[Tensor, dict[int, Tensor]]:
+    """The gate's logit, and the probability of each item of the session among these."""
     r = {}
-    for node, item in enumerate(graph.nodes):
+    for item, node in h.items():
         back = list(reversed(session)).index(item)
         hidden = (
-            p["repeat.lin_node.weight"] @ h[node]
+            p["repeat.lin_node.weight"] @ node
             + p["repeat.lin_node.bias"]
             + p["repeat.lin_session.weight"] @ s
             + p["repeat.frequency.weight"][min(20, list(session).count(item))]
@@ -168,17 +185,11 @@ def log_probabilities(
         p["repeat.lin_gate.weight"] @ s
         + p["repeat.lin_gate.bias"]
         + p["repeat.clicks.weight"][min(20, len(session))]
-        + p["repeat.repeats.weight"][min(20, len(session) - len(graph.nodes))]
+        + p["repeat.repeats.weight"][min(20, len(session) - len(h))]
     )
     logit = torch.dot(p["repeat.gate.weight"][0], torch.tanh(hidden)) + p["repeat.gate.bias"][0]
-    g = torch.sigmoid(logit)
-    within = sum(torch.exp(v) for v in r.values())
-    return torch.stack(
-        [
-            log(g * torch.exp(r[i]) / within) if i in r else log((1 - g) * rest[i])
-            for i in range(len(scores))
-        ]
-    )
+    total = sum(torch.exp(v) for v in r.values())
+    return logit, {item: torch.exp(v) / total for item, v in r.items()}
 
 
 def mixed_with_transitions(
@@ -189,6 +200,7 @@ def mixed_with_transitions(
     transitions: list[dict[int, float]],
     own: int | None,
     own_weight: float,
+    others: list[dict[int, float]] | None,
 ) -> dict[int, Tensor]:
     """(1 - m) p + m q over the items of ``rest``."""
     q = {i: torch.zeros((), dtype=s.dtype) for i in rest}
@@ -197,7 +209,8 @@ def mixed_with_transitions(
             break
         counts = dict(transitions[item])
         if own in counts:
-            counts[own] = max(0.0, counts[own] - own_weight / (back + 1))
+            left = counts[own] - own_weight / (back + 1)
+            counts[own] = max(0.0, left) if others is None else others[item][own]
         counts = {i: c for i, c in counts.items() if i in rest}
         if total := sum(counts.values()):
             for i, c in counts.items():
@@ -205,7 +218,8 @@ def mixed_with_transitions(
     mass = sum(q.values())
     if mass == 0:
         return rest
-    known = math.log(1 + sum(transitions[session[-1]].values()))
+    last = (transitions if others is None else others)[session[-1]]
+    known = math.log(1 + sum(last.values()))
     both = torch.cat([s.detach(), torch.tensor([known], dtype=s.dtype)])
     weight, bias = p["transitions.lin_gate.weight"], p["transitions.lin_gate.bias"]
     logit = torch.dot(p["transitions.gate.weight"][0], torch.tanh(weight @ both + bias))

@@ -1,0 +1,144 @@
+"""Orders the session's own items by counts, starting from session popularity."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.utils import scatter
+
+from pyg_srgnn.functional.graphs import SessionGraphs, counts, places_from_end, summed
+from pyg_srgnn.nn.component import Component
+from pyg_srgnn.nn.losses import at_least_float32
+from pyg_srgnn.nn.transition_head import TransitionHead
+
+_MOST = 20  # clicks and places beyond it look alike
+_START = (1.0, -0.005)  # of the logarithms of clicks and places: no place outweighs a click
+_FEATURES = 15
+
+
+class RepeatCountsHead(Component):
+    r"""Probability that the next click repeats an item of the session, and which one, by counts.
+
+    It has the place of :class:`RepeatHead` and its mixture. An item's score is
+
+    .. math::
+        r_i = w^\top f_i + q^\top \tanh(W f_i + e_{clicks(i)} + e_{place(i)})
+
+    of counts :math:`f_i` alone: how often, how recently and how early the item was clicked in the
+    session, whether it is the last or the last but one, what share of the last item's earlier
+    transitions in the session lead to it or come from it, and how often the last item led to it, it
+    to the last and it to itself in the training sessions. Neither the item's vector nor the
+    session's is an input: they know the training sessions by heart. Before training, :math:`w`
+    orders the items as :class:`pyg_srgnn.baselines.SessionPopularity` does, and q is 0.
+
+    The gate knows the session's vector, its clicks, how many of them were new, and the mean of the
+    counts over its items, as they are and by the items' probability.
+
+    Args:
+        channels: Size d of the sessions' vectors, and of what is hidden.
+        transitions: The component whose counts are read.
+    """
+
+    lookup = "own_items_followed"
+    exclusive = True
+
+    def __init__(self, channels: int, transitions: TransitionHead) -> None:
+        super().__init__()
+        self._transitions = (transitions,)  # in a tuple, it is no part of this module
+        self.weight = nn.Linear(_FEATURES, 1, bias=False)
+        self.lin = nn.Linear(_FEATURES, channels)
+        self.frequency = nn.Embedding(_MOST + 1, channels)
+        self.place = nn.Embedding(_MOST + 1, channels)
+        self.q = nn.Linear(channels, 1, bias=False)
+        self.lin_gate = nn.Linear(channels + 2 * _FEATURES, channels)
+        self.clicks = nn.Embedding(_MOST + 1, channels)
+        self.repeats = nn.Embedding(_MOST + 1, channels)
+        self.gate = nn.Linear(channels, 1)
+
+    @torch.no_grad()
+    def reset_parameters(self) -> None:
+        """Order the items as session popularity does."""
+        self.q.weight.zero_()
+        self.weight.weight.zero_()
+        self.weight.weight[0, :2] = torch.tensor(_START)
+
+    def tables(self) -> dict[str, Tensor]:
+        """The counts of the transitions."""
+        (transitions,) = self._transitions
+        return {"followers": transitions.followers, "count": transitions.count}
+
+    def forward(
+        self, h: Tensor, s_h: Tensor, graphs: SessionGraphs, known: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        r"""The gate's logit [B], and :math:`\log softmax(r)` of every node [N].
+
+        See :meth:`Component.forward` for the arguments; ``known`` is [N, 3, 2].
+        """
+        assert known is not None, "own_items_followed counts the transitions"
+        session, num_sessions = graphs.batch, graphs.num_graphs
+        of_click = session[graphs.alias_index]
+        place, clicks = places_from_end(of_click, num_sessions)
+        often = counts(graphs.alias_index, session.numel())
+        last = torch.full_like(session, _MOST).scatter_reduce_(0, graphs.alias_index, place, "amin")
+        features = _features(graphs, place, clicks, often, known.to(self.weight.weight.dtype))
+        hidden = (
+            self.lin(features)
+            + self.frequency(often.clamp(max=_MOST))
+            + self.place(last.clamp(max=_MOST))
+        )
+        r = self.weight(features) + self.q(torch.tanh(hidden))
+        r = at_least_float32(r.squeeze(-1))
+        peak = scatter(r.detach(), session, dim_size=num_sessions, reduce="max")
+        exps = (r - peak[session]).exp()
+        within = r - (peak + scatter(exps, session, dim_size=num_sessions).log())[session]
+
+        alike = torch.ones_like(within) / counts(session, num_sessions)[session]
+        means = [
+            scatter(weight.to(features.dtype).unsqueeze(1) * features, session, 0, num_sessions)
+            for weight in (alike, within.detach().exp())
+        ]
+        repeats = clicks - counts(session, num_sessions)
+        hidden = (
+            self.lin_gate(torch.cat([s_h, *means], dim=1))
+            + self.clicks(clicks.clamp(max=_MOST))
+            + self.repeats(repeats.clamp(max=_MOST))
+        )
+        return at_least_float32(self.gate(torch.tanh(hidden)).squeeze(-1)), within
+
+
+def _features(
+    graphs: SessionGraphs, place: Tensor, clicks: Tensor, often: Tensor, known: Tensor
+) -> Tensor:
+    """What is counted of every node [N, 15].
+
+    Args:
+        graphs: The session graphs.
+        place: Place of every click from its session's end [L].
+        clicks: Clicks of every session [B].
+        often: Clicks of every node [N].
+        known: See :func:`pyg_srgnn.functional.lookups.own_items_followed`.
+    """
+    alias, num_nodes = graphs.alias_index, often.numel()
+    last = torch.full_like(often, place.numel()).scatter_reduce_(0, alias, place, "amin")
+    first = torch.zeros_like(often).scatter_reduce_(0, alias, place, "amax")
+    is_last = last == 0
+    is_last_but_one = summed((place == 1).long(), alias, num_nodes)
+    source, target = graphs.edge_index
+    after = summed(graphs.edge_weight * is_last[source], target, num_nodes)
+    before = summed(graphs.edge_weight_in * is_last[target], source, num_nodes)
+    counted, total = known.unbind(dim=2)
+    share = torch.log1p(20 * counted / (total + 1))  # 20: half of the range is below 5 %
+    often, last, first, clicks = (each.to(known.dtype) for each in (often, last, first, clicks))
+    in_session = [
+        often.log(),
+        torch.log1p(last),
+        torch.log1p(first),
+        (often / clicks[graphs.batch]).log(),
+        is_last.to(known.dtype),
+        is_last_but_one.to(known.dtype),
+        after.to(known.dtype),
+        before.to(known.dtype),
+    ]
+    columns = torch.stack(in_session, dim=1)
+    in_training = [share, torch.log1p(counted), torch.log1p(total[:, 2:]) / 4]
+    return torch.cat([columns, *in_training], dim=1)

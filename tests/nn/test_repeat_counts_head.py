@@ -1,0 +1,66 @@
+"""The repeat head by counts: where it starts, and what training must not know of its sessions."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from pyg_srgnn.baselines import SessionPopularity
+from pyg_srgnn.data import Sessions
+from pyg_srgnn.nn import SRGNN
+from tests.nn.test_ingredients import CHANNELS, ITEMS, SESSIONS, TRAINING, exact_counts, make
+from tests.nn.test_srgnn import batch_of, exact_weights
+from tests.reference import ingredients as reference
+from tests.reference import repeat_counts
+from tests.reference.names import random_sessions
+
+COUNTS = {"transitions": ITEMS, "leave_out": "session"}
+
+
+def test_it_starts_as_session_popularity() -> None:
+    sessions = [*SESSIONS, *random_sessions(40, 5, seed=3, longest=40), [0] * 40 + [1] * 41]
+    model = SRGNN(ITEMS, CHANNELS, repeat="counts", **COUNTS)
+    model.set_training(Sessions.from_lists(TRAINING))
+    batch = batch_of(sessions)
+    popular = SessionPopularity.fit(Sessions.from_lists(TRAINING), ITEMS).scores(batch)
+    with torch.no_grad():
+        found = model.eval().scores(batch)
+    for session, row, wanted in zip(sessions, found, popular, strict=True):
+        own = torch.tensor(sorted(set(session)))
+        assert torch.equal(row[own].argsort(), wanted[own].argsort()), session
+
+
+@pytest.mark.parametrize("half_life", [None, 0.3])
+@pytest.mark.parametrize("repeat", [False, True, "counts"])
+def test_training_leaves_the_whole_session_out(repeat: bool | str, half_life: float | None) -> None:
+    """What a session does later would give its target away as well."""
+    model = make(repeat=repeat, counts_half_life=half_life, **COUNTS).train()
+    exact_counts(model, half_life)
+    weights = reference.weights_of(TRAINING, half_life)
+    transitions = reference.transitions_of(TRAINING, ITEMS, half_life)
+    samples = [(n, cut) for n, s in enumerate(TRAINING) for cut in range(1, len(s))]
+    chosen = [k for k, (n, cut) in enumerate(samples) if len(set(TRAINING[n][:cut])) < ITEMS - 2]
+    chosen.reverse()
+    wanted, sessions, targets = 0.0, [], []
+    for number, cut in (samples[k] for k in chosen):
+        whole = TRAINING[number]
+        sessions.append(whole[:cut])
+        targets.append(whole[cut])
+        row = reference.log_probabilities(
+            *(model, whole[:cut]),
+            repeat=repeat,
+            transitions=transitions,
+            own=whole[cut],
+            others=repeat_counts.without_session(transitions, whole, weights[number]),
+        )
+        wanted -= float(row[whole[cut]].detach()) / len(chosen)
+    batch = exact_weights(batch_of(sessions, targets), sessions)
+    batch.row = torch.tensor(chosen)
+    assert model.loss(batch).item() == pytest.approx(wanted, abs=1e-9)
+    assert model.eval().loss(batch).item() != pytest.approx(wanted, abs=1e-3)
+
+
+def test_samples_whose_sessions_are_left_out_are_numbered() -> None:
+    model = make(**COUNTS).train()
+    with pytest.raises(ValueError, match=r"'leave_out'.* data\.row, .*\(got none\)"):
+        model.loss(batch_of(SESSIONS, [0] * len(SESSIONS)))
