@@ -79,8 +79,8 @@ def main(config: DictConfig) -> None:
         left_out = ((new.known, "known already"), (new.without, "without a text"))
         notes = "".join(f"; left out: {count:,} {what}" for count, what in left_out if count)
         print(f"new items: {len(new.ids):,}{notes}")
-    for file in sorted(folder.iterdir()):
-        print(f"{file.stat().st_size:>14,}  {folder.name}/{file.name}")
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+        print(f"{file.stat().st_size:>14,}  {folder.name}/{file.relative_to(folder)}")
 
 
 if __name__ == "__main__":

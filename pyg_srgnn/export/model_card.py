@@ -215,7 +215,9 @@ def _metrics(protocol: str, run: _Run | None) -> str:
             parts.append(f"{part}: not measured")
             continue
         parts += [f"```\n{table}\n```" for table in result_tables(result, part)]
-    seed = f"Protocol {protocol}, seed {result.seed}, epoch {result.best_epoch} of {result.epochs}"
+    seed = f"Protocol {protocol}"
+    if result.epochs:
+        seed += f", seed {result.seed}, epoch {result.best_epoch} of {result.epochs}"
     chosen = (
         LITERATURE
         if protocol == "literature"

@@ -8,7 +8,7 @@ import random
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from pyg_srgnn.data.vocabulary import Vocabulary
 from pyg_srgnn.export.formats import write_onnx, write_pt2
 from pyg_srgnn.export.held_out import held_out_vectors
 from pyg_srgnn.export.model_card import model_card
+from pyg_srgnn.functional.model_mixture import name_of
 from pyg_srgnn.inference.artifact import Artifact
 from pyg_srgnn.inference.catalogue import PRECISIONS
 from pyg_srgnn.inference.exported import searched
@@ -36,7 +37,9 @@ from pyg_srgnn.inference.manifest import (
     WEIGHTS,
     Facts,
 )
+from pyg_srgnn.inference.mixture_facts import MixtureFacts
 from pyg_srgnn.inference.recommender import Recommender
+from pyg_srgnn.nn import ModelMixture, SessionModel
 from pyg_srgnn.nn.encoders import Encoder, encoder_of, weights_of
 from pyg_srgnn.utils.arguments import checking
 from pyg_srgnn.utils.files import folder_written_aside, sha256_of
@@ -95,30 +98,24 @@ def export(
             f"of all items; an index is for plain products (model=srgnn_plain, gru4rec)"
         )
     check_output(output)
-    model = checkpoint.single("srgnn-export").to("cpu", torch.float32).eval()
+    checkpoint.model.to("cpu", torch.float32).eval()
     aside = output.with_name(f".{output.name}.part")
     with folder_written_aside(output, aside):
-        encoder = encoder_of(model)
-        _write_encoder(encoder, kind, aside / FILES[kind])
-        weights = weights_of(model, checkpoint.clicks)
-        facts = Facts.of(encoder, weights)
         manifest: dict[str, Any] = {
             "format": FORMAT,
             "version": VERSION,
             "export": kind,
             "model": checkpoint.settings,
-            "scorer": asdict(facts),
             "precision": precision,
             "dataset": {"name": checkpoint.dataset["name"], **(checkpoint.preparation or {})},
             "text": _text(checkpoint.text),
             "split": checkpoint.split,
             "protocol": checkpoint.protocol,
         }
-        index = None
-        if index_above is not None and len(checkpoint.vocabulary) > index_above:
-            vectors, _ = searched(facts, weights)
-            index, manifest["index"] = Index.build(vectors, held_out_vectors(checkpoint))
-        write_items(aside, checkpoint.vocabulary, weights, index)
+        if isinstance(checkpoint.model, ModelMixture):
+            manifest["scorer"] = asdict(_write_members(checkpoint, checkpoint.model, aside, kind))
+        else:
+            manifest |= _write_single(checkpoint, checkpoint.model, aside, kind, index_above)
         seal(aside, manifest)
         off = largest_difference(checkpoint, Artifact.load(aside))
         if off > TOLERANCE:
@@ -127,6 +124,41 @@ def export(
         (aside / CARD).write_text(card, encoding="utf-8")
         seal(aside, manifest)
     return output
+
+
+def _write_single(
+    checkpoint: Checkpoint, model: SessionModel, folder: Path, kind: str, index_above: int | None
+) -> dict[str, Any]:
+    """Write the files of a model but the manifest and the card; return entries of the manifest."""
+    encoder = encoder_of(model)
+    _write_encoder(encoder, kind, folder / FILES[kind])
+    weights = weights_of(model, checkpoint.clicks)
+    facts = Facts.of(encoder, weights)
+    entries: dict[str, Any] = {"scorer": asdict(facts)}
+    index = None
+    if index_above is not None and len(checkpoint.vocabulary) > index_above:
+        vectors, _ = searched(facts, weights)
+        index, entries["index"] = Index.build(vectors, held_out_vectors(checkpoint))
+    write_items(folder, checkpoint.vocabulary, weights, index)
+    return entries
+
+
+def _write_members(
+    checkpoint: Checkpoint, mixture: ModelMixture, folder: Path, kind: str
+) -> MixtureFacts:
+    """Export every member of a mixture into a folder of its own."""
+    names = []
+    for number, member in enumerate(mixture.models):
+        names.append(name_of(number))
+        alone = replace(
+            checkpoint,
+            model=member,
+            settings=checkpoint.settings["members"][number],
+            path=checkpoint.path / names[-1],  # no run's: the metrics are the mixture's
+        )
+        export(alone, folder / names[-1], kind, "float32")
+    weights = {name: values.tolist() for name, values in mixture.weights._asdict().items()}
+    return MixtureFacts(names, **weights)
 
 
 def check_output(output: Path) -> None:
@@ -157,10 +189,15 @@ def write_items(
 
 
 def seal(folder: Path, manifest: dict[str, Any]) -> None:
-    """Write the manifest of a folder, with the checksum and the size of every other file."""
-    files = sorted(file for file in folder.iterdir() if file.name != MANIFEST)
-    manifest["files"] = {file.name: sha256_of(file) for file in files}
-    manifest["sizes"] = {file.name: file.stat().st_size for file in files}
+    """Write the manifest of a folder, with the checksum and the size of every other file.
+
+    Of an export in it, those of its manifest.
+    """
+    there = sorted(path for path in folder.iterdir() if path.name != MANIFEST)
+    files = [path / MANIFEST if path.is_dir() else path for path in there]
+    names = [file.relative_to(folder).as_posix() for file in files]
+    manifest["files"] = dict(zip(names, map(sha256_of, files), strict=True))
+    manifest["sizes"] = {name: file.stat().st_size for name, file in zip(names, files, strict=True)}
     text = json.dumps(manifest, indent=2) + "\n"
     (folder / MANIFEST).write_text(text, encoding="utf-8")
 

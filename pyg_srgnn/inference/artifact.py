@@ -7,6 +7,7 @@
 ``weights.safetensors`` tensors with a row an item: vectors, clicks in training, followers, texts
 ``vocabulary.json``     the raw ids in the order of their numbers
 ``index.safetensors``   of an export with an index: the list of every item, and the lists' centroids
+``member_1/`` …         of a mixture of models: the export of each, in place of the files above
 ``model_card.md``       for people: data, metrics, limits; loading neither reads nor checks it
 ======================= ==========================================================================
 """
@@ -17,7 +18,7 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from torch import Tensor
 
 from pyg_srgnn.data.vocabulary import Vocabulary
 from pyg_srgnn.inference.exported import ExportedModel, exported_class, searched
+from pyg_srgnn.inference.exported_mixture import ExportedMixture
 from pyg_srgnn.inference.formats import FILES, OPENERS
 from pyg_srgnn.inference.index import Index
 from pyg_srgnn.inference.manifest import (
@@ -37,6 +39,7 @@ from pyg_srgnn.inference.manifest import (
     check_text,
     read_manifest,
 )
+from pyg_srgnn.inference.mixture_facts import MixtureFacts
 
 _MANIFEST = 16 << 20  # bytes, at most
 
@@ -57,7 +60,7 @@ class Artifact:
         text: See :class:`~pyg_srgnn.checkpoint.Checkpoint`. (default: None)
     """
 
-    scorer: ExportedModel
+    scorer: ExportedModel | ExportedMixture
     vocabulary: Vocabulary
     clicks: Tensor
     dataset: dict[str, Any]
@@ -92,6 +95,8 @@ class Artifact:
         data = _read(folder, MANIFEST, checked_size(folder, MANIFEST, _MANIFEST))
         with _naming(folder / MANIFEST):
             manifest, facts = read_manifest(data)
+        if isinstance(facts, MixtureFacts):
+            return cls._mixture(folder, data, manifest, facts, threads)
         # A file is read once, and not mapped into memory: the bytes that are used are those that
         # were checked, even if the file changes meanwhile.
         names = [FILES[manifest["export"]], WEIGHTS, VOCABULARY]
@@ -134,6 +139,36 @@ class Artifact:
             folder,
             hashlib.sha256(data).hexdigest(),
             text,
+        )
+
+    @classmethod
+    def _mixture(
+        cls,
+        folder: Path,
+        data: bytes,
+        manifest: Mapping[str, Any],
+        facts: MixtureFacts,
+        threads: int,
+    ) -> Artifact:
+        """Open the export of a mixture: the exports of its members."""
+        members: list[Artifact] = []
+        for name in facts.members:
+            # The checksum first: then no folder can be among its own members.
+            file = f"{name}/{MANIFEST}"
+            _verified(folder, file, checked_size(folder, file, _MANIFEST), manifest["files"])
+            members.append(cls.load(folder / name, threads))
+            if members[-1].vocabulary != members[0].vocabulary:
+                raise ValueError(f"{folder / name} has other items than {facts.members[0]}")
+        first = members[0]
+        return replace(
+            first,
+            scorer=ExportedMixture([member.scorer for member in members], facts.weights),
+            dataset=manifest["dataset"],
+            split=manifest["split"],
+            protocol=manifest["protocol"],
+            path=folder,
+            key=hashlib.sha256(data).hexdigest(),
+            text=None,
         )
 
 

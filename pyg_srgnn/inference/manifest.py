@@ -16,6 +16,7 @@ from pyg_srgnn.functional.lookups import LOOKUPS, PLACES, check_tables
 from pyg_srgnn.functional.mixture import ExportedComponent, ExportedExpert
 from pyg_srgnn.inference.catalogue import PRECISIONS
 from pyg_srgnn.inference.formats import FILES
+from pyg_srgnn.inference.mixture_facts import MixtureFacts
 
 MANIFEST = "manifest.json"
 FORMAT, VERSION = "pyg_srgnn export", 4
@@ -266,7 +267,7 @@ class Facts:
             check_tables(component.lookup, tables, self.num_items)
 
 
-def read_manifest(data: bytes) -> tuple[dict[str, Any], Facts]:
+def read_manifest(data: bytes) -> tuple[dict[str, Any], Facts | MixtureFacts]:
     """Read a manifest, and its facts.
 
     Raises:
@@ -287,6 +288,8 @@ def read_manifest(data: bytes) -> tuple[dict[str, Any], Facts]:
     for key in ("split", "protocol"):
         _read(str, found.get(key), key)
     found["text"] = _read(dict | None, found.get("text"), "text")
+    if isinstance(scorer := found.get("scorer"), dict) and "members" in scorer:
+        return found, MixtureFacts.from_json(scorer)
     if found["version"] == 1:
         found["scorer"] = asdict(_facts_of_version_1(found["model"]))
     elif isinstance(found.get("scorer"), dict):

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from pyg_srgnn.data.sessions import Sessions
-from pyg_srgnn.functional.own_items import log_complement
+from pyg_srgnn.functional.model_mixture import log_complement
 from pyg_srgnn.nn.model_mixture import ModelMixture
 from pyg_srgnn.nn.session_model import SessionModel
 from pyg_srgnn.utils.arguments import checking

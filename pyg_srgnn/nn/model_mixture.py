@@ -10,7 +10,7 @@ from torch_geometric.data import Data
 
 from pyg_srgnn.data.graphs import session_of_node
 from pyg_srgnn.data.sessions import Sessions
-from pyg_srgnn.functional.own_items import Split, log_complement, split
+from pyg_srgnn.functional.model_mixture import Weights, mix, mixed_parts, name_of
 from pyg_srgnn.functional.topk import best_of_scores
 from pyg_srgnn.nn.session_model import SessionModel
 from pyg_srgnn.utils.arguments import checking
@@ -82,18 +82,15 @@ class ModelMixture(nn.Module):
             getattr(self, name).copy_(getattr(other, name))
         return self
 
+    @property
+    def weights(self) -> Weights:
+        """The weights and temperatures."""
+        return Weights(*(getattr(self, name) for name in WEIGHTS))
+
     @torch.no_grad()
     def log_distribution(self, data: Data, counted: bool = False) -> Tensor:
         """Log-probabilities [B, V]; see :meth:`SessionModel.log_distribution`."""
-        parts = self._parts(data, counted)
-        log_p, own, gate = next(parts)
-        for part in parts:
-            torch.logaddexp(log_p, part.new, out=log_p)
-            own, gate = torch.logaddexp(own, part.own), torch.logaddexp(gate, part.gate)
-        session, _ = session_of_node(data)
-        log_p += log_complement(gate).unsqueeze(1)
-        log_p[session, data.x] = own + gate[session]
-        return log_p
+        return mix(self._distributions(data, counted), self.weights, *_nodes(data))
 
     def scores(self, data: Data) -> Tensor:
         """Log-probabilities of every item for every session [B, V]."""
@@ -108,29 +105,19 @@ class ModelMixture(nn.Module):
     @torch.no_grad()
     def log_parts(self, data: Data, items: Tensor) -> dict[str, Tensor]:
         """Logarithms of what each member gives to the probability of items [B, K], by its name."""
-        session, sessions = session_of_node(data)
-        own = torch.zeros(sessions, self.num_items, dtype=torch.bool, device=items.device)
-        own[session, data.x] = True
-        own = own.gather(1, items)
-        logs, gates = [], []
-        for part in self._parts(data):
-            part.new[session, data.x] = part.own
-            logs.append(part.new.gather(1, items))
-            gates.append(part.gate)
-        gate = torch.stack(gates).logsumexp(dim=0).unsqueeze(1)
-        gate = torch.where(own, gate, log_complement(gate))
-        return {f"member_{number}": log + gate for number, log in enumerate(logs, start=1)}
+        members = self._distributions(data, counted=False)
+        parts = mixed_parts(members, self.weights, *_nodes(data), items)
+        return {name_of(number): part for number, part in enumerate(parts)}
 
     def attention(self, data: Data) -> Tensor | None:
         """None: the members' attentions are not mixed."""
         return None
 
-    def _parts(self, data: Data, counted: bool = False) -> Iterator[Split]:
-        """Both parts of every member's distribution, and its gate, with their weights."""
-        session, _ = session_of_node(data)
-        weights = torch.stack([self.new_weight, self.own_weight, self.gate_weight]).log()
-        for number, member in enumerate(self.models):
-            log_p = member.log_distribution(data, counted)
-            parts = split(log_p, session, data.x, self.temperature[number])
-            new, own, gate = weights[:, number]
-            yield Split(parts.new.add_(new), parts.own + own, parts.gate + gate)
+    def _distributions(self, data: Data, counted: bool) -> Iterator[Tensor]:
+        for member in self.models:
+            yield member.log_distribution(data, counted)
+
+
+def _nodes(data: Data) -> tuple[Tensor, Tensor]:
+    """Session and item of every node [N]."""
+    return session_of_node(data)[0], data.x

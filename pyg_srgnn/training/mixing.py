@@ -14,8 +14,8 @@ from pyg_srgnn.data.graphs import session_of_node
 from pyg_srgnn.datasets import SessionDataset
 from pyg_srgnn.datasets.loader import SessionLoader
 from pyg_srgnn.evaluation.loop import evaluate
-from pyg_srgnn.functional.own_items import log_complement, split
-from pyg_srgnn.functional.weights import TEMPERATURES, best_temperatures, mixture_weights
+from pyg_srgnn.functional.mixture_weights import TEMPERATURES, best_temperatures, mixture_weights
+from pyg_srgnn.functional.model_mixture import log_complement, split
 from pyg_srgnn.nn.model_mixture import MIXTURE, WEIGHTS, ModelMixture
 from pyg_srgnn.runs.result import Metrics
 from pyg_srgnn.training.callbacks import SafeCheckpointIO

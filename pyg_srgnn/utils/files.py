@@ -62,8 +62,9 @@ def folder_written_aside(folder: Path, aside: Path) -> Iterator[Path]:
             shutil.rmtree(old, ignore_errors=True)
             aside.mkdir(parents=True)
             yield aside
-            for file in aside.iterdir():
-                flush(file)
+            for file in aside.rglob("*"):
+                if file.is_file():
+                    flush(file)
             _swap(folder, aside, old)
     finally:
         shutil.rmtree(aside, ignore_errors=True)

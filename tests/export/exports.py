@@ -10,7 +10,7 @@ import torch
 
 from pyg_srgnn.checkpoint import Checkpoint
 from pyg_srgnn.data import Sessions, Vocabulary
-from pyg_srgnn.nn import build_model
+from pyg_srgnn.nn import ModelMixture, rebuild_model
 from tests.reference.names import random_sessions, randomise
 
 IDS = [f"item {i}" for i in range(40)]
@@ -35,6 +35,7 @@ MODELS: dict[str, dict[str, Any]] = {
         **{"popularity": [0.1, 0.8], "output_table": "delta"},
     },
     "biased": {"name": "gru4rec", "item_bias": True, "popularity": [0.3]},
+    "mixture": {"name": "mixture", "members": ["default", "gru4rec", "plain"]},
 }
 
 
@@ -43,8 +44,15 @@ def checkpoint(
     name: str = "default", path: Path = Path("nowhere/checkpoints/best.ckpt")
 ) -> Checkpoint:
     """A model that knows :data:`IDS`; its scores lie around 1."""
-    settings = {**MODELS[name], "num_items": len(IDS), "channels": 8}
-    model = randomise(build_model(settings), seed=3, scale=0.3)
+    sizes = {"num_items": len(IDS), "channels": 8}
+    settings = {**MODELS[name], **sizes}
+    if name == "mixture":
+        members = [{**MODELS[member], **sizes} for member in MODELS[name]["members"]]
+        settings = {"name": name, "members": members}
+    model = randomise(rebuild_model(settings), seed=3, scale=0.3)
+    if isinstance(model, ModelMixture):
+        for number, weights in enumerate(model.weights):
+            weights.copy_(torch.tensor([0.3, 0.2, 0.5]).roll(number) + (number == 3) / 2)
     model.set_training(Sessions.from_lists(random_sessions(60, len(IDS), seed=2, longest=9)))
     clicks = torch.arange(1, len(IDS) + 1)
     return Checkpoint(

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from pyg_srgnn.data import Sessions
-from pyg_srgnn.functional.own_items import split
-from pyg_srgnn.functional.weights import TEMPERATURES, best_temperatures, mixture_weights
+from pyg_srgnn.functional.mixture_weights import TEMPERATURES, best_temperatures, mixture_weights
+from pyg_srgnn.functional.model_mixture import split
 from pyg_srgnn.nn import SRGNN, GRU4Rec, ModelMixture, rebuild_model
 from tests.nn.test_srgnn import CHANNELS, ITEMS, SESSIONS, batch_of, exact_weights
 from tests.reference import ensemble as reference

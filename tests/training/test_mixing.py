@@ -13,12 +13,12 @@ import torch
 from pyg_srgnn import Recommender
 from pyg_srgnn.checkpoint import Checkpoint
 from pyg_srgnn.commands import evaluate, recommend
+from pyg_srgnn.commands import export as exporting
 from pyg_srgnn.commands import train as command
 from pyg_srgnn.commands.validate import validate_run
 from pyg_srgnn.data import SessionLoader
 from pyg_srgnn.datasets import open_dataset
 from pyg_srgnn.evaluation.rank_table import read_ranks
-from pyg_srgnn.export.write import export
 from pyg_srgnn.nn import SRGNN, ModelMixture
 from pyg_srgnn.reports import run_summary
 from pyg_srgnn.runs.result import RunResult
@@ -108,12 +108,26 @@ def test_a_checkpoint_recommends_and_is_evaluated_as_one_model(
     assert found.status == 0, found.err
 
 
+def test_it_is_exported_with_a_card_that_names_its_members(
+    mixed: tuple[Path, RunResult], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder, result = mixed
+    found = run(exporting.main, "srgnn-export", f"checkpoint={folder}", "output=export")
+    assert found.status == 0, found.err
+    assert "  export/member_3/encoder.onnx\n" in found.out
+    card = Path("export/model_card.md").read_text(encoding="utf-8")
+    assert "A mixture, with weights that were fitted on validation:\n\n- run-srgnn (model=" in card
+    assert f"{100 * result.test['hr@20']:.2f}" in card and "epoch" not in card
+    wanted, exported = (
+        Recommender.load(path).recommend([[1, 2]], 5) for path in (folder, "export")
+    )
+    assert [raw for raw, _ in exported[0]] == [raw for raw, _ in wanted[0]]
+
+
 def test_what_takes_a_single_model_says_so(
     mixed: tuple[Path, RunResult], tiny_root: Path, tmp_path: Path
 ) -> None:
-    checkpoint = Checkpoint.load(mixed[0])
-    with pytest.raises(ValueError, match="a mixture of 3 models, and srgnn-export takes a single"):
-        export(checkpoint, tmp_path / "export")
     config = tiny_config(tiny_root, f"warm_start={mixed[0]}")
     with pytest.raises(ValueError, match=r"warm_start=.* a mixture of 3 models, and warm_st"):
         train(config, tmp_path / "warm")
