@@ -173,7 +173,7 @@ def log_mixture(softmaxes: Softmaxes, shares: Sequence[Share]) -> tuple[Tensor, 
         weights = softmaxes.log_weights().unsqueeze(2)
         scores = scores + (shift + weights[0])
         for other, weight in zip(others, weights[1:], strict=True):
-            scores = torch.logaddexp(scores, other + (weight - _softmax_total_(other, shares)))
+            scores = _either(scores, other + (weight - _softmax_total_(other, shares)))
         shift = torch.zeros_like(shift)
     elif scores.requires_grad:
         scores = scores.clone()
@@ -216,6 +216,14 @@ def log_parts(softmaxes: Softmaxes, shares: Sequence[Share], items: Tensor) -> T
         own = F.logsigmoid(share.gate).unsqueeze(1) + given.gather(1, items)
         parts = [part + rest for part in parts] + [own]
     return torch.stack(parts)
+
+
+def _either(first: Tensor, second: Tensor) -> Tensor:
+    """``torch.logaddexp``, with a gradient that is 0, not NaN, where both are minus infinity."""
+    if first.requires_grad:
+        least = torch.finfo(first.dtype).min / 2
+        first, second = first.clamp(min=least), second.clamp(min=least)
+    return torch.logaddexp(first, second)
 
 
 def _softmax_total_(scores: Tensor, shares: Sequence[Share]) -> Tensor:

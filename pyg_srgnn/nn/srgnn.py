@@ -340,7 +340,7 @@ class SRGNN(SessionModel):
 
     def log_distribution(self, data: Data, counted: bool = False) -> Tensor:
         """See :meth:`SessionModel.log_distribution`."""
-        if not self.components:
+        if not self.log_probabilities:
             return super().log_distribution(data, counted)
         hidden = self._hidden(data) if counted else None
         logs, shift = log_mixture(*self._shares(data, hidden))

@@ -8,6 +8,7 @@ import torch
 from pyg_srgnn.data import Sessions
 from pyg_srgnn.nn import SRGNN, Distillation, GRU4Rec, ModelMixture
 from pyg_srgnn.nn.distillation import divergence
+from tests.nn import catalogue
 from tests.nn.test_srgnn import CHANNELS, ITEMS, SESSIONS, TARGETS, batch_of, exact_weights
 from tests.reference import ensemble as reference
 from tests.reference.names import random_sessions, randomise
@@ -77,6 +78,20 @@ def test_the_loss_is_the_weighted_sum_and_so_are_its_gradients(name: str) -> Non
     for n, parameter in student.named_parameters():
         if parameter.grad is not None:
             torch.testing.assert_close(gradients[n], parameter.grad, rtol=0, atol=1e-9)
+
+
+def test_a_student_with_texts_learns_from_one_with_texts() -> None:
+    options = {"item_table": "id", "text_expert": True, "text_neighbours": 3, "repeat": True}
+    student, teacher = (catalogue.make(seed=seed, scale=3.0, **options) for seed in (0, 1))
+    sessions = Sessions.from_lists([[i % catalogue.TRAINED for i in s] for s in catalogue.TRAINING])
+    batch = batch_of(catalogue.SESSIONS, catalogue.TARGETS)
+    exact_weights(batch, catalogue.SESSIONS)
+    batch.row = torch.arange(len(catalogue.SESSIONS)) % sessions.num_samples
+    loss = Distillation(teacher, sessions, weight=1.0).loss(student.train(), batch)
+    loss.backward()
+    gradients = {n: p.grad for n, p in student.named_parameters() if p.grad is not None}
+    assert loss.isfinite() and all(bool(grad.isfinite().all()) for grad in gradients.values())
+    assert gradients["text_expert.gate.weight"].abs().sum() > 0
 
 
 def test_a_mixture_of_models_teaches() -> None:
