@@ -222,6 +222,7 @@ INGREDIENTS = {
     "neighbours": 3,
     "frequency": True,
     "transitions": 5,
+    "similar": 5,
 }
 
 
