@@ -9,7 +9,6 @@ from torch import Tensor
 
 from pyg_srgnn.data.recency import recency
 from pyg_srgnn.data.sessions import Sessions
-from pyg_srgnn.functional.own_pairs import OwnPairs
 
 UNITS = 2520  # a multiple of 1, 2, … 10: of a window of up to 10 no weight is rounded
 
@@ -58,12 +57,12 @@ def count_pairs(
             pair, count = torch.unique(pair, return_counts=True)
         else:
             later = later - session[later] - 1  # numbers of samples
-            pair, count = _summed(pair, recency(later, sessions.num_samples, half_life))
+            pair, count = summed_pairs(pair, recency(later, sessions.num_samples, half_life))
         pairs.append(pair)
         counts.append(count * weight)
     if not pairs:
         return first, first
-    return _summed(torch.cat(pairs), torch.cat(counts))
+    return summed_pairs(torch.cat(pairs), torch.cat(counts))
 
 
 def _next_clicks(sessions: Sessions, session: Tensor, num_items: int) -> tuple[Tensor, Tensor]:
@@ -77,34 +76,6 @@ def _next_clicks(sessions: Sessions, session: Tensor, num_items: int) -> tuple[T
     again = torch.full_like(order, sessions.num_clicks).index_copy_(0, earlier, later)
     is_new = torch.ones_like(order, dtype=torch.bool).index_fill_(0, later, False)
     return again, is_new
-
-
-def own_pairs(
-    sessions: Sessions, num_items: int, weights: Iterable[int], half_life: float | None = None
-) -> OwnPairs:
-    """What each session adds to the counts of :func:`count_pairs`, in units of 1.
-
-    Args:
-        sessions: See :func:`count_pairs`.
-        num_items: See there.
-        weights: See there.
-        half_life: See there. (default: None)
-    """
-    session = torch.arange(len(sessions)).repeat_interleave(sessions.lengths)
-    earlier = session * num_items + sessions.items
-    first = torch.arange(sessions.num_clicks)
-    keys, counts = [], []
-    for steps, weight in enumerate(weights, 1):
-        first = first[first + steps < sessions.num_clicks]
-        first = first[session[first] == session[first + steps]]
-        later = first + steps
-        count = torch.full(first.shape, weight / UNITS, dtype=torch.float64)
-        if half_life is not None:
-            count *= recency(later - session[later] - 1, sessions.num_samples, half_life)
-        for item in (sessions.items[later], torch.full_like(later, num_items)):
-            keys.append(earlier[first] * (num_items + 1) + item)
-            counts.append(count)
-    return OwnPairs(*_summed(torch.cat(keys), torch.cat(counts)), num_items)
 
 
 def both_ways(pair: Tensor, count: Tensor, num_items: int) -> tuple[Tensor, Tensor]:
@@ -121,10 +92,10 @@ def both_ways(pair: Tensor, count: Tensor, num_items: int) -> tuple[Tensor, Tens
     first, second = pair // num_items, pair % num_items
     apart = first != second
     there, back = pair[apart], (second * num_items + first)[apart]
-    return _summed(torch.cat([there, back]), count[apart].repeat(2))
+    return summed_pairs(torch.cat([there, back]), count[apart].repeat(2))
 
 
-def _summed(pair: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
+def summed_pairs(pair: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
     """Every pair once, sorted, with the sum of its counts."""
     pair, of = torch.unique(pair, return_inverse=True)
     return pair, count.new_zeros(pair.shape).index_add_(0, of, count)

@@ -21,14 +21,6 @@ Pairs = tuple[Tensor, Tensor]
 """Sessions [P] and items [P]."""
 
 
-class OwnCounts(NamedTuple):
-    """What the training sessions of samples added to the counts of followers."""
-
-    pairs: OwnPairs
-    session: Tensor
-    """Number of each sample's training session [B]."""
-
-
 class Hidden(NamedTuple):
     """What the tables must not give away of the samples that are trained."""
 
@@ -36,7 +28,7 @@ class Hidden(NamedTuple):
     """Next item of each session [B]."""
     weight: Tensor | None = None
     """What counts the transitions to it were given in the tables [B]; None: 1."""
-    own: OwnCounts | None = None
+    own: OwnPairs | None = None
     """All that the sessions added to the counts; None: only what their clicks did is left out."""
 
 
@@ -92,9 +84,8 @@ def own_items_followed(
         of_later = followers.index_select(0, earlier) == later.unsqueeze(1)
         found = (counted * of_later).sum(dim=1), counted.sum(dim=1)
         if hidden is not None and hidden.own is not None:
-            session = hidden.own.session.index_select(0, graphs.batch)
-            pairs = hidden.own.pairs
-            own = pairs.of(session, earlier, later), pairs.of(session, earlier)
+            pairs = hidden.own
+            own = pairs.of(graphs.batch, earlier, later), pairs.of(graphs.batch, earlier)
             found = _without(found[0], own[0]), _without(found[1], own[1])
         known.append(torch.stack(found, dim=1))
     return Candidates(graphs.batch, x, known=torch.stack(known, dim=1))
@@ -130,10 +121,10 @@ def followers_of(
     found = followers.index_select(0, item).long()
     counted = count.index_select(0, item).to(place_weight.dtype)
     if hidden is not None and hidden.own is not None:
-        pairs, number = hidden.own
-        total = _without(total, pairs.of(number, last))
+        every = torch.arange(graphs.num_graphs, device=x.device)
+        total = _without(total, hidden.own.of(every, last))
         target = hidden.target.index_select(0, session)
-        own = pairs.of(number.index_select(0, session), item, target).unsqueeze(1)
+        own = hidden.own.of(session, item, target).unsqueeze(1)
         counted = torch.where(found == target.unsqueeze(1), _without(counted, own), counted)
     elif hidden is not None:
         counted = _without_own(found, counted, place, session, hidden)

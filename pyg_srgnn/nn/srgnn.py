@@ -12,9 +12,10 @@ from torch_geometric.data import Data
 
 from pyg_srgnn.data.graphs import session_of_node
 from pyg_srgnn.data.recency import recency
+from pyg_srgnn.data.session_pairs import SessionPairs
 from pyg_srgnn.data.sessions import Sessions
 from pyg_srgnn.functional.graphs import SessionGraphs, counts
-from pyg_srgnn.functional.lookups import Hidden, OwnCounts, Pairs
+from pyg_srgnn.functional.lookups import Hidden, Pairs
 from pyg_srgnn.functional.mixture import (
     Share,
     Softmaxes,
@@ -24,7 +25,6 @@ from pyg_srgnn.functional.mixture import (
     mixed_losses,
     mixture_losses,
 )
-from pyg_srgnn.functional.own_pairs import OwnPairs
 from pyg_srgnn.functional.topk import best_of_scores
 from pyg_srgnn.functional.whitening import Whitening
 from pyg_srgnn.nn.as_cold import AsCold
@@ -198,7 +198,7 @@ class SRGNN(SessionModel):
         self._num_samples = 0
         self.leave_out = leave_out
         self._first_sample: Tensor | None = None
-        self._own: OwnPairs | None = None
+        self._own: SessionPairs | None = None
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -265,8 +265,7 @@ class SRGNN(SessionModel):
         weight = None if half_life is None else recency(data.row, self._num_samples, half_life)
         if self._own is None:
             return Hidden(data.y, weight)
-        self._own = self._own.to(data.row.device)  # moves the first time only
-        return Hidden(data.y, weight, OwnCounts(self._own, self._session(data.row)))
+        return Hidden(data.y, weight, self._own.of(self._session(data.row)))
 
     def _session(self, row: Tensor) -> Tensor:
         """The number of the training session of each sample [B]."""

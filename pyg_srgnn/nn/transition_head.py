@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from pyg_srgnn.data.pairs import UNITS, count_pairs, heaviest, own_pairs, weights_by_distance
+from pyg_srgnn.data.pairs import UNITS, count_pairs, heaviest, weights_by_distance
+from pyg_srgnn.data.session_pairs import SessionPairs
 from pyg_srgnn.data.sessions import Sessions
 from pyg_srgnn.functional.graphs import SessionGraphs
 from pyg_srgnn.functional.lookups import PLACES
 from pyg_srgnn.functional.mixture import Share
-from pyg_srgnn.functional.own_pairs import OwnPairs
 from pyg_srgnn.nn.component import Component
 from pyg_srgnn.nn.losses import at_least_float32
 
@@ -67,10 +67,10 @@ class TransitionHead(Component):
         self.followers.copy_(followers)
         self.count.copy_(count / UNITS)
 
-    def own_pairs(self, sessions: Sessions) -> OwnPairs:
+    def own_pairs(self, sessions: Sessions) -> SessionPairs:
         """What each of the training sessions added to the counts."""
         num_items = len(self.followers)
-        return own_pairs(sessions, num_items, weights_by_distance(_WINDOW), self.half_life)
+        return SessionPairs(sessions, num_items, weights_by_distance(_WINDOW), self.half_life)
 
     def stand_in(self, items: Tensor, stand_ins: Tensor) -> None:
         """Copy the counts of trained items to cold ones."""

@@ -1,0 +1,41 @@
+"""The pairs of single sessions: together, they are those of all."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from pyg_srgnn.data import Sessions
+from pyg_srgnn.data.pairs import UNITS, count_pairs, weights_by_distance
+from pyg_srgnn.data.session_pairs import SessionPairs
+from tests.reference.names import random_sessions
+
+ITEMS = 7
+
+
+@pytest.mark.parametrize("half_life", [None, 0.3])
+def test_together_they_are_those_of_all_sessions(half_life: float | None) -> None:
+    sessions = Sessions.from_lists([*random_sessions(30, ITEMS, longest=20), [3], [0, 0]])
+    weights = weights_by_distance(4)
+    number = torch.arange(len(sessions))
+    found = SessionPairs(sessions, ITEMS, weights, half_life).of(number)
+    pair, count = count_pairs(sessions, ITEMS, weights, half_life)
+    every = number.unsqueeze(1).expand(-1, len(pair))
+    together = found.of(every, pair // ITEMS, pair % ITEMS).sum(dim=0)
+    torch.testing.assert_close(together, count.double() / UNITS, rtol=1e-12, atol=0)
+    assert found.weight.sum().item() == pytest.approx(2 * count.sum().item() / UNITS)
+
+    items = torch.arange(ITEMS)
+    wanted = torch.zeros(ITEMS, dtype=torch.float64)
+    wanted.index_add_(0, pair // ITEMS, count.double() / UNITS)
+    every = number.unsqueeze(1).expand(-1, ITEMS)
+    torch.testing.assert_close(found.of(every, items.expand_as(every)).sum(dim=0), wanted)
+
+
+def test_a_session_may_be_that_of_several_samples() -> None:
+    sessions = Sessions.from_lists([[1, 2], [0, 1, 2]])
+    found = SessionPairs(sessions, ITEMS, weights_by_distance(3)).of(torch.tensor([1, 1, 0]))
+    one, two = torch.full((3,), 1), torch.full((3,), 2)
+    assert found.of(torch.arange(3), one, two).tolist() == [1, 1, 1]
+    assert found.of(torch.arange(3), one * 0, two).tolist() == [0.5, 0.5, 0]
+    assert found.of(torch.arange(3), one * 0).tolist() == [1.5, 1.5, 0]
