@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from pyg_srgnn.functional.graphs import SessionGraphs, graph_tensors
-from pyg_srgnn.functional.mixture import ExportedComponent, ExportedExpert, find_candidates
+from pyg_srgnn.functional.mixture import ExportedComponent, ExportedExpert, Source, find_candidates
 from pyg_srgnn.nn.expert import Expert
 from pyg_srgnn.nn.gru4rec import GRU4Rec
 from pyg_srgnn.nn.session_model import SessionModel
@@ -81,6 +81,7 @@ class GraphEncoder(Encoder):
         graphs = SessionGraphs(**tensors, num_graphs=lengths.numel())
         sources = {name: each.source() for name, each in model.components.items()}
         candidates, _ = find_candidates([*sources.values()], x, graphs)
+        tables = _named(sources)
         self.components: list[ExportedComponent] = []
         known: list[Tensor] = []
         for (name, source), found in zip(sources.items(), candidates, strict=True):
@@ -88,7 +89,7 @@ class GraphEncoder(Encoder):
                 name=name,
                 lookup=source.lookup,
                 exclusive=source.exclusive,
-                tables={table: f"{name}.{table}" for table in source.tables},
+                tables={table: tables[id(tensor)] for table, tensor in source.tables.items()},
                 known=None if found.known is None else f"known_{len(known)}",
                 gate=f"{name}_gate",
                 log_share=f"{name}_log_share" if found.share is None else None,
@@ -231,9 +232,10 @@ def weights_of(model: SessionModel, clicks: Tensor) -> dict[str, Tensor]:
             if model.embedding.mode != "id":
                 unit = torch.eye(len(model.text.mean))
                 weights["text_to_item"] = model.embedding.from_text(unit).contiguous()
-        for name, component in model.components.items():
-            for table, tensor in component.tables().items():
-                weights[f"{name}.{table}"] = tensor.clone()
+        sources = {name: each.source() for name, each in model.components.items()}
+        names = _named(sources)
+        for source in sources.values():
+            weights |= {names[id(table)]: table.clone() for table in source.tables.values()}
         for name, expert in model.experts.items():
             rows = torch.cat([expert.rows(model, part) for part in parts])
             weights[f"{name}.rows"] = rows
@@ -255,6 +257,15 @@ def _exported(name: str, expert: Expert, clicked: str) -> ExportedExpert:
         from_text=f"{name}.from_text" if new else None,
         bias=f"{name}.bias" if new else None,
     )
+
+
+def _named(sources: Mapping[str, Source]) -> dict[int, str]:
+    """The name in an export of each table, by its id: a table of two components has one name."""
+    names: dict[int, str] = {}
+    for name, source in sources.items():
+        for table, tensor in source.tables.items():
+            names.setdefault(id(tensor), f"{name}.{table}")
+    return names
 
 
 def _without_items(model: _Model) -> _Model:

@@ -123,10 +123,10 @@ def _features(
     first = torch.zeros_like(often).scatter_reduce_(0, alias, place, "amax")
     is_last = last == 0
     is_last_but_one = summed((place == 1).long(), alias, num_nodes)
-    source, target = graphs.edge_index
+    source, target = graphs.edge_index[0], graphs.edge_index[1]
     after = summed(graphs.edge_weight * is_last[source], target, num_nodes)
     before = summed(graphs.edge_weight_in * is_last[target], source, num_nodes)
-    counted, total = known.unbind(dim=2)
+    counted, total = known[:, :, 0], known[:, :, 1]
     share = torch.log1p(20 * counted / (total + 1))  # 20: half of the range is below 5 %
     often, last, first, clicks = (each.to(known.dtype) for each in (often, last, first, clicks))
     in_session = [

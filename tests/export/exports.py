@@ -34,6 +34,10 @@ MODELS: dict[str, dict[str, Any]] = {
         **{"name": "srgnn", **_MIXED, "transitions": 6, "item_bias": True, "temperature": True},
         **{"popularity": [0.1, 0.8], "output_table": "delta"},
     },
+    "counts": {
+        **{"name": "srgnn", **_MIXED, "repeat": "counts", "transitions": 6},
+        **{"leave_out": "session", "similar": 5},
+    },
     "biased": {"name": "gru4rec", "item_bias": True, "popularity": [0.3]},
     "mixture": {"name": "mixture", "members": ["default", "gru4rec", "plain"]},
 }

@@ -8,6 +8,7 @@ import torch
 from pyg_srgnn.baselines import SessionPopularity
 from pyg_srgnn.data import Sessions
 from pyg_srgnn.nn import SRGNN
+from pyg_srgnn.nn.encoders import encoder_of, weights_of
 from tests.nn.test_ingredients import CHANNELS, ITEMS, SESSIONS, TRAINING, exact_counts, make
 from tests.nn.test_srgnn import batch_of, exact_weights
 from tests.reference import ingredients as reference
@@ -64,3 +65,11 @@ def test_samples_whose_sessions_are_left_out_are_numbered() -> None:
     model = make(**COUNTS).train()
     with pytest.raises(ValueError, match=r"'leave_out'.* data\.row, .*\(got none\)"):
         model.loss(batch_of(SESSIONS, [0] * len(SESSIONS)))
+
+
+def test_an_export_holds_the_counts_once() -> None:
+    model = make(repeat="counts", **COUNTS)
+    transitions, repeat = encoder_of(model.float()).components
+    assert repeat.tables.items() <= transitions.tables.items()
+    weights = weights_of(model, torch.ones(ITEMS, dtype=torch.long))
+    assert not any(name.startswith("repeat.") for name in weights)
