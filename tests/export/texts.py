@@ -59,13 +59,16 @@ def checkpoint(name: str = "mixture", cold: int = COLD) -> Checkpoint:
     model = build_model(settings)
     for part in model.children():
         randomise(part, seed=3, scale=0.3)
-    ids = model.embedding.weight
+    output = model.output
     with torch.no_grad():
-        drawn = torch.randn(TRAINED, ids.size(1), generator=torch.Generator().manual_seed(5))
-        ids[:TRAINED] = 0.3 * drawn
-        ids[TRAINED:] = 0
-        if model.embedding.lin is not None:
-            randomise(model.embedding.lin, seed=4, scale=0.3)
+        for table in (model.embedding.weight, output.bias, output.delta):
+            if table is not None:
+                generator = torch.Generator().manual_seed(5)
+                table[:TRAINED] = 0.3 * torch.randn(table[:TRAINED].shape, generator=generator)
+                table[TRAINED:] = 0
+    for part in (model.embedding.lin, output.lin):
+        if part is not None:
+            randomise(part, seed=4, scale=0.3)
     sessions = Sessions.from_lists(random_sessions(60, TRAINED, seed=2, longest=9))
     model.set_text(text_vectors(num_items))
     model.set_training(sessions)
