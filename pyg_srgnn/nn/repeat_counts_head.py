@@ -22,13 +22,13 @@ class RepeatCountsHead(Component):
     It has the place of :class:`RepeatHead` and its mixture. An item's score is
 
     .. math::
-        r_i = w^\top f_i + q^\top \tanh(W f_i + e_{clicks(i)} + e_{place(i)})
+        r_i = w^\top f_i + q^\top \tanh(W f_i + U s + e_{clicks(i)} + e_{place(i)})
 
-    of counts :math:`f_i` alone: how often, how recently and how early the item was clicked in the
-    session, whether it is the last or the last but one, what share of the last item's earlier
-    transitions in the session lead to it or come from it, and how often the last item led to it, it
-    to the last and it to itself in the training sessions. Neither the item's vector nor the
-    session's is an input: they know the training sessions by heart. Before training, :math:`w`
+    of counts :math:`f_i` and the session's vector s. The counts are how often, how recently and how
+    early the item was clicked in the session, whether it is the last or the last but one, what
+    share of the last item's earlier transitions in the session lead to it or come from it, and how
+    often the last item led to it, it to the last and it to itself in the training sessions. The
+    item's vector is no input: it knows the training sessions by heart. Before training, :math:`w`
     orders the items as :class:`pyg_srgnn.baselines.SessionPopularity` does, and q is 0.
 
     The gate knows the session's vector, its clicks, how many of them were new, and the mean of the
@@ -47,6 +47,7 @@ class RepeatCountsHead(Component):
         self._transitions = (transitions,)  # in a tuple, it is no part of this module
         self.weight = nn.Linear(_FEATURES, 1, bias=False)
         self.lin = nn.Linear(_FEATURES, channels)
+        self.lin_session = nn.Linear(channels, channels, bias=False)
         self.frequency = nn.Embedding(_MOST + 1, channels)
         self.place = nn.Embedding(_MOST + 1, channels)
         self.q = nn.Linear(channels, 1, bias=False)
@@ -83,6 +84,7 @@ class RepeatCountsHead(Component):
         features = _features(graphs, place, clicks, often, known.to(self.weight.weight.dtype))
         hidden = (
             self.lin(features)
+            + self.lin_session(s_h)[session]
             + self.frequency(often.clamp(max=_MOST))
             + self.place(last.clamp(max=_MOST))
         )

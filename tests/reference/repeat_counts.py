@@ -60,6 +60,7 @@ def shares(
         hidden = (
             p["repeat.lin.weight"] @ f
             + p["repeat.lin.bias"]
+            + p["repeat.lin_session.weight"] @ s
             + p["repeat.frequency.weight"][min(20, list(session).count(item))]
             + p["repeat.place.weight"][min(20, back)]
         )
