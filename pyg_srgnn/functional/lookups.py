@@ -14,7 +14,7 @@ from pyg_srgnn.functional.own_pairs import OwnPairs
 from pyg_srgnn.functional.whitening import nearest
 
 PLACES = 10  # last clicks whose followers and neighbours are looked up
-_ROUNDED = 1e-6  # of a count is what rounding leaves where all of it is taken away
+ROUNDED = 1e-6  # of a count is what rounding leaves where all of it is taken away
 BUCKETS = 14  # of an item's clicks: none, 1, 2 to 3, 4 to 7, and so on
 
 Pairs = tuple[Tensor, Tensor]
@@ -292,7 +292,7 @@ def _without_own(
 def _without(counted: Tensor, own: Tensor) -> Tensor:
     """Counts less a part of them, or 0."""
     others = counted - own.to(counted.dtype)
-    return others.masked_fill(others < _ROUNDED * counted, 0)
+    return others.masked_fill(others < ROUNDED * counted, 0)
 
 
 def _shared_out(

@@ -6,8 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pyg_srgnn.data.pairs import both_ways, count_pairs, heaviest
+from pyg_srgnn.data.pairs import UNITS, both_ways, count_pairs, heaviest
+from pyg_srgnn.data.session_pairs import SessionPairs
 from pyg_srgnn.data.sessions import Sessions
+from pyg_srgnn.functional.lookups import ROUNDED
 from pyg_srgnn.functional.whitening import cosine_weights, nearest
 
 
@@ -29,6 +31,8 @@ class GlobalGraph(nn.Module):
         normalize: Whether the average is normalised, as the items' vectors are.
         half_life: Share of the training samples, back in time, over which the weight of two clicks
             halves. (default: None: all weigh alike)
+        leave_out: Whether training leaves out of the weight of a sample's target what its session
+            added to it; else the average tells the target of a rare item. (default: False)
     """
 
     def __init__(
@@ -40,8 +44,11 @@ class GlobalGraph(nn.Module):
         dropout: float,
         normalize: bool,
         half_life: float | None = None,
+        leave_out: bool = False,
     ) -> None:
         super().__init__()
+        self.leave_out = leave_out
+        self._pairs: SessionPairs | None = None
         self.half_life = half_life
         self.normalize = normalize
         self.window = window
@@ -51,18 +58,27 @@ class GlobalGraph(nn.Module):
         neighbours = torch.zeros(num_items, num_neighbours, dtype=torch.int32)
         self.register_buffer("neighbours", neighbours)
         self.register_buffer("weight", torch.zeros(num_items, num_neighbours))
+        # What a count of 1 weighs, for training alone.
+        self.register_buffer("unit", torch.zeros(num_items), persistent=False)
 
     neighbours: Tensor
     weight: Tensor
+    unit: Tensor
 
     def set_training(self, sessions: Sessions) -> None:
         """Count the neighbours in the training sessions."""
         num_items, kept = self.neighbours.shape
-        neighbours, weight = heaviest_neighbours(
+        neighbours, count = heaviest_neighbours(
             sessions, num_items, kept, self.window, self.half_life
         )
+        total = count.sum(dim=1)
+        unit = 1 / total.where(total > 0, 1)
         self.neighbours.copy_(neighbours)
-        self.weight.copy_(weight)
+        self.weight.copy_(count * unit.unsqueeze(1))
+        self.unit.copy_(unit)
+        if self.leave_out:
+            weights = [UNITS] * self.window
+            self._pairs = SessionPairs(sessions, num_items, weights, self.half_life)
 
     @torch.no_grad()
     def add_text(self, vectors: Tensor, num_trained: int) -> None:
@@ -89,20 +105,48 @@ class GlobalGraph(nn.Module):
         weight = cosine_weights(cosine)
         share = torch.where(weight.any(dim=1, keepdim=True), counted / kept, 1)
         self.weight.mul_(share).add_(weight * (1 - share))
+        self.unit.mul_(share.squeeze(1))
         self.neighbours.copy_(torch.where(filled, items.gather(1, place), self.neighbours))
 
-    def forward(self, items: Tensor, embedded: Tensor, table: Tensor) -> Tensor:
+    def weight_without(
+        self, items: Tensor, batch: Tensor, target: Tensor, session: Tensor
+    ) -> Tensor | None:
+        """Weights of the neighbours in other sessions than the samples' own [N, K]; None: in all.
+
+        Args:
+            items: The clicked items [N].
+            batch: Sample of each [N].
+            target: Next item of each sample [B].
+            session: Training session of each sample [B].
+        """
+        if self._pairs is None:
+            return None
+        pairs, target = self._pairs.of(session), target.index_select(0, batch)
+        own = pairs.of(batch, items, target) + pairs.of(batch, target, items)
+        weight = self.weight.index_select(0, items)
+        left = weight - (own * self.unit.index_select(0, items)).to(weight.dtype).unsqueeze(1)
+        left = left.masked_fill(left < ROUNDED * weight, 0)
+        of_target = self.neighbours.index_select(0, items) == target.unsqueeze(1)
+        weight = torch.where(of_target, left, weight)
+        total = weight.sum(dim=1, keepdim=True)
+        return weight / total.where(total > 0, 1)
+
+    def forward(
+        self, items: Tensor, embedded: Tensor, table: Tensor, weight: Tensor | None = None
+    ) -> Tensor:
         """Embeddings of clicked items with those of their neighbours [N, d].
 
         Args:
             items: The clicked items [N].
             embedded: Their embeddings [N, d].
             table: Embeddings of all items [V, d].
+            weight: Weights of their neighbours [N, K]. (default: those counted)
         """
+        weight = self.weight[items] if weight is None else weight
         mean = F.embedding_bag(
             self.neighbours[items].long(),
             table,
-            per_sample_weights=self.weight[items].to(table.dtype),
+            per_sample_weights=weight.to(table.dtype),
             mode="sum",
             sparse=table.is_leaf,
         )
@@ -130,9 +174,8 @@ def heaviest_neighbours(
 
     Returns:
         Neighbours int64 [V, K], the heaviest first, the lower index first among equals, and their
-        weights [V, K], which sum to 1; an item with fewer has weights 0 at the end.
+        counts [V, K], float64; an item with fewer has counts 0 at the end.
     """
     pairs = count_pairs(sessions, num_items, [1] * window, half_life)
-    neighbours, weight = heaviest(*both_ways(*pairs, num_items), num_items, num_neighbours)
-    total = weight.sum(dim=1, keepdim=True)
-    return neighbours, weight / total.where(total > 0, 1)
+    neighbours, count = heaviest(*both_ways(*pairs, num_items), num_items, num_neighbours)
+    return neighbours, count.double()

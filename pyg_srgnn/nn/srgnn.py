@@ -81,6 +81,8 @@ class SRGNN(SessionModel):
         neighbours: Neighbours of each item in the :class:`GlobalGraph` of the training sessions
             that are aggregated into its embedding. (default: 0: no such graph)
         window: Steps within which two clicks make neighbours there. (default: 3)
+        neighbours_leave_out: Whether training leaves out of the weight of a sample's target there
+            what its own session added to it. (default: False)
         transitions: Followers of each item in the training sessions that a
             :class:`TransitionHead` mixes in. (default: 0: no such mixture)
         leave_out: What training leaves out of a sample's counts of followers: ``"click"``, what its
@@ -119,6 +121,7 @@ class SRGNN(SessionModel):
         repeat: bool | str = False,
         neighbours: int = 0,
         window: int = 3,
+        neighbours_leave_out: bool = False,
         transitions: int = 0,
         leave_out: str = "click",
         similar: int = 0,
@@ -136,6 +139,7 @@ class SRGNN(SessionModel):
             check.that(known, "repeat", "True, False or 'counts'", repeat)
             check.whole("neighbours", neighbours, 0)
             check.whole("window", window, 1)
+            check.flag("neighbours_leave_out", neighbours_leave_out)
             check.whole("transitions", transitions, 0)
             check.one_of("leave_out", leave_out, LEFT_OUT)
             if repeat == "counts":
@@ -190,6 +194,7 @@ class SRGNN(SessionModel):
                 *(num_items, channels, neighbours, window, self.dropout),
                 self.scale is not None,
                 counts_half_life,
+                neighbours_leave_out,
             )
             if neighbours
             else None
@@ -243,11 +248,12 @@ class SRGNN(SessionModel):
         if self.text is not None and self.text_neighbours is not None:
             self.text_neighbours.set_text(self.text)
 
-    def _clicked(self, items: Tensor) -> Tensor:
-        """Embeddings of clicked items [N, d], with those of their neighbours."""
+    def _clicked(self, items: Tensor, weight: Tensor | None = None) -> Tensor:
+        """Embeddings of clicked items [N, d], with those of their neighbours, by their weights."""
         embedded = self.embed(items)
         if self.global_graph is not None:
-            embedded = self.global_graph(items, embedded, self.embedding.table(self.text))
+            table = self.embedding.table(self.text)
+            embedded = self.global_graph(items, embedded, table, weight)
         return embedded
 
     def _hidden(self, data: Data) -> Hidden:
@@ -256,16 +262,21 @@ class SRGNN(SessionModel):
         half_life = self.counts_half_life if counted else None
         if half_life is None and self._own is None:
             return Hidden(data.y)
-        if "row" not in data:
-            raise ValueError(
-                f"SRGNN: with {'leave_out' if self._own else 'counts_half_life'!r}, a batch in "
-                "training must have the number of every training sample, data.row, as those of a "
-                "dataset have (got none)"
-            )
-        weight = None if half_life is None else recency(data.row, self._num_samples, half_life)
+        row = self._row(data, "leave_out" if self._own else "counts_half_life")
+        weight = None if half_life is None else recency(row, self._num_samples, half_life)
         if self._own is None:
             return Hidden(data.y, weight)
-        return Hidden(data.y, weight, self._own.of(self._session(data.row)))
+        return Hidden(data.y, weight, self._own.of(self._session(row)))
+
+    def _row(self, data: Data, key: str) -> Tensor:
+        """The number of each sample among the training samples, for what an argument asks [B]."""
+        if "row" not in data:
+            raise ValueError(
+                f"SRGNN: with {key!r}, a batch in training must have the number of every training "
+                "sample, data.row, as those of a dataset have (got none)"
+            )
+        row: Tensor = data.row
+        return row
 
     def _session(self, row: Tensor) -> Tensor:
         """The number of the training session of each sample [B]."""
@@ -285,7 +296,12 @@ class SRGNN(SessionModel):
 
     def nodes(self, data: Data) -> Tensor:
         """Features of the nodes after propagation [N, d]."""
-        return self.propagate(self.clicked(data.x), _graphs(data))
+        graph = self.global_graph
+        if not self.training or graph is None or not graph.leave_out:
+            return self.propagate(self.clicked(data.x), _graphs(data))
+        session = self._session(self._row(data, "neighbours_leave_out"))
+        weight = graph.weight_without(data.x, _graphs(data).batch, data.y, session)
+        return self.propagate(self._clicked(data.x, weight), _graphs(data))
 
     def propagate(self, embedded: Tensor, graphs: SessionGraphs) -> Tensor:
         """Features of nodes that enter as ``embedded``, after propagation [N, d] both."""

@@ -280,10 +280,52 @@ def test_dropout_only_while_training() -> None:
 
 def test_equally_heavy_neighbours() -> None:
     sessions = Sessions.from_lists([[0, 3], [0, 1], [0, 2], [4, 4]])
-    items, weight = heaviest_neighbours(sessions, 6, 2, window=1)
+    items, count = heaviest_neighbours(sessions, 6, 2, window=1)
     assert items[0].tolist() == [1, 2]
-    assert weight[0].tolist() == [0.5, 0.5]
-    assert weight[4].tolist() == weight[5].tolist() == [0, 0]  # an item is no neighbour of itself
+    assert count[0].tolist() == [1, 1]
+    assert count[4].tolist() == count[5].tolist() == [0, 0]  # an item is no neighbour of itself
+
+
+@pytest.mark.parametrize("half_life", [None, 0.3])
+def test_training_leaves_a_sessions_own_neighbours_out(half_life: float | None) -> None:
+    """Of the target alone: that others are near each other tells nothing of it."""
+    options = {"neighbours": 3, "window": 2, "counts_half_life": half_life}
+    model = make(**options, neighbours_leave_out=True, scale=3.0).train()
+    graph = model.global_graph
+    counts = reference.neighbours_of(TRAINING, ITEMS, 3, 2, half_life)
+    samples = [(n, cut) for n, s in enumerate(TRAINING) for cut in range(1, len(s))]
+    chosen = list(range(len(samples)))[::-1]
+    sessions = [TRAINING[n][:cut] for n, cut in map(samples.__getitem__, chosen)]
+    targets = [TRAINING[n][cut] for n, cut in map(samples.__getitem__, chosen)]
+    # Weights are stored in float32.
+    graph.weight, graph.unit = graph.weight.double(), graph.unit.double()
+    for item, row in enumerate(counts):
+        for place, (_, weight) in enumerate(row):
+            graph.weight[item, place] = weight
+        total = sum(reference.near_of(TRAINING, item, other, 2, half_life) for other, _ in row)
+        graph.unit[item] = 1 / total if row else 0
+    wanted = 0.0
+    for k, session, target in zip(chosen, sessions, targets, strict=True):
+        neighbours = []
+        for item, row in enumerate(counts):
+            kept = {
+                other: reference.near_of(TRAINING, item, other, 2, half_life) for other, _ in row
+            }
+            if target in kept:
+                own = samples[k][0]
+                kept[target] -= reference.near_of(TRAINING, item, target, 2, half_life, own)
+                kept[target] *= kept[target] > 1e-9
+            total = sum(kept.values())
+            neighbours.append([(other, c / total) for other, c in kept.items() if c])
+        logs = reference.log_probabilities(model, session, neighbours=neighbours, scale=3.0)
+        logs = logs.log_softmax(dim=0)
+        wanted -= float(logs[target].detach()) / len(chosen)
+    batch = exact_weights(batch_of(sessions, targets), sessions)
+    with pytest.raises(ValueError, match=r"'neighbours_leave_out'.* data\.row, .*\(got none\)"):
+        model.loss(batch)
+    batch.row = torch.tensor(chosen)
+    assert model.loss(batch).item() == pytest.approx(wanted, abs=1e-9)
+    assert model.eval().loss(batch).item() != pytest.approx(wanted, abs=1e-3)
 
 
 @pytest.mark.parametrize("num_layers", [1, 2])

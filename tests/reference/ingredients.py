@@ -287,6 +287,26 @@ def popularity_of(
     return result
 
 
+def near_of(
+    sessions: Sequence[Sequence[int]],
+    item: int,
+    other: int,
+    window: int,
+    half_life: float | None = None,
+    own: int | None = None,
+) -> float:
+    """How often, and how lately, two items were clicked within a window, or only in one session."""
+    found = 0.0
+    for number, weight in enumerate(weights_of(sessions, half_life)):
+        if own not in (None, number):
+            continue
+        for a, first in enumerate(sessions[number]):
+            for b, second in enumerate(sessions[number]):
+                if first == item and second == other and 0 < abs(a - b) <= window:
+                    found += weight[max(a, b)]
+    return found
+
+
 def neighbours_of(
     sessions: Sequence[Sequence[int]],
     num_items: int,
