@@ -106,6 +106,9 @@ def validate_run(config: DictConfig) -> None:
                         data["text_channels"] = int(plain["text"] is not None)
                     model = build_model(plain["model"] | data)
         with group(""), checking("configuration") as check:
+            fits = plain["distil"] is None or model.loss_name != "sampled"
+            expected = "None with model.loss=sampled, which never computes all probabilities"
+            check.that(fits, "distil", expected, plain["distil"])
             if name not in MODELS:
                 _check_not_trained(check, plain, mixed=name == MIXTURE)
         with group("optimizer"):

@@ -55,7 +55,7 @@ def best_temperatures(new: Tensor, own: Tensor) -> Tensor:
         before = chosen.clone()
         for member in range(members):
             trials = chosen.repeat(choices, 1)
-            trials[:, member] = torch.arange(choices)
+            trials[:, member] = torch.arange(choices, device=chosen.device)
             found = torch.stack([likelihood(trial) for trial in trials])
             best = found.argmax()
             if found[best] > found[chosen[member]]:

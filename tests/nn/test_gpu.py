@@ -8,7 +8,7 @@ from pyg_srgnn.data import SessionLoader, Sessions
 from pyg_srgnn.data.graphs import session_graphs
 from pyg_srgnn.datasets import open_dataset
 from pyg_srgnn.evaluation.loop import evaluate
-from pyg_srgnn.nn import SRGNN
+from pyg_srgnn.nn import SRGNN, Distillation, GRU4Rec, ModelMixture
 from pyg_srgnn.training import train
 from pyg_srgnn.training.optimizer import adam
 from tests.reference.names import random_sessions
@@ -72,6 +72,26 @@ def test_the_same_as_on_a_cpu(loss):
         torch.testing.assert_close(parameter.grad.cpu(), gradients[name], rtol=1e-8, atol=1e-12)
     best = there.topk(batch().to("cuda"), 20)[0].cpu()
     torch.testing.assert_close(best, there.cpu().topk(batch(), 20)[0])
+
+
+def test_a_mixture_teaches_as_on_a_cpu():
+    torch.manual_seed(0)
+    sessions, keys = Sessions.from_lists(SESSIONS), {"repeat": True, "transitions": 9}
+    student, *members = (SRGNN(ITEMS, 32, scale=9.0, **keys).double() for _ in range(3))
+    student.set_training(sessions)
+    teacher = ModelMixture([*members, GRU4Rec(ITEMS, 32).double()]).double()
+    distillation, data = Distillation(teacher, sessions), batch()
+    expected = distillation.loss(student, data)
+    expected.backward()
+    gradient = student.embedding.weight.grad.clone()
+    student.zero_grad()
+    distillation.to(torch.device("cuda"))
+    found = distillation.loss(student.cuda(), data.to("cuda"))
+    found.backward()
+    assert found.item() == pytest.approx(expected.item(), rel=1e-9)
+    torch.testing.assert_close(
+        student.embedding.weight.grad.cpu(), gradient, rtol=1e-7, atol=1e-12
+    )
 
 
 ON_GPU = ("trainer.accelerator=gpu", "baselines=[]")

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from pyg_srgnn.checkpoint import Checkpoint
+from pyg_srgnn.commands.validate import validate_run
 from pyg_srgnn.export.write import export
 from pyg_srgnn.inference.manifest import CARD
 from pyg_srgnn.reports import run_summary
@@ -92,6 +93,12 @@ def test_an_interrupted_run_is_resumed(
     changed = tiny_config(tiny_root, f"distil={teacher}", "distil_weight=0.9", "test=false")
     with pytest.raises(ValueError, match=r"distil_weight: there 0\.5, here 0\.9"):
         train(changed, tmp_path / "whole")
+
+
+def test_a_sampled_loss_is_refused(tmp_path: Path) -> None:
+    config = tiny_config(tmp_path, "distil=RUN", "model.loss=sampled", "model.negatives=8")
+    with pytest.raises(ValueError, match=r"distil='RUN': expected null with model\.loss=sampled"):
+        validate_run(config)
 
 
 def test_without_a_teacher_the_weight_has_no_effect(tiny_run: Path, tiny_root: Path) -> None:
