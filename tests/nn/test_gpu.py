@@ -89,9 +89,7 @@ def test_a_mixture_teaches_as_on_a_cpu():
     found = distillation.loss(student.cuda(), data.to("cuda"))
     found.backward()
     assert found.item() == pytest.approx(expected.item(), rel=1e-9)
-    torch.testing.assert_close(
-        student.embedding.weight.grad.cpu(), gradient, rtol=1e-7, atol=1e-12
-    )
+    torch.testing.assert_close(student.embedding.weight.grad.cpu(), gradient, rtol=1e-7, atol=1e-12)
 
 
 ON_GPU = ("trainer.accelerator=gpu", "baselines=[]")
