@@ -15,7 +15,7 @@ from pyg_srgnn.evaluation.loop import (
 )
 from pyg_srgnn.evaluation.metrics import ranks
 from pyg_srgnn.functional.topk import rows_at_once
-from pyg_srgnn.nn import SRGNN, GRU4Rec
+from pyg_srgnn.nn import SRGNN, GRU4Rec, ModelMixture
 from tests.reference import metrics as reference
 from tests.reference.names import random_sessions, randomise
 
@@ -232,7 +232,7 @@ def test_set(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["srgnn", "ingredients", "gru4rec", *BASELINES])
+@pytest.mark.parametrize("name", ["srgnn", "ingredients", "gru4rec", "mixture", *BASELINES])
 def test_rows_are_independent(test_set, name):
     if name in BASELINES:
         scorer = BASELINES[name].fit(Sessions.from_lists(LISTS[::-1]), ITEMS)
@@ -241,6 +241,8 @@ def test_rows_are_independent(test_set, name):
         if name == "ingredients":
             model = SRGNN(ITEMS, 8, **INGREDIENTS)
             model.set_training(Sessions.from_lists(LISTS))
+        if name == "mixture":
+            model = ModelMixture([model, GRU4Rec(ITEMS, 8), SRGNN(ITEMS, 8, repeat=True)])
         scorer = randomise(model, 0).eval()
     assert_row_independent(scorer, test_set, batch_size=16)
 

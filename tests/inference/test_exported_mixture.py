@@ -14,6 +14,7 @@ from pyg_srgnn import Recommender
 from pyg_srgnn.export.write import seal
 from tests.export.exports import IDS, checkpoint, sessions
 from tests.inference.test_artifact import change, refused
+from tests.serving.running import in_thread
 
 pytestmark = pytest.mark.slow
 
@@ -106,6 +107,17 @@ def test_facts_out_of_their_range(folder: Path, key: str, value: Any, message: s
     refused(folder, "manifest.json", message)
     change(folder, scorer={"members": ["member_1"], key: value})
     refused(folder, "manifest.json", "scorer must have members, new, own, gate, temperature")
+
+
+def test_it_is_served(folder: Path) -> None:
+    asked = [["item 3", "item 5"], ["item 9"]]
+    wanted = Recommender.load(folder).recommend(asked, 4)
+    with in_thread(folder) as running:
+        answers = running.post("/recommend/batch", {"sessions": asked, "k": 4}).json()["results"]
+    for answer, row in zip(answers, wanted, strict=True):
+        assert [item["id"] for item in answer["items"]] == [raw for raw, _ in row]
+        found = [item["score"] for item in answer["items"]]
+        assert found == pytest.approx([score for _, score in row], abs=1e-5)
 
 
 def test_many_sessions_at_once(folder: Path) -> None:
