@@ -4,34 +4,29 @@ from __future__ import annotations
 
 import gc
 import logging
-import platform
 import signal
 import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
 from omegaconf import DictConfig
 
-from pyg_srgnn import __version__
 from pyg_srgnn.baselines import BASELINES
 from pyg_srgnn.checkpoint import Checkpoint
 from pyg_srgnn.datasets import SessionDataset, open_dataset
-from pyg_srgnn.evaluation.baselines import evaluate_with_baselines
 from pyg_srgnn.evaluation.loop import evaluate
-from pyg_srgnn.functional.targets import GROUPS
 from pyg_srgnn.nn.model_mixture import MIXTURE
 from pyg_srgnn.runs.directory import clear
 from pyg_srgnn.runs.epochs import merit
 from pyg_srgnn.runs.find import link_latest
-from pyg_srgnn.runs.result import OPTIMUM, Metrics, RunResult
+from pyg_srgnn.runs.result import Metrics, RunResult
+from pyg_srgnn.training.conclude import conclude
 from pyg_srgnn.training.fit import Fit, fit
-from pyg_srgnn.training.header import device_name, directory, ingredients
+from pyg_srgnn.training.header import directory, ingredients
 from pyg_srgnn.training.job import ALONE, Job, Place, is_first_process
 from pyg_srgnn.training.lock import sole_process
 from pyg_srgnn.training.mixing import mix
@@ -51,7 +46,6 @@ _NOTHING_TO_DO = (
     "is smaller than the logging interval",
     ".*LeafSpec",
 )
-_PACKAGES = ("torch", "torch-geometric", "lightning", "hydra-core", "numpy")
 
 
 def train(
@@ -162,7 +156,7 @@ def _literature(job: Job) -> RunResult:
     best = {name: _best(fitted.rows, f"test/{name}") for name in names}
     tied = {"tied": best[monitor]["test/tied"]}
     return replace(
-        _conclude(job, training, None, fitted.place, **_of_training(fitted)),
+        conclude(job, training, None, fitted.place, **_of_training(fitted)),
         best_epoch=int(best[monitor]["epoch"]),
         best_epochs={name: int(row["epoch"]) for name, row in best.items()},
         test={name: row[f"test/{name}"] for name, row in best.items()} | tied,
@@ -188,7 +182,7 @@ def _counted(job: Job) -> RunResult:
         if settings.refit:
             training = job.open("trainval")
             model, seconds = _count(job, training)
-    return _conclude(job, training, model, place, valid=valid, train_seconds=seconds)
+    return conclude(job, training, model, place, valid=valid, train_seconds=seconds)
 
 
 def _mixed(job: Job) -> RunResult:
@@ -196,7 +190,7 @@ def _mixed(job: Job) -> RunResult:
     trainer = make_trainer(job.group("trainer"), logger=False)
     place = Place(trainer.strategy.root_device)
     mixed = mix(job, place)
-    return _conclude(
+    return conclude(
         job,
         mixed.training,
         mixed.model,
@@ -221,7 +215,7 @@ def _tested(job: Job, training: SessionDataset, fitted: Fit, best_epoch: int) ->
     """Test the model of the checkpoint; return the result."""
     model = Checkpoint.load(job.run_dir / fitted.checkpoint).model
     facts = _of_training(fitted) | {"best_epoch": best_epoch}
-    return _conclude(job, training, model, fitted.place, **facts)
+    return conclude(job, training, model, fitted.place, **facts)
 
 
 def _of_training(fitted: Fit) -> dict[str, Any]:
@@ -234,72 +228,6 @@ def _of_training(fitted: Fit) -> dict[str, Any]:
         "samples_per_second": fitted.samples_per_second,
         "train_seconds": fitted.seconds,
     }
-
-
-def _conclude(
-    job: Job, training: SessionDataset, model: Any, place: Place, **facts: Any
-) -> RunResult:
-    """Test the model and the baselines, unless it was pruned; return the result.
-
-    Args:
-        job: The run.
-        training: The sessions that the model was trained on; the baselines are fitted to them.
-        model: The model; None for the baselines alone.
-        place: Where to evaluate.
-        **facts: Fields of the result.
-    """
-    settings, name = job.settings, job.config.model.name
-    result = RunResult(
-        dataset=job.config.dataset.name,
-        protocol=settings.protocol,
-        refit=settings.refit if settings.protocol == "honest" else False,
-        model=name,
-        seed=settings.seed,
-        data=job.data(training),
-        samples={"train": len(training)},
-        device=device_name(place.device),
-        parameters=_size(model),
-        versions=_versions(),
-        **facts,
-    )
-    if not settings.test or result.pruned is not None:
-        return result
-    test = job.open("test")
-    found = evaluate_with_baselines(
-        model,
-        [each for each in settings.baselines if each != name],
-        training,
-        job.ranking_loader(test, place),
-        settings.ties,
-        place.device,
-        name=name,
-        # Each of several processes has the ranks of its share alone.
-        ranks=job.run_dir / "ranks.parquet" if place.processes == 1 else None,
-        progress=place.rank == 0,
-    )
-    return replace(
-        result,
-        test=found.metrics.get(name),
-        baselines={each: {"test": of} for each, of in found.metrics.items() if each != name},
-        targets=found.targets | _optimum_by_target(test, training),
-        optimum={"test": test.optimum()} if hasattr(test, "optimum") else None,
-        samples=result.samples | {"test": len(test)},
-    )
-
-
-def _optimum_by_target(test: SessionDataset, training: SessionDataset) -> dict[str, Any]:
-    """The optimum over warm, rare and cold targets, where the dataset has one."""
-    if not hasattr(test, "optimum_by_target"):
-        return {}
-    clicks = torch.bincount(training.sessions.items, minlength=test.num_items)
-    groups = {name: group(clicks) for name, group in GROUPS.items()}
-    return {OPTIMUM: test.optimum_by_target(groups)}
-
-
-def _versions() -> dict[str, str]:
-    """The versions that a result depends on; this package's own is known without installing it."""
-    found = {name: version(name) for name in _PACKAGES}
-    return {"python": platform.python_version()} | found | {"pyg-srgnn": __version__}
 
 
 @contextmanager
@@ -317,15 +245,6 @@ def _quieten_lightning() -> None:
     """Silence the warnings of Lightning that a user can do nothing about."""
     for message in _NOTHING_TO_DO:
         warnings.filterwarnings("ignore", message=f".*{message}", module="lightning")
-
-
-def _size(model: Any) -> int:
-    """The size of the parameters of a model, or of the counts of a baseline."""
-    if model is None:
-        return 0
-    return sum(each.numel() for each in model.parameters()) or sum(
-        each.numel() for each in model.buffers()
-    )
 
 
 def _best(rows: list[dict[str, float]], key: str) -> dict[str, float]:
