@@ -232,7 +232,9 @@ def test_set(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["srgnn", "ingredients", "gru4rec", "mixture", *BASELINES])
+@pytest.mark.parametrize(
+    "name", ["srgnn", "ingredients", "counts", "gru4rec", "mixture", *BASELINES]
+)
 def test_rows_are_independent(test_set, name):
     if name in BASELINES:
         scorer = BASELINES[name].fit(Sessions.from_lists(LISTS[::-1]), ITEMS)
@@ -240,6 +242,9 @@ def test_rows_are_independent(test_set, name):
         model = GRU4Rec(ITEMS, 8) if name == "gru4rec" else SRGNN(ITEMS, 8)
         if name == "ingredients":
             model = SRGNN(ITEMS, 8, **INGREDIENTS)
+        if name == "counts":
+            model = SRGNN(ITEMS, 8, **INGREDIENTS | {"repeat": "counts", "leave_out": "session"})
+        if name in ("ingredients", "counts"):
             model.set_training(Sessions.from_lists(LISTS))
         if name == "mixture":
             model = ModelMixture([model, GRU4Rec(ITEMS, 8), SRGNN(ITEMS, 8, repeat=True)])

@@ -386,10 +386,12 @@ def test_gru4rec_needs_a_layer() -> None:
         GRU4Rec(ITEMS, num_layers=0)
 
 
-def test_autocast_keeps_softmaxes_and_gates_in_float32():
-    model = randomise(SRGNN(ITEMS, CHANNELS, **ALL), 0, 0.5)
+@pytest.mark.parametrize("options", [ALL, ALL | CASES["repeat by counts"]])
+def test_autocast_keeps_softmaxes_and_gates_in_float32(options: dict[str, Any]) -> None:
+    model = randomise(SRGNN(ITEMS, CHANNELS, **options), 0, 0.5)
     model.set_training(Sessions.from_lists(TRAINING))
     batch = batch_of(SESSIONS, TARGETS)
+    batch.row = torch.arange(len(SESSIONS))
     exact = model.loss(batch)
     with torch.autocast("cpu", torch.bfloat16):
         value = model.loss(batch)
