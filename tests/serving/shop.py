@@ -97,8 +97,9 @@ def train_shop(
     facts = None
     if texts is not None:
         facts = texts.facts
-        torch.nn.init.zeros_(model.text_neighbours.gate.weight)
-        torch.nn.init.constant_(model.text_neighbours.gate.bias, -1.0)
+        for part in (model.text_neighbours, model.text_expert):
+            torch.nn.init.zeros_(part.gate.weight)
+            torch.nn.init.constant_(part.gate.bias, -1.0)
     return _saved(root / "shop.ckpt", model, settings, IDS, clicks, facts)
 
 
@@ -110,7 +111,7 @@ def train_with_texts(root: Path) -> Path:
     encoder = HashedEncoder(32)
     texts = ItemTexts(ids=IDS, texts=[*NAMES.values()], columns=["name"], source="the shop")
     found = encode_items(texts, Vocabulary(IDS), encoder, None, progress=False)
-    settings = {"text_channels": 32, "text_neighbours": 12, "transitions": 12}
+    settings = {"text_channels": 32, "text_neighbours": 12, "text_expert": True, "transitions": 12}
     return train_shop(root, more=settings, texts=found)
 
 

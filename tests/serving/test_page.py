@@ -209,13 +209,13 @@ def test_where_a_probability_comes_from(open_page, service, recommender):
     best = [item for item, _ in recommender.answer([session], 10)[0].items]
     origins = recommender.explain(session, others=best).origins[1:]
     called = {"repeat": "repeat", "transitions": "transitions"}
-    called |= {"model": "ids", "text_neighbours": "text"}
+    called |= {"model": "ids", "text_expert": "texts", "text_neighbours": "near texts"}
     legend = page.locator("#legend li")
     assert legend.all_inner_texts() == list(called.values())
     colours = legend.locator(".part").evaluate_all(
         "parts => parts.map(part => getComputedStyle(part).backgroundColor)"
     )
-    assert len(set(colours)) == 4
+    assert len(set(colours)) == 5
     for place, origin in enumerate(origins):
         bar = page.locator("#best button").nth(place).get_by_role("img", include_hidden=True)
         told = [

@@ -8,7 +8,8 @@ const PARTS = {
   transitions: ["transitions", "items that followed the last clicks in training"],
   similar: ["similar", "items that were clicked in the same sessions as the last ones in training"],
   model: ["ids", "what the model’s vectors of items say"],
-  text_neighbours: ["text", "items whose texts are near to those of the last clicks"],
+  text_expert: ["texts", "what a second reading of the session, by texts alone, says"],
+  text_neighbours: ["near texts", "items whose texts are near to those of the last clicks"],
 };
 const KINDS = Object.keys(PARTS);
 const called = (part) => PARTS[part]?.[0] ?? part;
