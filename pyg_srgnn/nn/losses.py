@@ -6,6 +6,7 @@ Both losses here have gradients in closed form.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -119,38 +120,39 @@ class _CrossEntropy(torch.autograd.Function):
         of_target = items.gather(0, target.unsqueeze(1).expand_as(sessions)).to(precise)
         score_of_target = (sessions.to(precise) * of_target).sum(dim=1)
         low, table = sessions.to(dtype), items.to(dtype)
-        exps = table.new_empty(table.size(0), low.size(0))
+        tables = _blocks(table, low)
+        # A block each: what an allocator has of that size it gives again, without new pages.
+        exps = [rows.new_empty(len(rows), len(low)) for rows in tables]
 
         # Any t that keeps the exponentials in range will do. The target's score costs nothing, and
         # in half precision it is the better one: rounding grows with the distance from t.
-        if exps.is_cpu:
+        if table.is_cpu:
             shift = score_of_target.to(dtype)
-            total = _exponentials_(exps, low, table, shift, without)
+            total = _exponentials_(exps, low, tables, shift, without)
             in_range = bool((total < _LARGEST_TOTAL).all())
         else:
             in_range = False  # to look would make the host wait
         if not in_range:
-            pairs = zip(_blocks(exps, like=exps), _blocks(table, like=exps), strict=True)
+            pairs = zip(exps, tables, strict=True)
             peaks = [torch.mm(rows, low.T, out=block).amax(dim=0) for block, rows in pairs]
             shift = torch.stack(peaks).amax(dim=0)
-            total = _exponentials_(exps, low, table, shift, without)
-        ctx.save_for_backward(exps, total, sessions, table, of_target, target)
+            total = _exponentials_(exps, low, tables, shift, without)
+        ctx.save_for_backward(total, sessions, table, of_target, target, *exps)
         return total.log() + shift.to(precise) - score_of_target
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        exps, total, sessions, table, of_target, target = ctx.saved_tensors
+        total, sessions, table, of_target, target, *exps = ctx.saved_tensors
         of_sessions, of_items = ctx.dtypes
         grad = grad.to(total.dtype)
         weight = (grad / total).unsqueeze(1)
         precise = sessions.to(total.dtype)
-        weighted = (precise * weight).to(exps.dtype)
+        weighted = (precise * weight).to(table.dtype)
         grad_items = torch.empty_like(table, dtype=total.dtype)
         grad_sessions = torch.zeros_like(precise)
-        for block, rows, out in zip(
-            *(_blocks(tensor, like=exps) for tensor in (exps, table, grad_items)), strict=True
-        ):
+        parts = (torch.split(tensor, len(exps[0])) for tensor in (table, grad_items))
+        for block, rows, out in zip(exps, *parts, strict=True):
             if block.dtype == out.dtype:
                 torch.mm(block, weighted, out=out)
             else:
@@ -162,16 +164,25 @@ class _CrossEntropy(torch.autograd.Function):
 
 
 def _exponentials_(
-    exps: Tensor, sessions: Tensor, items: Tensor, shift: Tensor, without: Pairs | None
+    exps: Sequence[Tensor],
+    sessions: Tensor,
+    tables: Sequence[Tensor],
+    shift: Tensor,
+    without: Pairs | None,
 ) -> Tensor:
-    """Fill ``exps`` [V, B] with exp(score - shift), 0 for pairs left out; their sums [B]."""
-    total = sessions.new_zeros(sessions.size(0), dtype=torch.promote_types(exps.dtype, torch.float))
-    blocks, tables = _blocks(exps, like=exps), _blocks(items, like=exps)
-    starts = torch.arange(0, items.size(0), blocks[0].size(0))
+    """Fill ``exps`` [V, B] with exp(score - shift), 0 for pairs left out; their sums [B].
+
+    Both ``exps`` and the vectors of the items are in blocks of rows.
+    """
+    precise = torch.promote_types(sessions.dtype, torch.float32)
+    total = sessions.new_zeros(len(sessions), dtype=precise)
+    sizes = torch.tensor([len(block) for block in exps])
+    ends_at = sizes.cumsum(0)
+    starts = ends_at - sizes
     if without is not None:
-        ends = torch.searchsorted(without[1].cpu(), starts + blocks[0].size(0)).tolist()
+        ends = torch.searchsorted(without[1].cpu(), ends_at).tolist()
     begin = 0
-    for number, (block, rows) in enumerate(zip(blocks, tables, strict=True)):
+    for number, (block, rows) in enumerate(zip(exps, tables, strict=True)):
         torch.addmm(-shift, rows, sessions.T, out=block).exp_()
         if without is not None:
             at = slice(begin, ends[number])
@@ -182,12 +193,12 @@ def _exponentials_(
     return total if without is None else total.clamp_(min=torch.finfo(total.dtype).tiny)
 
 
-def _blocks(tensor: Tensor, like: Tensor) -> tuple[Tensor, ...]:
-    """The rows of [V, …] in runs that a CPU's cache holds [run, B] of; elsewhere all at once."""
-    size = like.size(0)
-    if like.is_cpu:
-        size = max(1, _BLOCK_BYTES // (like.size(1) * like.element_size()))
-    return torch.split(tensor, size)
+def _blocks(items: Tensor, sessions: Tensor) -> tuple[Tensor, ...]:
+    """The rows of [V, d] in runs whose scores [run, B] a CPU's cache holds; elsewhere in one."""
+    size = max(1, len(items))
+    if items.is_cpu:
+        size = max(1, _BLOCK_BYTES // (max(1, len(sessions)) * sessions.element_size()))
+    return torch.split(items, size)
 
 
 class _BinaryCrossEntropy(torch.autograd.Function):
