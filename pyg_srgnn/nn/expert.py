@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Protocol
 
+import torch
 from torch import Tensor, nn
 
 from pyg_srgnn.data.sessions import Sessions
@@ -17,6 +18,10 @@ class Catalogue(Protocol):
 
     text: ItemText | None
     """The texts of the items."""
+
+    @property
+    def table_products(self) -> torch.dtype | None:
+        """Type of the products with what all items have, in a loss; None: no other than usual."""
 
     def item_vectors(self) -> Tensor:
         """Vectors of the items that have one [S, d]."""

@@ -11,6 +11,7 @@ from pyg_srgnn.data.session_pairs import SessionPairs
 from pyg_srgnn.data.sessions import Sessions
 from pyg_srgnn.functional.lookups import ROUNDED
 from pyg_srgnn.functional.whitening import cosine_weights, nearest
+from pyg_srgnn.nn.normalize import normalize
 
 
 class GlobalGraph(nn.Module):
@@ -151,7 +152,7 @@ class GlobalGraph(nn.Module):
             sparse=table.is_leaf,
         )
         if self.normalize:
-            mean = F.normalize(mean)
+            mean = normalize(mean)
         added: Tensor = self.lin(F.dropout(mean, self.dropout, self.training))
         return embedded + added
 

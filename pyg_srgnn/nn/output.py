@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from pyg_srgnn.data.recency import recency
 from pyg_srgnn.data.sessions import Sessions
 from pyg_srgnn.nn.losses import at_least_float32
+from pyg_srgnn.nn.normalize import normalize
 
 TABLES = ("tied", "delta")
 
@@ -110,7 +110,7 @@ class Output(nn.Module):
 
     def sessions(self, encoded: Tensor) -> Tensor:
         """Session vectors [B, D] of encoded sessions [B, d]; D counts the appended columns, too."""
-        vectors = encoded if self.scale is None else self.scale * F.normalize(encoded)
+        vectors = encoded if self.scale is None else self.scale * normalize(encoded)
         columns = []
         if self.lin is not None:
             learned = at_least_float32(self.lin(encoded))
@@ -135,7 +135,7 @@ class Output(nn.Module):
         if self.delta is not None:
             vectors = vectors + of(self.delta)
         if self.scale is not None:
-            vectors = F.normalize(vectors)
+            vectors = normalize(vectors)
         columns = []
         if self.popularity is not None:
             columns.append(of(self.popularity).to(vectors.dtype))

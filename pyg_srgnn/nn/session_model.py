@@ -24,6 +24,7 @@ from pyg_srgnn.nn.losses import (
     softmax_binary_cross_entropy,
     softmax_cross_entropy,
 )
+from pyg_srgnn.nn.normalize import normalize
 from pyg_srgnn.nn.output import TABLES, Output
 from pyg_srgnn.nn.sampled import NegativeSampler, sampled_softmax_cross_entropy
 from pyg_srgnn.utils.arguments import checking
@@ -219,7 +220,7 @@ class SessionModel(nn.Module):
         """Embeddings [N, d] of clicked items [N], normalised where the scores are."""
         embedded = self.embedding(items, self.text)
         if self.scale is not None:
-            embedded = F.normalize(embedded)
+            embedded = normalize(embedded)
         return F.dropout(embedded, self.dropout, self.training)
 
     def clicked(self, items: Tensor) -> Tensor:
@@ -367,6 +368,14 @@ class SessionModel(nn.Module):
         """
         return self.losses(self(data), data).mean()
 
+    @property
+    def table_products(self) -> torch.dtype | None:
+        """Type of the products with the item table in the loss; None: the usual one."""
+        half = self.products == "bfloat16" or (
+            self.products == "auto" and bfloat16_is_fast(self.embedding.weight.device)
+        )
+        return torch.bfloat16 if half else None
+
     def rows(self, items: Tensor) -> Tensor:
         """Vectors of some items, as the scores take them [n, D]."""
         return self.output.items(self.embedding(items, self.text), items)
@@ -397,10 +406,7 @@ class SessionModel(nn.Module):
             )
             return losses if rows else self.output.without_own(losses, s_h, data)
         table = (self.item_vectors() if rows is None else rows(None))[: self.num_trained]
-        half = self.products == "bfloat16" or (
-            self.products == "auto" and bfloat16_is_fast(table.device)
-        )
-        products = torch.bfloat16 if half else None
+        products = self.table_products
         if self.loss_name == "binary":
             return softmax_binary_cross_entropy(s_h, table, target, products).expand(len(target))
         losses = softmax_cross_entropy(s_h, table, target, products, without, "none")

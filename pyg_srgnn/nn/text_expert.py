@@ -11,6 +11,7 @@ from pyg_srgnn.functional.graphs import SessionGraphs, counts
 from pyg_srgnn.functional.lookups import BUCKETS
 from pyg_srgnn.nn.expert import Catalogue, Expert
 from pyg_srgnn.nn.losses import at_least_float32
+from pyg_srgnn.nn.normalize import normalize
 from pyg_srgnn.nn.readout import SessionReadout
 from pyg_srgnn.nn.srgnn_conv import SRGNNConv
 from pyg_srgnn.nn.text_neighbour_head import bucket_of
@@ -81,17 +82,26 @@ class TextExpert(Expert):
             bucket = bucket.masked_fill(as_cold, 0)
         if items is not None:
             text, bucket = text.index_select(0, items), bucket.index_select(0, items)
+        if self.training and items is None:
+            return self.rows_of(text, bucket, model.table_products)
         return self.rows_of(text, bucket)
 
-    def rows_of(self, text: Tensor, bucket: Tensor) -> Tensor:
-        """Vectors [n, d + 1] of items by their whitened texts [n, F] and buckets [n].
+    def rows_of(self, text: Tensor, bucket: Tensor, products: torch.dtype | None = None) -> Tensor:
+        """Vectors [n, d + 1] of items by their whitened texts and clicks.
 
         An item without a click counts as one with a single click: nothing is learned of none.
+
+        Args:
+            text: The whitened texts [n, F].
+            bucket: The buckets of their clicks [n].
+            products: Type of the products with the texts. (default: that of the texts)
         """
         # Whitened vectors have length 1; with entries of about 1, they suit a linear map as drawn.
-        mapped = F.normalize(self.lin(text * text.size(1) ** 0.5))
+        weight = self.lin.weight * text.size(1) ** 0.5
+        dtype = products or text.dtype
+        mapped = normalize(F.linear(text.to(dtype), weight.to(dtype)).to(text.dtype))
         bias = self.clicks(bucket.clamp(min=1))
-        return torch.cat([mapped, bias.to(mapped.dtype)], dim=1)
+        return torch.cat([mapped, bias], dim=1)
 
     def forward(self, clicked: Tensor, s_h: Tensor, graphs: SessionGraphs) -> tuple[Tensor, Tensor]:
         """See :meth:`Expert.forward`; the gate sees both session vectors and the last bias."""
@@ -103,7 +113,7 @@ class TextExpert(Expert):
         share = torch.sigmoid(self.lin_residual(torch.cat([embedded, h], dim=1)))
         h = share * embedded + (1 - share) * h
         read = self.readout(h, graphs.alias_index, graphs.batch, graphs.num_graphs)
-        session = self.scale * F.normalize(read)
+        session = self.scale * normalize(read)
         ends = counts(graphs.batch[graphs.alias_index], graphs.num_graphs).cumsum(0) - 1
         often = clicked[graphs.alias_index[ends], -1:]
         known = torch.cat([s_h.detach(), session.detach(), often.detach()], dim=1)

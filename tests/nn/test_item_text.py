@@ -712,3 +712,18 @@ def test_ids_beside_a_text_start_at_zero(mode: str) -> None:
         for p in model.parameters()
         if p.requires_grad and p.grad is not None
     )
+
+
+def test_the_expert_multiplies_all_texts_in_the_type_of_the_losss_products() -> None:
+    """In training alone, and not the texts of what was clicked."""
+    full = make(double=False, text_expert=True).train()
+    half = make(double=False, text_expert=True, products="bfloat16").train()
+    of_full, of_half = full.text_expert, half.text_expert
+    assert of_full is not None and of_half is not None
+    exact = of_full.rows(full)
+    assert not torch.equal(of_half.rows(half), exact)
+    torch.testing.assert_close(of_half.rows(half), exact, atol=2**-6, rtol=0)
+    items = torch.arange(4)
+    assert torch.equal(of_half.rows(half, items), of_full.rows(full, items))
+    half.eval()
+    assert torch.equal(of_half.rows(half), exact)

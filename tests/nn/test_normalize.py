@@ -1,0 +1,35 @@
+"""The closed form of the gradient is that of autograd."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from pyg_srgnn.nn import normalize as module
+from pyg_srgnn.nn.normalize import normalize
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("rows", [0, 1, 50])
+def test_rows_and_gradients_are_those_of_torch(
+    rows: int, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_BLOCK_BYTES", 7 * 5 * 8)  # several blocks, the last one cut
+    torch.manual_seed(0)
+    given = torch.randn(rows, 5, dtype=dtype)
+    given[3:4], given[4:5] = 0, 1e-20  # rows that have no direction, or hardly any
+    given.requires_grad_()
+    weight = torch.randn(rows, 5, dtype=dtype)
+    found = normalize(given)
+    assert torch.equal(found, F.normalize(given))
+    (gradient,) = torch.autograd.grad((weight * found).sum(), given)
+    (wanted,) = torch.autograd.grad((weight * F.normalize(given)).sum(), given)
+    torch.testing.assert_close(gradient, wanted)
+
+
+def test_autocast_and_half_precision_keep_the_type_of_the_gradient() -> None:
+    given = torch.randn(4, 6, dtype=torch.bfloat16, requires_grad=True)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        normalize(given).sum().backward()
+    assert given.grad is not None and given.grad.dtype == torch.bfloat16
