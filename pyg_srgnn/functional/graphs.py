@@ -91,6 +91,33 @@ def graph_tensors(items: Tensor, lengths: Tensor) -> dict[str, Tensor]:
     }
 
 
+def graphs_of_some(graphs: SessionGraphs, kept: Tensor) -> tuple[Tensor, SessionGraphs]:
+    """The graphs of some of the sessions.
+
+    Args:
+        graphs: The graphs of B sessions.
+        kept: The numbers of the K sessions that are kept, in ascending order [K].
+
+    Returns:
+        Which nodes are kept, and their graphs, in the order they were in.
+    """
+    session = kept.new_full((graphs.num_graphs,), -1)
+    session = session.index_copy(0, kept, torch.arange(len(kept), device=kept.device))
+    of_node = session.index_select(0, graphs.batch)
+    is_kept = of_node >= 0
+    node, number = is_kept.nonzero().squeeze(1), is_kept.cumsum(0) - 1
+    edge = is_kept.index_select(0, graphs.edge_index[0]).nonzero().squeeze(1)
+    click = is_kept.index_select(0, graphs.alias_index).nonzero().squeeze(1)
+    return node, SessionGraphs(
+        number[graphs.edge_index.index_select(1, edge)],
+        graphs.edge_weight.index_select(0, edge),
+        graphs.edge_weight_in.index_select(0, edge),
+        number[graphs.alias_index.index_select(0, click)],
+        of_node.index_select(0, node),
+        len(kept),
+    )
+
+
 def places_from_end(session: Tensor, num_sessions: int) -> tuple[Tensor, Tensor]:
     """Place of every click from its session's end, 0 for the last one.
 

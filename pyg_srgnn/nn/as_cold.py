@@ -29,7 +29,14 @@ class AsCold:
         data: The batch, with next items ``y``.
         taken: What the softmaxes leave out already.
         held_out: The sessions held out, bool [B].
+
+    Attributes:
+        at: Their numbers [K].
+        taken: What the softmaxes leave out of them; sessions are numbered as in ``at``.
     """
+
+    at: Tensor
+    taken: Pairs | None
 
     def __init__(
         self,
@@ -44,13 +51,16 @@ class AsCold:
         self.target: Tensor = data.y
         self.cold = F.pad(items, (0, model.num_items - model.num_trained))
         self._items = items.nonzero().squeeze(1)
-        self._at = held_out.nonzero().squeeze(1)
+        self.at = held_out.nonzero().squeeze(1)
+        self.taken = None
         self._taken: Pairs | None = None
         if taken is not None:
             session, item = taken
-            both = held_out[session] & self.cold[item]
-            row, column = held_out.cumsum(0) - 1, self.cold.cumsum(0) - 1
-            self._taken = row[session[both]], column[item[both]]
+            there = held_out[session].nonzero().squeeze(1)
+            session, item = (held_out.cumsum(0) - 1)[session[there]], item[there]
+            self.taken = session, item
+            cold = self.cold[item].nonzero().squeeze(1)
+            self._taken = session[cold], (self.cold.cumsum(0) - 1)[item[cold]]
 
     @torch.no_grad()
     def of_ids(self, s_h: Tensor, losses: Tensor) -> Tensor:
@@ -91,8 +101,8 @@ class AsCold:
 
     def _share(self, queries: Tensor, log_sum: Tensor, vectors: Tensor) -> Tensor:
         """What the cold items have of the sums [B] with these vectors, 0 in other sessions."""
-        scores = queries[self._at] @ vectors.T
+        scores = queries[self.at] @ vectors.T
         if self._taken is not None:
             scores[self._taken] = -torch.inf
-        share = (scores - log_sum[self._at].unsqueeze(1)).exp().sum(dim=1)
-        return share.new_zeros(len(queries)).index_copy(0, self._at, share)
+        share = (scores - log_sum[self.at].unsqueeze(1)).exp().sum(dim=1)
+        return share.new_zeros(len(queries)).index_copy(0, self.at, share)

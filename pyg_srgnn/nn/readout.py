@@ -104,7 +104,7 @@ class SessionReadout(nn.Module):
         if self.mode == "average":
             mean: Tensor = scatter(h_click, session, dim_size=batch_size, reduce="mean")
             return mean
-        alpha = self._alpha(h_click, last[session], place)
+        alpha = self._alpha(h_click, last, session, place)
         s_g: Tensor = scatter(alpha * h_click, session, dim_size=batch_size)
         if self.mode == "attention":
             return s_g
@@ -132,11 +132,11 @@ class SessionReadout(nn.Module):
         place, clicks = places_from_end(session, batch_size)
         h_click = h[alias_index]
         last = h_click[clicks.cumsum(0) - 1]
-        return self._alpha(h_click, last[session], place).squeeze(1)
+        return self._alpha(h_click, last, session, place).squeeze(1)
 
-    def _alpha(self, h_click: Tensor, last: Tensor, place: Tensor) -> Tensor:
-        """Weights [L, 1] of clicks, from their sessions' last clicks and places from the end."""
-        gate = self.lin_last(last) + self.lin_click(h_click)
+    def _alpha(self, h_click: Tensor, last: Tensor, session: Tensor, place: Tensor) -> Tensor:
+        """Weights [L, 1] of clicks, by the last ones [B, d], sessions, and places from the end."""
+        gate = self.lin_last(last)[session] + self.lin_click(h_click)
         if self.positions:
             gate = gate + self.position(place.clamp(max=self.positions - 1))
         alpha: Tensor = self.q(torch.sigmoid(gate))

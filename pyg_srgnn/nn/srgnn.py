@@ -14,7 +14,7 @@ from pyg_srgnn.data.graphs import session_of_node
 from pyg_srgnn.data.recency import recency
 from pyg_srgnn.data.session_pairs import SessionPairs
 from pyg_srgnn.data.sessions import Sessions
-from pyg_srgnn.functional.graphs import SessionGraphs, counts
+from pyg_srgnn.functional.graphs import SessionGraphs, counts, graphs_of_some
 from pyg_srgnn.functional.lookups import Hidden, Pairs
 from pyg_srgnn.functional.mixture import (
     Share,
@@ -452,7 +452,6 @@ class SRGNN(SessionModel):
             taken: What the softmaxes leave out.
             held_out: The sessions that the losses are needed of, bool [B].
         """
-        graphs = _graphs(data)
         cold = torch.rand(self.num_trained, device=data.x.device) < 1 / _AS_COLD
         as_cold = AsCold(self, cold, data, taken, held_out)
         rest, *others = losses
@@ -465,9 +464,14 @@ class SRGNN(SessionModel):
             rest = mixed_losses([rest, *others], [gate for _, gate in asked])
         if self.text_neighbours is None:
             return rest
-        candidates = self.text_neighbours.candidates_on_trial(data.x, graphs, taken, cold)
-        share = self.text_neighbours.share(h, s_h, graphs, candidates)
-        return mixture_losses(share, rest.detach(), data.y) + rest - rest.detach()
+        at = as_cold.at
+        node, graphs = graphs_of_some(_graphs(data), at)
+        candidates = self.text_neighbours.candidates_on_trial(
+            data.x[node], graphs, as_cold.taken, cold
+        )
+        share = self.text_neighbours.share(h[node], s_h[at], graphs, candidates)
+        alone = rest[at].detach()
+        return rest.index_add(0, at, mixture_losses(share, alone, data.y[at]) - alone)
 
     def _best(self, data: Data, k: int) -> tuple[Tensor, Tensor]:
         if not self.log_probabilities:

@@ -5,6 +5,7 @@ import torch
 from torch_geometric.data import Batch, Data
 
 from pyg_srgnn.data.graphs import session_graph, session_graphs
+from pyg_srgnn.functional.graphs import SessionGraphs, graph_tensors, graphs_of_some
 from tests.reference import graphs as reference
 from tests.reference.names import random_sessions
 
@@ -104,6 +105,21 @@ def test_many_at_once_equal_one_at_a_time(count, with_target):
     assert batch.num_nodes == expected.num_nodes
     assert batch.num_edges == expected.num_edges
     assert batch.batch_size == count
+
+
+@pytest.mark.parametrize("kept", [[0, 3, 4, 29], [7], list(range(30)), []])
+def test_some_of_many_are_the_graphs_of_these(kept):
+    tensors = graph_tensors(*flat(SESSIONS))
+    x = tensors.pop("x")
+    node, found = graphs_of_some(SessionGraphs(**tensors, num_graphs=30), torch.tensor(kept).long())
+    assert found.num_graphs == len(kept)
+    if kept:
+        wanted = graph_tensors(*flat([SESSIONS[i] for i in kept]))
+        assert torch.equal(x[node], wanted.pop("x"))
+        for name, tensor in wanted.items():
+            assert torch.equal(getattr(found, name), tensor), name
+    else:
+        assert node.numel() == found.alias_index.numel() == found.edge_index.numel() == 0
 
 
 def test_sessions_without_edges_only():
