@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 CONF = Path(__file__).parents[1] / "conf" / "model"
-_MEAN_LENGTH = 4
 _TRAINING = 50_000  # sessions that followers and neighbours are counted in
 
 
@@ -24,8 +23,19 @@ def model_settings(name: str, items: int, channels: int) -> dict[str, Any]:
     return {**settings, "num_items": items, "channels": channels}
 
 
-def drawn_checkpoint(name: str, items: int, channels: int) -> Any:
-    """A model with drawn weights, as if it had been trained and saved."""
+def drawn_checkpoint(
+    name: str, items: int, channels: int, training: Any = None, texts: Any = None, **keys: Any
+) -> Any:
+    """A model with drawn weights, as if it had been trained and saved.
+
+    Args:
+        name: A configuration of ``conf/model``.
+        items: Items of the catalogue.
+        channels: Size of an embedding.
+        training: The training sessions. (default: drawn ones)
+        texts: Text vectors of the items [V, F]. (default: items have no texts)
+        **keys: Other settings of the model than the configuration's.
+    """
     import torch
 
     from pyg_srgnn.checkpoint import Checkpoint
@@ -33,9 +43,17 @@ def drawn_checkpoint(name: str, items: int, channels: int) -> Any:
     from pyg_srgnn.nn import build_model
 
     torch.manual_seed(0)
-    settings = model_settings(name, items, channels)
+    settings, facts = {**model_settings(name, items, channels), **keys}, None
+    if texts is not None:
+        settings["text_channels"] = texts.size(1)
+        facts = {"source": "drawn", "columns": [], "content": "0" * 64, "encoder": None}
+        facts |= {"dimensions": texts.size(1), "items": items}
     model = build_model(settings).eval()
-    model.set_training(Sessions.from_lists(sessions_of(items, lengths(_TRAINING), seed=1)))
+    if texts is not None:
+        model.set_text(texts)
+    if training is None:
+        training = Sessions.from_lists(sessions_of(items, lengths(_TRAINING), seed=1))
+    model.set_training(training)
     clicks = torch.ones(items, dtype=torch.long)
     where = Path(f"{name} of {items} items")
     return Checkpoint(
@@ -47,6 +65,7 @@ def drawn_checkpoint(name: str, items: int, channels: int) -> Any:
         "train",
         "honest",
         where,
+        text=facts,
     )
 
 
@@ -68,9 +87,9 @@ def real_lengths(root: str, mirror: str | None) -> list[int] | None:
     return [end for length in sessions.lengths.tolist() for end in range(1, length)]
 
 
-def lengths(count: int, seed: int = 0) -> list[int]:
-    """Clicks of sessions, geometrically distributed with a mean of 4."""
-    drawn: list[int] = np.random.default_rng(seed).geometric(1 / _MEAN_LENGTH, count).tolist()
+def lengths(count: int, seed: int = 0, mean: float = 4.0) -> list[int]:
+    """Clicks of sessions, geometrically distributed."""
+    drawn: list[int] = np.random.default_rng(seed).geometric(1 / mean, count).tolist()
     return drawn
 
 

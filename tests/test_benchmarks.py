@@ -7,7 +7,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import groupby, pairwise
 from operator import itemgetter
 from pathlib import Path
@@ -24,6 +24,7 @@ from benchmarks import (
     click_log,
     encode_texts,
     evaluate,
+    item_text,
     loader,
     measure,
     memory,
@@ -87,6 +88,37 @@ def test_encode_texts_prints_and_writes_figures(
     assert re.search(r"^wordllama +[\d,]+ +[\d.]+ +[\d.]+$", capsys.readouterr().out, re.MULTILINE)
     made = encode_texts.titles(300)
     assert len(set(made)) == 300 and all(4 <= len(title.split()) <= 12 for title in made)
+
+
+@pytest.fixture
+def threads_as_before() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.slow
+def test_item_text_prints_and_writes_figures(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], threads_as_before: None
+) -> None:
+    pytest.importorskip(
+        "onnxruntime", reason="onnxruntime is not installed: pip install '.[export]'"
+    )
+    size = ["--items=60", "--clicks=3", "--sessions=50", "--channels=8", "--texts=16"]
+    where = f"--json={tmp_path / 'figures.json'}"
+    item_text.main([*size, where, "--batch-size=8", "--steps=2", "--calls=5"])
+    (of,) = json.loads((tmp_path / "figures.json").read_text())["of"]
+    for what in ("step", "request"):
+        took = of["milliseconds"][what]
+        assert list(took) == list(item_text.SIDES)
+        assert all(ms > 0 for ms in took.values())
+        assert of["ratio"][what]["both, the default"] == pytest.approx(
+            took["both, the default"] / took["without texts"]
+        )
+    assert "60 items, sessions of 3 clicks" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        item_text.main(["--items=60"])
+    assert "--clicks 2" in capsys.readouterr().err
 
 
 def test_evaluate_prints_and_writes_figures(
