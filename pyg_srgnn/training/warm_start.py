@@ -198,7 +198,8 @@ def _with_defaults(settings: Mapping[str, Any]) -> dict[str, Any]:
     arguments = [each for owner in owners for each in signature(owner).parameters.values()]
     added = {each.name: each.default for each in arguments if each.default is not each.empty}
     found = added | dict(settings)
-    return found if found["text_channels"] else found | {"text_neighbours": 0, "text_edges": False}
+    without = {"text_neighbours": 0, "text_edges": False, "text_expert": False}
+    return found if found["text_channels"] else found | without
 
 
 def _match(path: str | Path, old: Vocabulary, new: Vocabulary) -> Tensor:
