@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, is_dataclass
 from math import prod
@@ -167,6 +168,7 @@ class Facts:
                 raise ValueError(f"{where}.tables must be of {wanted} (got {there})")
             for name in component.tables.values():
                 _one_of(f"{where}.tables", name, tables)
+        facts._check_distinct()
         for expert in facts.experts:
             facts._check_expert(expert)
         mixes = bool(facts.components or facts.experts)
@@ -177,13 +179,34 @@ class Facts:
             )
         return facts
 
+    def _check_distinct(self) -> None:
+        """Check that no two experts share a part.
+
+        Raises:
+            ValueError: If two do.
+        """
+        for part in ("name", "rows", "clicked", "query", "gate"):
+            names = Counter(getattr(expert, part) for expert in self.experts)
+            if twice := [name for name, count in names.items() if count > 1]:
+                raise ValueError(
+                    f"scorer.experts: each must have its own {part} (got {twice[0]!r} "
+                    f"{names[twice[0]]:,} times)"
+                )
+
     def _check_expert(self, expert: ExportedExpert) -> None:
-        """Check that the tables of an expert belong to the others.
+        """Check that the tables of an expert belong together, and to the others.
 
         Raises:
             ValueError: If one is missing, or of another type or shape.
         """
         where, tables = f"scorer.experts: {expert.name}", self.tables
+        if (expert.from_text is None) != (expert.bias is None):
+            raise ValueError(
+                f"{where} must have both from_text and bias, or neither (got {expert.from_text!r} "
+                f"and {expert.bias!r})"
+            )
+        if self.extensible and expert.from_text is None:
+            raise ValueError(f"{where} must have from_text and bias, as scorer.extensible is true")
         for name in (expert.rows, expert.from_text, expert.bias):
             if name is not None:
                 _one_of(where, name, tables)

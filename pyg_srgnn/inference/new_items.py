@@ -26,10 +26,16 @@ def with_new_items(weights: Mapping[str, Tensor], facts: Facts, texts: Tensor) -
         texts: What the encoder of the texts makes of theirs, not zero [n, F].
 
     Raises:
-        ValueError: If the model has no texts, or a component no rule for new items.
+        ValueError: If the model has no texts, or a component or expert no rule for new items.
     """
     if "text_vectors" not in weights:
         raise ValueError("the model was trained without texts, by which alone items can be added")
+    for expert in facts.experts:
+        if expert.from_text is None:
+            raise ValueError(
+                f"items cannot be added to a model with the expert {expert.name!r}, which has no "
+                f"rule for the vectors of new items"
+            )
     if not facts.extensible:
         raise ValueError(
             "items cannot be added to a model with model.text_edges=true, unless it has "

@@ -75,6 +75,8 @@ class GraphEncoder(Encoder):
         super().__init__(model)
         if model.text_edges and model.global_graph is not None and model.embedding.mode != "id":
             self.extensible = False  # a clicked item's text edges are made of tables not exported
+        if any(expert.of_new_items() is None for expert in model.experts.values()):
+            self.extensible = False
         lengths = torch.tensor([3, 5, 2, 7])
         tensors = graph_tensors(torch.arange(17) % 4, lengths)
         x = torch.zeros_like(tensors.pop("x"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import polars as pl
@@ -22,6 +22,7 @@ from pyg_srgnn.inference import new_texts
 from pyg_srgnn.inference.exported import ExportedModel, exported_class
 from pyg_srgnn.inference.manifest import Facts
 from pyg_srgnn.nn import build_model
+from pyg_srgnn.nn.text_expert import TextExpert
 from pyg_srgnn.text.files import joined
 from tests.export.exports import checkpoint as without_texts
 from tests.export.texts import COLD, IDS, MODELS, TEXTS, TRAINED, checkpoint, sessions, text_vectors
@@ -99,6 +100,43 @@ def test_a_component_without_a_rule(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(lookups.LOOKUPS, "followers", odd)
     with pytest.raises(ValueError, match="'followers' has no rule for the rows of new items"):
         in_memory("mixture", BEFORE).with_items(text_vectors()[KNOWN:])
+
+
+def test_an_expert_without_a_rule(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(TextExpert, "of_new_items", lambda expert: None)
+    model = in_memory("mixture", BEFORE)
+    assert not model.facts.extensible
+    with pytest.raises(ValueError, match="the expert 'text_expert', which has no rule for the vec"):
+        model.with_items(text_vectors()[KNOWN:])
+
+
+EXPERTS: dict[str, tuple[dict[str, Any], str]] = {
+    "without a bias": ({"bias": None}, "must have both from_text and bias, or neither"),
+    "without a map": ({"from_text": None}, "must have both from_text and bias, or neither"),
+    "without a rule": ({"bias": None, "from_text": None}, "as scorer.extensible is true"),
+}
+
+
+@pytest.mark.parametrize("what", EXPERTS)
+def test_facts_of_an_expert_that_do_not_fit(what: str) -> None:
+    changed, message = EXPERTS[what]
+    found = asdict(in_memory("mixture", BEFORE).facts)
+    found["experts"][0] |= changed
+    with pytest.raises(ValueError, match=message):
+        Facts.from_json(found)
+
+
+@pytest.mark.parametrize("part", ["name", "rows", "clicked", "query", "gate"])
+def test_experts_that_share_a_part(part: str) -> None:
+    found = asdict(in_memory("mixture", BEFORE).facts)
+    (expert,) = found["experts"]
+    other = {**{key: f"{value} 2" for key, value in expert.items()}, part: expert[part]}
+    found["experts"] += [other] * 20_000
+    with pytest.raises(ValueError, match="each must have its own name"):
+        Facts.from_json(found)
+    found["experts"] = [expert, other]
+    with pytest.raises(ValueError, match=f"each must have its own {part} .got .* 2 times"):
+        Facts.from_json(found)
 
 
 # Recommender.
