@@ -46,6 +46,11 @@ class ModelScorer:
         """Whether the scores are log-probabilities."""
         return self.model.log_probabilities
 
+    @property
+    def mixes_models(self) -> bool:
+        """Whether it is a mixture of whole models."""
+        return isinstance(self.model, ModelMixture)
+
     @torch.inference_mode()
     def topk(
         self,

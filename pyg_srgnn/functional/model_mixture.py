@@ -16,6 +16,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+NESTED = 2  # mixtures within each other, at most: a mixture of mixtures of models
+
 
 class Split(NamedTuple):
     """The logarithms of both parts, and of the probability of the first one."""

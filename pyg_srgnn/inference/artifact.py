@@ -27,8 +27,9 @@ from safetensors.torch import load
 from torch import Tensor
 
 from pyg_srgnn.data.vocabulary import Vocabulary
+from pyg_srgnn.functional.model_mixture import NESTED
 from pyg_srgnn.inference.exported import ExportedModel, exported_class, searched
-from pyg_srgnn.inference.exported_mixture import ExportedMixture
+from pyg_srgnn.inference.exported_mixture import ExportedModelMixture
 from pyg_srgnn.inference.formats import FILES, OPENERS
 from pyg_srgnn.inference.index import Index
 from pyg_srgnn.inference.manifest import (
@@ -60,7 +61,7 @@ class Artifact:
         text: See :class:`~pyg_srgnn.checkpoint.Checkpoint`. (default: None)
     """
 
-    scorer: ExportedModel | ExportedMixture
+    scorer: ExportedModel | ExportedModelMixture
     vocabulary: Vocabulary
     clicks: Tensor
     dataset: dict[str, Any]
@@ -93,10 +94,17 @@ class Artifact:
         if not is_artifact(folder):
             raise FileNotFoundError(f"{folder} is no folder of srgnn-export: it has no {MANIFEST}")
         data = _read(folder, MANIFEST, checked_size(folder, MANIFEST, _MANIFEST))
+        return cls._open(folder, data, threads)
+
+    @classmethod
+    def _open(cls, folder: Path, data: bytes, threads: int, within: int = 0) -> Artifact:
+        """Open a folder whose manifest is read, within so many mixtures."""
         with _naming(folder / MANIFEST):
             manifest, facts = read_manifest(data)
+            if isinstance(facts, MixtureFacts) and within >= NESTED:
+                raise ValueError("it is a mixture within a mixture of mixtures")
         if isinstance(facts, MixtureFacts):
-            return cls._mixture(folder, data, manifest, facts, threads)
+            return cls._mixture(folder, data, manifest, facts, threads, within + 1)
         # A file is read once, and not mapped into memory: the bytes that are used are those that
         # were checked, even if the file changes meanwhile.
         names = [FILES[manifest["export"]], WEIGHTS, VOCABULARY]
@@ -149,20 +157,23 @@ class Artifact:
         manifest: Mapping[str, Any],
         facts: MixtureFacts,
         threads: int,
+        within: int,
     ) -> Artifact:
         """Open the export of a mixture: the exports of its members."""
         members: list[Artifact] = []
         for name in facts.members:
-            # The checksum first: then no folder can be among its own members.
+            if (folder / name).is_symlink():
+                raise ValueError(f"{folder / name} is a link; expected the folder of a member")
             file = f"{name}/{MANIFEST}"
-            _verified(folder, file, checked_size(folder, file, _MANIFEST), manifest["files"])
-            members.append(cls.load(folder / name, threads))
+            size = checked_size(folder, file, _MANIFEST)
+            held = _verified(folder, file, size, manifest["files"])
+            members.append(cls._open(folder / name, held, threads, within))
             if members[-1].vocabulary != members[0].vocabulary:
                 raise ValueError(f"{folder / name} has other items than {facts.members[0]}")
         first = members[0]
         return replace(
             first,
-            scorer=ExportedMixture([member.scorer for member in members], facts.weights),
+            scorer=ExportedModelMixture([member.scorer for member in members], facts.weights),
             dataset=manifest["dataset"],
             split=manifest["split"],
             protocol=manifest["protocol"],

@@ -42,6 +42,8 @@ class ExportedModel(ABC):
         index: Searched for the best of all items. (default: none, the search is exact)
     """
 
+    mixes_models = False
+
     def __init__(
         self,
         encode: Encode,

@@ -13,7 +13,7 @@ from pyg_srgnn.functional.topk import bar, best_of_scores
 from pyg_srgnn.inference.scorer import Session, SessionScorer
 
 
-class ExportedMixture:
+class ExportedModelMixture:
     """Mixes the probabilities of exported models, as :class:`pyg_srgnn.nn.ModelMixture` does.
 
     Args:
@@ -22,6 +22,7 @@ class ExportedMixture:
     """
 
     log_probabilities = True
+    mixes_models = True
     texts = None
     """The texts are those of its members; items cannot be added by them."""
 

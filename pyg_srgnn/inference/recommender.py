@@ -128,14 +128,16 @@ class Recommender:
                 [n, F]. Texts need that encoder, vectors and recommending do not.
 
         Raises:
-            ValueError: If the model was trained without texts; an id is known already, of another
-                type, or given twice; a text is empty; a vector is not finite, zero, or of another
-                length; or the encoder cannot be used.
+            ValueError: If it is a mixture of models, or was trained without texts; an id is known
+                already, of another type, or given twice; a text is empty; a vector is not finite,
+                zero, or of another length; or the encoder cannot be used.
             TypeError: If the ids are no collection of ids.
         """
         given = _ids(ids, "add_items: 'ids'")
         with self._adding:
             try:
+                if self.scorer.mixes_models:
+                    raise ValueError("items cannot be added to a mixture of models")
                 if self.text is None:
                     raise ValueError(
                         "the model was trained without texts, by which alone items can be added; "

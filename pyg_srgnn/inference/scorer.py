@@ -24,6 +24,11 @@ class SessionScorer(Protocol):
         """Whether the scores are log-probabilities; others can only be compared in a session."""
         ...
 
+    @property
+    def mixes_models(self) -> bool:
+        """Whether it is a mixture of whole models."""
+        ...
+
     def topk(
         self,
         sessions: Sequence[Session],

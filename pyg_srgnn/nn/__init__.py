@@ -57,7 +57,8 @@ def rebuild_model(settings: Mapping[str, Any]) -> SessionModel | ModelMixture:
     """Make the model of a checkpoint: a trained one, or a mixture of such.
 
     Args:
-        settings: See :func:`build_model`; of a mixture, :attr:`ModelMixture.settings`.
+        settings: See :func:`build_model`; of a mixture, ``name`` and ``members``, the
+            settings of each.
 
     Raises:
         ValueError: See :func:`build_model`.

@@ -10,13 +10,14 @@ from torch_geometric.data import Data
 
 from pyg_srgnn.data.graphs import session_of_node
 from pyg_srgnn.data.sessions import Sessions
-from pyg_srgnn.functional.model_mixture import Weights, mix, mixed_parts, name_of
+from pyg_srgnn.functional.model_mixture import NESTED, Weights, mix, mixed_parts, name_of
 from pyg_srgnn.functional.topk import best_of_scores
 from pyg_srgnn.nn.session_model import SessionModel
 from pyg_srgnn.utils.arguments import checking
 
 MIXTURE = "mixture"  # its name in configurations and checkpoints
-WEIGHTS = ("new_weight", "own_weight", "gate_weight", "temperature")
+# Its buffers, in the order of Weights.
+WEIGHTS = tuple(name if name == "temperature" else f"{name}_weight" for name in Weights._fields)
 
 
 class ModelMixture(nn.Module):
@@ -36,10 +37,10 @@ class ModelMixture(nn.Module):
     alike. The members are not trained.
 
     Args:
-        members: The models, with the same items.
+        members: The models, with the same items; mixtures of models among them, but no deeper.
 
     Raises:
-        ValueError: If there is none, or they have other numbers of items.
+        ValueError: If there is none, they have other numbers of items, or are nested deeper.
     """
 
     def __init__(self, members: Sequence[SessionModel | ModelMixture]) -> None:
@@ -47,6 +48,9 @@ class ModelMixture(nn.Module):
         sizes = sorted({member.num_items for member in members})
         with checking(self) as check:
             check.that(len(sizes) == 1, "members", "models with the same items", sizes)
+            depth = 1 + max((_depth(member) for member in members), default=0)
+            expected = f"models, or mixtures of models: at most {NESTED} mixtures in each other"
+            check.that(depth <= NESTED, "members", expected, depth)
         self.members = nn.ModuleList(members)
         for name in WEIGHTS:
             value = 1.0 if name == "temperature" else 1 / len(members)
@@ -116,6 +120,11 @@ class ModelMixture(nn.Module):
     def _distributions(self, data: Data, counted: bool) -> Iterator[Tensor]:
         for member in self.models:
             yield member.log_distribution(data, counted)
+
+
+def _depth(model: SessionModel | ModelMixture) -> int:
+    """Mixtures in each other; 0 of a model that is none."""
+    return 1 + max(map(_depth, model.models)) if isinstance(model, ModelMixture) else 0
 
 
 def _nodes(data: Data) -> tuple[Tensor, Tensor]:

@@ -12,6 +12,7 @@ import pytest
 
 from pyg_srgnn import Recommender
 from pyg_srgnn.export.write import seal
+from pyg_srgnn.inference import artifact
 from tests.export.exports import IDS, checkpoint, sessions
 from tests.inference.test_artifact import change, refused
 from tests.serving.running import in_thread
@@ -54,8 +55,9 @@ def test_it_recommends_and_explains_as_the_checkpoint(folder: Path) -> None:
     assert shares == pytest.approx(trained.explain(session, "item 5").origins[0].shares, abs=1e-5)
     assert list(shares) == ["member_1", "member_2", "member_3"]
     assert exported.explain(session).attention is None
-    with pytest.raises(ValueError, match="by which alone items can be added"):
-        exported.add_items(["new"], ["a text"])
+    for mixture in (exported, trained):
+        with pytest.raises(ValueError, match="items cannot be added to a mixture of models"):
+            mixture.add_items(["new"], ["a text"])
 
 
 def test_a_member_that_is_missing_or_changed(folder: Path) -> None:
@@ -73,10 +75,48 @@ def test_a_member_that_is_missing_or_changed(folder: Path) -> None:
 def test_a_folder_is_not_its_own_member(folder: Path, tmp_path: Path) -> None:
     shutil.rmtree(folder / "member_2")
     (folder / "member_2").symlink_to(folder)
-    refused(folder, "member_2/manifest.json", "is not the file that was exported")
+    refused(folder, "member_2 is a link; expected the folder of a member")
     (folder / "member_2").unlink()
     (folder / "member_2").symlink_to(shutil.copytree(folder / "member_1", tmp_path / "elsewhere"))
-    refused(folder, "member_2/manifest.json", "lies outside of its folder")
+    refused(folder, "member_2 is a link; expected the folder of a member")
+
+
+def test_a_member_is_no_link_within_the_folder(folder: Path) -> None:
+    shutil.rmtree(folder / "member_2")
+    (folder / "member_2").symlink_to("member_1")
+    seal(folder, json.loads((folder / "manifest.json").read_text()))
+    refused(folder, "member_2 is a link; expected the folder of a member")
+
+
+def nested(inner: Path, outer: Path) -> Path:
+    """A mixture of one export alone."""
+    shutil.copytree(inner, outer / "member_1")
+    manifest = json.loads((inner / "manifest.json").read_text())
+    weights = {name: [1.0] for name in ("new", "own", "gate", "temperature")}
+    manifest["scorer"] = {"members": ["member_1"], **weights, "log_probabilities": True}
+    seal(outer, manifest)
+    return outer
+
+
+def test_a_mixture_of_mixtures_and_no_deeper(folder: Path, tmp_path: Path) -> None:
+    twice = nested(folder, tmp_path / "twice")
+    assert Recommender.load(twice).recommend([["item 3"]], 3)
+    refused(nested(twice, tmp_path / "thrice"), "it is a mixture within a mixture of mixtures")
+
+
+def test_the_manifest_of_a_member_is_read_once(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is opened is what was verified, even if the file changes meanwhile."""
+    opened, read = [], artifact._read
+
+    def recording(within: Path, name: str, size: int) -> bytes:
+        opened.append((within / name).relative_to(folder).as_posix())
+        return read(within, name, size)
+
+    monkeypatch.setattr(artifact, "_read", recording)
+    Recommender.load(folder)
+    assert opened.count("member_2/manifest.json") == 1
 
 
 def test_members_of_other_items(folder: Path) -> None:

@@ -113,6 +113,13 @@ def test_members_of_other_catalogues_are_refused() -> None:
         ModelMixture([SRGNN(9, 4), SRGNN(5, 4)])
 
 
+def test_mixtures_are_nested_once() -> None:
+    twice = ModelMixture([ModelMixture([SRGNN(9, 4)]), SRGNN(9, 4)])
+    expected = r"'members' must be .* at most 2 mixtures in each other \(got 3\)"
+    with pytest.raises(ValueError, match=expected):
+        ModelMixture([SRGNN(9, 4), twice])
+
+
 def test_the_own_transition_of_a_sample_is_left_out() -> None:
     model = members()[0].eval()
     training = Sessions.from_lists([[0, 1], [0, 2], [0, 2], [3, 4]])
