@@ -17,12 +17,18 @@ def normalize(rows: Tensor) -> Tensor:
     """``torch.nn.functional.normalize`` of [N, d]; gradients take a fifth of the time.
 
     Autograd would pass over the matrix ten times, which is much of a step where it is the table of
-    all items.
+    all items. Rows without a length, such as the mapped text of an item that has none, have a
+    gradient of zero, where that of torch overflows.
     """
     if torch.is_grad_enabled() and rows.requires_grad:
         normalized: Tensor = _Normalize.apply(rows)  # type: ignore[no-untyped-call]
         return normalized
-    return F.normalize(rows)
+    return F.normalize(rows, eps=_least(rows))
+
+
+def _least(rows: Tensor) -> float:
+    """The least length that is told from zero; half precision has none of :data:`_LEAST`."""
+    return max(_LEAST, torch.finfo(rows.dtype).tiny)
 
 
 class _Normalize(torch.autograd.Function):
@@ -30,9 +36,10 @@ class _Normalize(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor) -> Tensor:
-        length = torch.linalg.vector_norm(rows, dim=1, keepdim=True).clamp_(min=_LEAST)
+        least = _least(rows)
+        length = torch.linalg.vector_norm(rows, dim=1, keepdim=True).clamp_(min=least)
         normalized: Tensor = rows / length
-        ctx.dtype = rows.dtype
+        ctx.dtype, ctx.least = rows.dtype, least
         ctx.save_for_backward(normalized, length)
         return normalized
 
@@ -46,6 +53,7 @@ class _Normalize(torch.autograd.Function):
             size = max(1, _BLOCK_BYTES // (grad.size(1) * grad.element_size()))
         blocks = (torch.split(each, size) for each in (normalized, grad, length, of_rows))
         for y, g, norm, out in zip(*blocks, strict=True):
-            along = (y * g).sum(dim=1, keepdim=True).masked_fill_(norm == _LEAST, 0)
+            along = (y * g).sum(dim=1, keepdim=True)
             torch.addcmul(g, y, along, value=-1, out=out).div_(norm)
+            out.masked_fill_(norm <= ctx.least, 0)
         return of_rows.to(ctx.dtype)
