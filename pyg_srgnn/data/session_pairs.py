@@ -61,6 +61,5 @@ class SessionPairs:
         if self.half_life is not None:
             number = later - session[row] - 1  # numbers of samples
             weight = weight * recency(number, self.num_samples, self.half_life)
-        earlier = (row * self.num_items + self.items[first]) * (self.num_items + 1)
-        keys = earlier + self.items[later], earlier + self.num_items
-        return OwnPairs(*summed_pairs(torch.cat(keys), weight.repeat(2)), self.num_items)
+        key = (row * self.num_items + self.items[first]) * self.num_items + self.items[later]
+        return OwnPairs(*summed_pairs(key, weight), self.num_items)

@@ -80,13 +80,11 @@ def own_items_followed(
     last = _last_items(x, graphs).index_select(0, graphs.batch)
     known = []
     for earlier, later in ((last, x), (x, last), (x, x)):
-        counted = count.index_select(0, earlier)
-        of_later = followers.index_select(0, earlier) == later.unsqueeze(1)
-        found = (counted * of_later).sum(dim=1), counted.sum(dim=1)
+        counted, kept = count.index_select(0, earlier), followers.index_select(0, earlier)
         if hidden is not None and hidden.own is not None:
-            pairs = hidden.own
-            own = pairs.of(graphs.batch, earlier, later), pairs.of(graphs.batch, earlier)
-            found = _without(found[0], own[0]), _without(found[1], own[1])
+            counted = _without_session(kept, counted, graphs.batch, earlier, hidden.own)
+        of_later = kept == later.unsqueeze(1)
+        found = (counted * of_later).sum(dim=1), counted.sum(dim=1)
         known.append(torch.stack(found, dim=1))
     return Candidates(graphs.batch, x, known=torch.stack(known, dim=1))
 
@@ -117,18 +115,19 @@ def followers_of(
         place_weight: Weight of each place from the session's end [:data:`PLACES`].
     """
     session, place, item, last = _last_clicks(x, graphs)
-    total = count.index_select(0, last).sum(dim=1)
+    of_last = count.index_select(0, last)
     found = followers.index_select(0, item).long()
     counted = count.index_select(0, item).to(place_weight.dtype)
     if hidden is not None and hidden.own is not None:
         every = torch.arange(graphs.num_graphs, device=x.device)
-        total = _without(total, hidden.own.of(every, last))
+        kept = followers.index_select(0, last)
+        of_last = _without_session(kept, of_last, every, last, hidden.own)
         target = hidden.target.index_select(0, session)
         own = hidden.own.of(session, item, target).unsqueeze(1)
         counted = torch.where(found == target.unsqueeze(1), _without(counted, own), counted)
     elif hidden is not None:
         counted = _without_own(found, counted, place, session, hidden)
-    known = torch.log1p(total).to(place_weight.dtype)
+    known = torch.log1p(of_last.sum(dim=1)).to(place_weight.dtype)
     weight = place_weight.index_select(0, place)
     return _shared_out(found, counted, weight, session, graphs, taken, len(followers), known)
 
@@ -287,6 +286,14 @@ def _without_own(
         own = (own * hidden.weight[session]).to(counted.dtype)
     of_target = found == hidden.target[session].unsqueeze(1)
     return torch.where(of_target, _without(counted, own.unsqueeze(1)), counted)
+
+
+def _without_session(
+    kept: Tensor, counted: Tensor, session: Tensor, earlier: Tensor, own: OwnPairs
+) -> Tensor:
+    """The counts [C, K] of followers that are kept, less all that the sessions added to them."""
+    pairs = own.of(session.unsqueeze(1), earlier.unsqueeze(1), kept.long())
+    return _without(counted, pairs)
 
 
 def _without(counted: Tensor, own: Tensor) -> Tensor:
