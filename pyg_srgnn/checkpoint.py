@@ -126,6 +126,9 @@ class Checkpoint:
         text: What describes the texts of its items, as
             :class:`~pyg_srgnn.text.encode.TextVectors` has it in ``facts``; None without texts.
             (default: None)
+        member_texts: Of a mixture, the same of each member, in their order; of one that is a
+            mixture itself, its list. None of other models, or in checkpoints of an earlier version.
+            (default: None)
     """
 
     model: SessionModel | ModelMixture
@@ -139,6 +142,7 @@ class Checkpoint:
     data: dict[str, Any] | None = None
     preparation: dict[str, Any] | None = None
     text: dict[str, Any] | None = None
+    member_texts: list[Any] | None = None
 
     @property
     def key(self) -> str:
@@ -208,6 +212,7 @@ class Checkpoint:
                 stored.get("data"),
                 stored["preparation"] if "preparation" in stored else _preparation_in(dataset),
                 stored.get("text"),
+                stored.get("member_texts"),
             )
 
 

@@ -75,6 +75,7 @@ def validate_run(config: DictConfig) -> None:
     from pyg_srgnn.nn.model_mixture import MIXTURE
     from pyg_srgnn.text.encoder import open_encoder
     from pyg_srgnn.training.loggers import check_logger
+    from pyg_srgnn.training.mixing import check_mixed
     from pyg_srgnn.training.module import SessionModule, check_clipping
     from pyg_srgnn.training.settings import RunSettings
     from pyg_srgnn.training.trainer import check_trainer
@@ -110,7 +111,10 @@ def validate_run(config: DictConfig) -> None:
             expected = "None with model.loss=sampled, which never computes all probabilities"
             check.that(fits, "distil", expected, plain["distil"])
             if name not in MODELS:
-                _check_not_trained(check, plain, mixed=name == MIXTURE)
+                expected = f"None with model={name}, which is not trained"
+                check.that(plain["distil"] is None, "distil", expected, plain["distil"])
+            if name == MIXTURE:
+                check_mixed(check, plain["protocol"], plain["refit"])
         with group("optimizer"):
             SessionModule(model, **plain["optimizer"])
         with group("trainer"):
@@ -123,16 +127,6 @@ def _check_members(check: Checks, members: Any) -> None:
     fits = fits and all(isinstance(run, str) and run for run in members)
     fits = fits and len(set(members)) == len(members)
     check.that(fits, "members", "a list of runs, each one once", members)
-
-
-def _check_not_trained(check: Checks, keys: dict[str, Any], mixed: bool) -> None:
-    """Check the keys that a model which is not trained has no use for."""
-    expected = f"None with model={keys['model']['name']}, which is not trained"
-    check.that(keys["distil"] is None, "distil", expected, keys["distil"])
-    if mixed:
-        why = "with model=mixture, whose weights are fitted on validation"
-        check.that(keys["protocol"] == "honest", "protocol", f"honest {why}", keys["protocol"])
-        check.that(keys["refit"] != "only", "refit", f"True or False {why}", keys["refit"])
 
 
 def validate_processes(config: DictConfig) -> None:

@@ -30,6 +30,10 @@ _ITEMS_WITH_TEXT = """\
 - It knows the items of its catalogue; unknown ids are left out of a session. New items are added by
   their texts (`srgnn-export add_items=FILE`). What is cold is known by its text alone, and ranked
   less well than what was clicked."""
+_ITEMS_OF_MIXTURE = """\
+- It knows the items of its catalogue; unknown ids are left out of a session. Items cannot be added
+  to a mixture of models. What is cold is known by its text alone, and ranked less well than what
+  was clicked."""
 _ADDED, _MADE_OF = "## Items added", "## What it is made of"
 _NAMES = ("name", "version")
 _MIXTURE = (
@@ -50,10 +54,13 @@ def model_card(checkpoint: Checkpoint, manifest: Mapping[str, Any], off: float) 
     settings, run = manifest["model"], _run_of(checkpoint.path)
     name, dataset = settings["name"], manifest["dataset"]["name"]
     changed = ", ".join(f"{key}={value}" for key, value in settings.items() if key != "name")
+    items, texts = _ITEMS, _texts_of(checkpoint)
+    if texts:
+        items = _ITEMS_OF_MIXTURE if checkpoint.text is None else _ITEMS_WITH_TEXT
     limits = _LIMITS.format(
         scores=_MIXTURE if manifest["scorer"]["log_probabilities"] else _PRODUCT,
-        texts=", texts" if checkpoint.text is None else "",
-        items=_ITEMS if checkpoint.text is None else _ITEMS_WITH_TEXT,
+        texts="" if texts else ", texts",
+        items=items,
     )
     return f"""# {name} on {dataset}
 
@@ -162,8 +169,8 @@ def _data(checkpoint: Checkpoint, dataset: Mapping[str, Any], run: _Run | None) 
     if rules:
         prepared = ", ".join(f"{key}={value}" for key, value in rules.items())
         lines.append(f"- Prepared with {prepared}")
-    if checkpoint.text is not None:
-        lines.append(_text(checkpoint.text, len(checkpoint.vocabulary)))
+    told = [_text(text, len(checkpoint.vocabulary)) for text in _texts_of(checkpoint)]
+    lines += dict.fromkeys(told)  # members often have the same
     if run is not None:
         samples = ", ".join(f"{count:,} of {part}" for part, count in run.result.samples.items())
         lines.append(f"- Samples: {samples}")
@@ -174,6 +181,19 @@ def _data(checkpoint: Checkpoint, dataset: Mapping[str, Any], run: _Run | None) 
             else "- Dates: the dataset has none"
         )
     return "\n".join(lines)
+
+
+def _texts_of(checkpoint: Checkpoint) -> list[Mapping[str, Any]]:
+    """What describes the texts of the model, or of each member of a mixture that has some."""
+    found: list[Mapping[str, Any]] = []
+    waiting = [checkpoint.text, checkpoint.member_texts]
+    while waiting:
+        one = waiting.pop(0)
+        if isinstance(one, list):
+            waiting += one
+        elif one is not None:
+            found.append(one)
+    return found
 
 
 def _text(text: Mapping[str, Any], items: int) -> str:

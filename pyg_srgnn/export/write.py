@@ -150,11 +150,15 @@ def _write_members(
     names = []
     for number, member in enumerate(mixture.models):
         names.append(name_of(number))
+        texts = None if checkpoint.member_texts is None else checkpoint.member_texts[number]
+        mixes = isinstance(member, ModelMixture)
         alone = replace(
             checkpoint,
             model=member,
             settings=checkpoint.settings["members"][number],
             path=checkpoint.path / names[-1],  # no run's: the metrics are the mixture's
+            text=None if mixes else texts,
+            member_texts=texts if mixes else None,
         )
         export(alone, folder / names[-1], kind, "float32")
     weights = {name: values.tolist() for name, values in mixture.weights._asdict().items()}

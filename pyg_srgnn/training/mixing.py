@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -21,6 +22,7 @@ from pyg_srgnn.runs.result import Metrics
 from pyg_srgnn.training.callbacks import SafeCheckpointIO
 from pyg_srgnn.training.job import ALONE, Job, Place
 from pyg_srgnn.training.trained import open_trained
+from pyg_srgnn.utils.arguments import Checks, checking
 from pyg_srgnn.utils.progress import Bar
 
 _SAMPLES = 20_000  # of validation, at most, that the weights are fitted to
@@ -52,13 +54,16 @@ def mix(job: Job, place: Place) -> Mixed:
         place: Where to score.
 
     Raises:
-        ValueError: If a member cannot be mixed in; see
-            :func:`pyg_srgnn.training.trained.open_trained`.
+        ValueError: If a member cannot be mixed in, see
+            :func:`pyg_srgnn.training.trained.open_trained`; or is named twice; or if the run has no
+            validation sessions.
     """
+    with checking("mixture") as check:
+        check_mixed(check, job.settings.protocol, job.settings.refit)
     started = time.perf_counter()
     runs: list[str] = job.group("model")["members"]
     training, valid = job.open("train"), job.open("valid")
-    found = [open_trained(run, training, "model.members") for run in runs]
+    found = _open(runs, training)
     model = ModelMixture([each.model for each in found]).to(place.device)
     step = -(-len(valid) // _SAMPLES)
     fit_weights(model, job.ranking_loader(valid[::step], place), place)
@@ -71,10 +76,32 @@ def mix(job: Job, place: Place) -> Mixed:
     checkpoint = _save(job, model, found, training, "best")
     if job.settings.refit:
         training = job.open("trainval")
-        found = [open_trained(run, training, "model.members") for run in runs]
+        found = _open(runs, training)
         model = ModelMixture([each.model for each in found]).to(place.device).weighted_as(model)
         checkpoint = _save(job, model, found, training, "refit")
     return Mixed(model, training, checkpoint, metrics, _describe(runs, found, model), seconds)
+
+
+def check_mixed(check: Checks, protocol: str, refit: bool | str) -> None:
+    """Check the keys of a run that decide whether it has validation sessions."""
+    why = "with model=mixture, whose weights are fitted on validation"
+    check.that(protocol == "honest", "protocol", f"honest {why}", protocol)
+    check.that(refit != "only", "refit", f"True or False {why}", refit)
+
+
+def _open(runs: list[str], training: SessionDataset) -> list[Checkpoint]:
+    """Open the members, each of which is another model."""
+    found: dict[Path, Checkpoint] = {}
+    for run in runs:
+        member = open_trained(run, training, "model.members")
+        path = member.path.resolve()
+        if path in found:
+            raise ValueError(
+                f"model.members={run}: another member is the same model, {path}; expected a list "
+                f"of runs, each one once"
+            )
+        found[path] = member
+    return list(found.values())
 
 
 @torch.inference_mode()
@@ -151,8 +178,9 @@ def _save(
     )
     state = {f"model.{key}": tensor.cpu() for key, tensor in model.state_dict().items()}
     training.vocabulary.save(job.run_dir / "vocabulary.json")
+    texts = [each.member_texts or each.text for each in members]
     SafeCheckpointIO().save_checkpoint(
-        {"epoch": 0, "state_dict": state, **described}, job.run_dir / path
+        {"epoch": 0, "state_dict": state, **described, "member_texts": texts}, job.run_dir / path
     )
     return path
 

@@ -15,7 +15,8 @@ from pyg_srgnn import Recommender
 from pyg_srgnn.data import Vocabulary
 from pyg_srgnn.export.write import export
 from pyg_srgnn.inference.artifact import Artifact
-from pyg_srgnn.nn import build_model
+from pyg_srgnn.inference.manifest import CARD
+from pyg_srgnn.nn import ModelMixture, build_model
 from tests.export.exports import checkpoint as without_texts
 from tests.export.texts import COLD, ENCODER, IDS, TRAINED, checkpoint, sessions, text_vectors
 
@@ -175,3 +176,27 @@ def test_a_plain_model_that_has_cold_items_and_no_texts(tmp_path: Path, name: st
     assert (values.isinf().sum(dim=1) == 4).all()
     for row, value in zip(items, values, strict=True):
         assert sorted(row[value > -torch.inf].tolist()) == list(range(40))
+
+
+def test_a_mixture_tells_of_the_texts_of_its_members(tmp_path: Path) -> None:
+    first, second = checkpoint("sum"), checkpoint("ids")
+    inner = {"name": "mixture", "members": [second.settings]}
+    mixture = replace(
+        first,
+        model=ModelMixture([first.model, ModelMixture([second.model])]),
+        settings={"name": "mixture", "members": [first.settings, inner]},
+        text=None,
+        member_texts=[first.text, [{**(second.text or {}), "source": "other.csv"}]],
+    )
+    folder = export(mixture, tmp_path / "export")
+    assert Artifact.load(folder).text is None
+    for name, source in (("member_1", "items.csv"), ("member_2/member_1", "other.csv")):
+        text = Artifact.load(folder / name).text
+        assert text is not None and text["source"] == source
+        card = (folder / name / CARD).read_text(encoding="utf-8")
+        assert f"- Text of 36 of 38 items, from `{source}`" in card
+    card = (folder / CARD).read_text(encoding="utf-8")
+    assert all(
+        f"- Text of 36 of 38 items, from `{each}.csv`" in card for each in ("items", "other")
+    )
+    assert "Items cannot be added\n  to a mixture of models" in card and "prices or times" in card

@@ -185,6 +185,39 @@ def test_wrong_keys_are_refused(tmp_path: Path, keys: list[str], expected: str) 
         validate_run(tiny_config(tmp_path, "model=mixture", *keys))
 
 
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [
+        ("protocol=literature", "'protocol' must be honest with model=mixture"),
+        ("refit=only", "'refit' must be True or False with model=mixture"),
+    ],
+)
+def test_a_run_without_validation_mixes_nothing(
+    tiny_root: Path, tmp_path: Path, members: Members, key: str, expected: str
+) -> None:
+    with pytest.raises(ValueError, match=expected):
+        train(tiny_config(tiny_root, *of(members), key), tmp_path / "run")
+
+
+def test_a_member_that_is_named_in_two_ways(
+    tiny_root: Path, tmp_path: Path, members: Members
+) -> None:
+    (tmp_path / "link").symlink_to(members[0])
+    file = f"{members[0]}/checkpoints/best.ckpt"
+    for number, again in enumerate((f"{members[0]}/", str(tmp_path / "link"), file)):
+        config = tiny_config(tiny_root, *of([members[0], again]))
+        with pytest.raises(ValueError, match=f"model.members={again}: another member is the same"):
+            train(config, tmp_path / f"run-{number}")
+
+
+def test_a_checkpoint_keeps_what_describes_the_texts_of_its_members(
+    mixed: tuple[Path, RunResult], members: Members
+) -> None:
+    texts = [Checkpoint.load(run).text for run in members]
+    assert texts[0] is not None
+    assert Checkpoint.load(mixed[0]).member_texts == texts
+
+
 def test_members_that_do_not_fit_are_refused(
     tiny_root: Path, tmp_path: Path, members: Members, finished: Callable[[str], Path]
 ) -> None:
