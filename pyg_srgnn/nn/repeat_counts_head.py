@@ -28,11 +28,11 @@ class RepeatCountsHead(Component):
     early the item was clicked in the session, whether it is the last or the last but one, what
     share of the last item's earlier transitions in the session lead to it or come from it, and how
     often the last item led to it, it to the last and it to itself in the training sessions. The
-    item's vector is no input: it knows the training sessions by heart. Before training, :math:`w`
+    item's vector is no input: it has memorised the training sessions. Before training, :math:`w`
     orders the items as :class:`pyg_srgnn.baselines.SessionPopularity` does, and q is 0.
 
-    The gate knows the session's vector, its clicks, how many of them were new, and the mean of the
-    counts over its items, as they are and by the items' probability.
+    The gate knows the session's vector, its clicks, how many of them were repeats, and the mean of
+    the counts over its items, as they are and by the items' probability.
 
     Args:
         channels: Size d of the sessions' vectors, and of what is hidden.

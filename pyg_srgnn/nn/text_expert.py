@@ -89,7 +89,8 @@ class TextExpert(Expert):
     def rows_of(self, text: Tensor, bucket: Tensor, products: torch.dtype | None = None) -> Tensor:
         """Vectors [n, d + 1] of items by their whitened texts and clicks.
 
-        An item without a click counts as one with a single click: nothing is learned of none.
+        An item without a click counts as one with a single click: no training target has zero
+        clicks.
 
         Args:
             text: The whitened texts [n, F].

@@ -36,7 +36,7 @@ class TextNeighbourHead(Component):
     the others.
 
     These few parameters are trained on sessions that the model within, its item vectors and its
-    encoder, is not trained on: where it has learned the targets by heart, a gate would never trust
+    encoder, is not trained on: where it has memorised the targets, a gate would never trust
     anything else. There, a twentieth of the items, drawn for every batch, count as cold, so that it
     is learned how much probability items without a click deserve.
 
