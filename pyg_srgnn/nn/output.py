@@ -16,6 +16,14 @@ from pyg_srgnn.nn.normalize import normalize
 TABLES = ("tied", "delta")
 
 
+def not_counted(key: str) -> RuntimeError:
+    """The error of training before ``set_training``, for what an argument asks."""
+    return RuntimeError(
+        f"training with {key!r} needs the numbers of the training samples, which a checkpoint does "
+        "not hold; call set_training(sessions) before the loss (it was not called)"
+    )
+
+
 class Output(nn.Module):
     r"""Scales both vectors and appends columns, so that a score of several terms is one product.
 
@@ -62,8 +70,9 @@ class Output(nn.Module):
         self.half_lives = list(popularity or [])
         learned = int(temperature) + len(self.half_lives)
         self.lin: nn.Linear | None = None
-        if learned:  # drawn on no device, so that the rest of a model is drawn as without it
-            self.lin = nn.Linear(channels, learned, device="meta").to_empty(device="cpu")
+        if learned:  # Uses no random numbers: other parameters are initialised as without it.
+            lin = nn.Linear(channels, learned, device="meta")
+            self.lin = lin.to_empty(device=torch.get_default_device())
         self.bias = nn.Parameter(torch.zeros(num_items)) if item_bias else None
         delta = output_table == "delta"
         self.delta = nn.Parameter(torch.zeros(num_items, channels)) if delta else None
@@ -143,8 +152,8 @@ class Output(nn.Module):
             columns.append(of(self.bias).unsqueeze(1))
         return torch.cat([vectors, *columns], dim=1) if columns else vectors
 
-    def own(self, s_h: Tensor, data: Data) -> Tensor | None:
-        r"""What a sample's own click adds to the score of its target in training, less [B].
+    def own(self, s_h: Tensor, data: Data, counted: bool | None = None) -> Tensor | None:
+        r"""What the score of a sample's target loses without the sample's own click [B].
 
         That is :math:`\sum_h f_h(s) \log(1 - w_h / e^{c_h})` with the click's weights w, and c
         before the mean is subtracted. None where nothing is to be left out.
@@ -152,8 +161,17 @@ class Output(nn.Module):
         Args:
             s_h: Session vectors [B, D].
             data: The samples, with next items ``y`` [B] and their numbers ``row`` [B].
+            counted: Whether their clicks have been counted. (default: in training)
+
+        Raises:
+            RuntimeError: If :meth:`set_training` was not called.
         """
-        if self.popularity is None or not self.training or "row" not in data:
+        counted = self.training if counted is None else counted
+        if self.popularity is None or not counted:
+            return None
+        if not self._num_samples:
+            raise not_counted("popularity")
+        if "row" not in data:
             return None
         factor = s_h[:, self.channels : self.channels + len(self.half_lives)]
         logs = self.popularity.index_select(0, data.y) + self.mean

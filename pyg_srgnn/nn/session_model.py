@@ -145,7 +145,7 @@ class SessionModel(nn.Module):
             self.register_buffer("stand_ins", torch.zeros(cold, dtype=torch.long))
             self.register_buffer("stand_in_weight", torch.zeros(cold))
         self.sampler = sampler if loss == "sampled" else None
-        self._made: dict[str, tuple[list[tuple[int, int]], Tensor]] = {}
+        self._made: dict[str, tuple[object, Tensor]] = {}
 
     stand_ins: Tensor
     stand_in_weight: Tensor
@@ -301,11 +301,16 @@ class SessionModel(nn.Module):
         return self.output.items(self.embedding.table(self.text)[: self.num_scored])
 
     def _made_once(self, name: str, of: Iterable[Tensor], make: Callable[[], Tensor]) -> Tensor:
-        """A table made of tensors and the texts; in evaluation, it is kept until they change."""
+        """A table made of tensors and the texts; in evaluation, it is kept until they change.
+
+        It is also made anew where autocast would give it another type.
+        """
         if self.training or torch.is_grad_enabled():
             return make()
         tensors = [*of, *([] if self.text is None else [self.text.vectors])]
-        state = [(tensor.data_ptr(), tensor._version) for tensor in tensors]
+        device = self.embedding.weight.device.type
+        autocast = torch.is_autocast_enabled(device), torch.get_autocast_dtype(device)
+        state = [(tensor.data_ptr(), tensor._version) for tensor in tensors], autocast
         if name not in self._made or self._made[name][0] != state:
             self._made[name] = state, make()
         return self._made[name][1]
@@ -344,7 +349,16 @@ class SessionModel(nn.Module):
             counted: Whether :meth:`set_training` has counted these samples, so that its tables must
                 not give away their next items ``data.y``. (default: False)
         """
-        return at_least_float32(self.scores(data)).log_softmax(dim=1)
+        return self._scores_without_own(self(data), data, counted).log_softmax(dim=1)
+
+    def _scores_without_own(self, s_h: Tensor, data: Data, counted: bool) -> Tensor:
+        """Scores [B, V], where samples are counted without what their own clicks add to them."""
+        scores = at_least_float32(self.scores_of(s_h))
+        own = self.output.own(s_h, data, counted) if counted else None
+        if own is None:
+            return scores
+        of_target = data.y.unsqueeze(1)
+        return scores.scatter_add(1, of_target, own.to(scores.dtype).unsqueeze(1))
 
     def log_parts(self, data: Data, items: Tensor) -> dict[str, Tensor]:
         """Logarithms of what each part of a mixture gives to the probability of items.

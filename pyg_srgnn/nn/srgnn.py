@@ -32,6 +32,7 @@ from pyg_srgnn.nn.component import HELD_OUT, Component
 from pyg_srgnn.nn.expert import Expert
 from pyg_srgnn.nn.global_graph import GlobalGraph
 from pyg_srgnn.nn.losses import at_least_float32
+from pyg_srgnn.nn.output import not_counted
 from pyg_srgnn.nn.readout import SessionReadout
 from pyg_srgnn.nn.repeat_counts_head import RepeatCountsHead
 from pyg_srgnn.nn.repeat_head import RepeatHead
@@ -260,9 +261,10 @@ class SRGNN(SessionModel):
         """What counts must not give away of the samples, which are numbered where it matters."""
         counted = self.transitions is not None or self.similar is not None
         half_life = self.counts_half_life if counted else None
-        if half_life is None and self._own is None:
+        whole = self.leave_out == "session" and self.transitions is not None
+        if half_life is None and not whole:
             return Hidden(data.y)
-        row = self._row(data, "leave_out" if self._own else "counts_half_life")
+        row = self._row(data, "leave_out" if whole else "counts_half_life")
         weight = None if half_life is None else recency(row, self._num_samples, half_life)
         if self._own is None:
             return Hidden(data.y, weight)
@@ -270,6 +272,8 @@ class SRGNN(SessionModel):
 
     def _row(self, data: Data, key: str) -> Tensor:
         """The number of each sample among the training samples, for what an argument asks [B]."""
+        if self._first_sample is None:
+            raise not_counted(key)
         if "row" not in data:
             raise ValueError(
                 f"SRGNN: with {key!r}, a batch in training must have the number of every training "
@@ -294,10 +298,16 @@ class SRGNN(SessionModel):
             return None
         return self._session(data.row) * _MIXED % 2**31 < 2**31 // HELD_OUT
 
-    def nodes(self, data: Data) -> Tensor:
-        """Features of the nodes after propagation [N, d]."""
+    def nodes(self, data: Data, counted: bool | None = None) -> Tensor:
+        """Features of the nodes after propagation [N, d].
+
+        Args:
+            data: A ``Batch`` of session graphs.
+            counted: Whether :meth:`set_training` has counted these samples. (default: in training)
+        """
         graph = self.global_graph
-        if not self.training or graph is None or not graph.leave_out:
+        counted = self.training if counted is None else counted
+        if not counted or graph is None or not graph.leave_out:
             return self.propagate(self.clicked(data.x), _graphs(data))
         session = self._session(self._row(data, "neighbours_leave_out"))
         weight = graph.weight_without(data.x, _graphs(data).batch, data.y, session)
@@ -356,9 +366,9 @@ class SRGNN(SessionModel):
     def log_distribution(self, data: Data, counted: bool = False) -> Tensor:
         """See :meth:`SessionModel.log_distribution`."""
         if not self.log_probabilities:
-            return super().log_distribution(data, counted)
-        hidden = self._hidden(data) if counted else None
-        logs, shift = log_mixture(*self._shares(data, hidden))
+            s_h = self.finish(self.read(self.nodes(data, counted), _graphs(data)))
+            return self._scores_without_own(s_h, data, counted).log_softmax(dim=1)
+        logs, shift = log_mixture(*self._shares(data, counted))
         return logs + shift
 
     def log_parts(self, data: Data, items: Tensor) -> dict[str, Tensor]:
@@ -372,17 +382,18 @@ class SRGNN(SessionModel):
         """See :func:`pyg_srgnn.functional.mixture.log_mixture`."""
         return log_mixture(*self._shares(data))
 
-    def _shares(self, data: Data, hidden: Hidden | None = None) -> tuple[Softmaxes, list[Share]]:
+    def _shares(self, data: Data, counted: bool = False) -> tuple[Softmaxes, list[Share]]:
         """The softmaxes, and the share of every component."""
         components, graphs = self.components.values(), _graphs(data)
-        h = self.nodes(data)
+        hidden = self._hidden(data) if counted else None
+        h = self.nodes(data, counted)
         s_h = self.finish(self.read(h, graphs))
         found, _ = find_candidates([each.source() for each in components], data.x, graphs, hidden)
         shares = [
             component.share(h, s_h, graphs, candidates)
             for component, candidates in zip(components, found, strict=True)
         ]
-        softmaxes = Softmaxes([at_least_float32(self.scores_of(s_h))], [])
+        softmaxes = Softmaxes([self._scores_without_own(s_h, data, counted)], [])
         for name, expert in self.experts.items():
             query, gate = expert(expert.rows(self, data.x), s_h[:, : h.size(1)], graphs)
             of = [*expert.parameters(), *expert.buffers()]

@@ -120,6 +120,25 @@ def test_the_teacher_leaves_out_what_it_counted_of_the_sample() -> None:
     assert distillation.loss(teacher, batch).item() == pytest.approx(0)
 
 
+@pytest.mark.parametrize("repeat", [False, True])
+@pytest.mark.parametrize(
+    "keys", [{"popularity": [0.5]}, {"neighbours": 3, "neighbours_leave_out": True}]
+)
+def test_the_teacher_leaves_the_sample_out_of_all_counts(
+    keys: dict[str, object], repeat: bool
+) -> None:
+    teacher = make(0, repeat=repeat, **keys)
+    sessions = Sessions.from_lists([[0, 1], [2, 3], [2, 3], [2, 3], [0, 4]])
+    distillation = Distillation(teacher, sessions, weight=1.0)
+    batch = exact_weights(batch_of([[0]], [1]), [[0]])
+    batch.row = torch.tensor([0])
+    hidden = teacher.log_distribution(batch, counted=True)
+    assert divergence(teacher.log_distribution(batch), hidden).item() > 1e-5  # tells the answer
+    assert distillation.loss(teacher, batch).item() == pytest.approx(0)
+    loss = teacher.train().loss(batch).item()
+    assert -hidden[0, 1].item() == pytest.approx(loss, abs=1e-6)
+
+
 def test_wrong_weights_are_refused() -> None:
     for weight in (0, 1.5, None):
         with pytest.raises(ValueError, match="'weight' must be a number > 0 and <= 1"):

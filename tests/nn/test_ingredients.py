@@ -400,3 +400,30 @@ def test_autocast_keeps_softmaxes_and_gates_in_float32(options: dict[str, Any]) 
     assert value.item() != exact.item(), "autocast had no effect"
     torch.testing.assert_close(value, exact, rtol=0.03, atol=0)
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+
+
+@pytest.mark.parametrize(
+    ("options", "key"),
+    [
+        ({"popularity": [0.5]}, "popularity"),
+        ({"transitions": 3, "leave_out": "session"}, "leave_out"),
+        ({"transitions": 3, "counts_half_life": 0.3}, "counts_half_life"),
+        ({"neighbours": 3, "neighbours_leave_out": True}, "neighbours_leave_out"),
+    ],
+)
+def test_a_checkpoint_is_not_trained_before_set_training(options: dict[str, Any], key: str) -> None:
+    counted = SRGNN(ITEMS, CHANNELS, **options)
+    counted.set_training(Sessions.from_lists(TRAINING))
+    model = SRGNN(ITEMS, CHANNELS, **options)
+    model.load_state_dict(counted.state_dict())
+    batch = batch_of([[0]], [1])
+    batch.row = torch.tensor([0])
+    assert model.eval().loss(batch).isfinite()
+    with pytest.raises(RuntimeError, match=rf"'{key}' .* call set_training\(sessions\)"):
+        model.train().loss(batch)
+
+
+def test_a_model_is_made_on_the_default_device() -> None:
+    with torch.device("meta"):
+        model = SRGNN(ITEMS, CHANNELS, popularity=[0.5])
+    assert all(parameter.is_meta for parameter in model.parameters())

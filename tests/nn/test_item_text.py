@@ -727,3 +727,14 @@ def test_the_expert_multiplies_all_texts_in_the_type_of_the_losss_products() -> 
     assert torch.equal(of_half.rows(half, items), of_full.rows(full, items))
     half.eval()
     assert torch.equal(of_half.rows(half), exact)
+
+
+def test_scores_after_autocast_are_those_without() -> None:
+    model = make(item_table="id", text_expert=True, scale=3.0).float().eval()
+    batch = batch_of(SESSIONS, TARGETS)
+    with torch.no_grad():
+        wanted = model.scores(batch)
+        model.eval()
+        with torch.autocast("cpu", torch.bfloat16):
+            model.scores(batch)
+        assert torch.equal(model.scores(batch), wanted)
