@@ -6,6 +6,7 @@ import copy
 import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
+from types import SimpleNamespace
 from typing import Any
 
 import polars as pl
@@ -211,9 +212,9 @@ def test_a_model_without_texts() -> None:
 
 def test_a_model_that_is_neither_an_export_nor_a_checkpoint() -> None:
     trained = checkpoint(cold=BEFORE)
-    odd: Any = object()
+    odd: Any = SimpleNamespace(mixes_models=False)
     recommender = Recommender(odd, trained.vocabulary, trained.clicks, trained.text)
-    with pytest.raises(ValueError, match="items cannot be added to a object"):
+    with pytest.raises(ValueError, match="items cannot be added to a SimpleNamespace"):
         recommender.add_items(["a"], ["oak"])
 
 
