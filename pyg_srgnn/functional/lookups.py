@@ -226,7 +226,7 @@ def text_neighbours_of(
     near = cosine.index_select(0, item)
     if hidden is not None:
         bucket_weight = bucket_weight * (torch.arange(BUCKETS, device=x.device) > 0)
-    factor = bucket_weight.index_select(0, bucket.long()).index_select(0, found.flatten())
+    factor = bucket_weight.index_select(0, bucket.index_select(0, found.flatten()).long())
     counted = (sharpness * near).exp() * factor.view_as(near) * (near > -1)
     weight = place_weight.index_select(0, place)
     return _shared_out(found, counted, weight, session, graphs, taken, len(neighbours), known)
