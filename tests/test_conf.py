@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import asdict
-from importlib.metadata import entry_points
 
 import pytest
 from omegaconf import OmegaConf
@@ -18,7 +17,7 @@ from pyg_srgnn.evaluation.baselines import EvaluationSettings
 from pyg_srgnn.export.write import export
 from pyg_srgnn.nn import MODELS, SRGNN, SessionModel, build_model
 from pyg_srgnn.serving.settings import SECRETS, Settings
-from pyg_srgnn.text.encoder import GROUP
+from pyg_srgnn.text.encoder import OWN
 from pyg_srgnn.training import SessionModule
 from pyg_srgnn.training.settings import RunSettings
 
@@ -93,11 +92,7 @@ def test_the_optimizer_is_configured_as_its_defaults() -> None:
     assert configured("optimizer", "adam") == defaults(SessionModule, *names)
 
 
-ENCODERS = {
-    point.name: point.load()
-    for point in entry_points(group=GROUP)
-    if point.value.startswith("pyg_srgnn.")
-}
+ENCODERS = {point.name: point.load() for point in OWN}
 
 
 @pytest.mark.parametrize("name", ENCODERS)

@@ -13,13 +13,17 @@ from numpy.typing import NDArray
 GROUP = "pyg_srgnn.text_encoders"
 """The group of entry points in which another package names its encoders."""
 
-_OWN = {
-    "hashed": "HashedEncoder",
-    "http": "HTTPEncoder",
-    "llm": "LLMEncoder",
-    "sentence_transformers": "SentenceTransformersEncoder",
-    "wordllama": "WordLlamaEncoder",
-}
+OWN = [
+    EntryPoint(name, f"pyg_srgnn.text.encoders.{name}:{encoder}", GROUP)
+    for name, encoder in {
+        "hashed": "HashedEncoder",
+        "http": "HTTPEncoder",
+        "llm": "LLMEncoder",
+        "sentence_transformers": "SentenceTransformersEncoder",
+        "wordllama": "WordLlamaEncoder",
+    }.items()
+]
+"""The encoders of this package, which need no installed metadata."""
 
 
 class TextEncoder(Protocol):
@@ -64,11 +68,7 @@ def open_encoder(name: str, **settings: Any) -> TextEncoder:
         ValueError: If no installed package has an encoder of this name, if it has no such argument,
             or if it cannot be used: names what it lacks.
     """
-    own = [
-        EntryPoint(each, f"pyg_srgnn.text.encoders.{each}:{encoder}", GROUP)
-        for each, encoder in _OWN.items()
-    ]
-    known = {point.name: point for point in (*entry_points(group=GROUP), *own)}
+    known = {point.name: point for point in (*entry_points(group=GROUP), *OWN)}
     if name not in known:
         raise ValueError(f"encoder.name must be one of {', '.join(sorted(known))} (got {name!r})")
     encoder = known[name].load()
