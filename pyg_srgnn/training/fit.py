@@ -99,7 +99,7 @@ def fit(
         horizon=horizon or epochs,
         ties=settings.ties,
         part=_part(watched),
-        extra=_description(job, model_settings, training, text),
+        extra=description(job, model_settings, training, text),
     )
     epoch_log = EpochLog(
         job.run_dir / ("refit.csv" if watched is None else "epochs.csv"),
@@ -172,11 +172,11 @@ def _part(watched: SessionDataset | None) -> str:
     return _REFIT if watched is None else watched.split
 
 
-def _description(
+def description(
     job: Job,
     model_settings: dict[str, Any],
     training: SessionDataset,
-    text: TextVectors | None,
+    text: TextVectors | None = None,
 ) -> dict[str, Any]:
     """The entries of a checkpoint with which it recommends from the file alone."""
     return describe_training(

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Batch
 
-from pyg_srgnn.checkpoint import Checkpoint, describe_training
+from pyg_srgnn.checkpoint import Checkpoint
 from pyg_srgnn.data.graphs import session_of_node
 from pyg_srgnn.datasets import SessionDataset
 from pyg_srgnn.datasets.loader import SessionLoader
@@ -20,6 +20,7 @@ from pyg_srgnn.functional.model_mixture import log_complement, split
 from pyg_srgnn.nn.model_mixture import MIXTURE, WEIGHTS, ModelMixture
 from pyg_srgnn.runs.result import Metrics
 from pyg_srgnn.training.callbacks import SafeCheckpointIO
+from pyg_srgnn.training.fit import description
 from pyg_srgnn.training.job import ALONE, Job, Place
 from pyg_srgnn.training.trained import open_trained
 from pyg_srgnn.utils.arguments import Checks, checking
@@ -166,16 +167,8 @@ def _save(
 ) -> str:
     """Write a checkpoint that holds the members; its path within the run's directory."""
     path = f"checkpoints/{name}.ckpt"
-    described = describe_training(
-        {"name": MIXTURE, "members": [each.settings for each in members]},
-        training.vocabulary,
-        torch.bincount(training.sessions.items, minlength=training.num_items),
-        job.group("dataset"),
-        training.split,
-        job.settings.protocol,
-        job.data(training),
-        training.preparation,
-    )
+    settings = {"name": MIXTURE, "members": [each.settings for each in members]}
+    described = description(job, settings, training)
     state = {f"model.{key}": tensor.cpu() for key, tensor in model.state_dict().items()}
     training.vocabulary.save(job.run_dir / "vocabulary.json")
     texts = [each.member_texts or each.text for each in members]
