@@ -533,8 +533,8 @@ def not_listening(process):
 
 
 @contextmanager
-def asking(process):
-    """Clients that ask one question after another until the service has gone; their answers."""
+def asking(process, end=requests.ConnectionError):
+    """Clients that ask one question after another until that error is met; their answers."""
     answers, gone = [], []
 
     def ask():
@@ -542,7 +542,7 @@ def asking(process):
         try:
             while True:
                 answers.append(client.post(process.url + "/recommend", json=BODY).status_code)
-        except requests.ConnectionError as error:
+        except end as error:
             gone.append(error)
 
     clients = [threading.Thread(target=ask) for _ in range(4)]
@@ -568,7 +568,11 @@ def test_sigterm_during_requests_and_a_reload(exports, served):
 
 
 def test_sigkill_during_requests_and_a_reload(exports, served):
-    with in_process(served) as process, asking(process) as answers:
+    """An answer that was being sent is cut, unlike at the end that SIGTERM asks for."""
+    with (
+        in_process(served) as process,
+        asking(process, requests.RequestException) as answers,
+    ):
         port = process.address[1]
         process.signal(signal.SIGHUP)
         eventually(lambda: children(process), "it is tried out")
