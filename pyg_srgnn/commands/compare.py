@@ -20,7 +20,7 @@ srgnn-compare: whether runs differ by more than chance, on the same test rows.
 
 Of every pair of runs: the difference of HR@20 and MRR@20 in percent points with its 95 % interval
 and p-value (paired bootstrap), and McNemar's test of the hits. With more than two runs the p-values
-are also corrected for the number of pairs (Holm).
+are also corrected for the number of pairs (Holm; Benjamini and Hochberg).
 
 Examples:
   srgnn-compare runs/synthetic/A runs/synthetic/B

@@ -1,4 +1,4 @@
-"""Significance of a difference: the paired bootstrap, McNemar's test, Holm's correction."""
+"""Significance of a difference: the paired bootstrap, McNemar's test, corrections for several."""
 
 from __future__ import annotations
 
@@ -155,4 +155,20 @@ def holm(p: Sequence[float]) -> list[float]:
     for place, i in enumerate(sorted(range(len(p)), key=lambda i: p[i])):
         greatest = max(greatest, min(1.0, (len(p) - place) * p[i]))
         corrected[i] = greatest
+    return corrected
+
+
+def benjamini_hochberg(p: Sequence[float]) -> list[float]:
+    """p-values of several tests, corrected by Benjamini's and Hochberg's step-up method (1995).
+
+    The greatest is multiplied by 1, the next smaller of n by n / (n - 1), the least by n; none
+    becomes more than one behind it. Calling every difference of at most 0.05 real, no more than a
+    twentieth of them is expected to be chance, if the tests are independent or their statistics
+    depend on each other positively (Benjamini and Yekutieli, 2001). Holm's method, whose values are
+    never less, bounds instead the probability that any of them is.
+    """
+    corrected, least = [0.0] * len(p), 1.0
+    for place, i in enumerate(sorted(range(len(p)), key=lambda i: -p[i])):
+        least = min(least, p[i] * len(p) / (len(p) - place))
+        corrected[i] = least
     return corrected

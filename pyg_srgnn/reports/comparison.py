@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 from pyg_srgnn.data.fingerprint import short_digest
 from pyg_srgnn.evaluation.rank_table import read_ranks
 from pyg_srgnn.evaluation.samples import Samples, require_same
-from pyg_srgnn.evaluation.significance import bootstrap, holm, mcnemar
+from pyg_srgnn.evaluation.significance import benjamini_hochberg, bootstrap, holm, mcnemar
 from pyg_srgnn.functional.metrics import MAIN, K, title
 from pyg_srgnn.reports.targets import target_table
 from pyg_srgnn.runs.finished import Run, require_seeds_of_one
@@ -119,10 +119,10 @@ def compare(
 ) -> dict[str, Any]:
     """Test every pair of them.
 
-    Several pairs are several tests: ``p_holm`` is Holm's correction over all pairs, separately for
-    each test (bootstrap of HR@20, bootstrap of MRR@20, McNemar). McNemar's test is left out where a
-    side averages several seeds, whose hits are no longer yes or no; the bootstrap then draws
-    other test sets, not other seeds.
+    Several pairs are several tests: ``p_holm`` and ``p_bh`` are the corrections of Holm and of
+    Benjamini and Hochberg over all pairs, separately for each test (bootstrap of HR@20, bootstrap
+    of MRR@20, McNemar). McNemar's test is left out where a side averages several seeds, whose hits
+    are no longer yes or no; the bootstrap then draws other test sets, not other seeds.
 
     Args:
         sides: At least two.
@@ -179,8 +179,9 @@ def compare(
         results.append(result)
     for test in (*MAIN, "mcnemar"):
         tested = [result[test] for result in results if result[test] is not None]
-        for one_test, p in zip(tested, holm([of["p"] for of in tested]), strict=True):
-            one_test["p_holm"] = p
+        p = [of["p"] for of in tested]
+        for of, by_holm, by_bh in zip(tested, holm(p), benjamini_hochberg(p), strict=True):
+            of.update(p_holm=by_holm, p_bh=by_bh)
     return {
         "test": first.test | ({} if targets is None else {"targets": targets}),
         "rows": len(every[0].rows),
@@ -248,7 +249,7 @@ def comparison_table(result: dict[str, Any]) -> Styled:
             found = pair["mcnemar"]
             hits = f"only one hits: {found['only_one']:,} and {found['only_other']:,}"
             rows.append(["", "McNemar", "", hits, *_ps(found, 1e-4, several)])
-    titles = ["difference", "95 % interval", "p", "p (Holm)"][: 4 if several else 3]
+    titles = ["difference", "95 % interval", "p", *(["p (Holm)", "p (BH)"] if several else [])]
     test = [f"{key}={value}" for key, value in result["test"].items()]
     notes = [
         f"Intervals and p: paired bootstrap, {result['resamples']:,} draws of {result['unit']}"
@@ -257,7 +258,10 @@ def comparison_table(result: dict[str, Any]) -> Styled:
     if any(pair["mcnemar"] is None for pair in result["pairs"]):
         notes.append("McNemar's test wants a single run on either side: averaged hits are no hits.")
     if several:
-        notes.append("Holm's correction is over the pairs, separately for each test.")
+        notes += [
+            "Corrected over the pairs, separately for each test: Holm bounds the probability of",
+            "any false difference, BH (Benjamini, Hochberg) the share of false ones among those.",
+        ]
     label = Column("", "label")
     by_target = None
     if "targets" not in result["test"]:
@@ -281,6 +285,6 @@ def _letter(number: int) -> str:
 
 
 def _ps(found: dict[str, Any], least: float, several: bool) -> list[str]:
-    """The p-value and, of several pairs, the corrected one; or that they are less than shown."""
-    keys = ("p", "p_holm") if several else ("p",)
+    """The p-value and, of several pairs, the corrected ones; or that they are less than shown."""
+    keys = ("p", "p_holm", "p_bh") if several else ("p",)
     return [f"≤ {least:.4f}" if found[key] <= least else f"{found[key]:.4f}" for key in keys]

@@ -12,7 +12,14 @@ from numpy.typing import NDArray
 
 from pyg_srgnn.evaluation import significance
 from pyg_srgnn.evaluation.samples import Samples
-from pyg_srgnn.evaluation.significance import bootstrap, draws, holm, mcnemar, paired_bootstrap
+from pyg_srgnn.evaluation.significance import (
+    benjamini_hochberg,
+    bootstrap,
+    draws,
+    holm,
+    mcnemar,
+    paired_bootstrap,
+)
 from tests.reports.tables import SESSIONS, kinds, random_table
 
 
@@ -178,3 +185,31 @@ def test_mcnemar_does_not_jump_where_it_stops_being_exact() -> None:
 )
 def test_holm_by_hand(p: list[float], corrected: list[float]) -> None:
     assert holm(p) == pytest.approx(corrected)
+
+
+@pytest.mark.parametrize(
+    ("p", "corrected"),
+    [
+        ([0.03], [0.03]),
+        ([0.01, 0.04, 0.03, 0.005], [0.02, 0.04, 0.04, 0.02]),
+        ([0.02, 0.02, 0.02], [0.02, 0.02, 0.02]),
+        ([0.9, 0.6, 0.001], [0.9, 0.9, 0.003]),
+        ([0.04, 0.05, 0.9], [0.075, 0.075, 0.9]),  # none more than the one behind it
+        ([], []),
+    ],
+)
+def test_benjamini_hochberg_by_hand(p: list[float], corrected: list[float]) -> None:
+    assert benjamini_hochberg(p) == pytest.approx(corrected)
+
+
+def test_benjamini_hochberg_finds_what_its_step_up_rule_finds() -> None:
+    """The rule itself: of sorted p, all up to the last one of at most level · place / n."""
+    generator = np.random.default_rng(0)
+    for level in (0.05, 0.2):
+        for _ in range(50):
+            p = (generator.uniform(size=12) ** 3).tolist()
+            order = sorted(range(12), key=lambda i: p[i])
+            last = max((i + 1 for i in range(12) if p[order[i]] <= level * (i + 1) / 12), default=0)
+            found = {i for i, q in enumerate(benjamini_hochberg(p)) if q <= level}
+            assert found == set(order[:last])
+            assert all(a >= b - 1e-12 for a, b in zip(holm(p), benjamini_hochberg(p), strict=True))

@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 
 from pyg_srgnn.commands.compare import main
 from pyg_srgnn.evaluation.samples import Samples
-from pyg_srgnn.evaluation.significance import holm, mcnemar, paired_bootstrap
+from pyg_srgnn.evaluation.significance import benjamini_hochberg, holm, mcnemar, paired_bootstrap
 from pyg_srgnn.reports.comparison import compare, comparison_table, read_side
 from tests.reports.tables import random_table, save
 from tests.results import run_result
@@ -45,6 +45,10 @@ def averaged(*seeds: int) -> Samples:
     return Samples.average([random_table(seed) for seed in seeds])
 
 
+def uncorrected(test: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in test.items() if key not in ("p_holm", "p_bh")}
+
+
 def test_every_pair_is_tested(tmp_path: Path) -> None:
     paths = [write_run(tmp_path / str(i), random_table(i, best=1 + 4 * i)) for i in range(3)]
     found = compare([read_side(path) for path in paths], resamples=200, seed=3)
@@ -60,14 +64,13 @@ def test_every_pair_is_tested(tmp_path: Path) -> None:
     assert [(pair["one"], pair["other"]) for pair in found["pairs"]] == pairs
     for (i, j), pair in zip(pairs, found["pairs"], strict=True):
         for metric, difference in paired_bootstrap(every[i], every[j], 200, 3).items():
-            assert {k: v for k, v in pair[metric].items() if k != "p_holm"} == pytest.approx(
-                difference._asdict()
-            )
+            assert uncorrected(pair[metric]) == pytest.approx(difference._asdict())
         hits = mcnemar(*(every[side].values["hr@20"] == 1 for side in (i, j)))._asdict()
-        assert {k: v for k, v in pair["mcnemar"].items() if k != "p_holm"} == hits
+        assert uncorrected(pair["mcnemar"]) == hits
     for test in ("hr@20", "mrr@20", "mcnemar"):  # each on its own, over the pairs
-        corrected = holm([pair[test]["p"] for pair in found["pairs"]])
-        assert [pair[test]["p_holm"] for pair in found["pairs"]] == corrected
+        p = [pair[test]["p"] for pair in found["pairs"]]
+        assert [pair[test]["p_holm"] for pair in found["pairs"]] == holm(p)
+        assert [pair[test]["p_bh"] for pair in found["pairs"]] == benjamini_hochberg(p)
 
 
 def test_a_run_is_not_apart_from_itself(tmp_path: Path) -> None:
@@ -77,7 +80,7 @@ def test_a_run_is_not_apart_from_itself(tmp_path: Path) -> None:
     other = write_run(tmp_path / "other", table.sample(fraction=1, shuffle=True, seed=2))
     (pair,) = compare([read_side(one), read_side(other)], 100)["pairs"]
     for metric in ("hr@20", "mrr@20"):
-        nothing = {"mean": 0, "low": 0, "high": 0, "p": 1, "p_holm": 1}
+        nothing = {"mean": 0, "low": 0, "high": 0, "p": 1, "p_holm": 1, "p_bh": 1}
         assert pair[metric] == nothing
     assert pair["mcnemar"]["p"] == 1
 
@@ -258,7 +261,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
         words = lines[start].removeprefix(name).split()
         assert words[:5] == ["HR@20", *(f"{hr[k]:+.2f}" for k in ("mean", "low")), "to",
                              f"{hr['high']:+.2f}"]  # fmt: skip
-        assert words[5:] == [f"{hr['p']:.4f}", f"{hr['p_holm']:.4f}"]
+        assert words[5:] == [f"{hr[k]:.4f}" for k in ("p", "p_holm", "p_bh")]
         alone = f"{pair['mcnemar']['only_one']} and {pair['mcnemar']['only_other']}"
         assert "McNemar" in lines[start + 2] and alone in lines[start + 2]
     assert "100 draws of sessions." in said and "Holm" in said
