@@ -70,6 +70,16 @@ class Vocabulary:
             )
         return [self.ids[i] for i in index]
 
+    def like(self, ids: Iterable[int | str]) -> list[int | str]:
+        """Raw ids, known or not, of the vocabulary's type.
+
+        Of text, whole numbers are written out: 7 is ``"7"``, and no ``"007"``. Of whole numbers,
+        texts that are one are read: ``"7"`` and ``"007"`` are 7; other texts stay.
+        """
+        if self.ids and type(self.ids[0]) is int:
+            return list(map(_whole, ids))
+        return list(map(str, ids))
+
     def extend(self, ids: Iterable[int] | Iterable[str]) -> Vocabulary:
         """A vocabulary with more ids: known ones keep their index, new ones follow at the end.
 
@@ -111,3 +121,10 @@ class Vocabulary:
     def __repr__(self) -> str:
         """Short description with the number of items."""
         return f"Vocabulary({len(self)})"
+
+
+def _whole(raw: int | str) -> int | str:
+    """A whole number, if the id is one or the text of one."""
+    if isinstance(raw, str) and raw.isascii() and raw.removeprefix("-").isdecimal():
+        return int(raw) if len(raw) < 1000 else raw
+    return raw

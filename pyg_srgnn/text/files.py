@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,19 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyg_srgnn.text.item_texts import ItemTexts
-from pyg_srgnn.text.tables import TABLES, is_table, read_table
+from pyg_srgnn.text.tables import TABLES, id_column_of, ids_of, is_table, no_column, read_table
 from pyg_srgnn.text.vector_files import VECTOR_FILES, checked
 
 if TYPE_CHECKING:
     import polars as pl
 
 log = logging.getLogger(__name__)
-
-ID_NAMES = (
-    *("itemid", "iid", "productid", "articleid", "songid", "asin", "parentasin", "sku"),
-    *("stockcode", "id", "item", "product"),
-)
-"""Names of a column of ids, the likeliest first, compared without case, - and _."""
 
 _SIGNS = r"[-+\d\s.,:/%$€£eETZ]"  # of numbers, amounts of money, and times
 _NUMBER_OR_TIME = rf"^{_SIGNS}*\d{_SIGNS}*$"
@@ -65,8 +58,8 @@ def read_item_texts(
             f"in .gz or .zst)"
         )
     table = read_table(path)
-    name = _id_column(path, table, id_column)
-    ids = _ids(path, table[name])
+    name = id_column_of(path, table, id_column, "text_id")
+    ids = ids_of(path, table[name])
     vectors = _vector_column(path, table, columns)
     taken = [vectors] if vectors else _text_columns(path, table, name, columns)
     guessed = " (guessed)"
@@ -80,44 +73,6 @@ def read_item_texts(
     ids = [raw for raw, has in zip(ids, there, strict=True) if has]
     made = _array(path, ids, table[vectors].filter(there))
     return ItemTexts(ids, str(path), vectors=made, columns=taken)
-
-
-def _id_column(path: Path, table: pl.DataFrame, given: str | None) -> str:
-    """The column of the ids."""
-    if given is not None:
-        if given not in table.columns:
-            raise ValueError(_no_column(path, table, f"no column {given!r} (text_id)"))
-        return given
-    plain = {re.sub(r"[\W_]", "", name.lower()): name for name in reversed(table.columns)}
-    found = next((plain[name] for name in ID_NAMES if name in plain), None)
-    if found is None:
-        what = "no column known to hold the ids"
-        raise ValueError(f"{_no_column(path, table, what)}. Give text_id=COLUMN")
-    return found
-
-
-def _ids(path: Path, column: pl.Series) -> list[int | str]:
-    """The ids, texts without blanks around them or whole numbers."""
-    import polars as pl
-
-    if column.dtype in (pl.Categorical, pl.Enum):
-        column = column.cast(pl.String)
-    if column.dtype.is_float() and bool((column.drop_nulls() % 1 == 0).all()):
-        column = column.cast(pl.Int64)  # as of a column with nulls that pandas wrote
-    if column.dtype == pl.String:
-        column = column.str.strip_chars()
-        empty = column.is_null() | (column == "")
-    elif column.dtype.is_integer():
-        empty = column.is_null()
-    else:
-        raise ValueError(
-            f"{path}: the column {column.name!r} holds {column.dtype}, expected ids: whole numbers "
-            f"or texts"
-        )
-    if empty.any():
-        row = int(empty.arg_max() or 0) + 1
-        raise ValueError(f"{path}: the column {column.name!r} has no id in row {row:,}")
-    return column.to_list()
 
 
 def _vector_column(path: Path, table: pl.DataFrame, columns: Sequence[str] | None) -> str | None:
@@ -149,7 +104,7 @@ def _text_columns(
     if columns:
         for name in columns:
             if name not in table.columns:
-                raise ValueError(_no_column(path, table, f"no column {name!r} (text_columns)"))
+                raise ValueError(no_column(path, table, f"no column {name!r} (text_columns)"))
         return list(columns)
     kinds = (pl.String, pl.Categorical, pl.Enum, pl.List(pl.String))
     taken = [
@@ -159,7 +114,7 @@ def _text_columns(
     ]
     if not taken:
         raise ValueError(
-            _no_column(path, table, "no column of text") + ". Give text_columns=[COLUMN, …]"
+            no_column(path, table, "no column of text") + ". Give text_columns=[COLUMN, …]"
         )
     return taken
 
@@ -207,8 +162,3 @@ def _array(path: Path, ids: list[int | str], column: pl.Series) -> NDArray[np.fl
         )
     flat = lists.explode().to_numpy() if len(ids) else np.empty(0)
     return checked(ids, flat.reshape(len(ids), -1), path)
-
-
-def _no_column(path: Path, table: pl.DataFrame, what: str) -> str:
-    kinds = ", ".join(f"{name!r} ({kind})" for name, kind in table.schema.items())
-    return f"{path}: there is {what}; its columns are {kinds}"

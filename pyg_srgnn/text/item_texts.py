@@ -66,14 +66,8 @@ class ItemTexts:
         return digest.hexdigest()
 
     def like(self, vocabulary: Vocabulary) -> ItemTexts:
-        """The same with ids of the vocabulary's type.
-
-        Of text, whole numbers are written out: 7 is ``"7"``, and no ``"007"``. Of whole numbers,
-        texts that are one are read: ``"7"`` and ``"007"`` are 7; other texts stay.
-        """
-        if vocabulary.ids and type(vocabulary.ids[0]) is int:
-            return replace(self, ids=[_whole(raw) for raw in self.ids])
-        return replace(self, ids=list(map(str, self.ids)))
+        """The same with ids of the vocabulary's type; see :meth:`Vocabulary.like`."""
+        return replace(self, ids=vocabulary.like(self.ids))
 
     def _first_rows(self) -> list[int]:
         """The row of each id; one with a text before those without."""
@@ -97,10 +91,3 @@ class ItemTexts:
                         f"{self.source}: the id {raw!r} has two texts, {there!r} and {here!r}"
                     )
         return list(first.values())
-
-
-def _whole(raw: int | str) -> int | str:
-    """A whole number, if the id is one or the text of one."""
-    if isinstance(raw, str) and raw.isascii() and raw.removeprefix("-").isdecimal():
-        return int(raw) if len(raw) < 1000 else raw
-    return raw

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,10 +19,21 @@ _JSON = (".jsonl", ".ndjson", ".json")
 TABLES = (*_TEXT, *_JSON, ".parquet")
 """The endings of tables; all but Parquet may be followed by ``.gz`` or ``.zst``."""
 
+ID_NAMES = (
+    *("itemid", "iid", "productid", "articleid", "songid", "asin", "parentasin", "sku"),
+    *("stockcode", "id", "item", "product"),
+)
+"""Names of a column of ids, the likeliest first, compared without case, - and _."""
+
 
 def is_table(path: Path) -> bool:
     """Whether a file is a table, by its ending, or Parquet by its content."""
     return _ending(path) in TABLES or is_parquet(path)
+
+
+def holds_texts(path: Path) -> bool:
+    """Whether all values of a table are texts, as those of CSV and TSV are."""
+    return _ending(path) in _TEXT and not is_parquet(path)
 
 
 def read_table(path: Path) -> pl.DataFrame:
@@ -40,6 +52,64 @@ def read_table(path: Path) -> pl.DataFrame:
         if _ending(path) in _JSON:
             return _json_lines(path)
     return _text(path)
+
+
+def id_column_of(path: Path, table: pl.DataFrame, given: str | None, key: str) -> str:
+    """The column of the ids.
+
+    Args:
+        path: The file, which errors name.
+        table: What it holds.
+        given: The name of the column; None guesses it.
+        key: The key that names it.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    if given is not None:
+        if given not in table.columns:
+            raise ValueError(no_column(path, table, f"no column {given!r} ({key})"))
+        return given
+    plain = {re.sub(r"[\W_]", "", name.lower()): name for name in reversed(table.columns)}
+    found = next((plain[name] for name in ID_NAMES if name in plain), None)
+    if found is None:
+        what = "no column known to hold the ids"
+        raise ValueError(f"{no_column(path, table, what)}. Give {key}=COLUMN")
+    return found
+
+
+def ids_of(path: Path, column: pl.Series) -> list[int | str]:
+    """The ids, texts without blanks around them or whole numbers.
+
+    Raises:
+        ValueError: If one is empty, or of another kind.
+    """
+    import polars as pl
+
+    if column.dtype in (pl.Categorical, pl.Enum):
+        column = column.cast(pl.String)
+    if column.dtype.is_float() and bool((column.drop_nulls() % 1 == 0).all()):
+        column = column.cast(pl.Int64)  # as of a column with nulls that pandas wrote
+    if column.dtype == pl.String:
+        column = column.str.strip_chars()
+        empty = column.is_null() | (column == "")
+    elif column.dtype.is_integer():
+        empty = column.is_null()
+    else:
+        raise ValueError(
+            f"{path}: the column {column.name!r} holds {column.dtype}, expected ids: whole numbers "
+            f"or texts"
+        )
+    if empty.any():
+        row = int(empty.arg_max() or 0) + 1
+        raise ValueError(f"{path}: the column {column.name!r} has no id in row {row:,}")
+    return column.to_list()
+
+
+def no_column(path: Path, table: pl.DataFrame, what: str) -> str:
+    """What an error says of a column that is not there, with those that are."""
+    kinds = ", ".join(f"{name!r} ({kind})" for name, kind in table.schema.items())
+    return f"{path}: there is {what}; its columns are {kinds}"
 
 
 def _ending(path: Path) -> str:

@@ -15,7 +15,8 @@ import torch
 from safetensors.torch import save_file
 
 from pyg_srgnn.clicklog.columns import COMMON_NAMES
-from pyg_srgnn.text.files import ID_NAMES, read_item_texts
+from pyg_srgnn.text.files import read_item_texts
+from pyg_srgnn.text.tables import ID_NAMES
 
 ROWS = {
     "title": ["Shoe, red", " Hat\n\twith  brim ", None, "Sock"],
