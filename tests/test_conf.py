@@ -116,7 +116,7 @@ def own_keys(name: str) -> dict[str, object]:
 
 def test_a_run_is_configured_as_its_settings() -> None:
     expected = asdict(RunSettings())
-    assert own_keys("train") == expected | {"baselines": list(expected["baselines"])}
+    assert own_keys("train") == expected | {"baselines": list(expected["baselines"]), "metrics": []}
 
 
 def test_the_service_is_configured_as_its_settings() -> None:
@@ -139,5 +139,5 @@ def test_recommendations_are_configured_as_their_defaults() -> None:
 
 def test_an_evaluation_is_configured_as_its_settings() -> None:
     expected = asdict(EvaluationSettings())
-    expected["baselines"] = list(expected["baselines"])
+    expected |= {name: list(expected[name]) for name in ("baselines", "metrics")}
     assert own_keys("evaluate").items() >= expected.items()

@@ -81,6 +81,7 @@ def main(config: DictConfig) -> float:
         config.ties,
         "cuda" if torch.cuda.is_available() else "cpu",
         ranks=folder / "ranks.parquet",
+        beyond=config.metrics,
     )
     result = {
         "dataset": settings["name"],

@@ -110,6 +110,11 @@ def validate_run(config: DictConfig) -> None:
             fits = plain["distil"] is None or model.loss_name != "sampled"
             expected = "None with model.loss=sampled, which never computes all probabilities"
             check.that(fits, "distil", expected, plain["distil"])
+            if name in BASELINES:
+                expected = f"metrics without diversity, as model={name} has no vectors of items"
+                check.that(
+                    "diversity" not in plain["metrics"], "metrics", expected, plain["metrics"]
+                )
             if name not in MODELS:
                 expected = f"None with model={name}, which is not trained"
                 check.that(plain["distil"] is None, "distil", expected, plain["distil"])

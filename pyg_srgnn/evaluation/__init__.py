@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 from pyg_srgnn.utils.imports import lazy
 
 if TYPE_CHECKING:
+    from pyg_srgnn.evaluation.beyond import BeyondMetrics
     from pyg_srgnn.evaluation.loop import assert_row_independent, evaluate, evaluate_rows
     from pyg_srgnn.evaluation.metrics import RankingMetrics, ranks
     from pyg_srgnn.evaluation.targets import TargetMetrics
 
 __all__ = [
+    "BeyondMetrics",
     "RankingMetrics",
     "TargetMetrics",
     "assert_row_independent",
@@ -24,6 +26,7 @@ __all__ = [
 __getattr__, __dir__ = lazy(
     __name__,
     {
+        "BeyondMetrics": "beyond",
         "RankingMetrics": "metrics",
         "TargetMetrics": "targets",
         "assert_row_independent": "loop",

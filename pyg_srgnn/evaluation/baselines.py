@@ -12,10 +12,11 @@ import torch
 from pyg_srgnn.baselines import BASELINES
 from pyg_srgnn.datasets.base import SPLITS, SessionDataset
 from pyg_srgnn.datasets.loader import SessionLoader
+from pyg_srgnn.evaluation.beyond import BeyondMetrics
 from pyg_srgnn.evaluation.loop import evaluate_rows
 from pyg_srgnn.evaluation.rank_table import describe_rows, write_ranks
 from pyg_srgnn.evaluation.targets import TargetMetrics
-from pyg_srgnn.functional.metrics import TIES
+from pyg_srgnn.functional.metrics import BEYOND, TIES
 from pyg_srgnn.utils.arguments import checking
 
 
@@ -28,6 +29,8 @@ class EvaluationSettings:
         baselines: Baselines to evaluate on it.
         batch_size: Samples scored at once, at most; fewer where the catalogue is large.
         ties: See :func:`pyg_srgnn.evaluation.metrics.ranks`.
+        metrics: Metrics beyond accuracy to compute of every scorer; see
+            :class:`~pyg_srgnn.evaluation.beyond.BeyondMetrics`.
 
     Raises:
         ArgumentError: If values are not allowed.
@@ -37,6 +40,7 @@ class EvaluationSettings:
     baselines: Sequence[str] = tuple(BASELINES)
     batch_size: int = 128
     ties: str = "conservative"
+    metrics: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         """Check every value."""
@@ -45,6 +49,7 @@ class EvaluationSettings:
             check.list_of("baselines", self.baselines, BASELINES)
             check.whole("batch_size", self.batch_size, 1)
             check.one_of("ties", self.ties, TIES)
+            check.list_of("metrics", self.metrics, BEYOND)
 
 
 class Evaluation(NamedTuple):
@@ -67,6 +72,7 @@ def evaluate_with_baselines(
     name: str = "model",
     ranks: Path | None = None,
     progress: bool = True,
+    beyond: Sequence[str] = (),
 ) -> Evaluation:
     """Evaluate a model and baselines on the same samples.
 
@@ -81,6 +87,11 @@ def evaluate_with_baselines(
         name: The model's name in the result. (default: ``"model"``)
         ranks: The file ``ranks.parquet`` to write, if there is a model. (default: None)
         progress: Whether to show progress bars. (default: True)
+        beyond: Metrics beyond accuracy to compute as well. The diversity of all scorers' lists is
+            that of the vectors of the model's items. (default: none)
+
+    Raises:
+        ValueError: If the diversity is asked for without a model.
     """
 
     def scorers() -> Iterator[tuple[str, Any]]:
@@ -91,6 +102,14 @@ def evaluate_with_baselines(
 
     dataset = loader.source
     clicks = torch.bincount(training.sessions.items, minlength=dataset.num_items)
+    vectors = None
+    if "diversity" in beyond:
+        if not hasattr(model, "similarity_vectors"):
+            raise ValueError(
+                "metrics=[diversity]: it is that of the vectors of a model's items, which a "
+                "baseline lacks"
+            )
+        vectors = model.similarity_vectors()
     metrics, found, targets = {}, {}, {}
     for scorer_name, scorer in scorers():
         by_target = TargetMetrics(clicks).to(device)
@@ -102,6 +121,7 @@ def evaluate_with_baselines(
             device,
             description=scorer_name if progress else None,
             by_target=by_target,
+            beyond=BeyondMetrics(clicks, beyond, vectors).to(device) if beyond else None,
         )
         targets[scorer_name] = by_target.compute()
     if model is not None and ranks is not None:

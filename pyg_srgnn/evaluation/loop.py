@@ -10,6 +10,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from pyg_srgnn.datasets.loader import SessionLoader
+from pyg_srgnn.evaluation.beyond import BeyondMetrics
 from pyg_srgnn.evaluation.metrics import RankingMetrics, ranks
 from pyg_srgnn.evaluation.targets import TargetMetrics
 from pyg_srgnn.utils.progress import Bar
@@ -64,6 +65,7 @@ def evaluate_rows(
     device: torch.device | str = "cpu",
     description: str | None = None,
     by_target: TargetMetrics | None = None,
+    beyond: BeyondMetrics | None = None,
 ) -> tuple[dict[str, float], Tensor]:
     """The metrics of :func:`evaluate`, and the rank of every sample's target.
 
@@ -75,6 +77,8 @@ def evaluate_rows(
         device: As in :func:`evaluate`. (default: ``"cpu"``)
         description: As in :func:`evaluate`. (default: no bar)
         by_target: Updated with every rank, on ``device``. (default: None)
+        beyond: Updated with every list of the best items, on ``device``; its metrics are among the
+            result. (default: None)
 
     Returns:
         The metrics, and the ranks [n] in the order of the loader's dataset; 0 for samples that the
@@ -95,14 +99,18 @@ def evaluate_rows(
             batch = batch.to(device)
             scores = scorer.scores(batch)
             rank = ranks(scores, batch.y, ties)
-            metrics.update(scores, batch.y, rank)
+            best = metrics.best(scores)
+            metrics.update(scores, batch.y, rank, best)
+            if beyond is not None:
+                beyond.update(best, rank, batch.y)
             if by_target is not None:
                 by_target.update(rank, batch.y)
             of_row[row] = rank.cpu()
             bar.advance()
     chosen = dataset.indices()  # all samples, or those of a subset in its order
     ordered = of_row if isinstance(chosen, range) else of_row[torch.tensor(chosen).long()]
-    return metrics.compute(), ordered
+    found = metrics.compute()
+    return found if beyond is None else found | beyond.compute(), ordered
 
 
 @torch.inference_mode()

@@ -110,11 +110,21 @@ class RankingMetrics(Metric):
         recommended = torch.zeros(len(self.ks), num_items, dtype=torch.bool)
         self.add_state("recommended", recommended, dist_reduce_fx="max")
 
-    def update(self, scores: Tensor, target: Tensor, rank: Tensor | None = None) -> None:
-        """Add rows: scores of all items [B, V], targets [B], and their ranks if known [B]."""
+    def update(
+        self,
+        scores: Tensor,
+        target: Tensor,
+        rank: Tensor | None = None,
+        best: Tensor | None = None,
+    ) -> None:
+        """Add rows: scores of all items [B, V], targets [B], and what is known already.
+
+        That is their ranks [B], and their best items, as many as the greatest cut-off [B, K].
+        """
         if rank is None:
             rank = ranks(scores, target, self.ties)
-        best = best_of_scores(scores, min(max(self.ks), self.num_items))[1]
+        if best is None:
+            best = self.best(scores)
         for i, k in enumerate(self.ks):
             for sums, value in zip(self.sums, self.functions.values(), strict=True):
                 sums[i] += value(rank, k).sum()
@@ -122,6 +132,10 @@ class RankingMetrics(Metric):
         self.rows += target.numel()
         of_target = scores.gather(1, target.unsqueeze(1))
         self.tied += (_count(torch.eq, scores, of_target) > 1).sum()
+
+    def best(self, scores: Tensor) -> Tensor:
+        """The best items of each row, as many as the greatest cut-off [B, K]."""
+        return best_of_scores(scores, min(max(self.ks), self.num_items))[1]
 
     def compute(self) -> dict[str, float]:
         """The means, as fractions from 0 to 1: ``hr@5`` … ``coverage@20``, ``tied``."""

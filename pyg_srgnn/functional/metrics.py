@@ -61,6 +61,26 @@ METRICS: dict[str, RankingMetric] = {
     "coverage": RankingMetric("coverage", columns=(20,)),
 }
 """The metrics at every cut-off by their names; beside them there is ``tied``, a share."""
+
+
+class BeyondMetric(NamedTuple):
+    """A metric of the recommended lists, whose names are ``name@k``, too."""
+
+    title: str
+    percent: bool = True
+    """Whether tables show it in percent; else as it is."""
+
+
+BEYOND: dict[str, BeyondMetric] = {
+    "novelty": BeyondMetric("novelty (bits)", percent=False),
+    "diversity": BeyondMetric("diversity"),
+    "gini": BeyondMetric("Gini"),
+    "long_tail": BeyondMetric("long tail"),
+    "popularity_bias": BeyondMetric("popularity bias"),
+    "serendipity": BeyondMetric("serendipity"),
+}
+"""The metrics beyond accuracy, computed where the key ``metrics`` names them; their definitions are
+in :class:`pyg_srgnn.evaluation.beyond.BeyondMetrics`."""
 MAIN = (f"hr@{K}", f"mrr@{K}")
 """The metrics of slices, comparisons and learning curves."""
 TIE_BREAKER = MAIN[1]
@@ -77,6 +97,18 @@ def columns() -> list[str]:
     return [f"{name}@{k}" for name, metric in METRICS.items() for k in metric.columns]
 
 
+def beyond(found: Iterable[str]) -> list[str]:
+    """Names of the metrics beyond accuracy among some, at the one cut-off that tables show."""
+    known = set(found)
+    return [f"{name}@{K}" for name in BEYOND if f"{name}@{K}" in known]
+
+
+def figure(name: str, value: float) -> str:
+    """A metric's value as tables show it: percent, or what the metric's title says."""
+    metric = BEYOND.get(name.partition("@")[0])
+    return f"{value if metric is not None and not metric.percent else 100 * value:.2f}"
+
+
 def by_importance(names: Iterable[str]) -> list[str]:
     """Names of metrics, those first that a narrow table keeps."""
     main = {name.partition("@")[0] for name in MAIN}
@@ -91,7 +123,11 @@ def by_importance(names: Iterable[str]) -> list[str]:
 def title(name: str) -> str:
     """A metric's name for people: ``"HR@20"`` of ``"hr@20"``."""
     metric, at, k = name.partition("@")
-    return METRICS[metric].title + at + k if metric in METRICS else name
+    every = {**METRICS, **BEYOND}
+    if metric not in every:
+        return name
+    words, blank, unit = every[metric].title.partition(" (")
+    return words + at + k + blank + unit
 
 
 def _float64(values: Any) -> Any:

@@ -70,6 +70,10 @@ class ModelMixture(nn.Module):
         """The members."""
         return list(self.members)  # type: ignore[arg-type]
 
+    def similarity_vectors(self) -> Tensor:
+        """Those of the first member."""
+        return self.models[0].similarity_vectors()
+
     @property
     def num_items(self) -> int:
         """Number of items in the catalogue."""

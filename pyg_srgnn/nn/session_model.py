@@ -297,6 +297,13 @@ class SessionModel(nn.Module):
         of = [*self.embedding.parameters(), *self.output.tables().values()]
         return self._made_once("item_vectors", of, self._vectors)
 
+    def similarity_vectors(self) -> Tensor:
+        """Vectors by whose angles items are alike: the texts', else of :meth:`item_vectors`.
+
+        A row for each of the first items [S, D], all of them where there are texts.
+        """
+        return self.item_vectors() if self.text is None else self.text.vectors
+
     def _vectors(self) -> Tensor:
         return self.output.items(self.embedding.table(self.text)[: self.num_scored])
 

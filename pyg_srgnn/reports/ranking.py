@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from omegaconf import OmegaConf
 
 from pyg_srgnn.data.fingerprint import short_digest
-from pyg_srgnn.functional.metrics import MAIN, TIE_BREAKER
+from pyg_srgnn.functional.metrics import MAIN, TIE_BREAKER, beyond, figure
 from pyg_srgnn.runs.directory import flat
 from pyg_srgnn.runs.epochs import read_epochs
 from pyg_srgnn.runs.finished import FREE, Stat
@@ -202,10 +202,17 @@ class Leaderboard:
         return "The data differs among these runs: compare only those with the same value of data."
 
     @property
+    def asked(self) -> list[str]:
+        """The metrics beyond accuracy that runs have on the test set."""
+        jobs = (job for group in self.groups for job in group.jobs)
+        return beyond(name for job in jobs for name in (job.result and job.result.test) or ())
+
+    @property
     def columns(self) -> list[str]:
         """Names of the columns of :meth:`rows`."""
         valid = f"valid/{self.metric}"
-        ends = ["seed", "status", valid, "mean", "sd", "n", *(f"test/{name}" for name in MAIN)]
+        ends = ["seed", "status", valid, "mean", "sd", "n"]
+        ends += [f"test/{name}" for name in (*MAIN, *self.asked)]
         ends += ["epochs", "best_epoch", "seconds", "samples/s", "run", "error"]
         return ["rank", *self.differ, *["data"] * self.mixed, *ends]
 
@@ -222,6 +229,7 @@ class Leaderboard:
                 *_mean_sd(group.valid(self.metric)),
                 str(len(group.finished)),
                 *(_two(job.test(name)) for name in MAIN),
+                *(_figure(job, name) for name in self.asked),
                 str(job.result.epochs if job.result else len(job.epochs)),
                 str(job.result.best_epoch if job.result else ""),
                 f"{job.seconds:.1f}",
@@ -329,6 +337,12 @@ def _first(*paths: Path) -> Any:
 def _percent(metrics: Mapping[str, float] | None, metric: str) -> float | None:
     value = (metrics or {}).get(metric)
     return None if value is None else 100 * value
+
+
+def _figure(job: Job, name: str) -> str:
+    """A metric beyond accuracy on the test set; empty where the run has none."""
+    value = ((job.result and job.result.test) or {}).get(name)
+    return "" if value is None else figure(name, value)
 
 
 def _two(value: float | None) -> str:

@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from pyg_srgnn.functional.metrics import MAIN, by_importance, columns
+from pyg_srgnn.functional.metrics import (
+    MAIN,
+    beyond,
+    by_importance,
+    columns,
+    figure,
+)
+from pyg_srgnn.functional.metrics import (
+    title as title_of,
+)
 from pyg_srgnn.reports.targets import target_table
 from pyg_srgnn.runs.result import METRICS_FILE, OPTIMUM, RunResult
 from pyg_srgnn.utils.terminal import Column, Styled, lines, styled, table
@@ -34,11 +43,20 @@ def metrics_table(
             :data:`~pyg_srgnn.functional.metrics.MAIN`, which always is)
         elsewhere: The file that holds every metric. (default: ``"metrics.json"``)
     """
+    asked = beyond(name for row in rows.values() for name in row)
     names = list(dict.fromkeys((*columns(), monitor)))
     going = [name for name in by_importance(names) if name not in {*MAIN, monitor}]
-    shown = [Column(name, rank=1 + going.index(name) if name in going else 0) for name in names]
+    shown = [
+        Column(name, rank=1 + len(asked) + going.index(name) if name in going else 0)
+        for name in names
+    ]
+    # Those that were asked for, in lines that keep them narrow; they go after the others.
+    shown += [
+        Column(title_of(name).replace(" ", "\n"), rank=1 + place)
+        for place, name in enumerate(asked)
+    ]
     cells = [
-        [name, *(f"{100 * row[key]:.2f}" if key in row else "" for key in names)]
+        [name, *(figure(key, row[key]) if key in row else "" for key in [*names, *asked])]
         for name, row in rows.items()
     ]
     parts: list[str] = [

@@ -99,7 +99,8 @@ def _flat(value: Any, prefix: str) -> Iterator[tuple[str, Any]]:
         for key, inner in value.items():
             yield from _flat(inner, f"{prefix}.{key}" if prefix else str(key))
     elif prefix:
-        yield prefix, None if value == {} else value  # an empty mapping says as much as null
+        # An empty mapping or list says as much as null, which a key has in runs older than it.
+        yield prefix, None if value in ({}, []) else value
 
 
 def keep_data(run_dir: Path, data: Mapping[str, Any]) -> None:

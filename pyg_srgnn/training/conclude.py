@@ -60,6 +60,7 @@ def conclude(
         # Each of several processes has the ranks of its share alone.
         ranks=job.run_dir / "ranks.parquet" if place.processes == 1 else None,
         progress=place.rank == 0,
+        beyond=settings.metrics,
     )
     return replace(
         result,

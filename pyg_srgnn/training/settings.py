@@ -41,6 +41,7 @@ class RunSettings:
         baselines: Baselines to evaluate on the test set.
         ties: What items tied with the target do: ``"conservative"``, ``"median"`` or
             ``"standard"``.
+        metrics: Metrics beyond accuracy to compute on the test set, of the model and the baselines.
         resume: Whether to resume a run that is in the directory; False replaces it.
         checkpoint: A run directory or checkpoint file to resume.
         warm_start: A run or checkpoint whose weights to start from.
@@ -76,6 +77,7 @@ class RunSettings:
     threads: int | None = None
     baselines: Sequence[str] = EvaluationSettings.baselines
     ties: str = EvaluationSettings.ties
+    metrics: Sequence[str] = EvaluationSettings.metrics
     resume: bool = True
     checkpoint: str | None = None
     warm_start: str | None = None
@@ -126,6 +128,8 @@ class RunSettings:
                 check.that(not self.refit, "refit", expected, self.refit)
                 expected = "None with protocol=literature: no run has trained on the same sessions"
                 check.that(self.distil is None, "distil", expected, self.distil)
+                expected = "empty with protocol=literature, which has no model of all best epochs"
+                check.that(not self.metrics, "metrics", expected, self.metrics)
                 expected = "None with protocol=literature, which has no validation"
                 check.that(self.halving is None, "halving", expected, self.halving)
             if self.refit == "only":
@@ -138,7 +142,10 @@ class RunSettings:
                 expected = "True with checkpoint=RUN, which is a run to resume"
                 check.that(self.resume is True, "resume", expected, self.resume)
             EvaluationSettings(
-                baselines=self.baselines, batch_size=self.eval_batch_size, ties=self.ties
+                baselines=self.baselines,
+                batch_size=self.eval_batch_size,
+                ties=self.ties,
+                metrics=self.metrics,
             )
 
     @classmethod

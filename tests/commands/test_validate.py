@@ -110,6 +110,8 @@ BAD = {
     "eval_batch_size=0.5": "a whole number",
     "num_workers=-1": ">= 0",
     "ties=lucky": "conservative, median, standard",
+    "metrics=[surprise]": "novelty, diversity, gini",
+    "metrics=gini": "a list of novelty",
     "checkpoint=''": "or null",
     "warm_start=''": "or null",
     "warm_start=7": "a text",
@@ -152,7 +154,7 @@ BAD = {
 
 @pytest.mark.parametrize("override", BAD)
 def test_a_bad_value_is_told_before_training(config, tmp_path, monkeypatch, override):
-    key, value = override.split("=")
+    key, value = override.replace("[surprise]", "['surprise']").split("=")
     message = refusal(changed(config, override), tmp_path / "run", monkeypatch)
     name = key.split(".")[-1]
     shown = {"null": "None", "true": "True", "false": "False"}.get(value, value.strip("'"))
@@ -233,7 +235,14 @@ def test_bad_values_of_recommend(override):
 
 @pytest.mark.parametrize(
     "override",
-    ["baselines=[knn]", "baselines=popularity", "baselines=[[1]]", "batch_size=0", "ties=x"],
+    [
+        "baselines=[knn]",
+        "baselines=popularity",
+        "baselines=[[1]]",
+        "batch_size=0",
+        "ties=x",
+        "metrics=[hr]",
+    ],
 )
 def test_bad_values_of_evaluate(override):
     config = changed(OmegaConf.load(CONF / "evaluate.yaml"), "checkpoint=run")
@@ -262,6 +271,17 @@ def test_settings_of_a_baseline_are_checked(config):
     config.model = {"name": "stan", "lambda1": 0, "age": "days"}
     with pytest.raises(ValueError, match=r"model\.lambda1=0: expected a number > 0\n  model\.age="):
         validate_run(config)
+
+
+def test_metrics_that_a_run_cannot_have(config):
+    config = changed(config, "metrics=[gini,diversity]")
+    validate_run(config)
+    with pytest.raises(ValueError, match="metrics.*: expected empty with protocol=literature"):
+        validate_run(changed(config, "protocol=literature"))
+    config.model = {"name": "popularity"}
+    with pytest.raises(ValueError, match="metrics.*without diversity, as model=popularity"):
+        validate_run(config)
+    validate_run(changed(config, "metrics=[gini]"))
 
 
 class Toy(SessionModel):

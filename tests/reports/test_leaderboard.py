@@ -91,6 +91,20 @@ def test_every_run_has_a_row_ranked_by_validation(sweep):
     assert (by_run["pruned"]["status"], by_run["pruned"]["n"]) == ("pruned", "0")
 
 
+def test_metrics_beyond_accuracy_have_columns(sweep):
+    assert "test/gini@20" not in Leaderboard.read(sweep).columns
+    path = sweep / "worse,0" / "metrics.json"
+    metrics = json.loads(path.read_text())
+    metrics["test"] |= {"novelty@20": 7.25, "gini@20": 0.5, "gini@5": 0.6}
+    path.write_text(json.dumps(metrics))
+    write_leaderboard(sweep)
+    with (sweep / "leaderboard.csv").open(newline="") as file:
+        rows = {row["run"]: row for row in csv.DictReader(file)}
+    assert rows["worse,0"]["test/novelty@20"] == "7.25"
+    assert rows["worse,0"]["test/gini@20"] == "50.00" and "test/gini@5" not in rows["worse,0"]
+    assert rows["worse,1"]["test/gini@20"] == ""
+
+
 def test_the_test_set_ranks_nothing(sweep):
     """Here the order of the test metrics is that of validation turned round."""
     board = Leaderboard.read(sweep)

@@ -323,6 +323,29 @@ def test_schedules_span_the_epochs_that_were_asked_for(
     assert again == pytest.approx(rates[: len(again)], rel=0.05)  # an epoch has more batches
 
 
+def test_metrics_beyond_accuracy_are_in_the_table(root: Path, tmp_path: Path) -> None:
+    config = tiny_config(root, "metrics=[novelty,popularity_bias]", "baselines=[markov]")
+    result = train(config, tmp_path)
+    for metrics in (result.test, result.baselines["markov"]["test"]):
+        assert metrics is not None and metrics["novelty@20"] > 1
+    assert "novelty@20" not in (result.valid or {})
+    shown = run_summary(RunResult.read(tmp_path), "hr@20")
+    assert "(bits)" in shown and "bias@20" in shown
+    assert f"{result.baselines['markov']['test']['novelty@20']:.2f}" in shown
+
+    # A run of a version without the key is resumed as before.
+    (tmp_path / "metrics.json").unlink()
+    text = (tmp_path / "config.yaml").read_text()
+    before = text.replace("metrics:\n- novelty\n- popularity_bias\n", "")
+    assert before != text
+    (tmp_path / "config.yaml").write_text(before)
+    assert train(tiny_config(root, "baselines=[markov]"), tmp_path).test == {
+        name: value
+        for name, value in (result.test or {}).items()
+        if not name.startswith(("novelty", "popularity"))
+    }
+
+
 def test_the_literature_protocol_is_labelled(root: Path, tmp_path: Path) -> None:
     config = tiny_config(root, "trainer.max_epochs=3", "protocol=literature")
     result = train(config, tmp_path)
