@@ -276,10 +276,10 @@ def test_settings_of_a_baseline_are_checked(config):
 def test_metrics_that_a_run_cannot_have(config):
     config = changed(config, "metrics=[gini,diversity]")
     validate_run(config)
-    with pytest.raises(ValueError, match="metrics.*: expected empty with protocol=literature"):
+    with pytest.raises(ValueError, match=r"metrics.*: expected empty with protocol=literature"):
         validate_run(changed(config, "protocol=literature"))
     config.model = {"name": "popularity"}
-    with pytest.raises(ValueError, match="metrics.*without diversity, as model=popularity"):
+    with pytest.raises(ValueError, match=r"metrics.*without diversity, as model=popularity"):
         validate_run(config)
     validate_run(changed(config, "metrics=[gini]"))
 
