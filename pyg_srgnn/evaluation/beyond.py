@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import pairwise
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -133,7 +132,7 @@ class BeyondMetrics(Metric):
             return self.counts.double() @ values / places
 
         rows = self.rows.clamp(min=1)
-        found = {
+        found: dict[str, Callable[[], Tensor]] = {
             "novelty": lambda: mean(-(clicks.clamp(min=1) / total).log2()),
             "diversity": lambda: self.diversity / rows,
             "gini": self._gini,
@@ -141,7 +140,7 @@ class BeyondMetrics(Metric):
             "popularity_bias": lambda: mean(clicks) / (self.target_clicks / rows) - 1,
             "serendipity": lambda: self.serendipity / rows,
         }
-        result: dict[str, Any] = {}
+        result: dict[str, float] = {}
         for name in self.names:
             if name != "popularity_bias" or self.target_clicks > 0:
                 values = zip(self.ks, found[name]().tolist(), strict=True)

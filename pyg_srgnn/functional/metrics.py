@@ -123,10 +123,10 @@ def by_importance(names: Iterable[str]) -> list[str]:
 def title(name: str) -> str:
     """A metric's name for people: ``"HR@20"`` of ``"hr@20"``."""
     metric, at, k = name.partition("@")
-    every = {**METRICS, **BEYOND}
-    if metric not in every:
+    known = METRICS.get(metric) or BEYOND.get(metric)
+    if known is None:
         return name
-    words, blank, unit = every[metric].title.partition(" (")
+    words, blank, unit = known.title.partition(" (")
     return words + at + k + blank + unit
 
 
