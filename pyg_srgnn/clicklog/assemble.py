@@ -15,9 +15,11 @@ from pyg_srgnn.clicklog.rules import Chosen
 from pyg_srgnn.clicklog.spec import Preparation
 from pyg_srgnn.data.sessions import Sessions
 from pyg_srgnn.data.vocabulary import Vocabulary
+from pyg_srgnn.functional.marks import pauses_of
 from pyg_srgnn.utils.progress import Bar
 
 Ints = NDArray[np.int64]
+Marks = dict[str, Ints]
 
 
 def assemble(
@@ -86,11 +88,14 @@ def _training(
 ) -> Sessions:
     """The sessions before the one of number ``end``."""
     items = np.empty(int(lengths[:end].sum()), np.int64)
+    marks: list[Marks] = []
     filled = 0
-    for codes, _ in pieces.between(0, end):
+    for codes, _, of_clicks in pieces.between(0, end):
         items[filled : filled + len(codes)] = numbers.number(codes)
         filled += len(codes)
-    return _sessions(items, lengths[:end], None if seconds is None else seconds[:end])
+        marks.append(of_clicks)
+    times = None if seconds is None else seconds[:end]
+    return _sessions(items, lengths[:end], times, _joined(marks))
 
 
 def _test(
@@ -104,15 +109,18 @@ def _test(
     """The sessions from number ``start`` on, and what each rule left of them."""
     drop, min_length = preparation.cold == "drop", preparation.min_length
     parts, of_session = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
-    for codes, s in pieces.between(start, len(lengths)):
+    marks: list[Marks] = []
+    for codes, s, of_clicks in pieces.between(start, len(lengths)):
         index = numbers.find(codes) if drop else numbers.number(codes)
         parts.append(index[index >= 0])
         of_session.append(s[index >= 0].astype(np.int64) - start)
+        marks.append({name: values[index >= 0] for name, values in of_clicks.items()})
     index, s = np.concatenate(parts), np.concatenate(of_session)
     known = np.bincount(s, minlength=len(lengths) - start)
     long = known >= min_length
     times = None if seconds is None else seconds[start:][long]
-    test = _sessions(index[long[s]], known[long], times)
+    joined = {name: values[long[s]] for name, values in _joined(marks).items()}
+    test = _sessions(index[long[s]], known[long], times, joined)
     clicks = int(lengths[start:].sum())
     if not len(test):
         raise ValueError(
@@ -134,11 +142,22 @@ def _step(rule: str, clicks: int, sessions: int, part: str | None = None) -> dic
     return step if part is None else {**step, "part": part}
 
 
-def _sessions(items: Ints, lengths: Ints, seconds: Ints | None) -> Sessions:
+def _joined(marks: list[Marks]) -> Marks:
+    """The marks of the clicks of all pieces."""
+    names = marks[0] if marks else {}
+    return {name: np.concatenate([one[name] for one in marks]) for name in names}
+
+
+def _sessions(items: Ints, lengths: Ints, seconds: Ints | None, marks: Marks) -> Sessions:
     offsets = np.zeros(len(lengths) + 1, np.int64)
     np.cumsum(lengths, out=offsets[1:])
     times = None if seconds is None else torch.from_numpy(seconds)
-    return Sessions(torch.from_numpy(items), torch.from_numpy(offsets), times)
+    events = pauses = None
+    if "event" in marks:
+        events = torch.from_numpy(marks["event"].astype(np.uint8))
+    if "clock" in marks:
+        pauses = pauses_of(torch.from_numpy(marks["clock"]), torch.from_numpy(lengths))
+    return Sessions(torch.from_numpy(items), torch.from_numpy(offsets), times, events, pauses)
 
 
 def _split(
@@ -187,14 +206,15 @@ class _Pieces:
         self.bar = Bar("sessions", int(lengths.sum()), "clicks")
 
     def between(self, start: int, stop: int) -> Any:
-        """Pairs (item codes, session numbers), session by session in the order of the clicks."""
+        """Item codes, session numbers and marks, session by session in the clicks' order."""
         s, size = pl.col("s"), self.chosen.size
         for folder in self.chosen.pieces[start // size : -(-stop // size)]:
             piece = pl.scan_parquet(folder / "*.parquet", hive_partitioning=False)
             frame = piece.filter((s >= start) & (s < stop)).sort(self._order()).collect()
             self.duplicates += self._repeated(frame)
             self.bar.advance(frame.height)
-            yield frame["code"].to_numpy(), frame["s"].to_numpy()
+            marks = {name: frame[name].to_numpy() for name in self.chosen.marks}
+            yield frame["code"].to_numpy(), frame["s"].to_numpy(), marks
 
     def _order(self) -> list[pl.Expr]:
         """Sort keys of the clicks of a piece."""
@@ -214,7 +234,9 @@ class _Pieces:
         if not frame.select((later | new).all()).item():
             frame = frame.sort(same)
         equal = pl.all_horizontal(pl.col(name) == pl.col(name).shift(1) for name in same)
-        twins = frame.filter((equal | equal.shift(-1)).fill_null(False)).select(*same, "code")
+        event = [name for name in self.chosen.marks if name == "event"]
+        alike = frame.filter((equal | equal.shift(-1)).fill_null(False))
+        twins = alike.select(*same, "code", *event)
         return twins.height - twins.n_unique() if twins.height else 0
 
 

@@ -45,8 +45,8 @@ def read_clicks(
     """Stage a log's clicks in Parquet files and leave out, or refuse, its bad rows.
 
     The staged columns are ``session`` and ``item`` (whole numbers or text), ``time`` (microseconds
-    since 1970 UTC), ``order`` and ``text`` (of the item) where there are any, and ``row``, which
-    counts the log's rows.
+    since 1970 UTC), ``order``, ``event`` (the number of the type) and ``text`` (of the item) where
+    there are any, and ``row``, which counts the log's rows.
 
     Returns:
         The clicks, and what was found.
@@ -55,7 +55,7 @@ def read_clicks(
         ValueError: If a row is bad and ``on_bad_rows`` is ``"error"``.
     """
     layout, staged = _staged(engine, layout, preparation, folder)
-    clicks, zone = staged.clicks, preparation.time_zone
+    clicks, zone = _with_events(staged.clicks, preparation), preparation.time_zone
     if zone:
         within = nw.col("time").clip(EARLIEST, LATEST)  # the others make bad rows
         span = engine.one_row(clicks.select(within.min().alias("from"), within.max().alias("to")))
@@ -77,7 +77,8 @@ def read_clicks(
     for number, (reason, _) in enumerate(reasons):
         if count := answer[f"bad{number}"] or 0:
             where, cells = engine.locate(layout, preparation, int(answer[f"first{number}"]))
-            bad_rows.add(reason, count, where, _message(reason, cells, layout, zone))
+            message = _message(reason, cells, layout, preparation)
+            bad_rows.add(reason, count, where, message)
     if preparation.on_bad_rows == "error":
         bad_rows.refuse()
     refused = sum(int(answer[f"bad{number}"] or 0) for number in range(len(reasons)))
@@ -123,6 +124,16 @@ def _staged(
     return layout, engine.stage(layout, preparation, folder / "2", careful=True)
 
 
+def _with_events(clicks: nw.LazyFrame[Any], preparation: Preparation) -> nw.LazyFrame[Any]:
+    """The type of each click as its number among ``events``; null where it is none of them."""
+    if preparation.events is None:
+        return clicks
+    number = nw.lit(None).cast(nw.Int64)
+    for at, name in reversed([*enumerate(preparation.events)]):
+        number = nw.when(nw.col("event") == name).then(nw.lit(at)).otherwise(number)
+    return clicks.with_columns(event=number)
+
+
 def _reasons(layout: Layout, zone: str | None) -> list[tuple[str, nw.Expr]]:
     """Why a row may be bad; a row is counted once, under the first reason that holds."""
     found = [("no session", nw.col("session").is_null()), ("no item", nw.col("item").is_null())]
@@ -136,6 +147,8 @@ def _reasons(layout: Layout, zone: str | None) -> list[tuple[str, nw.Expr]]:
             found.append(("time before 1990 or after 2100", absurd))
     if "order" in layout.columns:
         found.append(("unreadable order", nw.col("order").is_null()))
+    if "event" in layout.columns:
+        found.append(("unknown event", nw.col("event").is_null()))
     reasons: list[tuple[str, nw.Expr]] = []
     for reason, bad in found:
         for _, earlier in found[: len(reasons)]:
@@ -144,8 +157,12 @@ def _reasons(layout: Layout, zone: str | None) -> list[tuple[str, nw.Expr]]:
     return reasons
 
 
-def _message(reason: str, cells: dict[str, Any], layout: Layout, zone: str | None) -> str:
+def _message(reason: str, cells: dict[str, Any], layout: Layout, preparation: Preparation) -> str:
     """Describe the value of a bad row, and the expected one."""
+    zone = preparation.time_zone
+    if "event" in reason:
+        types = ", ".join(preparation.events or ())
+        return f"{_found(layout.columns['event'], cells)}, expected one of {types} (dataset.events)"
     if "time" in reason:
         column = layout.columns["time"]
         if "skips" in reason:

@@ -62,6 +62,10 @@ def roles(
         if preparation.order not in names:
             raise ValueError(_no_column(file, "order", preparation.order, names))
         columns["order"] = preparation.order
+    if preparation.event is not None:
+        if preparation.event not in names:
+            raise ValueError(_no_column(file, "event", preparation.event, names))
+        columns["event"] = preparation.event
     for name in preparation.where:
         if name not in names:
             raise ValueError(_no_column(file, "where", name, names))

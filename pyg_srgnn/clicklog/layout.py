@@ -45,7 +45,8 @@ class Layout:
         delimiter: The delimiter of a text file.
         header: Whether a text file begins with its column names.
         names: The names of all columns.
-        columns: The column of each role: ``session`` (or ``user``), ``item``, ``time``, ``order``.
+        columns: The column of each role: ``session`` (or ``user``), ``item``, ``time``, ``order``,
+            ``event``.
         whole: The roles whose ids are whole numbers; the others are text.
         time_format: How times are written, as in ``Preparation``; None without times.
         sample: A time as the log writes it.

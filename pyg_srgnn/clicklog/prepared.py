@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import torch
 
 from pyg_srgnn.data.sessions import Sessions
 from pyg_srgnn.data.vocabulary import Vocabulary
@@ -47,7 +48,8 @@ class Prepared:
         """Write a folder that any tool can read and any machine can train on.
 
         ``training.parquet`` and ``test.parquet`` hold a row a click (``session`` and ``item`` as
-        numbers from 0, ``time`` of the session in seconds since 1970 UTC, if there are times),
+        numbers from 0, ``time`` of the session in seconds since 1970 UTC, if there are times,
+        ``event`` and ``pause`` of the click, if there are types or pauses),
         ``items.parquet`` the raw id of item 0, 1, … and, if there are texts, its ``text``,
         ``report.json`` the report. The folder is written whole or not at all; an older one of that
         name is replaced.
@@ -62,8 +64,8 @@ class Prepared:
             raise ValueError(f"{folder} is there and holds something else; name another folder")
         aside = folder.with_name(f".{folder.name}.{os.getpid()}.part")
         with folder_written_aside(folder, aside):
-            self.training.to_parquet(aside / TRAINING)
-            self.test.to_parquet(aside / TEST)
+            _write(self.training, aside / TRAINING)
+            _write(self.test, aside / TEST)
             items = pl.DataFrame({"item": self.vocabulary.ids})
             if self.texts is not None:
                 items = items.with_columns(text=pl.Series(self.texts, dtype=pl.String))
@@ -82,7 +84,7 @@ class Prepared:
         table = pl.read_parquet(folder / ITEMS)
         items = table["item"].to_list()
         texts = table["text"].to_list() if "text" in table.columns else None
-        training, test = (Sessions.from_parquet(folder / name) for name in (TRAINING, TEST))
+        training, test = (_read(folder / name) for name in (TRAINING, TEST))
         for name, part in ((TRAINING, training), (TEST, test)):
             if part.num_clicks and int(part.items.max()) >= len(items):
                 raise ValueError(
@@ -91,6 +93,31 @@ class Prepared:
                 )
         report = json.loads((folder / REPORT).read_text(encoding="utf-8"))
         return cls(training, test, Vocabulary(items), report, texts)
+
+
+def _write(sessions: Sessions, file: Path) -> None:
+    """Write sessions with their marks, a row a click."""
+    marks = {"event": sessions.events, "pause": sessions.pauses}
+    columns = [pl.Series(name, one.numpy()) for name, one in marks.items() if one is not None]
+    sessions.to_polars().with_columns(columns).write_parquet(file)
+
+
+def _read(file: Path) -> Sessions:
+    """Read what :func:`_write` wrote.
+
+    Raises:
+        ValueError: If a file with marks is not sorted by sessions.
+    """
+    sessions, names = Sessions.from_parquet(file), pl.read_parquet_schema(file)
+    marks = [name for name in ("event", "pause") if name in names]
+    if not marks:
+        return sessions
+    table = pl.read_parquet(file, columns=["session", *marks])
+    if not table["session"].is_sorted():
+        raise ValueError(f"{file}: expected rows sorted by session, as they were written")
+    found = {name: torch.from_numpy(table[name].to_numpy(writable=True)) for name in marks}
+    of_clicks = found.get("event"), found.get("pause")
+    return Sessions(sessions.items, sessions.offsets, sessions.times, *of_clicks)
 
 
 def is_prepared(path: str | Path) -> bool:

@@ -6,6 +6,7 @@ name their order, and no window goes over all clicks at once.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from pyg_srgnn.data.vocabulary import Vocabulary
 
 Frame = nw.LazyFrame[Any]
 _MICROS = 1_000_000
+_MICROS_OF_MILLI = 1_000
 _PIECE = 4_000_000  # clicks that are sorted at once
 
 
@@ -29,14 +31,16 @@ class Chosen:
 
     Args:
         pieces: Folders of Parquet files, one for every ``size`` sessions: ``s`` (number of
-            the session, in time order), ``code`` (of the item), ``keys`` and, where there are
-            times, ``time``; in no order.
+            the session, in time order), ``code`` (of the item), ``keys``, ``marks`` and, where
+            there are times, ``time``; in no order.
         size: Sessions of a piece.
         keys: What a session's clicks are sorted by.
         sessions: ``n`` (clicks) and ``second`` (the time), a row a session in order of s.
         items: ``item`` (raw id), a row an item in order of code.
         steps: For every rule, how many clicks and sessions it left.
         timed: Whether there are times.
+        marks: What is kept of a click beside its item: ``event`` and ``clock``, in microseconds.
+            (default: nothing)
     """
 
     pieces: list[Path]
@@ -46,6 +50,7 @@ class Chosen:
     items: pl.DataFrame
     steps: list[dict[str, Any]]
     timed: bool
+    marks: Sequence[str] = ()
 
 
 def filtered(
@@ -89,14 +94,16 @@ def last_sessions(
         folder: The folder for intermediate files.
 
     Returns:
-        ``session`` and ``item`` of each click, sorted by session and then in its order.
+        ``session`` and ``item`` of each click, and its marks as in :class:`Chosen`, sorted by
+        session and then in its order.
     """
     rules = _Rules(preparation, engine, folder, found)
     clicks, spans = rules.sessions(clicks)
     if "part" in rules.by:
         last = spans.group_by("session").agg(nw.col("part").max())
         clicks = clicks.join(last, on=rules.by, how="semi")
-    return clicks.sort("session", *rules.keys).select("session", "item")
+    clicks = clicks.sort("session", *rules.keys)
+    return clicks.select("session", "item", *rules.marks.values())
 
 
 class _Rules:
@@ -112,6 +119,21 @@ class _Rules:
         first = {"time": ["time"], "file": []}.get(preparation.order, ["order"])
         self.keys = [*first, "row"]
         self.kept = 0
+        self.marks: dict[str, nw.Expr] = {}
+        if preparation.event is not None:
+            self.marks["event"] = nw.col("event")
+        if preparation.pauses is not None:
+            self.marks["clock"] = self._clock(preparation.pauses).alias("clock")
+
+    def _clock(self, pauses: str) -> nw.Expr:
+        """The instant of each click, in microseconds since some other one."""
+        if pauses == "order":
+            return nw.col("order") * _MICROS_OF_MILLI
+        if not self.found.timed:
+            raise ValueError(
+                "dataset.pauses=time needs the times of the clicks; give dataset.time=COLUMN"
+            )
+        return nw.col("time")
 
     def run(self, clicks: Frame, known: list[int | str]) -> Chosen:
         if self.preparation.where:
@@ -131,7 +153,13 @@ class _Rules:
         if self.preparation.dedupe:
             self._count(rule, self.engine.one_row(clicks.select(nw.len().alias("n")))["n"])
             rule = "repeated rows dropped"
-            same = [*self.by, "item", *(["time"] if self.found.timed else []), *self.keys[:-1]]
+            same = [
+                *self.by,
+                "item",
+                *self._event(),
+                *(["time"] if self.found.timed else []),
+                *self.keys[:-1],
+            ]
             clicks = clicks.unique(subset=sorted(set(same)), keep="first", order_by=["row"])
             clicks = self._stored(clicks)
         # A session has the time and the place it had before any of its clicks was dropped.
@@ -153,11 +181,19 @@ class _Rules:
         self.by = ["session", "part"]
         return self._stored(clicks.with_columns(part=part).drop("new"))
 
+    def _event(self) -> list[str]:
+        """The column of the clicks' types, if there is one."""
+        return [name for name in self.marks if name == "event"]
+
     def _collapsed(self, clicks: Frame, spans: Frame) -> tuple[Frame, Frame]:
-        before = nw.col("item").shift(1).over(*self.by, order_by=self.keys)
-        clicks = clicks.with_columns(before=before)
-        again = (nw.col("before") == nw.col("item")).fill_null(False)
-        clicks = self._stored(clicks.filter(~again).drop("before"))
+        same = {f"{name}_before": name for name in ("item", *self._event())}
+        clicks = clicks.with_columns(
+            nw.col(name).shift(1).over(*self.by, order_by=self.keys).alias(before)
+            for before, name in same.items()
+        )
+        repeats = [nw.col(before) == nw.col(name) for before, name in same.items()]
+        again = nw.all_horizontal(*repeats, ignore_nulls=False).fill_null(False)
+        clicks = self._stored(clicks.filter(~again).drop(*same))
         spans = self._counted_again(clicks, spans)
         self._count("immediate repeats count once", *self._size(spans))
         return clicks, spans
@@ -233,13 +269,16 @@ class _Rules:
         joined = joined.with_columns(piece=nw.col("s").cast(nw.Int64) // size)
         second = ["second"] if self.found.timed else []
         return Chosen(
-            self.engine.scatter(joined.select(*columns, "piece"), self._path()),
+            self.engine.scatter(
+                joined.select(*columns, *self.marks.values(), "piece"), self._path()
+            ),
             size,
             self.keys,
             self._table(sessions.select("s", "n", *second), "s"),
             self._table(items.select("code", "item"), "code"),
             self.steps,
             self.found.timed,
+            list(self.marks),
         )
 
     def _known(self, ids: list[int | str]) -> Frame:

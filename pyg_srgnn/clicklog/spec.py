@@ -9,11 +9,13 @@ from datetime import date
 from typing import Any
 
 from pyg_srgnn.clicklog.zones import is_zone
-from pyg_srgnn.utils.arguments import checking
+from pyg_srgnn.utils.arguments import Checks, checking
 
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 ON_BAD_ROWS = ("error", "skip")
 COLD = ("drop", "keep")
+PAUSES = ("time", "order")
+MOST_EVENTS = 255
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,13 @@ class Preparation:
         time: Column of the click's time. (default: guessed)
         text: Columns whose values, joined as ``title. brand``, are a text of the row's item; an
             item's text is that of most of its rows. (default: None, no text)
+        event: Column of the click's type, such as view, cart or purchase. (default: None, none)
+        events: The types, with the weight of a target of each in the loss, such as
+            ``{"view": 1, "purchase": 5}``; a row of another type is bad. (default: None)
+        targets: Types of the clicks that are predicted; the others are input alone.
+            (default: None, all)
+        pauses: Keep the seconds before each click: ``"time"``, of the clicks' times, or
+            ``"order"``, of a column ``order`` that counts milliseconds. (default: None)
         order: What a session's clicks are sorted by: ``"time"``, ``"file"`` or a column of whole
             numbers; ties stay in the file's order. (default: ``"time"``)
         time_format: ``"s"``, ``"ms"``, ``"us"`` or ``"ns"`` since 1970 UTC, ``"iso"``, a strptime
@@ -64,6 +73,10 @@ class Preparation:
     item: str | None = None
     time: str | None = None
     text: Sequence[str] | None = None
+    event: str | None = None
+    events: Mapping[str, float] | None = None
+    targets: Sequence[str] | None = None
+    pauses: str | None = None
     order: str = "time"
     time_format: str | None = None
     time_zone: str | None = None
@@ -92,6 +105,10 @@ class Preparation:
         if self.text is not None:
             names = [self.text] if isinstance(self.text, str) else self.text
             object.__setattr__(self, "text", tuple(map(str, names)))
+        if isinstance(self.events, Mapping):
+            object.__setattr__(self, "events", _plain(self.events))
+        if isinstance(self.targets, Sequence) and not isinstance(self.targets, str):
+            object.__setattr__(self, "targets", tuple(map(str, self.targets)))
         object.__setattr__(self, "where", _plain(self.where or {}))
         object.__setattr__(self, "test", _plain(self.test))
         with checking(self) as check:
@@ -102,6 +119,11 @@ class Preparation:
             if self.text is not None:
                 once = len({*self.text}) == len(self.text) > 0
                 check.that(once, "text", "None or the names of columns, each once", self.text)
+            self._check_events(check)
+            if check.one_of("pauses", self.pauses, PAUSES, optional=True):
+                column = self.order not in ("time", "file")
+                fits = self.pauses != "order" or column
+                check.that(fits, "order", "a column, with pauses='order'", self.order)
             if self.time_zone is not None:
                 zones = "a name such as Europe/Berlin or UTC"
                 check.that(is_zone(self.time_zone), "time_zone", zones, self.time_zone)
@@ -120,6 +142,35 @@ class Preparation:
             check.that(_split(self.test) is not None, "test", expected, self.test)
             check.one_of("cold", self.cold, COLD)
             check.whole("recent", self.recent, 1)
+
+    def _check_events(self, check: Checks) -> None:
+        """Check the types of clicks."""
+        check.text("event", self.event, optional=True)
+        given = self.event is not None
+        fits = (self.events is not None) == given
+        kind = "weights of types, such as {view: 1, purchase: 5}"
+        expected = f"{kind}, with 'event'" if given else "None without 'event'"
+        if check.that(fits, "events", expected, self.events) and given:
+            fits = isinstance(self.events, Mapping) and 0 < len(self.events) <= MOST_EVENTS
+            expected = f"from 1 to {MOST_EVENTS} {kind}"
+            if check.that(fits, "events", expected, self.events):
+                for name, weight in (self.events or {}).items():
+                    check.number(f"events.{name}", weight, least=0)
+                if not any("events" in name for name in check.wrong):
+                    some = any((self.events or {})[name] > 0 for name in self.target_types)
+                    check.that(some, "events", "a weight > 0 of a target's type", self.events)
+        if self.targets is not None:
+            names = list(self.events) if isinstance(self.events, Mapping) else []
+            fits = isinstance(self.targets, tuple) and len(self.targets) > 0
+            fits = fits and all(name in names for name in self.targets)
+            expected = f"some of {', '.join(names)}" if names else "None without 'events'"
+            check.that(fits, "targets", expected, self.targets)
+
+    @property
+    def target_types(self) -> list[str]:
+        """The types of clicks that are predicted."""
+        names = list(self.events or {})
+        return [name for name in names if self.targets is None or name in self.targets]
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any], where: str) -> Preparation:

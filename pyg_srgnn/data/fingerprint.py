@@ -38,7 +38,8 @@ def fingerprint(training: Sessions, test: Sessions, vocabulary: Vocabulary) -> d
 
 def _part(sessions: Sessions) -> dict[str, Any]:
     digest = hashlib.sha256()
-    for tensor in (sessions.offsets, sessions.items, sessions.times):
+    marks = sessions.events, sessions.pauses
+    for tensor in (sessions.offsets, sessions.items, sessions.times, *marks):
         if tensor is not None:
             digest.update(tensor.contiguous().numpy())  # type: ignore[arg-type]
     return {

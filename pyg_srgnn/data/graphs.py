@@ -11,19 +11,23 @@ from torch_geometric.utils import cumsum
 
 from pyg_srgnn.data.vocabulary import Vocabulary
 from pyg_srgnn.functional.graphs import graph_tensors
+from pyg_srgnn.functional.marks import ClickMarks, mark_tensors
 
 
-def session_graph(items: Tensor, target: int | None = None) -> Data:
+def session_graph(
+    items: Tensor, target: int | None = None, marks: ClickMarks | None = None
+) -> Data:
     """Build the graph of one session.
 
     Args:
         items: Item index of each click, int64 [L], at least one.
         target: Item index of the next click; optional.
+        marks: Types of the clicks, and pauses before them; optional.
 
     Returns:
         ``Data`` with ``x`` [N] (item indices), ``edge_index`` [2, E] sorted by its nodes,
         ``edge_weight`` [E], ``edge_weight_in`` [E], ``alias_index`` [L] (click → node) and, with a
-        target, ``y`` [1].
+        target, ``y`` [1]; with marks, what :func:`~pyg_srgnn.functional.marks.mark_tensors` gives.
 
     Example:
         >>> graph = session_graph(torch.tensor([7, 3, 7, 5]))
@@ -32,8 +36,11 @@ def session_graph(items: Tensor, target: int | None = None) -> Data:
         >>> graph.edge_weight.tolist()
         [0.5, 0.5, 1.0]
     """
-    tensors = graph_tensors(items, torch.tensor([items.numel()]))
+    lengths = torch.tensor([items.numel()])
+    tensors = graph_tensors(items, lengths)
     del tensors["batch"]
+    if marks:
+        tensors |= mark_tensors(marks, tensors, lengths)
     if target is not None:
         tensors["y"] = torch.tensor([target])
     return Data.from_dict(tensors)
@@ -59,7 +66,12 @@ def live_graph(ids: Iterable[int | str], vocabulary: Vocabulary) -> Data:
 
 
 def session_graphs(
-    items: Tensor, lengths: Tensor, targets: Tensor | None = None, rows: Tensor | None = None
+    items: Tensor,
+    lengths: Tensor,
+    targets: Tensor | None = None,
+    rows: Tensor | None = None,
+    marks: ClickMarks | None = None,
+    weights: Tensor | None = None,
 ) -> Batch:
     """Build the graphs of many sessions at once.
 
@@ -70,6 +82,8 @@ def session_graphs(
         lengths: Number of clicks of each session, each at least 1, int64 [B].
         targets: Item index of each session's next click, int64 [B]; optional.
         rows: Number of each sample in its dataset, int64 [B]; optional.
+        marks: Types of the clicks, and pauses before them; optional.
+        weights: Weight of each target in the loss, ``target_weight``, float [B]; optional.
 
     Raises:
         ValueError: If a session is empty or the lengths do not add up to the clicks.
@@ -86,7 +100,15 @@ def session_graphs(
         "edge_weight_in": edges,
         "alias_index": lengths,
     }
-    for key, name, values in (("y", "targets", targets), ("row", "rows", rows)):
+    if marks:
+        tensors |= mark_tensors(marks, tensors, lengths)
+        counts |= {"event": lengths, "edge_attr": edges, "gap": lengths}
+    of_sessions = {
+        "y": ("targets", targets),
+        "row": ("rows", rows),
+        "target_weight": ("weights", weights),
+    }
+    for key, (name, values) in of_sessions.items():
         if values is not None:
             if values.shape != lengths.shape:
                 raise ValueError(f"{values.numel()} {name} were given for {num_graphs} sessions")

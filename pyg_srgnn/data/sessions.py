@@ -39,6 +39,8 @@ class Sessions(FrameConversions):
         items: Item index of every click, int64 [clicks].
         offsets: Where each session starts, and the end of the last one, int64 [sessions + 1].
         times: Time of each session, in seconds since 1970 UTC, int64 [sessions]; optional.
+        events: Number of each click's type, uint8 [clicks]; optional.
+        pauses: Seconds before each click, int32 [clicks]; optional.
 
     Raises:
         ValueError: If the shapes do not belong together, or a session is empty.
@@ -49,7 +51,14 @@ class Sessions(FrameConversions):
         (2, 3)
     """
 
-    def __init__(self, items: Tensor, offsets: Tensor, times: Tensor | None = None) -> None:
+    def __init__(
+        self,
+        items: Tensor,
+        offsets: Tensor,
+        times: Tensor | None = None,
+        events: Tensor | None = None,
+        pauses: Tensor | None = None,
+    ) -> None:
         if items.dim() != 1 or offsets.dim() != 1 or offsets.numel() < 1:
             raise ValueError(
                 f"Sessions: 'items' and 'offsets' must be vectors, offsets with at least one entry "
@@ -68,9 +77,17 @@ class Sessions(FrameConversions):
                 f"Sessions: 'times' must hold one entry for each of the {offsets.numel() - 1} "
                 f"sessions (got shape {list(times.shape)})"
             )
+        for name, marks in (("events", events), ("pauses", pauses)):
+            if marks is not None and marks.shape != items.shape:
+                raise ValueError(
+                    f"Sessions: {name!r} must hold one entry for each of the {items.numel()} "
+                    f"clicks (got shape {list(marks.shape)})"
+                )
         self.items = items.long()
         self.offsets = offsets.long()
         self.times = None if times is None else times.long()
+        self.events = events
+        self.pauses = pauses
 
     @classmethod
     def from_lists(
@@ -114,10 +131,12 @@ class Sessions(FrameConversions):
         """These sessions and behind them a later log's, whose items are numbered alike.
 
         Raises:
-            ValueError: If one has times and the other none, or the times run backwards.
+            ValueError: If one has times, types or pauses and the other none, or the times run
+                backwards.
         """
-        if (self.times is None) != (other.times is None):
-            raise ValueError("Sessions: of two logs, both or neither must have times")
+        for name in ("times", "events", "pauses"):
+            if (getattr(self, name) is None) != (getattr(other, name) is None):
+                raise ValueError(f"Sessions: of two logs, both or neither must have {name}")
         times = None
         if self.times is not None and other.times is not None:
             times = torch.cat([self.times, other.times])
@@ -132,6 +151,10 @@ class Sessions(FrameConversions):
             torch.cat([self.items, other.items]),
             torch.cat([self.offsets, other.offsets[1:] + self.num_clicks]),
             times,
+            *(
+                None if one is None or more is None else torch.cat([one, more])
+                for one, more in ((self.events, other.events), (self.pauses, other.pauses))
+            ),
         )
 
     def __len__(self) -> int:
@@ -153,6 +176,13 @@ class Sessions(FrameConversions):
         """Number of clicks of each session, int64 [sessions]."""
         return self.offsets.diff()
 
+    @property
+    def is_target(self) -> Tensor:
+        """Whether each click is the target of a sample, in the samples' order, bool [clicks]."""
+        found = torch.ones(self.num_clicks, dtype=torch.bool)
+        found[self.offsets[:-1]] = False
+        return found
+
     @overload
     def __getitem__(self, index: int) -> Tensor: ...
     @overload
@@ -167,7 +197,9 @@ class Sessions(FrameConversions):
             first, last = int(self.offsets[start]), int(self.offsets[stop])
             offsets = self.offsets[start : stop + 1]
             times = None if self.times is None else self.times[start:stop]
-            return Sessions(self.items[first:last], offsets - first if first else offsets, times)
+            offsets = offsets - first if first else offsets
+            marks = (None if one is None else one[first:last] for one in (self.events, self.pauses))
+            return Sessions(self.items[first:last], offsets, times, *marks)
         if not -len(self) <= index < len(self):
             raise IndexError(f"Sessions: no session {index} among {len(self)}")
         index %= len(self)
@@ -224,11 +256,13 @@ class Sessions(FrameConversions):
         if cut == 1:
             return rest
         length = int(rest.offsets[1]) - cut + 1
-        return Sessions(
-            torch.cat([rest.items[:length], rest.items[int(rest.offsets[1]) :]]),
-            torch.cat([rest.offsets[:1], rest.offsets[1:] - (cut - 1)]),
-            rest.times,
+        items, *marks = (
+            None if one is None else torch.cat([one[:length], one[int(rest.offsets[1]) :]])
+            for one in (rest.items, rest.events, rest.pauses)
         )
+        assert items is not None
+        offsets = torch.cat([rest.offsets[:1], rest.offsets[1:] - (cut - 1)])
+        return Sessions(items, offsets, rest.times, *marks)
 
     def split_last(self, part: float | str) -> tuple[Sessions, Sessions]:
         """Split off the last sessions in time; no session is divided.
@@ -259,13 +293,15 @@ class Sessions(FrameConversions):
         return self[:cut], self[cut:]
 
     def __eq__(self, other: object) -> bool:
-        """Whether both hold the same clicks and times."""
-        if not isinstance(other, Sessions) or (self.times is None) != (other.times is None):
+        """Whether both hold the same clicks, with the same times, types and pauses."""
+        if not isinstance(other, Sessions):
             return False
-        return (
-            torch.equal(self.items, other.items)
-            and torch.equal(self.offsets, other.offsets)
-            and (self.times is None or torch.equal(self.times, other.times))  # type: ignore[arg-type]
+        return all(
+            one is more is None or (None not in (one, more) and torch.equal(one, more))
+            for one, more in (
+                (getattr(self, name), getattr(other, name))
+                for name in ("items", "offsets", "times", "events", "pauses")
+            )
         )
 
     __hash__ = None  # type: ignore[assignment]

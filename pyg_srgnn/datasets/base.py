@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from filelock import FileLock
 from safetensors import SafetensorError
@@ -22,6 +23,7 @@ from pyg_srgnn.data.graphs import session_graph, session_graphs
 from pyg_srgnn.data.sessions import PART, Sessions, is_part
 from pyg_srgnn.data.vocabulary import Vocabulary
 from pyg_srgnn.datasets.download import Source, fetch
+from pyg_srgnn.functional.marks import ClickMarks
 from pyg_srgnn.utils.arguments import checking
 from pyg_srgnn.utils.files import folder_written_aside
 
@@ -115,6 +117,9 @@ class SessionDataset(Dataset):
             except ValueError as error:
                 raise ValueError(f"{type(self).__name__}: valid={valid!r}: {error}") from error
             self.sessions = parts[0] if split == "train" else parts[1]
+        self._weights: Tensor | None = None
+        if self.events:
+            self._choose_targets()
 
     def parameters(self) -> dict[str, Any]:
         """Parameters of the processed files; part of the cache's key."""
@@ -131,6 +136,35 @@ class SessionDataset(Dataset):
     def num_items(self) -> int:
         """Number of items in the catalogue."""
         return len(self.vocabulary)
+
+    @property
+    def events(self) -> dict[str, float]:
+        """The types of clicks with the weights of targets in the loss; empty without types."""
+        return {} if self.preparation is None else dict(self.preparation.events or {})
+
+    def _choose_targets(self) -> None:
+        """Leave out samples whose targets are of other types than asked, and weigh the others."""
+        assert self.preparation is not None and self.sessions.events is not None
+        names, wanted = list(self.events), self.preparation.target_types
+        of_target = self.sessions.events[self.sessions.is_target]
+        chosen = torch.tensor([name in wanted for name in names])
+        counts = torch.bincount(of_target, minlength=len(names)) * chosen
+        if not counts.any():
+            raise ValueError(
+                f"dataset.targets={wanted}: the {self.split} part has no click of these types "
+                f"behind another one of its session"
+            )
+        if len(wanted) < len(names):
+            self._indices = chosen[of_target.long()].nonzero().squeeze(1).numpy()
+        weights = torch.tensor([float(self.events[name]) for name in names])
+        differ = len({self.events[name] for name in wanted}) > 1
+        if self.split in ("train", "trainval") and differ:
+            mean = (weights * counts).sum() / counts.sum()
+            if not mean:
+                raise ValueError(
+                    f"dataset.events: the {self.split} part has no target of a weight > 0"
+                )
+            self._weights = weights / mean
 
     @property
     def has_cold_items(self) -> bool:
@@ -228,7 +262,7 @@ class SessionDataset(Dataset):
         return all(Path(path).is_file() for path in self.processed_paths)
 
     def len(self) -> int:
-        """Number of samples of the split."""
+        """Number of samples of the split, those that :attr:`indices` leaves out among them."""
         return self.sessions.num_samples
 
     def get(self, idx: int) -> Data:
@@ -236,8 +270,12 @@ class SessionDataset(Dataset):
         row = torch.tensor([idx])
         (session,), (cut,) = (part.tolist() for part in self.sessions.samples(row))
         clicks = self.sessions[session]
-        data = session_graph(clicks[:cut], int(clicks[cut]))
+        start = int(self.sessions.offsets[session])
+        marks = self._marks_of(torch.arange(start, start + cut))
+        data = session_graph(clicks[:cut], int(clicks[cut]), marks)
         data.row = row
+        if (weight := self._weight_of(torch.tensor([start + cut]))) is not None:
+            data.target_weight = weight
         return data
 
     def batch(self, index: Sequence[int] | Tensor) -> Batch:
@@ -263,7 +301,9 @@ class SessionDataset(Dataset):
                 f"(got {int(number.min())} … {int(number.max())})"
             )
         number = torch.where(number < 0, number + len(self), number)
-        if self._indices is not None:
+        if isinstance(self._indices, np.ndarray):
+            number = torch.from_numpy(self._indices)[number]
+        elif self._indices is not None:
             number = torch.tensor([self._indices[i] for i in number.tolist()], dtype=torch.long)
         session, cut = self.sessions.samples(number)
         start = self.sessions.offsets[session]
@@ -271,7 +311,22 @@ class SessionDataset(Dataset):
         skipped = start - (cut.cumsum(0) - cut)
         click = torch.arange(int(cut.sum())) + skipped.repeat_interleave(cut)
         items = self.sessions.items
-        return session_graphs(items[click], cut, items[start + cut], number)
+        target, marks = start + cut, self._marks_of(click)
+        weights = self._weight_of(target)
+        return session_graphs(items[click], cut, items[target], number, marks, weights)
+
+    def _marks_of(self, click: Tensor) -> ClickMarks | None:
+        """The marks of some clicks; None where there are none."""
+        sessions = self.sessions
+        if sessions.events is None and sessions.pauses is None:
+            return None
+        return ClickMarks(sessions.events, len(self.events), sessions.pauses).of(click)
+
+    def _weight_of(self, click: Tensor) -> Tensor | None:
+        """Weights of some clicks as targets; None where all weigh alike."""
+        if self._weights is None or self.sessions.events is None:
+            return None
+        return self._weights[self.sessions.events[click].long()]
 
     def __repr__(self) -> str:
         """Name, split and counts."""
@@ -294,7 +349,7 @@ def _tensors_of(**parts: Sessions) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = {}
     storages: set[int] = set()
     for part, sessions in parts.items():
-        for name in ("items", "offsets", "times"):
+        for name in ("items", "offsets", "times", "events", "pauses"):
             tensor: Tensor | None = getattr(sessions, name)
             if tensor is None:
                 continue
@@ -307,6 +362,5 @@ def _tensors_of(**parts: Sessions) -> dict[str, Tensor]:
 
 
 def _sessions_from(tensors: dict[str, Tensor], name: str) -> Sessions:
-    return Sessions(
-        tensors[f"{name}.items"], tensors[f"{name}.offsets"], tensors.get(f"{name}.times")
-    )
+    clicks = tensors[f"{name}.items"], tensors[f"{name}.offsets"]
+    return Sessions(*clicks, *(tensors.get(f"{name}.{of}") for of in ("times", "events", "pauses")))

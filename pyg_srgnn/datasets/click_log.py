@@ -190,9 +190,14 @@ class ClickLog(RawDataset):
 
 def _rules(preparation: Preparation) -> dict[str, Any]:
     """The rules as a part of a cache's key; those that came later leave older caches valid."""
-    later = {"cold": "drop", "text": None}
-    rules = asdict(preparation).items()
-    return {name: value for name, value in rules if name not in later or value != later[name]}
+    later = {"cold": "drop", "text": None, "event": None, "events": None, "pauses": None}
+    rules = asdict(preparation)
+    del rules["targets"]  # which samples count, and what they weigh, is known to the dataset alone
+    if preparation.events is not None:
+        rules["events"] = list(preparation.events)
+    return {
+        name: value for name, value in rules.items() if name not in later or value != later[name]
+    }
 
 
 def _preparation_of(report: Path) -> Preparation:
