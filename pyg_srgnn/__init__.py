@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pyg_srgnn.utils.imports import lazy
+from pyg_srgnn.version import __version__
 
 if TYPE_CHECKING:
+    from pyg_srgnn.estimator.recommender import SRGNNRecommender
     from pyg_srgnn.inference.recommender import Recommender
 
-__version__ = "0.1.0"
+__all__ = ["Recommender", "SRGNNRecommender", "__version__"]
 
-__all__ = ["Recommender", "__version__"]
-
-__getattr__, __dir__ = lazy(__name__, {"Recommender": "inference.recommender"})
+__getattr__, __dir__ = lazy(
+    __name__,
+    {"Recommender": "inference.recommender", "SRGNNRecommender": "estimator.recommender"},
+)

@@ -18,9 +18,10 @@ from pyg_srgnn.data.graphs import session_graphs
 from pyg_srgnn.data.sessions import Vocabulary
 from pyg_srgnn.functional.graphs import flat_clicks
 from pyg_srgnn.functional.topk import bar, best_of_scores
+from pyg_srgnn.model_folder import WEIGHTS, read_model, write_model
 from pyg_srgnn.nn import ModelMixture, SessionModel, rebuild_model
 from pyg_srgnn.nn.encoders import Encoder, encoder_of, weights_of
-from pyg_srgnn.runs.result import METRICS_FILE, RunResult
+from pyg_srgnn.runs.result import METRICS_FILE, Metrics, RunResult
 
 if TYPE_CHECKING:
     from pyg_srgnn.clicklog.spec import Preparation
@@ -129,6 +130,8 @@ class Checkpoint:
         member_texts: Of a mixture, the same of each member, in their order; of one that is a
             mixture itself, its list. None of other models, or in checkpoints of an earlier version.
             (default: None)
+        metrics: Metrics of its run, as fractions, ``{"valid": {…}, "test": {…}}``; None where it is
+            not the final checkpoint of a run. (default: None)
     """
 
     model: SessionModel | ModelMixture
@@ -143,6 +146,7 @@ class Checkpoint:
     preparation: dict[str, Any] | None = None
     text: dict[str, Any] | None = None
     member_texts: list[Any] | None = None
+    metrics: dict[str, Metrics] | None = None
 
     @property
     def key(self) -> str:
@@ -213,7 +217,35 @@ class Checkpoint:
                 stored["preparation"] if "preparation" in stored else _preparation_in(dataset),
                 stored.get("text"),
                 stored.get("member_texts"),
+                stored["metrics"] if "metrics" in stored else _metrics_of(file),
             )
+
+    def save(self, folder: Path) -> None:
+        """Write the model as safetensors and JSON into a folder that is there.
+
+        :meth:`load` opens the folder; see :mod:`pyg_srgnn.model_folder`.
+        """
+        entries = {one.name: getattr(self, one.name) for one in fields(self)}
+        state = {
+            f"model.{name}": tensor for name, tensor in entries.pop("model").state_dict().items()
+        }
+        entries |= {"state_dict": state, "model": entries.pop("settings")}
+        entries |= {"vocabulary": self.vocabulary.ids}
+        del entries["path"]
+        write_model(folder, entries)
+
+
+def _metrics_of(file: Path) -> dict[str, Metrics] | None:
+    """The metrics of the run whose final checkpoint this file is."""
+    folder = file.parent.parent
+    try:
+        result = RunResult.read(folder)
+    except (OSError, ValueError):
+        return None
+    if result.checkpoint is None or folder / result.checkpoint != file:
+        return None
+    parts = {"valid": result.valid, "test": result.test}
+    return {part: values for part, values in parts.items() if values is not None}
 
 
 def _preparation_in(dataset: dict[str, Any]) -> dict[str, Any] | None:
@@ -233,6 +265,8 @@ def read_checkpoint(path: str | Path, map_location: Any = "cpu") -> dict[str, An
         ValueError: If the file is not a checkpoint, is cut short, or holds code.
     """
     with _refusing(path):
+        if Path(path).name == WEIGHTS:
+            return read_model(Path(path))
         stored: dict[str, Any] = torch.load(path, map_location, weights_only=True)
         if not isinstance(stored, dict) or "epoch" not in stored:
             raise ValueError("it holds no epoch of a run")
@@ -291,7 +325,9 @@ def find_checkpoint(path: str | Path) -> Path:
     if not path.is_dir():
         raise FileNotFoundError(f"checkpoint={path}: there is no such run directory or file")
     named = Path("checkpoints/best.ckpt")
-    if (path / METRICS_FILE).is_file():
+    if (path / WEIGHTS).is_file():
+        named = Path(WEIGHTS)
+    elif (path / METRICS_FILE).is_file():
         result = RunResult.read(path)
         if result.checkpoint is None:
             raise ValueError(

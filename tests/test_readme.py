@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from pyg_srgnn.training import train
+
 README = Path(__file__).parents[1] / "README.md"
 PAGES = [README, *sorted(README.with_name("docs").glob("*.md"))]
 SNIPPETS = [
@@ -46,6 +48,22 @@ def test_your_own_click_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     names = run("import ClickLog")
     assert names["training"].vocabulary.ids == ["shoe 0", "shoe 1", "shoe 2"]
     assert names["batch"].num_graphs >= 1
+
+
+@pytest.mark.slow
+def test_data_frames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = run("model.save(")
+    names["clicks"].write_csv("clicks.csv")
+    assert names["best"].columns == ["session", "rank", "item", "score"]
+    names["clicks"].tail(8).write_csv("today.csv")
+    monkeypatch.setattr("pyg_srgnn.estimator.recommender.train", _few_epochs)
+    assert run("SRGNNRecommender().fit")["model"].valid_["hr@20"] > 0
+
+
+def _few_epochs(config: Any, folder: Path) -> Any:
+    config.trainer.max_epochs = 1
+    return train(config, folder)
 
 
 def test_the_layer_alone() -> None:

@@ -9,38 +9,14 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from pyg_srgnn import __version__
 from pyg_srgnn.checkpoint import Checkpoint
+from pyg_srgnn.inference.card import data_lines, limits
 from pyg_srgnn.inference.manifest import CARD
 from pyg_srgnn.reports.table import LITERATURE, made_of, result_tables
 from pyg_srgnn.runs.result import RunResult
+from pyg_srgnn.version import __version__
 
-_LIMITS = """\
-{items}
-- A session without a known item gets the most popular items of the training sessions, and says so.
-- It sees the clicks of one session, in their order: nothing of who clicks, of earlier sessions, of
-  prices{texts} or times. Nothing beyond the session is personal.
-- It learned from what was shown and clicked then. What was never shown was never clicked, and
-  tastes change: the metrics hold for the days right after the training sessions.
-- {scores}"""
-_ITEMS = """\
-- It knows the items that it was trained on, and no others: unknown ids are left out of a session.
-  New items need a new training (`warm_start=OLD_RUN` starts from the old weights)."""
-_ITEMS_WITH_TEXT = """\
-- It knows the items of its catalogue; unknown ids are left out of a session. New items are added by
-  their texts (`srgnn-export add_items=FILE`). What is cold is known by its text alone, and ranked
-  less well than what was clicked."""
-_ITEMS_OF_MIXTURE = """\
-- It knows the items of its catalogue; unknown ids are left out of a session. Items cannot be added
-  to a mixture of models. What is cold is known by its text alone, and ranked less well than what
-  was clicked."""
 _ADDED, _MADE_OF = "## Items added", "## What it is made of"
-_NAMES = ("name", "version")
-_MIXTURE = (
-    "Scores are logarithms of probabilities over the whole catalogue, to rank items within a\n"
-    "  session. They were not calibrated."
-)
-_PRODUCT = "Scores rank items within a session. They are no probabilities."
 
 
 def model_card(checkpoint: Checkpoint, manifest: Mapping[str, Any], off: float) -> str:
@@ -54,14 +30,6 @@ def model_card(checkpoint: Checkpoint, manifest: Mapping[str, Any], off: float) 
     settings, run = manifest["model"], _run_of(checkpoint.path)
     name, dataset = settings["name"], manifest["dataset"]["name"]
     changed = ", ".join(f"{key}={value}" for key, value in settings.items() if key != "name")
-    items, texts = _ITEMS, _texts_of(checkpoint)
-    if texts:
-        items = _ITEMS_OF_MIXTURE if checkpoint.text is None else _ITEMS_WITH_TEXT
-    limits = _LIMITS.format(
-        scores=_MIXTURE if manifest["scorer"]["log_probabilities"] else _PRODUCT,
-        texts="" if texts else ", texts",
-        items=items,
-    )
     return f"""# {name} on {dataset}
 
 The next items of a session of clicks, by pyg_srgnn {__version__}.
@@ -76,7 +44,7 @@ The next items of a session of clicks, by pyg_srgnn {__version__}.
 
 ## What it cannot do
 
-{limits}
+{limits(checkpoint, manifest["scorer"]["log_probabilities"])}
 
 ## How to load it
 
@@ -159,18 +127,7 @@ def _run_of(checkpoint: Path) -> _Run | None:
 
 def _data(checkpoint: Checkpoint, dataset: Mapping[str, Any], run: _Run | None) -> str:
     """The data that the model was trained on."""
-    lines = [
-        f"- Dataset `{dataset['name']}`, split `{checkpoint.split}`: "
-        f"{len(checkpoint.vocabulary):,} items, {int(checkpoint.clicks.sum()):,} clicks in training"
-    ]
-    if cold := int((checkpoint.clicks == 0).sum()):
-        lines.append(f"- Cold items, without a click in training: {cold:,}")
-    rules = {key: value for key, value in dataset.items() if key != "name" and value is not None}
-    if rules:
-        prepared = ", ".join(f"{key}={value}" for key, value in rules.items())
-        lines.append(f"- Prepared with {prepared}")
-    told = [_text(text, len(checkpoint.vocabulary)) for text in _texts_of(checkpoint)]
-    lines += dict.fromkeys(told)  # members often have the same
+    lines = data_lines(checkpoint, dataset)
     if run is not None:
         samples = ", ".join(f"{count:,} of {part}" for part, count in run.result.samples.items())
         lines.append(f"- Samples: {samples}")
@@ -181,35 +138,6 @@ def _data(checkpoint: Checkpoint, dataset: Mapping[str, Any], run: _Run | None) 
             else "- Dates: the dataset has none"
         )
     return "\n".join(lines)
-
-
-def _texts_of(checkpoint: Checkpoint) -> list[Mapping[str, Any]]:
-    """What describes the texts of the model, or of each member of a mixture that has some."""
-    found: list[Mapping[str, Any]] = []
-    waiting = [checkpoint.text, checkpoint.member_texts]
-    while waiting:
-        one = waiting.pop(0)
-        if isinstance(one, list):
-            waiting += one
-        elif one is not None:
-            found.append(one)
-    return found
-
-
-def _text(text: Mapping[str, Any], items: int) -> str:
-    """The texts of the items, and what has seen them."""
-    encoder, columns = text["encoder"], ", ".join(f"`{name}`" for name in text["columns"])
-    made = "ready-made vectors"
-    seen = "No text left the machine in this training."
-    if encoder is not None:
-        settings = [f"{key}={value}" for key, value in encoder.items() if key not in _NAMES]
-        made = " ".join([f"encoder `{encoder['name']}`", encoder["version"], *settings])
-        if encoder["name"] == "http":
-            seen = "The texts were sent to this encoder's endpoint, and nowhere else."
-    return (
-        f"- Text of {text['items']:,} of {items:,} items, from `{Path(text['source']).name}`"
-        f"{columns and ', columns '}{columns}: {made}, {text['dimensions']:,} dimensions. {seen}"
-    )
 
 
 def _days(ranks: Path) -> tuple[date, date] | None:

@@ -18,6 +18,7 @@ from pyg_srgnn.inference.explain import explain
 from pyg_srgnn.inference.item_catalogue import ItemCatalogue
 from pyg_srgnn.inference.new_texts import Texts
 from pyg_srgnn.inference.scorer import SessionScorer
+from pyg_srgnn.inference.sharing import Sharing
 from pyg_srgnn.runs.find import find_run
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class UnknownItemWarning(UserWarning):
     """A session has items that are not in the catalogue."""
 
 
-class Recommender:
+class Recommender(Sharing):
     """Recommends the next items of sessions given as raw ids.
 
     Args:
@@ -96,7 +97,7 @@ class Recommender:
 
     @classmethod
     def load(cls, path: str | Path) -> Recommender:
-        """Open a run directory, a checkpoint file or an exported folder; nothing is executed.
+        """Open a run, a checkpoint file, an export or what :meth:`save` wrote; nothing is executed.
 
         Args:
             path: The path; ``"latest"`` is the newest finished run below ``runs/``, a folder of
@@ -111,7 +112,9 @@ class Recommender:
     @classmethod
     def of(cls, trained: Checkpoint | Artifact) -> Recommender:
         """Recommend with a checkpoint or an export that is loaded."""
-        return cls(trained.scorer, trained.vocabulary, trained.clicks, trained.text)
+        made = cls(trained.scorer, trained.vocabulary, trained.clicks, trained.text)
+        made.trained = trained
+        return made
 
     def add_items(
         self, ids: Iterable[int | str], vectors_or_texts: Texts | Tensor | Sequence[Any]

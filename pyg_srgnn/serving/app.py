@@ -11,7 +11,6 @@ import torch
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 
-from pyg_srgnn import __version__
 from pyg_srgnn.serving import endpoints, page
 from pyg_srgnn.serving.bodies import REFUSALS, invalid
 from pyg_srgnn.serving.guard import Guard
@@ -19,6 +18,7 @@ from pyg_srgnn.serving.hosts import Hosts, is_loopback
 from pyg_srgnn.serving.messages import Problem
 from pyg_srgnn.serving.service import Service
 from pyg_srgnn.serving.settings import Settings
+from pyg_srgnn.version import __version__
 
 log = logging.getLogger(__name__)
 

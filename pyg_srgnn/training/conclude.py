@@ -9,13 +9,13 @@ from typing import Any
 
 import torch
 
-from pyg_srgnn import __version__
 from pyg_srgnn.datasets import SessionDataset
 from pyg_srgnn.evaluation.baselines import evaluate_with_baselines
 from pyg_srgnn.functional.targets import GROUPS
 from pyg_srgnn.runs.result import OPTIMUM, RunResult
 from pyg_srgnn.training.header import device_name
 from pyg_srgnn.training.job import Job, Place
+from pyg_srgnn.version import __version__
 
 _PACKAGES = ("torch", "torch-geometric", "lightning", "hydra-core", "numpy")
 

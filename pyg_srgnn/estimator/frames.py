@@ -1,0 +1,118 @@
+"""Passes data frames to the preparation of click logs, and makes frames of recommendations."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import narwhals as nw
+import polars as pl
+
+from pyg_srgnn.clicklog.columns import COMMON_NAMES
+from pyg_srgnn.clicklog.layout import find_layout
+from pyg_srgnn.clicklog.session_rows import session_rows
+from pyg_srgnn.clicklog.spec import Preparation
+
+_FILE = "frame.parquet"
+_KEY = re.compile(r"\bdataset\.(?=(session|user|item|time|gap|order|min_support)\b)")
+
+
+def write_frame(frame: Any, folder: Path, name: str) -> Path:
+    """Write a data frame as a Parquet file.
+
+    Args:
+        frame: A frame of pandas or Polars, or of another library that narwhals knows.
+        folder: Where the file goes.
+        name: What the frame is called, for errors.
+
+    Raises:
+        TypeError: If it is no data frame.
+        ValueError: If it has no row, or two columns of one name.
+    """
+    try:
+        given = nw.from_native(frame)
+    except TypeError as error:
+        raise TypeError(
+            f"{name} must be a data frame with a row a click, of pandas or Polars (got "
+            f"{type(frame).__name__})"
+        ) from error
+    except Exception as error:  # narwhals' own, of two columns with one name
+        raise ValueError(f"{name}: {error}") from error
+    eager = given.collect() if isinstance(given, nw.LazyFrame) else given
+    if not len(eager):
+        raise ValueError(f"{name} has no row; expected a row a click")
+    columns = {column: _series(eager[column]) for column in eager.columns}
+    path = folder / _FILE
+    pl.DataFrame(columns).write_parquet(path)
+    return path
+
+
+def _series(values: nw.Series[Any]) -> pl.Series:
+    """A column for Polars, without pyarrow; a missing value of any library is null."""
+    if isinstance(values.dtype, nw.Datetime):
+        micros = values.dt.timestamp("us").to_list()
+        return pl.Series(micros, dtype=pl.Float64).cast(pl.Int64).cast(pl.Datetime("us"))
+    native = values.to_native()
+    if isinstance(native, pl.Series):
+        return native.fill_nan(None) if native.dtype.is_float() else native
+    if values.dtype.is_numeric():
+        return pl.Series(values.to_numpy()).fill_nan(None)
+    missing = values.is_null().to_list()
+    found = [None if gone else value for value, gone in zip(values.to_list(), missing, strict=True)]
+    return pl.Series(found, strict=False)
+
+
+@contextmanager
+def about(folder: Path, name: str) -> Iterator[None]:
+    """Let errors about the file of a frame speak of the frame.
+
+    Args:
+        folder: Where :func:`write_frame` put it.
+        name: What the frame is called.
+    """
+    try:
+        yield
+    except ValueError as error:
+        text = str(error).replace(str(folder / _FILE), name)
+        raise ValueError(_KEY.sub("", text)) from error
+
+
+def read_sessions(
+    frame: Any, preparation: Preparation, whole: bool, folder: Path
+) -> tuple[pl.DataFrame, tuple[str, str]]:
+    """The sessions of a frame of clicks, made by the rules of training.
+
+    Args:
+        frame: The clicks; without the column of times, in the order of its rows.
+        preparation: The columns and rules.
+        whole: Whether the catalogue's ids are whole numbers.
+        folder: Where temporary files go.
+
+    Returns:
+        ``session`` and ``clicks``, a row a session, and the names of both columns in the frame.
+
+    Raises:
+        TypeError: If it is no data frame.
+        ValueError: If a column is missing or a value is none.
+    """
+    path = write_frame(frame, folder, "sessions")
+    with about(folder, "sessions"):
+        names = pl.read_parquet_schema(path)
+        guessed = {re.sub(r"[\W_]", "", name.lower()) for name in names}
+        known = {preparation.time} if preparation.time else set(COMMON_NAMES["time"])
+        if preparation.gap is None and not known & (set(names) if preparation.time else guessed):
+            preparation = replace(preparation, time=None, order="file")
+        layout = find_layout((path,), preparation)
+        table, clicks = session_rows([path], preparation, None, whole, folder)
+        found = table.select("session", pl.col(clicks).alias("clicks")).collect()
+    return found, (layout.session, layout.columns["item"])
+
+
+def to_frame(like: Any, columns: dict[str, Sequence[Any]]) -> Any:
+    """Make a frame of the library that another one is of."""
+    backend = nw.from_native(like).implementation
+    return nw.from_dict(columns, backend=backend).to_native()

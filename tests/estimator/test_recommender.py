@@ -1,0 +1,229 @@
+"""SRGNNRecommender: what it learns, what it takes, what it refuses."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+import torch
+
+from pyg_srgnn import SRGNNRecommender
+from pyg_srgnn.checkpoint import Checkpoint
+from pyg_srgnn.export.write import export
+from pyg_srgnn.inference.recommender import UnknownItemWarning
+from tests.estimator.logs import SETTINGS, clicks, lists
+
+pd = pytest.importorskip("pandas")
+
+
+@pytest.fixture(scope="module")
+def fitted() -> SRGNNRecommender:
+    return SRGNNRecommender(epochs=8, settings=SETTINGS).fit(clicks())
+
+
+SESSIONS = pl.DataFrame(
+    {
+        "session": [7, 7, 9],
+        "item": ["item 3", "item 4", "item 11"],
+        "time": [1_800_000_020, 1_800_000_010, 1_800_000_030],
+    }
+)
+
+
+@pytest.mark.slow
+def test_it_learns(fitted: SRGNNRecommender) -> None:
+    assert fitted.valid_ is not None and fitted.valid_["hr@5"] > 0.8
+    best = lists(fitted.recommend(SESSIONS.drop("time"), k=3))
+    assert best[7][0] == "item 5" and best[9][0] == "item 12"
+    assert [len(items) for items in best.values()] == [3, 3]
+
+
+@pytest.mark.slow
+def test_all_sessions_are_trained_on_and_none_tests(fitted: SRGNNRecommender) -> None:
+    log = clicks()
+    trained = fitted.recommender_.trained
+    assert isinstance(trained, Checkpoint) and trained.split == "trainval"
+    counts = log["item"].value_counts()
+    wanted = dict(zip(counts["item"], counts["count"], strict=True))
+    assert dict(zip(trained.vocabulary.ids, trained.clicks.tolist(), strict=True)) == wanted
+    assert trained.metrics is not None and set(trained.metrics) == {"valid"}
+
+
+@pytest.mark.slow
+def test_the_validation_sessions_are_the_last_and_teach_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Changed validation sessions leave the weights of a model without a refit as they are."""
+    weights = []
+    for items in (("item 1", "item 2"), ("item 7", "item 15")):
+        log = clicks().filter(pl.col("session") < 180)
+        late = [600 * n + 1_700_000_000 for n in range(200, 220) for _ in items]
+        tail = {"session": [n for n in range(200, 220) for _ in items], "item": [*items] * 20}
+        log = pl.concat([log, pl.DataFrame(tail | {"time": late})])
+        made = SRGNNRecommender(epochs=1, refit=False, settings=SETTINGS).fit(log)
+        weights.append(made.recommender_.scorer.model.state_dict())
+    same = {name: torch.equal(weights[0][name], weights[1][name]) for name in weights[0]}
+    assert all(same.values()), same
+
+
+@pytest.mark.slow
+def test_times_order_the_clicks_and_rows_where_there_are_none(fitted: SRGNNRecommender) -> None:
+    turned = lists(fitted.recommend(SESSIONS, k=3))  # of session 7, item 3 is the last click
+    forward = lists(fitted.recommend(SESSIONS.drop("time"), k=3))
+    assert turned[9] == forward[9] and turned[7] != forward[7]
+    assert turned == lists(fitted.recommend(SESSIONS.reverse(), k=3))
+
+
+@pytest.mark.slow
+def test_frames_of_pandas_and_lazy_frames(fitted: SRGNNRecommender) -> None:
+    wanted = fitted.recommend(SESSIONS, k=3)
+    assert wanted.columns == ["session", "rank", "item", "score"]
+    assert fitted.recommend(SESSIONS.lazy(), k=3).equals(wanted)
+    given = pd.DataFrame(SESSIONS.to_dict(as_series=False)).set_index(pd.Index([5, 5, 5]))
+    given["time"] = pd.to_datetime(given["time"], unit="s", utc=True)
+    assert lists(fitted.recommend(given, k=3)) == lists(wanted)
+    given["item"] = given["item"].astype("category")
+    found = fitted.recommend(given, k=3)
+    assert isinstance(found, pd.DataFrame) and lists(found) == lists(wanted)
+
+
+@pytest.mark.slow
+def test_pandas_and_polars_are_prepared_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sessions and settings of the training do not depend on the library of the frame."""
+    held: list[Any] = []
+
+    class Stopped(Exception):
+        pass
+
+    def stop(config: Any, folder: Path) -> None:
+        held.append(pl.read_parquet(Path(config.dataset.path) / "training.parquet"))
+        raise Stopped
+
+    monkeypatch.setattr("pyg_srgnn.estimator.recommender.train", stop)
+    log = clicks()
+    frame = pd.DataFrame(log.to_dict(as_series=False))
+    zoned = frame.assign(time=pd.to_datetime(frame["time"], unit="s", utc=True))
+    for one in (log, log.lazy(), frame, zoned.rename(columns={"item": "Product ID"})):
+        with pytest.raises(Stopped):
+            SRGNNRecommender().fit(one)
+    assert all(one.equals(held[0]) for one in held) and len(held) == 4
+
+
+@pytest.mark.slow
+def test_what_is_left_out_and_what_is_allowed(fitted: SRGNNRecommender) -> None:
+    best = lists(fitted.recommend(SESSIONS, 5, exclude_seen=True, deny=["item 12"]))
+    assert not {"item 3", "item 4"} & set(best[7]) and "item 12" not in best[9]
+    assert set(lists(fitted.recommend(SESSIONS, 5, allow=["item 1"]))[7]) == {"item 1"}
+    strange = pl.DataFrame({"session": [1], "item": ["no such thing"]})
+    with pytest.warns(UnknownItemWarning, match="no such thing"):
+        assert len(fitted.recommend(strange, k=4)) == 4
+
+
+@pytest.mark.slow
+def test_a_saved_one_recommends_the_same(fitted: SRGNNRecommender, tmp_path: Path) -> None:
+    folder = fitted.save(tmp_path / "model")
+    loaded = SRGNNRecommender.load(folder)
+    assert loaded.recommend(SESSIONS).equals(fitted.recommend(SESSIONS))
+    assert (loaded.session, loaded.item, loaded.time) == ("session", "item", "time")
+    export(Checkpoint.load(folder), tmp_path / "export", "torch_export")
+    assert lists(SRGNNRecommender.load(tmp_path / "export").recommend(SESSIONS)) == lists(
+        fitted.recommend(SESSIONS)
+    )
+
+
+@pytest.mark.slow
+def test_texts_of_the_items_and_new_ones(tmp_path: Path) -> None:
+    texts = pl.DataFrame(
+        {"item": [f"item {n}" for n in range(20)], "title": [f"thing {n}" for n in range(20)]}
+    )
+    settings = SETTINGS | {"encoder": "hashed"}
+    made = SRGNNRecommender(epochs=1, settings=settings).fit(clicks(), items=texts)
+    made.recommender_.add_items(["new"], {"title": ["thing 3"]})
+    assert made.recommender_.recommend([["new"]])[0]
+    with pytest.raises(ValueError, match=r"1 items were added .*add_items=FILE"):
+        made.save(tmp_path / "model")
+
+
+@pytest.mark.slow
+def test_a_users_clicks_are_cut_at_a_silence() -> None:
+    log = clicks().rename({"session": "user"}).with_columns(pl.col("user") // 20)
+    made = SRGNNRecommender(gap="5m", epochs=1, settings=SETTINGS).fit(log)
+    found = made.recommend(log.filter(pl.col("user") < 3), k=2)
+    assert sorted(set(found["user"])) == [0, 1, 2] and len(found) == 6
+
+
+WITHOUT = {
+    "no columns": (clicks().rename({"item": "thing"}), r"clicks: there is no column known to be "
+        r"the item; its columns are 'session', 'thing', 'time'. Give item=COLUMN"),
+    "a null": (clicks().with_columns(item=pl.when(pl.col("item") != "item 3").then("item")),
+        r"item is empty, expected an id"),
+    "NaN": (clicks().with_columns(time=pl.when(pl.col("session") == 3).then(float("nan"))
+        .otherwise("time")), r"time is empty"),
+    "no row": (clicks().head(0), r"clicks has no row; expected a row a click"),
+    "users": (clicks().rename({"session": "user"}), r"give gap=30m .* or session=COLUMN"),
+    "few clicks": (clicks(3), r"none passes the rule .*; lower min_support"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["polars", "pandas"])
+@pytest.mark.parametrize("name", WITHOUT)
+def test_frames_that_are_refused(name: str, kind: str) -> None:
+    frame, said = WITHOUT[name]
+    given = frame if kind == "polars" else pd.DataFrame(frame.to_dict(as_series=False))
+    if name == "NaN" and kind == "pandas":
+        assert given["time"].isna().any()
+    with pytest.raises(ValueError, match=said) as error:
+        SRGNNRecommender().fit(given)
+    assert tempfile.gettempdir() not in str(error.value) and "dataset.time" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"model": "srgn"}, "srgn"),
+        ({"min_support": 0}, "min_support"),
+        ({"settings": {"model.chanels": 3}}, "no key 'model.chanels'; did you mean model.channels"),
+        ({"settings": {"model.channels": -1}}, r"model.channels=-1: expected"),
+        ({"settings": {"dataset.colapse": True}}, "did you mean dataset.collapse"),
+        ({"epochs": 0}, "trainer.max_epochs"),
+        ({"model": "vsknn"}, "model=vsknn: has no weights"),
+    ],
+)
+def test_arguments_that_are_refused(arguments: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        SRGNNRecommender(**arguments).fit(clicks())
+
+
+def test_what_is_no_frame() -> None:
+    with pytest.raises(
+        TypeError, match=r"clicks must be a data frame .* of pandas or Polars .*list"
+    ):
+        SRGNNRecommender().fit([[1, 2]])
+    with pytest.raises(ValueError, match="not fitted yet"):
+        SRGNNRecommender().recommend(clicks())
+
+
+@pytest.mark.slow
+def test_sessions_that_are_refused(fitted: SRGNNRecommender) -> None:
+    for frame, said in (
+        (SESSIONS.rename({"item": "thing"}), "sessions: there is no column 'item'"),
+        (SESSIONS.with_columns(item=pl.lit(None, pl.String)), "item is empty, expected an id"),
+        (SESSIONS.clear(), "sessions has no row"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            fitted.recommend(frame)
+
+
+def test_arguments_as_scikit_learn_has_them() -> None:
+    made = SRGNNRecommender(item="sku", epochs=3)
+    assert made.get_params()["item"] == "sku" and made.get_params()["refit"] is True
+    assert made.set_params(epochs=4, seed=1) is made and made.epochs == 4
+    assert repr(made) == "SRGNNRecommender(item='sku', epochs=4, seed=1)"
+    with pytest.raises(ValueError, match=r"no argument 'epoch'; expected one of session, user"):
+        made.set_params(epoch=3)
+    sklearn = pytest.importorskip("sklearn.base")
+    other = sklearn.clone(made)
+    assert other is not made and other.get_params() == made.get_params()
