@@ -21,7 +21,7 @@ from pyg_srgnn.text.encoder import OWN
 from pyg_srgnn.training import SessionModule
 from pyg_srgnn.training.settings import RunSettings
 
-OF_THE_DATA = "num_items", "num_trained", "text_channels"  # arguments of a model
+OF_THE_DATA = "num_items", "num_trained", "num_events", "text_channels"  # arguments of a model
 
 
 def defaults(callable_: object, *left_out: str) -> dict[str, object]:

@@ -18,7 +18,11 @@ from torch import Tensor
 
 
 class SessionGraphs(NamedTuple):
-    """The graphs of B sessions without the items of their nodes; see :func:`graph_tensors`."""
+    """The graphs of B sessions without the items of their nodes; see :func:`graph_tensors`.
+
+    The last three are marks of clicks, where there are any; see
+    :func:`pyg_srgnn.functional.marks.mark_tensors`.
+    """
 
     edge_index: Tensor
     edge_weight: Tensor
@@ -26,6 +30,9 @@ class SessionGraphs(NamedTuple):
     alias_index: Tensor
     batch: Tensor
     num_graphs: int
+    event: Tensor | None = None
+    edge_attr: Tensor | None = None
+    gap: Tensor | None = None
 
 
 def flat_clicks(sessions: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:

@@ -67,7 +67,7 @@ class Distillation:
         with torch.no_grad():
             taught = self.teacher.log_distribution(data, counted=True)
         learned = student.log_distribution(data, counted=True)
-        apart = divergence(taught, learned, self.kept).mean()
+        apart = student.mean_of(divergence(taught, learned, self.kept), data)
         return (1 - self.weight) * student.loss(data) + self.weight * apart
 
 

@@ -75,7 +75,12 @@ class SessionReadout(nn.Module):
             nn.init.uniform_(parameter, -bound, bound)
 
     def forward(
-        self, h: Tensor, alias_index: Tensor, batch: Tensor, batch_size: int | None = None
+        self,
+        h: Tensor,
+        alias_index: Tensor,
+        batch: Tensor,
+        batch_size: int | None = None,
+        marks: Tensor | None = None,
     ) -> Tensor:
         """Read out the sessions of a batch.
 
@@ -84,6 +89,7 @@ class SessionReadout(nn.Module):
             alias_index: Node of each click, the sessions one after another [L].
             batch: Session of each node [N].
             batch_size: Number of sessions B. (default: read from ``batch``)
+            marks: What is added to each click in the attention [L, channels]. (default: nothing)
 
         Returns:
             Session vectors [B, channels].
@@ -104,7 +110,7 @@ class SessionReadout(nn.Module):
         if self.mode == "average":
             mean: Tensor = scatter(h_click, session, dim_size=batch_size, reduce="mean")
             return mean
-        alpha = self._alpha(h_click, last, session, place)
+        alpha = self._alpha(h_click, last, session, place, marks)
         s_g: Tensor = scatter(alpha * h_click, session, dim_size=batch_size)
         if self.mode == "attention":
             return s_g
@@ -117,7 +123,12 @@ class SessionReadout(nn.Module):
         return self.mode in ("hybrid", "attention")
 
     def attention(
-        self, h: Tensor, alias_index: Tensor, batch: Tensor, batch_size: int | None = None
+        self,
+        h: Tensor,
+        alias_index: Tensor,
+        batch: Tensor,
+        batch_size: int | None = None,
+        marks: Tensor | None = None,
     ) -> Tensor:
         r"""The weight :math:`\alpha_t` of every click [L]; see :meth:`forward` for the arguments.
 
@@ -132,13 +143,20 @@ class SessionReadout(nn.Module):
         place, clicks = places_from_end(session, batch_size)
         h_click = h[alias_index]
         last = h_click[clicks.cumsum(0) - 1]
-        return self._alpha(h_click, last, session, place).squeeze(1)
+        return self._alpha(h_click, last, session, place, marks).squeeze(1)
 
-    def _alpha(self, h_click: Tensor, last: Tensor, session: Tensor, place: Tensor) -> Tensor:
-        """Weights [L, 1] of clicks, by the last ones [B, d], sessions, and places from the end."""
+    def _alpha(
+        self, h_click: Tensor, last: Tensor, session: Tensor, place: Tensor, marks: Tensor | None
+    ) -> Tensor:
+        """Weights [L, 1] of clicks, by the last ones [B, d], sessions, places from the end, marks.
+
+        Places count from 0; for the marks see :meth:`forward`.
+        """
         gate = self.lin_last(last)[session] + self.lin_click(h_click)
         if self.positions:
             gate = gate + self.position(place.clamp(max=self.positions - 1))
+        if marks is not None:
+            gate = gate + marks
         alpha: Tensor = self.q(torch.sigmoid(gate))
         return alpha
 

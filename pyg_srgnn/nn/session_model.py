@@ -76,6 +76,7 @@ class SessionModel(nn.Module):
             have no texts)
         num_trained: Items from the first that training sessions hold. The others are *cold*: the
             softmax leaves them out, unless they are known by their texts. (default: all)
+        num_events: Number of types of clicks, for models that know them. (default: 0: none)
 
     Raises:
         ValueError: If an argument is out of its range, or does not go with another.
@@ -100,6 +101,7 @@ class SessionModel(nn.Module):
         output_table: str = "tied",
         text_channels: int = 0,
         num_trained: int | None = None,
+        num_events: int = 0,
     ) -> None:
         super().__init__()
         with checking(self, num_negatives="negatives", mode="item_table") as check:
@@ -122,6 +124,7 @@ class SessionModel(nn.Module):
                 fits = loss != "sampled" or output_table == "tied"
                 check.that(fits, "output_table", "tied with loss='sampled'", output_table)
             check.whole("num_trained", num_trained, 1, num_items, optional=True)
+            check.whole("num_events", num_events, 0)
             trained = num_items if num_trained is None else num_trained
             sampler = NegativeSampler(trained, negatives, sampling)
             if check.whole("channels", channels, 1) and check.whole(
@@ -387,7 +390,23 @@ class SessionModel(nn.Module):
             RuntimeError: If the loss samples by popularity, but :meth:`set_training` was not
                 called.
         """
-        return self.losses(self(data), data).mean()
+        return self.mean_of(self.losses(self(data), data), data)
+
+    def mean_of(self, losses: Tensor, data: Data) -> Tensor:
+        """Mean of the losses of sessions [B], weighted by ``data.target_weight`` if there is one.
+
+        Raises:
+            ValueError: If targets are to be weighed in a loss that has one value for all.
+        """
+        if "target_weight" not in data:
+            return losses.mean()
+        if self.loss_name == "binary":
+            raise ValueError(
+                "loss='binary' cannot weigh targets by their types; expected equal weights in "
+                "dataset.events, or another loss"
+            )
+        weight: Tensor = data.target_weight
+        return (losses * weight).mean()
 
     @property
     def table_products(self) -> torch.dtype | None:

@@ -16,6 +16,7 @@ from pyg_srgnn.data.session_pairs import SessionPairs
 from pyg_srgnn.data.sessions import Sessions
 from pyg_srgnn.functional.graphs import SessionGraphs, counts, graphs_of_some
 from pyg_srgnn.functional.lookups import Hidden, Pairs
+from pyg_srgnn.functional.marks import MARKS
 from pyg_srgnn.functional.mixture import (
     Share,
     Softmaxes,
@@ -32,6 +33,7 @@ from pyg_srgnn.nn.component import HELD_OUT, Component
 from pyg_srgnn.nn.expert import Expert
 from pyg_srgnn.nn.global_graph import GlobalGraph
 from pyg_srgnn.nn.losses import at_least_float32
+from pyg_srgnn.nn.mark_embeddings import MarkEmbeddings
 from pyg_srgnn.nn.output import not_counted
 from pyg_srgnn.nn.readout import SessionReadout
 from pyg_srgnn.nn.repeat_counts_head import RepeatCountsHead
@@ -100,6 +102,10 @@ class SRGNN(SessionModel):
             where there are texts. (default: 0: no such mixture)
         text_expert: Whether the softmax is mixed with that of a :class:`TextExpert`, where there
             are texts. (default: False)
+        events: Whether the types of clicks enter nodes, edges and attention as
+            :class:`MarkEmbeddings`, where the data have types; without ``binary_edges``.
+            (default: False)
+        gaps: Whether the pauses before clicks do, which the data must have. (default: False)
         **kwargs: Further arguments of :class:`SessionModel`.
 
     Raises:
@@ -130,6 +136,8 @@ class SRGNN(SessionModel):
         text_edges: bool = False,
         text_neighbours: int = 0,
         text_expert: bool = False,
+        events: bool = False,
+        gaps: bool = False,
         **kwargs: Any,
     ) -> None:
         with checking(self, mode="readout", bias="readout_bias") as check:
@@ -152,6 +160,8 @@ class SRGNN(SessionModel):
             check.flag("text_edges", text_edges)
             check.whole("text_neighbours", text_neighbours, 0)
             check.flag("text_expert", text_expert)
+            check.flag("events", events)
+            check.flag("gaps", gaps)
             super().__init__(num_items, channels, **kwargs)
             if self.loss_name == "binary":
                 check.that(not repeat, "repeat", "False with loss='binary'", repeat)
@@ -161,6 +171,9 @@ class SRGNN(SessionModel):
                 check.that(not mixes, "text_neighbours", "0 with loss='binary'", text_neighbours)
                 mixes = self.text is not None and text_expert
                 check.that(not mixes, "text_expert", "False with loss='binary'", text_expert)
+            num_events = kwargs.get("num_events", 0) if events else 0
+            fits = not (binary_edges and num_events)
+            check.that(fits, "binary_edges", "False with events, which weigh edges", binary_edges)
             self.conv = SRGNNConv(channels, num_steps, reset_after)
             self.readout = SessionReadout(channels, readout, readout_bias, last_k, positions)
         self.binary_edges = binary_edges
@@ -200,6 +213,7 @@ class SRGNN(SessionModel):
             if neighbours
             else None
         )
+        self.marks = MarkEmbeddings(channels, num_events, gaps) if num_events or gaps else None
         self.counts_half_life = counts_half_life
         self._num_samples = 0
         self.leave_out = leave_out
@@ -210,6 +224,8 @@ class SRGNN(SessionModel):
     def reset_parameters(self) -> None:
         """See :meth:`SessionModel.reset_parameters`; counts start as session popularity."""
         super().reset_parameters()
+        if self.marks is not None:
+            self.marks.reset_parameters()
         if isinstance(self.repeat, RepeatCountsHead):
             self.repeat.reset_parameters()
 
@@ -320,6 +336,9 @@ class SRGNN(SessionModel):
             embedded = embedded + self.frequency(often.clamp(max=_MOST_CLICKS))
         # A session graph has each edge once: weights left out are those of the binary rule.
         weights = () if self.binary_edges else (graphs.edge_weight, graphs.edge_weight_in)
+        if self.marks is not None:
+            embedded = embedded + self.marks.nodes(graphs)
+            weights = weights and self.marks.weights(graphs)
         h: Tensor = self.conv(embedded, graphs.edge_index, *weights)
         if self.residual == "add":
             return embedded + h
@@ -334,14 +353,21 @@ class SRGNN(SessionModel):
 
     def read(self, h: Tensor, graphs: SessionGraphs) -> Tensor:
         """Session vectors [B, d] of the nodes' features [N, d], before they are normalised."""
-        s_h: Tensor = self.readout(h, graphs.alias_index, graphs.batch, graphs.num_graphs)
+        marks = None if self.marks is None else self.marks.clicks(graphs)
+        s_h: Tensor = self.readout(h, graphs.alias_index, graphs.batch, graphs.num_graphs, marks)
         return s_h
 
     def attention(self, data: Data) -> Tensor | None:
         """Weight of every click in the session's vector [L]; None where the readout has none."""
         if not self.readout.attends:
             return None
-        return self.readout.attention(self.nodes(data), data.alias_index, *session_of_node(data))
+        return self.attention_of(self.nodes(data), _graphs(data))
+
+    def attention_of(self, h: Tensor, graphs: SessionGraphs) -> Tensor:
+        """The attention by the nodes' features [N, d], of a readout that has one [L]."""
+        marks = None if self.marks is None else self.marks.clicks(graphs)
+        click = graphs.alias_index, graphs.batch, graphs.num_graphs
+        return self.readout.attention(h, *click, marks)
 
     @property
     def experts(self) -> dict[str, Expert]:
@@ -440,7 +466,7 @@ class SRGNN(SessionModel):
         for component, candidates in zip(components, found, strict=True):
             share = component.share(h, s_h, graphs, candidates)
             losses = component.losses(share, losses, data.y, held_out)
-        return losses.mean()
+        return self.mean_of(losses, data)
 
     def _trial(
         self,
@@ -550,7 +576,8 @@ class SRGNN(SessionModel):
 def _graphs(data: Data) -> SessionGraphs:
     """The graphs of a ``Data`` or a ``Batch``."""
     edges = data.edge_index, data.edge_weight, data.edge_weight_in
-    return SessionGraphs(*edges, data.alias_index, *session_of_node(data))
+    marks = {name: data[name] for name in MARKS if name in data}
+    return SessionGraphs(*edges, data.alias_index, *session_of_node(data), **marks)
 
 
 _AUTHORS = frozenset(

@@ -157,13 +157,23 @@ def fit(
 
 
 def _model_settings(job: Job, training: SessionDataset, text: TextVectors | None) -> dict[str, Any]:
-    """The arguments of the model, with the sizes that the data and its texts have."""
+    """The arguments of the model, with the sizes that the data and its texts have.
+
+    Raises:
+        ValueError: If the model is to know pauses, and the data keep none.
+    """
+    if job.config.model.get("gaps") and training.sessions.pauses is None:
+        raise ValueError(
+            f"model.gaps=true: dataset={job.config.dataset.name} keeps no pauses before clicks; "
+            f"give dataset.pauses=time, where it has such a key and the log has times"
+        )
     trained = int(training.sessions.items.max()) + 1
     cold = text is not None or training.has_cold_items  # else rare ones count as trained
     return job.group("model") | {
         "num_items": training.num_items,
         "num_trained": trained if cold and trained < training.num_items else None,
         "text_channels": 0 if text is None else text.vectors.size(1),
+        "num_events": len(training.events),
     }
 
 

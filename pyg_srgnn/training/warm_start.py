@@ -184,7 +184,9 @@ def _check_vectors(path: str | Path, old: SessionModel, new: SessionModel, row: 
 
 def _check_model(path: str | Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
     old, new = (_with_defaults(settings) for settings in (old, new))
-    if differ := differences(old, new, _MAY_DIFFER, "model."):
+    no_types = not old["num_events"] and not new["num_events"]
+    may_differ = _MAY_DIFFER | ({"events"} if no_types else set())
+    if differ := differences(old, new, may_differ, "model."):
         raise ValueError(
             f"warm_start={path}: it holds another model than this run's\n  "
             + "\n  ".join(differ)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from pyg_srgnn.nn import SRGNN
-from tests.reference import dense_srgnn, item_text, repeat_counts, similar_items
+from tests.reference import dense_srgnn, item_text, marks, repeat_counts, similar_items
 from tests.reference import text_expert as reference_expert
 from tests.reference.graphs import dense_weights, session_graph
 from tests.reference.names import model_names
@@ -57,13 +57,17 @@ def log_probabilities(
     scored: Sequence[int] | None = None,
     text_expert: bool = False,
     expert_scored: Sequence[int] = (),
+    events: Sequence[int] | None = None,
+    pauses: Sequence[int] | None = None,
+    num_events: int = 0,
 ) -> Tensor:
     """Logarithm of every item's probability [V].
 
     ``own`` is the target that training leaves out, counted with ``own_weight``; ``others`` are the
     transitions without those of its session, where these are left out; ``texts`` are whitened,
     ``clicks`` those of each item in training, ``scored`` the items in the softmax,
-    ``expert_scored`` in the text expert's; ``popularity`` is that of every item, by each half-life.
+    ``expert_scored`` in the text expert's; ``popularity`` is that of every item, by each half-life;
+    ``events`` are the clicks' types, ``pauses`` the seconds before them.
     """
     p: dict[str, Any] = dict(model.named_parameters())
     names = model_names(model, lambda parameter: parameter)
@@ -88,14 +92,30 @@ def log_probabilities(
             x = x + p["global_graph.lin.weight"] @ mean
         return x
 
+    marked = {} if events is None else {"event": list(events)}
+    if pauses is not None:  # what was before the first click is no part of the session
+        marked["gap"] = [0, *(marks.bucket(pause) for pause in pauses[1:])]
     rows = []
     for item in graph.nodes:
         x = entered(item)
         if frequency:
             x = x + p["frequency.weight"][min(10, list(session).count(item))]
+        at = [t for t, clicked in enumerate(session) if clicked == item]
+        for name, values in marked.items():
+            x = x + sum(p[f"marks.node.{name}.weight"][values[t]] for t in at) / len(at)
         rows.append(x)
     before = torch.stack(rows)
-    h = dense_srgnn.propagate(names, *dense_weights(graph), before, 1, False)
+    a_in, a_out = dense_weights(graph)
+    if events is not None:
+        for (u, v), shares in marks.step_shares(graph.alias, events, num_events).items():
+            for direction, weights, cell in ((0, a_out, (u, v)), (1, a_in, (v, u))):
+                factors = [torch.exp(one) for one in p["marks.step.weight"][:, direction]]
+                total = sum(share * one for share, one in zip(shares, factors, strict=True))
+                place = torch.zeros_like(weights)
+                place[cell] = 1.0
+                moved = weights + place * weights[cell] * (total - 1)
+                a_out, a_in = (moved, a_in) if direction == 0 else (a_out, moved)
+    h = dense_srgnn.propagate(names, a_in, a_out, before, 1, False)
     if residual == "add":
         h = h + before
     if residual == "highway":
@@ -113,6 +133,8 @@ def log_probabilities(
         gate = names["W_1"] @ seen[-1] + names["W_2"] @ click + names["c"]
         if positions:
             gate = gate + p["readout.position.weight"][min(positions, len(seen) - t) - 1]
+        for name, values in marked.items():
+            gate = gate + p[f"marks.click.{name}.weight"][values[t]]
         total = total + torch.dot(names["q"], torch.sigmoid(gate)) * click
     s = encoded = names["W_3"] @ torch.cat([local, total])
     learned = iter(())
