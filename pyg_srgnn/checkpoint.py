@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 from torch_geometric.data import Batch
 
 from pyg_srgnn.data.graphs import session_graphs
 from pyg_srgnn.data.sessions import Vocabulary
 from pyg_srgnn.functional.graphs import flat_clicks
-from pyg_srgnn.functional.topk import bar, best_of_scores
+from pyg_srgnn.functional.offsets import Offsets, add_offsets
+from pyg_srgnn.functional.topk import best_of_scores
 from pyg_srgnn.model_folder import WEIGHTS, read_model, write_model
 from pyg_srgnn.nn import ModelMixture, SessionModel, rebuild_model
 from pyg_srgnn.nn.encoders import Encoder, encoder_of, weights_of
@@ -57,20 +59,25 @@ class ModelScorer:
         self,
         sessions: Sequence[Sequence[int]],
         k: int,
-        barred: Tensor | None = None,
+        offsets: Offsets | None = None,
         exclude_seen: bool = False,
     ) -> tuple[Tensor, Tensor]:
         """The k best items of every session, scores and items [B, k], best first."""
         graphs = self._graphs(sessions)
-        if barred is None and not exclude_seen:
+        if offsets is None and not exclude_seen:
             return self.model.topk(graphs, k)
         seen = (graphs.batch, graphs.x) if exclude_seen else None
-        return best_of_scores(bar(self.model.scores(graphs), barred, seen), k)
+        return best_of_scores(add_offsets(self.model.scores(graphs), offsets, seen), k)
 
     @torch.inference_mode()
     def scores(self, sessions: Sequence[Sequence[int]]) -> Tensor:
         """Scores of every item for every session [B, V]."""
         return self.model.scores(self._graphs(sessions))
+
+    @torch.inference_mode()
+    def directions(self, items: Tensor) -> Tensor:
+        """Vectors of items [N], as they are when clicked, of length 1, or 0 [N, D]."""
+        return _directions(self.model, items.to(next(self.model.parameters()).device)).cpu()
 
     @torch.inference_mode()
     def attention(self, sessions: Sequence[Sequence[int]]) -> Tensor | None:
@@ -104,6 +111,14 @@ class ModelScorer:
     def _graphs(self, sessions: Sequence[Sequence[int]]) -> Batch:
         """The graphs of sessions of indices, where the model is."""
         return session_graphs(*flat_clicks(sessions)).to(next(self.model.parameters()).device)
+
+
+def _directions(model: SessionModel | ModelMixture, items: Tensor) -> Tensor:
+    """Unit vectors of items [N, D]; those of a mixture's members side by side."""
+    if isinstance(model, ModelMixture):
+        members = [_directions(member, items) for member in model.models]
+        return torch.cat(members, dim=1).div(len(members) ** 0.5)
+    return normalize(model.clicked(items).float())
 
 
 @dataclass(frozen=True)

@@ -68,6 +68,7 @@ def main(config: DictConfig) -> None:
     with gc_paused():
         from pyg_srgnn.inference.answer import unknown_messages
         from pyg_srgnn.inference.recommender import Recommender, load_trained
+        from pyg_srgnn.inference.rules import Rules
 
     validate(config)
     name_runs(config, "checkpoint")
@@ -94,7 +95,8 @@ def main(config: DictConfig) -> None:
         print(f"{count:,} sessions: {config.output}")
         return
     items = given_ids(config["items"], whole=isinstance(recommender.vocabulary.ids[0], int))
-    (answer,) = answers = recommender.answer([items], config.k, config.exclude_seen)
+    rules = Rules(exclude_seen=config.exclude_seen)
+    (answer,) = answers = recommender.answer([items], config.k, [rules])
     for message in unknown_messages(answers):
         print(f"warning: {message}", file=sys.stderr)
     width = max((len(str(item)) for item, _ in answer.items), default=0)

@@ -15,6 +15,7 @@ from pyg_srgnn.clicklog.files import find_files
 from pyg_srgnn.clicklog.session_rows import session_rows
 from pyg_srgnn.clicklog.spec import Preparation
 from pyg_srgnn.inference.recommender import Recommender
+from pyg_srgnn.inference.rules import Rules
 from pyg_srgnn.utils.files import write_text, written_aside
 from pyg_srgnn.utils.progress import Bar
 
@@ -134,7 +135,7 @@ def _recommended(
     recommender: Recommender, rows: pl.DataFrame, column: str, k: int, exclude_seen: bool
 ) -> pl.DataFrame:
     sessions = [session or [] for session in rows[column].to_list()]
-    answers = recommender.answer(sessions, k, exclude_seen)
+    answers = recommender.answer(sessions, k, [Rules(exclude_seen=exclude_seen)])
     made = pl.DataFrame(
         {
             "items": [[item for item, _ in answer.items] for answer in answers],

@@ -43,13 +43,16 @@ def best_of_scores(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
     return found.values, candidates.gather(1, found.indices)
 
 
-def best_of_products(sessions: Tensor, items: Tensor, k: int) -> tuple[Tensor, Tensor]:
+def best_of_products(
+    sessions: Tensor, items: Tensor, k: int, offsets: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """The k items with the greatest inner products, never holding more than a chunk of scores.
 
     Args:
         sessions: Session vectors [B, d].
         items: Item embeddings [V, d].
         k: How many, from 1 to V.
+        offsets: Added to the products [V]. (default: none)
 
     Returns:
         Scores and items, best first, [B, k] both.
@@ -58,23 +61,11 @@ def best_of_products(sessions: Tensor, items: Tensor, k: int) -> tuple[Tensor, T
     chunk = max(k, _SCORES // max(1, sessions.size(0)))
     for start in range(0, items.size(0), chunk):
         rows = items[start : start + chunk]
-        value, index = best_of_scores(sessions @ rows.T, min(k, rows.size(0)))
+        scores = sessions @ rows.T
+        if offsets is not None:
+            scores += offsets[start : start + chunk]
+        value, index = best_of_scores(scores, min(k, rows.size(0)))
         values.append(value)
         indices.append(index + start)
     found = torch.cat(values, dim=1).topk(k)
     return found.values, torch.cat(indices, dim=1).gather(1, found.indices)
-
-
-def bar(scores: Tensor, barred: Tensor | None, seen: tuple[Tensor, Tensor] | None) -> Tensor:
-    """Make the scores of what must not be recommended minus infinity, in place.
-
-    Args:
-        scores: Scores [B, V].
-        barred: Which items must not be recommended, bool [V], or None.
-        seen: Pairs of sessions and items [N] that must not be recommended, or None.
-    """
-    if barred is not None:
-        scores[:, barred] = -torch.inf
-    if seen is not None:
-        scores[seen] = -torch.inf
-    return scores

@@ -17,6 +17,7 @@ class Answer:
             recommended; a score is then the item's share of all clicks in training.
         log_probabilities: Whether the scores are log-probabilities.
         cold: Those of the items that have no click in training. (default: none)
+        reason: Why there are no items. (default: None, there are)
     """
 
     items: list[tuple[int | str, float]]
@@ -24,6 +25,7 @@ class Answer:
     popular: bool
     log_probabilities: bool
     cold: frozenset[int | str] = frozenset()
+    reason: str | None = None
 
 
 @dataclass(frozen=True)

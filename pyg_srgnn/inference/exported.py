@@ -21,14 +21,16 @@ from pyg_srgnn.functional.mixture import (
     log_mixture,
     log_parts,
 )
+from pyg_srgnn.functional.offsets import Offsets, add_offsets
 from pyg_srgnn.functional.products import PackedItems
-from pyg_srgnn.functional.topk import bar, best_of_scores
+from pyg_srgnn.functional.topk import best_of_scores
 from pyg_srgnn.inference.catalogue import Catalogue
 from pyg_srgnn.inference.formats import Encode
 from pyg_srgnn.inference.index import Index
 from pyg_srgnn.inference.manifest import Facts, Table
 from pyg_srgnn.inference.new_items import with_new_items
 from pyg_srgnn.inference.scorer import Session
+from pyg_srgnn.inference.search import best_with
 
 
 class ExportedModel(ABC):
@@ -81,28 +83,26 @@ class ExportedModel(ABC):
         self,
         sessions: Sequence[Session],
         k: int,
-        barred: Tensor | None = None,
+        offsets: Offsets | None = None,
         exclude_seen: bool = False,
     ) -> tuple[Tensor, Tensor]:
         """The k best items of every session, scores and items [B, k], best first."""
         clicks, lengths = flat_clicks(sessions)
-        if barred is None:
-            if not exclude_seen:
-                return self._best(clicks, lengths, k)
-            # As many more as a session can take away.
-            wider = min(k + int(lengths.max()), self.num_items)
-            return _without_seen(*self._best(clicks, lengths, wider), clicks, lengths, k)
-        scores, shift = self._scores(clicks, lengths)
-        session = torch.arange(lengths.numel()).repeat_interleave(lengths)
-        bar(scores, barred, (session, clicks) if exclude_seen else None)
-        values, items = best_of_scores(scores, k)
-        return values + shift, items
+        if not exclude_seen:
+            return self._best(clicks, lengths, k, offsets)
+        # As many more as a session can take away.
+        wider = min(k + int(lengths.max()), self.num_items)
+        return _without_seen(*self._best(clicks, lengths, wider, offsets), clicks, lengths, k)
 
     @torch.inference_mode()
     def scores(self, sessions: Sequence[Session]) -> Tensor:
         """Scores of every item for every session [B, V]."""
         scores, shift = self._scores(*flat_clicks(sessions))
         return scores.add_(shift)
+
+    def directions(self, items: Tensor) -> Tensor:
+        """Vectors of items [N], as they are when clicked, of length 1, or 0 [N, D]."""
+        return F.normalize(self.clicked[items])
 
     def attention(self, sessions: Sequence[Session]) -> Tensor | None:
         """Weight of every click, session after session [L]; None of a model without attention."""
@@ -129,10 +129,20 @@ class ExportedModel(ABC):
             index = self.catalogue.extend(searched(facts, weights)[0])
         return type(self)(self.encode, facts, weights, self.precision, index)
 
-    def _best(self, clicks: Tensor, lengths: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    def _best(
+        self, clicks: Tensor, lengths: Tensor, k: int, offsets: Offsets | None
+    ) -> tuple[Tensor, Tensor]:
         """The k best of all items, for every session."""
         there = min(k, len(self.catalogue))
-        values, items = self.catalogue.best(self._vectors(clicks, lengths), there)
+        vectors = self._vectors(clicks, lengths)
+        if offsets is None:
+            values, items = self.catalogue.best(vectors, there)
+        else:
+            if self._rows is not None:
+                offsets = offsets.of(self._rows)
+            elif len(self.catalogue) < self.num_items:
+                offsets = offsets.of(slice(len(self.catalogue)))
+            values, items = best_with(self.catalogue, vectors, there, offsets)
         if self._rows is not None:
             items = self._rows[items]
         beyond = (0, k - there)
@@ -228,9 +238,11 @@ class ExportedMixture(ExportedGraphs):
         results += [(each.query, each.gate) for each in facts.experts]
         self._wanted = ["session", *(name for names in results for name in names if name)]
 
-    def _best(self, clicks: Tensor, lengths: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    def _best(
+        self, clicks: Tensor, lengths: Tensor, k: int, offsets: Offsets | None
+    ) -> tuple[Tensor, Tensor]:
         scores, shift = self._scores(clicks, lengths)
-        values, items = best_of_scores(scores, k)
+        values, items = best_of_scores(add_offsets(scores, offsets, None), k)
         return values + shift, items
 
     @torch.inference_mode()

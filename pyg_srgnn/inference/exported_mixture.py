@@ -9,7 +9,8 @@ from torch import Tensor
 
 from pyg_srgnn.functional.graphs import flat_clicks, graph_tensors
 from pyg_srgnn.functional.model_mixture import Weights, mix, mixed_parts, name_of
-from pyg_srgnn.functional.topk import bar, best_of_scores
+from pyg_srgnn.functional.offsets import Offsets, add_offsets
+from pyg_srgnn.functional.topk import best_of_scores
 from pyg_srgnn.inference.scorer import Session, SessionScorer
 
 
@@ -40,17 +41,23 @@ class ExportedModelMixture:
         self,
         sessions: Sequence[Session],
         k: int,
-        barred: Tensor | None = None,
+        offsets: Offsets | None = None,
         exclude_seen: bool = False,
     ) -> tuple[Tensor, Tensor]:
         """The k best items of every session, scores and items [B, k], best first."""
         scores = self.scores(sessions)
-        return best_of_scores(bar(scores, barred, _nodes(sessions) if exclude_seen else None), k)
+        seen = _nodes(sessions) if exclude_seen else None
+        return best_of_scores(add_offsets(scores, offsets, seen), k)
 
     @torch.inference_mode()
     def scores(self, sessions: Sequence[Session]) -> Tensor:
         """Scores of every item for every session [B, V]."""
         return mix(self._distributions(sessions), self.weights, *_nodes(sessions))
+
+    def directions(self, items: Tensor) -> Tensor:
+        """Those of the members, side by side [N, D]: a cosine is the mean of theirs."""
+        members = [member.directions(items) for member in self.members]
+        return torch.cat(members, dim=1).div(len(members) ** 0.5)
 
     def attention(self, sessions: Sequence[Session]) -> Tensor | None:
         """None: the members' attentions are not mixed."""

@@ -5,16 +5,20 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from pyg_srgnn.data.attributes import ItemAttributes
 from pyg_srgnn.data.vocabulary import Vocabulary
 from pyg_srgnn.functional.topk import rows_at_once
+from pyg_srgnn.inference.applied import Applied
 from pyg_srgnn.inference.exported import ExportedModel, exported_class
 from pyg_srgnn.inference.manifest import Facts
 from pyg_srgnn.inference.new_texts import named, vectors_of
+from pyg_srgnn.inference.rule_book import RuleBook
 from pyg_srgnn.inference.scorer import Session, SessionScorer
 
 _ROWS_AT_ONCE = 256  # at most; fewer where the catalogue is large
@@ -27,9 +31,17 @@ class ItemCatalogue:
         scorer: The model.
         vocabulary: The raw ids of its items.
         clicks: Clicks of each item in training, int64 [V].
+        attributes: The items' attributes, by which rules are applied. (default: None)
     """
 
-    def __init__(self, scorer: SessionScorer, vocabulary: Vocabulary, clicks: Tensor) -> None:
+    def __init__(
+        self,
+        scorer: SessionScorer,
+        vocabulary: Vocabulary,
+        clicks: Tensor,
+        attributes: ItemAttributes | None = None,
+    ) -> None:
+        self.rule_book = RuleBook(vocabulary, attributes)
         self.scorer = scorer
         self.vocabulary = vocabulary
         self.clicks = clicks
@@ -56,7 +68,14 @@ class ItemCatalogue:
         with torch.no_grad():
             scorer = self._exported().with_items(vectors)
         vocabulary = self.vocabulary.extend(ids)  # type: ignore[arg-type]
-        return ItemCatalogue(scorer, vocabulary, scorer.weights["clicks"])
+        clicks = scorer.weights["clicks"]
+        return ItemCatalogue(scorer, vocabulary, clicks, self.rule_book.attributes)
+
+    def with_attributes(self, attributes: ItemAttributes) -> ItemCatalogue:
+        """The same with other attributes of the items."""
+        found = copy(self)
+        found.rule_book = self.rule_book.with_attributes(attributes)
+        return found
 
     def _check_new(self, ids: Sequence[int | str]) -> None:
         """Refuse ids that are known, given twice, or of another type than those that are there."""
@@ -83,35 +102,39 @@ class ItemCatalogue:
         facts = Facts.of(encoder, weights)
         return exported_class(facts)(encoder.encode, facts, weights)
 
-    def barred(
-        self, allowed: Sequence[int | str] | None, denied: Sequence[int | str]
-    ) -> Tensor | None:
-        """Which items must not be recommended [V], or None where all may be."""
-        if allowed is None and not denied:
-            return None
-        barred = torch.full((len(self.vocabulary),), allowed is not None)
-        for ids, value in ((allowed or [], False), (denied, True)):
-            known = [i for i in self.vocabulary.encode(ids) if i >= 0]
-            barred[torch.tensor(known, dtype=torch.long)] = value
-        return barred
-
     def best(
-        self, sessions: Sequence[Session], k: int, barred: Tensor | None, exclude_seen: bool
+        self, sessions: Sequence[Session], k: int, applied: Applied
     ) -> Iterator[list[tuple[int | str, float]]]:
-        """The k best items of every session, of sessions with a known item."""
+        """The lists of sessions, of those with a known item."""
         k = min(k, self.scorer.num_items)
         at_once = rows_at_once(self.scorer.num_items, _ROWS_AT_ONCE)
         for start in range(0, len(sessions), at_once):
             part = sessions[start : start + at_once]
-            values, items = self.scorer.topk(part, k, barred, exclude_seen)
+
+            def find(rows: Sequence[int], width: int, part: Any = part) -> tuple[Tensor, Tensor]:
+                asked = [part[row] for row in rows]
+                return self.scorer.topk(asked, width, applied.offsets, applied.exclude_seen)
+
+            values, items = applied.best(
+                find, len(part), k, self.scorer.num_items, self.scorer.directions
+            )
             for best, scores in zip(items.tolist(), values.tolist(), strict=True):
                 pairs = zip(self.vocabulary.decode(best), scores, strict=True)
                 yield [pair for pair in pairs if pair[1] != -math.inf]
 
-    def popular(self, k: int, barred: Tensor | None) -> list[tuple[int | str, float]]:
-        """The most popular items, with their shares of all clicks."""
-        order = self.popularity.argsort(descending=True, stable=True)
-        if barred is not None:
-            order = order[~barred[order]]
-        raw = self.vocabulary.decode(order[:k].tolist())
-        return list(zip(raw, self.popularity[order[:k]].tolist(), strict=True))
+    def popular(self, k: int, applied: Applied) -> list[tuple[int | str, float]]:
+        """The list of a session without a known item, with the items' shares of all clicks."""
+        k = min(k, len(self.vocabulary))
+        # Items without a click come last.
+        values = self.clicks.double().clamp(min=0.5).log()
+        if applied.offsets is not None:
+            values = values + applied.offsets.values
+        order = values.argsort(descending=True, stable=True)
+
+        def find(rows: Sequence[int], width: int) -> tuple[Tensor, Tensor]:
+            return values[order[:width]].unsqueeze(0), order[:width].unsqueeze(0)
+
+        found, items = applied.best(find, 1, k, len(order), self.scorer.directions)
+        best = items[found != -torch.inf]
+        shares = self.popularity[best].tolist()
+        return list(zip(self.vocabulary.decode(best.tolist()), shares, strict=True))

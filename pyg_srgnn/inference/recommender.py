@@ -11,15 +11,20 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from pyg_srgnn.data.attributes import ItemAttributes
 from pyg_srgnn.data.vocabulary import Vocabulary
 from pyg_srgnn.inference.answer import Answer, Explanation, unknown_messages
 from pyg_srgnn.inference.artifact import Artifact, is_artifact
 from pyg_srgnn.inference.explain import explain
 from pyg_srgnn.inference.item_catalogue import ItemCatalogue
 from pyg_srgnn.inference.new_texts import Texts
+from pyg_srgnn.inference.raw_ids import ids_of, values_of
+from pyg_srgnn.inference.rule_book import check_known
+from pyg_srgnn.inference.rules import Condition, Rules
 from pyg_srgnn.inference.scorer import SessionScorer
 from pyg_srgnn.inference.sharing import Sharing
 from pyg_srgnn.runs.find import find_run
+from pyg_srgnn.text.attribute_files import read_attributes
 
 if TYPE_CHECKING:
     from pyg_srgnn.checkpoint import Checkpoint
@@ -136,7 +141,7 @@ class Recommender(Sharing):
                 zero, or of another length; or the encoder cannot be used.
             TypeError: If the ids are no collection of ids.
         """
-        given = _ids(ids, "add_items: 'ids'")
+        given = ids_of(ids, "add_items: 'ids'")
         with self._adding:
             try:
                 if self.scorer.mixes_models:
@@ -150,6 +155,54 @@ class Recommender(Sharing):
             except ValueError as error:
                 raise ValueError(f"add_items: {error}") from error
 
+    @property
+    def attributes(self) -> ItemAttributes | None:
+        """What is known of the items, by which rules are applied; None if nothing is."""
+        return self._catalogue.rule_book.attributes
+
+    def set_attributes(self, attributes: ItemAttributes | str | Path) -> None:
+        """Take what is known of the items, in place of what was known, for rules.
+
+        The next call goes by them; calls in progress finish with those that they began with.
+        Attributes of items that are not in the catalogue are kept for items that are added.
+
+        Args:
+            attributes: The attributes, or a file that
+                :func:`~pyg_srgnn.text.attribute_files.read_attributes` takes.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            ValueError: If it cannot be read, or none of its ids is in the catalogue.
+        """
+        if not isinstance(attributes, ItemAttributes):
+            attributes = read_attributes(attributes)
+        given = attributes.like(self.vocabulary)
+        check_known(given, self.vocabulary)
+        with self._adding:
+            self._catalogue = self._catalogue.with_attributes(given)
+
+    def update_attributes(
+        self, ids: Iterable[int | str], columns: Mapping[str, Iterable[Any]]
+    ) -> None:
+        """Replace the values of some items in some columns; all others stay.
+
+        The next call goes by them; calls in progress finish with those that they began with.
+
+        Args:
+            ids: Raw ids of r items; those of unknown ones are kept for items that are added.
+            columns: Values of r items in columns that are there or new, by name; None takes a
+                value away.
+
+        Raises:
+            ValueError: If an id is given twice, a column has not r values, or they are of another
+                kind than the column.
+            TypeError: If the ids are no collection of ids.
+        """
+        given = self.vocabulary.like(ids_of(ids, "update_attributes: 'ids'"))
+        with self._adding:
+            before = self.attributes or ItemAttributes((), {})
+            self._catalogue = self._catalogue.with_attributes(before.updated(given, columns))
+
     def recommend(
         self,
         sessions: Iterable[Iterable[int | str]],
@@ -157,12 +210,19 @@ class Recommender(Sharing):
         exclude_seen: bool = False,
         allow: Iterable[int | str] | None = None,
         deny: Iterable[int | str] | None = (),
+        where: Mapping[str, Condition] | None = None,
+        boost: Mapping[str, Mapping[Any, float]] | None = None,
+        diversify: float = 0.0,
+        diversify_by: str | None = None,
+        max_per: Mapping[str, int] | None = None,
     ) -> list[list[tuple[int | str, float]]]:
         """The k best next items of every session, best first.
 
         Unknown ids are left out, with a warning that names them. A session without a known id
         gets the most popular items, their share of all clicks for a score, and a warning. May be
         called by several threads at once.
+
+        Scores are the model's: boosts and diversity change the order, but not the scores.
 
         Args:
             sessions: Each session's clicks as raw ids, in order of time. A session, and ``allow``
@@ -171,35 +231,49 @@ class Recommender(Sharing):
             exclude_seen: Whether a session's own items are left out. (default: False)
             allow: The only items that may be recommended. (default: the whole catalogue)
             deny: Items that must not be. (default: none)
+            where: Conditions of the items' attributes, such as ``{"category": ["shoes"],
+                "in_stock": True, "price": {"max": 100}}``; see
+                :class:`~pyg_srgnn.inference.rules.Rules`, as for all that follow. (default: none)
+            boost: Factors of probabilities, such as ``{"category": {"sale": 1.2}}``.
+                (default: none)
+            diversify: Weight of the similarity to items above, from 0 to below 1. (default: 0)
+            diversify_by: A column by whose values items are alike. (default: their vectors)
+            max_per: How many items may have the same value, such as ``{"category": 2}``.
+                (default: any number)
 
         Returns:
             For each session, pairs (raw id, score).
 
         Raises:
-            ValueError: If k is less than 1.
+            ValueError: If k is less than 1, a rule is not allowed, or names a column that is not
+                there.
             TypeError: If a session, ``allow`` or ``deny`` is no collection of ids.
         """
-        answers = self.answer(sessions, k, exclude_seen, allow, deny)
+        rules = Rules(
+            allow=allow,
+            deny=() if deny is None else deny,
+            where=where or {},
+            exclude_seen=exclude_seen,
+            boost=boost or {},
+            diversify=diversify,
+            diversify_by=diversify_by,
+            max_per=max_per or {},
+        )
+        answers = self.answer(sessions, k, [rules])
         for message in unknown_messages(answers):
             warnings.warn(message, UnknownItemWarning, stacklevel=2)
         return [answer.items for answer in answers]
 
     def answer(
-        self,
-        sessions: Iterable[Iterable[int | str]],
-        k: int = 20,
-        exclude_seen: bool = False,
-        allow: Iterable[int | str] | None = None,
-        deny: Iterable[int | str] | None = (),
+        self, sessions: Iterable[Iterable[int | str]], k: int = 20, rules: Sequence[Rules] = ()
     ) -> list[Answer]:
         """Recommend as :meth:`recommend` does, and return what it warns of.
 
         Args:
             sessions: See :meth:`recommend`.
             k: See :meth:`recommend`. (default: 20)
-            exclude_seen: See :meth:`recommend`. (default: False)
-            allow: See :meth:`recommend`. (default: the whole catalogue)
-            deny: See :meth:`recommend`. (default: none)
+            rules: Rules that hold together: items meet all conditions, boosts are multiplied, the
+                smallest caps and the greatest diversity hold. (default: none)
 
         Raises:
             ValueError: See :meth:`recommend`.
@@ -208,17 +282,15 @@ class Recommender(Sharing):
         if k < 1:
             raise ValueError(f"k must be a whole number >= 1 (got {k})")
         clicks = [
-            _ids(session, "recommend: a session", ", as in [[17, 4, 17]]")
-            for session in _values(sessions, "recommend: 'sessions'", "a list of sessions")
+            ids_of(session, "recommend: a session", ", as in [[17, 4, 17]]")
+            for session in values_of(sessions, "recommend: 'sessions'", "a list of sessions")
         ]
         now = self._catalogue
+        applied = now.rule_book.apply(rules)
         indices = [now.vocabulary.encode(session) for session in clicks]
         known = [[i for i in session if i >= 0] for session in indices]
-        allowed = None if allow is None else _ids(allow, "recommend: 'allow'")
-        denied = [] if deny is None else _ids(deny, "recommend: 'deny'")
-        barred = now.barred(allowed, denied)
-        best = now.best([session for session in known if session], k, barred, exclude_seen)
-        popular = [] if all(known) else now.popular(k, barred)
+        best = now.best([session for session in known if session], k, applied)
+        popular = [] if all(known) else now.popular(k, applied)
         logarithms = now.scorer.log_probabilities
         return [
             Answer(
@@ -227,6 +299,7 @@ class Recommender(Sharing):
                 popular=not session,
                 log_probabilities=logarithms and bool(session),
                 cold=now.cold.intersection(item for item, _ in items) if now.cold else now.cold,
+                reason=None if items else applied.reason(),
             )
             for session, raw_ids, index in zip(known, clicks, indices, strict=True)
         ]
@@ -254,34 +327,6 @@ class Recommender(Sharing):
                 probability.
             TypeError: If the session is no collection of ids.
         """
-        session = _ids(session, "explain: the session", ", as in [17, 4, 17]")
-        now, others = self._catalogue, _ids(others, "explain: 'others'")
+        session = ids_of(session, "explain: the session", ", as in [17, 4, 17]")
+        now, others = self._catalogue, ids_of(others, "explain: 'others'")
         return explain(now.scorer, now.vocabulary, session, item, others)
-
-
-def _values(given: Any, name: str, expected: str) -> list[Any]:
-    """The values of any collection, of an array or a tensor as Python's own.
-
-    Raises:
-        TypeError: If it is none; a text is one value.
-    """
-    values = given.tolist() if hasattr(given, "tolist") else given
-    if isinstance(values, str | bytes) or not hasattr(values, "__iter__"):
-        raise TypeError(f"{name} must be {expected} (got {given!r})")
-    return list(values)
-
-
-def _ids(given: Any, name: str, example: str = "") -> list[int | str]:
-    """Raw ids of any collection.
-
-    Raises:
-        TypeError: If it is none, or holds something else.
-    """
-    expected = f"a list of raw ids{example}"
-    ids = _values(given, name, expected)
-    ids = [raw.item() if getattr(raw, "ndim", None) == 0 else raw for raw in ids]
-    for raw in ids:
-        # A truth value would count as the id 0 or 1, and a mask is no list of ids.
-        if isinstance(raw, bool) or (hasattr(raw, "__iter__") and not isinstance(raw, str)):
-            raise TypeError(f"{name} must be {expected} (got {raw!r} in it)")
-    return ids

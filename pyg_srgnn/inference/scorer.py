@@ -7,6 +7,8 @@ from typing import Protocol
 
 from torch import Tensor
 
+from pyg_srgnn.functional.offsets import Offsets
+
 Session = Sequence[int]
 """Item index of each click, at least one, in order of time."""
 
@@ -33,7 +35,7 @@ class SessionScorer(Protocol):
         self,
         sessions: Sequence[Session],
         k: int,
-        barred: Tensor | None = None,
+        offsets: Offsets | None = None,
         exclude_seen: bool = False,
     ) -> tuple[Tensor, Tensor]:
         """The k best items of every session.
@@ -41,11 +43,12 @@ class SessionScorer(Protocol):
         Args:
             sessions: The sessions, B of them.
             k: How many, from 1 to V.
-            barred: Which items must not be among them, bool [V]. (default: none)
+            offsets: What is added to each item's score. (default: nothing)
             exclude_seen: Whether a session's own items must not. (default: False)
 
         Returns:
-            Scores and items, best first, [B, k] both; a score of minus infinity means no item.
+            Scores with what was added, and items, best first, [B, k] both; a score of minus
+            infinity means no item.
         """
         ...
 
@@ -68,6 +71,10 @@ class SessionScorer(Protocol):
             [B, K] by the name of the component, and ``model`` for the model's own softmax; empty of
             a model that mixes nothing.
         """
+        ...
+
+    def directions(self, items: Tensor) -> Tensor:
+        """Vectors of items [N], as they are when clicked, of length 1, or 0 [N, D]."""
         ...
 
     @property

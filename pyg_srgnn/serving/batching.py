@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from pyg_srgnn.inference.answer import Answer
 from pyg_srgnn.inference.recommender import Recommender
+from pyg_srgnn.inference.rules import Rules
 from pyg_srgnn.serving.prometheus import Metrics
 
 RawSession = Sequence[int | str]
@@ -26,7 +27,7 @@ class _Waiting:
 
     sessions: Sequence[RawSession]
     k: int
-    exclude_seen: bool
+    rules: tuple[Rules, ...]
     answers: asyncio.Future[list[Answer]]
 
 
@@ -63,9 +64,9 @@ class Batcher:
         self._running: asyncio.Task[None] | None = None
 
     async def recommend(
-        self, sessions: Sequence[RawSession], k: int, exclude_seen: bool
+        self, sessions: Sequence[RawSession], k: int, rules: tuple[Rules, ...] = ()
     ) -> list[Answer]:
-        """The k best items of every session.
+        """The k best items of every session, by rules that hold together.
 
         Raises:
             QueueFull: If too many sessions wait already.
@@ -73,7 +74,7 @@ class Batcher:
         answers: list[Answer] = []
         for start in range(0, len(sessions), self.size):  # others get a turn between the parts
             part = sessions[start : start + self.size]
-            answers += await self._put(part, k, exclude_seen)
+            answers += await self._put(part, k, rules)
         return answers
 
     def close(self) -> None:
@@ -81,12 +82,12 @@ class Batcher:
         self._thread.shutdown()
 
     def _put(
-        self, sessions: Sequence[RawSession], k: int, exclude_seen: bool
+        self, sessions: Sequence[RawSession], k: int, rules: tuple[Rules, ...]
     ) -> asyncio.Future[list[Answer]]:
         if self.queued + len(sessions) > max(self.max_queue, len(sessions)):
             raise QueueFull
         loop = asyncio.get_running_loop()
-        waiting = _Waiting(sessions, k, exclude_seen, loop.create_future())
+        waiting = _Waiting(sessions, k, rules, loop.create_future())
         self._queue.append(waiting)
         self.queued += len(sessions)
         if self._running is None:
@@ -110,8 +111,8 @@ class Batcher:
             sessions = [session for waiting in batch for session in waiting.sessions]
             self.metrics.batch_size.observe(len(sessions))
             k = max(waiting.k for waiting in batch)
-            answer, seen = self.current().answer, batch[0].exclude_seen
-            answers = await loop.run_in_executor(self._thread, answer, sessions, k, seen)
+            answer, rules = self.current().answer, batch[0].rules
+            answers = await loop.run_in_executor(self._thread, answer, sessions, k, rules)
         except Exception as error:
             if len(batch) == 1:
                 _fail(batch[0], error)
@@ -139,9 +140,13 @@ class Batcher:
         return batch
 
 
-def _kind(waiting: _Waiting) -> tuple[bool, bool]:
-    """Requests of different kinds are not batched: few items need a smaller search than many."""
-    return waiting.exclude_seen, waiting.k > _USUAL
+def _kind(waiting: _Waiting) -> tuple[object, ...]:
+    """Requests of different kinds are not batched: few items need a smaller search than many.
+
+    Where the items of a list are chosen by those above, their candidates depend on how many.
+    """
+    chosen = any(rules.diversify or rules.max_per for rules in waiting.rules)
+    return waiting.rules, waiting.k > _USUAL, waiting.k if chosen else None
 
 
 def _give(batch: list[_Waiting], answers: list[Answer]) -> None:

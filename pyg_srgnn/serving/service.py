@@ -9,6 +9,7 @@ from fastapi import HTTPException
 from fastapi.concurrency import run_in_threadpool
 
 from pyg_srgnn.inference.answer import Answer, Explanation
+from pyg_srgnn.inference.rules import Rules
 from pyg_srgnn.serving.batching import Batcher, QueueFull, RawSession
 from pyg_srgnn.serving.models import Models
 from pyg_srgnn.serving.prometheus import Metrics
@@ -74,7 +75,8 @@ class Service:
             HTTPException: 503, if too many sessions wait already.
         """
         try:
-            answers = await self.batcher.recommend(sessions, k, exclude_seen)
+            rules = (Rules(exclude_seen=exclude_seen),)
+            answers = await self.batcher.recommend(sessions, k, rules)
         except QueueFull:
             raise unavailable("too many requests wait") from None
         self.metrics.unknown.inc(sum(len(answer.unknown) for answer in answers))

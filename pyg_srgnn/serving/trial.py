@@ -13,6 +13,7 @@ import sys
 from contextlib import suppress
 
 from pyg_srgnn.inference.recommender import Recommender
+from pyg_srgnn.inference.rules import Rules
 
 
 def answer_once(recommender: Recommender, path: str, batch_size: int) -> None:
@@ -23,7 +24,8 @@ def answer_once(recommender: Recommender, path: str, batch_size: int) -> None:
     """
     popular = recommender.vocabulary.decode(recommender.popularity.topk(1).indices.tolist())
     for exclude_seen in (False, True):
-        best = recommender.answer([popular] * batch_size, 20, exclude_seen)[0].items
+        rules = Rules(exclude_seen=exclude_seen)
+        best = recommender.answer([popular] * batch_size, 20, [rules])[0].items
         if not (best or exclude_seen) or not all(math.isfinite(score) for _, score in best):
             raise ValueError(f"{path}: the model gives scores that are no numbers")
 

@@ -23,6 +23,7 @@ from pyg_srgnn.data import Vocabulary
 from pyg_srgnn.data.graphs import session_graph
 from pyg_srgnn.inference.answer import unknown_messages
 from pyg_srgnn.inference.recommender import UnknownItemWarning
+from pyg_srgnn.inference.rules import Rules
 from pyg_srgnn.nn import build_model
 from pyg_srgnn.reports.explanation import draw_explanation, plot_explanation
 from tests.reference import metrics as reference
@@ -200,7 +201,7 @@ def test_answers_hold_what_recommend_returns_and_warns_of(ids, mixes):
     sessions = [ids[:3], [ids[1], "who?", ids[1], None, "who?"], ["who?"], [], [ids[5]]]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        answers = recommender.answer(sessions, 4, deny=ids[7:9])
+        answers = recommender.answer(sessions, 4, [Rules(deny=ids[7:9])])
     for session, answer in zip(sessions, answers, strict=True):
         known = [raw for raw in session if raw in ids]
         assert answer.unknown == [raw for raw in session if raw not in ids]

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from pyg_srgnn import Recommender
+from pyg_srgnn.inference.rules import Rules
 from pyg_srgnn.serving.batching import Batcher, QueueFull
 from pyg_srgnn.serving.prometheus import Metrics
 from tests.serving.shop import untrained
@@ -23,16 +24,17 @@ class Slow:
         self.scorer = scorer
         self.num_items = scorer.num_items
         self.log_probabilities = scorer.log_probabilities
+        self.directions = scorer.directions
         self.asked = []
         self.go, self.entered = threading.Event(), threading.Event()
 
-    def topk(self, sessions, k, barred=None, exclude_seen=False):
+    def topk(self, sessions, k, offsets=None, exclude_seen=False):
         self.asked.append((len(sessions), k, exclude_seen))
         self.entered.set()
         assert self.go.wait(30)
         if any(session == [29] for session in sessions):
             raise RuntimeError("no memory")
-        return self.scorer.topk(sessions, k, barred, exclude_seen)
+        return self.scorer.topk(sessions, k, offsets, exclude_seen)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +56,7 @@ def run(recommender, slow, script, **settings):
 
     async def main():
         batcher = Batcher(lambda: behind, Metrics(), **(SETTINGS | settings))
-        first = asyncio.create_task(batcher.recommend([[100]], 1, False))
+        first = asyncio.create_task(batcher.recommend([[100]], 1))
         try:
             await asyncio.to_thread(slow.entered.wait, 30)
             return await script(batcher)
@@ -74,7 +76,8 @@ async def queued(batcher, *requests):
 
 
 def expected(recommender, session, k, exclude_seen=False):
-    (answer,) = recommender.answer([session], k, exclude_seen)
+    rules = (Rules(exclude_seen=exclude_seen),)
+    (answer,) = recommender.answer([session], k, rules)
     return answer
 
 
@@ -89,9 +92,7 @@ def test_what_waits_is_one_batch_and_each_gets_its_own(recommender, slow):
     sessions = [[100, 101], [105], [107, 103, 107], [111]]
 
     async def script(batcher):
-        tasks = await queued(
-            batcher, *(([session], k, False) for k, session in enumerate(sessions, 2))
-        )
+        tasks = await queued(batcher, *(([session], k) for k, session in enumerate(sessions, 2)))
         assert batcher.queued == 4
         slow.go.set()
         return await asyncio.gather(*tasks)
@@ -104,7 +105,7 @@ def test_what_waits_is_one_batch_and_each_gets_its_own(recommender, slow):
 
 def test_a_batch_is_no_larger_than_it_may_be(recommender, slow):
     async def script(batcher):
-        tasks = await queued(batcher, *(([[100 + i]], 2, False) for i in range(20)))
+        tasks = await queued(batcher, *(([[100 + i]], 2) for i in range(20)))
         slow.go.set()
         return await asyncio.gather(*tasks)
 
@@ -118,7 +119,8 @@ def test_only_what_is_alike_goes_together_and_nobody_is_passed_over(recommender,
     asked = [False, True, False, True, True]
 
     async def script(batcher):
-        tasks = await queued(batcher, *(([[100, 101]], 3, seen) for seen in asked))
+        rules = [(Rules(exclude_seen=seen),) for seen in asked]
+        tasks = await queued(batcher, *(([[100, 101]], 3, each) for each in rules))
         slow.go.set()
         return await asyncio.gather(*tasks)
 
@@ -132,8 +134,8 @@ def test_a_large_request_is_taken_in_parts(recommender, slow):
     many = [[100 + i] for i in range(20)]
 
     async def script(batcher):
-        (large,) = await queued(batcher, (many, 2, False))
-        small = await queued(batcher, ([[125]], 2, False), ([[126], [100]], 2, False))
+        (large,) = await queued(batcher, (many, 2))
+        small = await queued(batcher, ([[125]], 2), ([[126], [100]], 2))
         slow.go.set()
         first, _ = await asyncio.wait([large, *small], return_when=asyncio.FIRST_COMPLETED)
         assert large not in first  # who came later need not wait for all of it
@@ -148,12 +150,12 @@ def test_a_large_request_is_taken_in_parts(recommender, slow):
 
 def test_a_full_queue_refuses_and_goes_on(recommender, slow):
     async def script(batcher):
-        tasks = await queued(batcher, *(([[100 + i]], 2, False) for i in range(5)))
+        tasks = await queued(batcher, *(([[100 + i]], 2) for i in range(5)))
         with pytest.raises(QueueFull):
-            await batcher.recommend([[110]], 2, False)
+            await batcher.recommend([[110]], 2)
         slow.go.set()
         await asyncio.gather(*tasks)
-        return await batcher.recommend([[110]], 2, False)
+        return await batcher.recommend([[110]], 2)
 
     same(run(recommender, slow, script, max_queue=5), [expected(recommender, [110], 2)])
 
@@ -161,14 +163,14 @@ def test_a_full_queue_refuses_and_goes_on(recommender, slow):
 def test_a_request_larger_than_the_queue_is_answered_by_an_idle_service(recommender, slow):
     async def script(batcher):
         slow.go.set()
-        return await batcher.recommend([[100 + i] for i in range(8)], 2, False)
+        return await batcher.recommend([[100 + i] for i in range(8)], 2)
 
     assert len(run(recommender, slow, script, max_queue=3)) == 8
 
 
 def test_who_has_gone_takes_nothing_from_the_others(recommender, slow):
     async def script(batcher):
-        gone, stays = await queued(batcher, ([[101]], 2, False), ([[102]], 2, False))
+        gone, stays = await queued(batcher, ([[101]], 2), ([[102]], 2))
         gone.cancel()
         await asyncio.sleep(0)
         slow.go.set()
@@ -179,9 +181,7 @@ def test_who_has_gone_takes_nothing_from_the_others(recommender, slow):
 
 def test_who_asks_for_many_is_scored_apart(recommender, slow):
     async def script(batcher):
-        tasks = await queued(
-            batcher, ([[101]], 5, False), ([[102]], 101, False), ([[103]], 6, False)
-        )
+        tasks = await queued(batcher, ([[101]], 5), ([[102]], 101), ([[103]], 6))
         slow.go.set()
         return [len(answer.items) for task in tasks for answer in await task]
 
@@ -191,12 +191,12 @@ def test_who_asks_for_many_is_scored_apart(recommender, slow):
 
 def test_an_error_is_told_to_its_request_and_no_other(recommender, slow):
     async def script(batcher):
-        bad, beside = await queued(batcher, ([[129]], 2, False), ([[102]], 2, False))
+        bad, beside = await queued(batcher, ([[129]], 2), ([[102]], 2))
         slow.go.set()
         with pytest.raises(RuntimeError, match="no memory"):
             await bad
         same(await beside, [expected(recommender, [102], 2)])
-        return await batcher.recommend([[102]], 2, False)
+        return await batcher.recommend([[102]], 2)
 
     same(run(recommender, slow, script), [expected(recommender, [102], 2)])
 
@@ -204,7 +204,7 @@ def test_an_error_is_told_to_its_request_and_no_other(recommender, slow):
 def test_unknown_items_and_the_most_popular(recommender, slow):
     async def script(batcher):
         slow.go.set()
-        return await batcher.recommend([[5, 100, "100"], [7], []], 3, False)
+        return await batcher.recommend([[5, 100, "100"], [7], []], 3)
 
     found = run(recommender, slow, script)
     assert [(answer.unknown, answer.popular) for answer in found] == [
@@ -231,9 +231,9 @@ def test_the_first_may_wait_for_others(recommender, slow, monkeypatch):
 
         monkeypatch.setattr(asyncio, "sleep", wait)
         batcher = Batcher(lambda: behind, Metrics(), 3, 0.05, 1024)
-        tasks = await queued(batcher, ([[100]], 2, False))
+        tasks = await queued(batcher, ([[100]], 2))
         await waits.wait()
-        tasks += await queued(batcher, *[([[101]], 2, False)] * 2)
+        tasks += await queued(batcher, *[([[101]], 2)] * 2)
         over.set()
         await asyncio.gather(*tasks)
         batcher.close()

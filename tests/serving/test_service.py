@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from pyg_srgnn import Recommender
+from pyg_srgnn.inference.rules import Rules
 from pyg_srgnn.serving.settings import Settings
 from tests.serving.running import eventually, in_process, in_thread
 from tests.serving.shop import untrained
@@ -41,7 +42,7 @@ def running(checkpoint):
 
 
 def wanted(recommender, session, k=20, exclude_seen=False):
-    return recommender.answer([session], k, exclude_seen)[0].items
+    return recommender.answer([session], k, [Rules(exclude_seen=exclude_seen)])[0].items
 
 
 def same(answer, best):
