@@ -10,6 +10,8 @@ Session Graphs" and figure 2.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 from typing import NamedTuple
 
@@ -17,8 +19,37 @@ import torch
 from torch import Tensor
 
 
-class SessionGraphs(NamedTuple):
+class Clicks(NamedTuple):
+    """The clicks of B sessions, one session after another."""
+
+    session: Tensor
+    """Session of each click [L]."""
+    place: Tensor
+    """Its place from the session's end, 0 for the last one [L]."""
+    lengths: Tensor
+    """Clicks of each session [B]."""
+    last: Tensor
+    """Number of each session's last click [B]."""
+
+    @classmethod
+    def of(cls, session: Tensor, num_sessions: int) -> Clicks:
+        """Count the clicks of sessions.
+
+        Args:
+            session: Session of each click, the sessions one after another [L].
+            num_sessions: Number of sessions B, none of which is empty.
+        """
+        lengths = counts(session, num_sessions)
+        last = lengths.cumsum(0) - 1
+        number = torch.arange(session.numel(), device=session.device)
+        return cls(session, last.index_select(0, session) - number, lengths, last)
+
+
+@dataclass(frozen=True)
+class SessionGraphs:
     """The graphs of B sessions without the items of their nodes; see :func:`graph_tensors`.
+
+    What several parts of a model ask of them is counted once.
 
     The last three are marks of clicks, where there are any; see
     :func:`pyg_srgnn.functional.marks.mark_tensors`.
@@ -33,6 +64,27 @@ class SessionGraphs(NamedTuple):
     event: Tensor | None = None
     edge_attr: Tensor | None = None
     gap: Tensor | None = None
+
+    @cached_property
+    def clicks(self) -> Clicks:
+        """The clicks."""
+        return Clicks.of(self.batch.index_select(0, self.alias_index), self.num_graphs)
+
+    @cached_property
+    def often(self) -> Tensor:
+        """Clicks of each node [N]."""
+        return counts(self.alias_index, self.batch.numel())
+
+    @cached_property
+    def nodes(self) -> Tensor:
+        """Nodes of each session [B]."""
+        return counts(self.batch, self.num_graphs)
+
+    @cached_property
+    def last_place(self) -> Tensor:
+        """Place of each node's last click from its session's end [N]."""
+        place = torch.full_like(self.batch, self.alias_index.numel())
+        return place.scatter_reduce_(0, self.alias_index, self.clicks.place, "amin")
 
 
 def flat_clicks(sessions: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
@@ -135,11 +187,8 @@ def places_from_end(session: Tensor, num_sessions: int) -> tuple[Tensor, Tensor]
     Returns:
         The places [L], and every session's number of clicks [B].
     """
-    clicks = counts(session, num_sessions)
-    ends = clicks.cumsum(0)
-    return ends.index_select(0, session) - 1 - torch.arange(
-        session.numel(), device=session.device
-    ), clicks
+    clicks = Clicks.of(session, num_sessions)
+    return clicks.place, clicks.lengths
 
 
 def counts(index: Tensor, size: int) -> Tensor:
@@ -153,3 +202,14 @@ def counts(index: Tensor, size: int) -> Tensor:
 def summed(values: Tensor, index: Tensor, size: int) -> Tensor:
     """Sums [size] of the values [n] that share an index [n]."""
     return values.new_zeros(size).scatter_add(0, index, values)
+
+
+def log_softmax_within(scores: Tensor, index: Tensor, size: int) -> Tensor:
+    """Logarithms of the softmax [n] of the scores [n] that share one of 0 … size - 1 in ``index``.
+
+    Each of them has a score.
+    """
+    alone = scores.detach()
+    peak = alone.new_zeros(size).scatter_reduce_(0, index, alone, "amax", include_self=False)
+    shifted = scores - peak.index_select(0, index)
+    return shifted - summed(shifted.exp(), index, size).log().index_select(0, index)

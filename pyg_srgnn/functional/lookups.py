@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from pyg_srgnn.functional.cold import NewItems
-from pyg_srgnn.functional.graphs import SessionGraphs, counts, places_from_end, summed
+from pyg_srgnn.functional.graphs import SessionGraphs, summed
 from pyg_srgnn.functional.own_pairs import OwnPairs
 from pyg_srgnn.functional.whitening import nearest
 
@@ -38,15 +39,22 @@ class Candidates(NamedTuple):
     session: Tensor
     """Session of each [C]."""
     item: Tensor
-    """Index of each [C]."""
+    """Index of each [C]; [C, K] of K candidates that share a place in ``session``."""
     share: Tensor | None = None
     """Probability of each among its session's candidates, which may be 0; an item may appear
-    several times [C]. None if the component learns it, and each item appears once."""
+    several times; of the shape of ``item``. None if the component learns it, and each item appears
+    once."""
     known: Tensor | None = None
     """What the tables tell the component, of each session [B, ...] or of each candidate [C, ...];
     None if there is nothing."""
     some: Tensor | None = None
     """Whether a session has a candidate, bool [B]; None: each has."""
+
+    def pairs(self) -> Pairs:
+        """The session and the index of every candidate."""
+        if self.item.dim() == 1:
+            return self.session, self.item
+        return self.session.repeat_interleave(self.item.size(1)), self.item.flatten()
 
 
 def own_items(
@@ -77,7 +85,7 @@ def own_items_followed(
         followers: Followers of each item, int32 [V, K].
         count: How often, and how soon, each of them followed [V, K].
     """
-    last = _last_items(x, graphs).index_select(0, graphs.batch)
+    last = _last_items(x, graphs)[1].index_select(0, graphs.batch)
     known = []
     for earlier, later in ((last, x), (x, last), (x, x)):
         counted, kept = count.index_select(0, earlier), followers.index_select(0, earlier)
@@ -114,7 +122,8 @@ def followers_of(
         count: How often, and how soon, each of them followed [V, K].
         place_weight: Weight of each place from the session's end [:data:`PLACES`].
     """
-    session, place, item, last = _last_clicks(x, graphs)
+    session, place, _, _ = graphs.clicks
+    item, last = _last_items(x, graphs)
     of_last = count.index_select(0, last)
     found = followers.index_select(0, item).long()
     counted = count.index_select(0, item).to(place_weight.dtype)
@@ -128,7 +137,7 @@ def followers_of(
     elif hidden is not None:
         counted = _without_own(found, counted, place, session, hidden)
     known = torch.log1p(of_last.sum(dim=1)).to(place_weight.dtype)
-    weight = place_weight.index_select(0, place)
+    weight = _weight_of(place, place_weight)
     return _shared_out(found, counted, weight, session, graphs, taken, len(followers), known)
 
 
@@ -161,26 +170,22 @@ def similar_of(
         place_weight: Weight of each place from the session's end [:data:`PLACES`].
         power: The power :math:`\gamma` [1].
     """
-    of_click = graphs.batch.index_select(0, graphs.alias_index)
-    place, _ = places_from_end(of_click, graphs.num_graphs)
-    place = place.new_full(x.shape, PLACES).scatter_reduce_(0, graphs.alias_index, place, "amin")
-    near = (place < PLACES).nonzero().squeeze(1)
-    session, place, item = (each.index_select(0, near) for each in (graphs.batch, place, x))
-    found = similar.index_select(0, item).long()
-    counted = count.index_select(0, item).to(place_weight.dtype)
+    session, place = graphs.batch, graphs.last_place
+    found = similar.index_select(0, x).long()
+    counted = count.index_select(0, x).to(place_weight.dtype)
     if hidden is not None:
         counted = _without_own(found, counted, place, session, hidden)
     often = summed(counted.sum(dim=1) * (place == 0), session, graphs.num_graphs)
-    own = graphs.batch, x
+    own = session, x
     taken = own if taken is None else (torch.cat([taken[0], own[0]]), torch.cat([taken[1], own[1]]))
     some = counted > 0
     counted = counted.masked_fill(~some, 1).pow(power).masked_fill(~some, 0)
-    weight = place_weight.index_select(0, place)
+    weight = _weight_of(place, place_weight)
     candidates = _shared_out(
         found, counted, weight, session, graphs, taken, len(similar), torch.log1p(often)
     )
     assert candidates.share is not None
-    stand_out = summed(candidates.share.square(), candidates.session, graphs.num_graphs)
+    stand_out = summed(candidates.share.square().sum(dim=1), session, graphs.num_graphs)
     return candidates._replace(known=torch.stack([torch.log1p(often), stand_out], dim=1))
 
 
@@ -218,7 +223,8 @@ def text_neighbours_of(
         place_weight: Weight of each place from the session's end [:data:`PLACES`].
         sharpness: The factor :math:`\kappa` [1].
     """
-    session, place, item, last = _last_clicks(x, graphs)
+    session, place, _, _ = graphs.clicks
+    item, last = _last_items(x, graphs)
     near = cosine.index_select(0, last)[:, :5].mean(dim=1)
     often = bucket.index_select(0, last).to(near.dtype) / BUCKETS
     known = torch.stack([near, often], dim=1).to(place_weight)
@@ -228,7 +234,7 @@ def text_neighbours_of(
         bucket_weight = bucket_weight * (torch.arange(BUCKETS, device=x.device) > 0)
     factor = bucket_weight.index_select(0, bucket.index_select(0, found.flatten()).long())
     counted = (sharpness * near).exp() * factor.view_as(near) * (near > -1)
-    weight = place_weight.index_select(0, place)
+    weight = _weight_of(place, place_weight)
     return _shared_out(found, counted, weight, session, graphs, taken, len(neighbours), known)
 
 
@@ -259,22 +265,15 @@ def _neighbours_of_new_items(tables: Mapping[str, Tensor], new: NewItems) -> dic
     }
 
 
-def _last_items(x: Tensor, graphs: SessionGraphs) -> Tensor:
-    """The item of every session's last click [B]."""
-    session = graphs.batch.index_select(0, graphs.alias_index)
-    last = counts(session, graphs.num_graphs).cumsum(0) - 1
-    return x.index_select(0, graphs.alias_index.index_select(0, last))
-
-
-def _last_clicks(x: Tensor, graphs: SessionGraphs) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Session, place and item of the last :data:`PLACES` clicks [C]; every last item [B]."""
-    session = graphs.batch.index_select(0, graphs.alias_index)
-    place, _ = places_from_end(session, graphs.num_graphs)
+def _last_items(x: Tensor, graphs: SessionGraphs) -> tuple[Tensor, Tensor]:
+    """The item of every click [L], and of every session's last one [B]."""
     item = x.index_select(0, graphs.alias_index)
-    last = _last_items(x, graphs)
-    near = (place < PLACES).nonzero().squeeze(1)
-    session, place, item = (each.index_select(0, near) for each in (session, place, item))
-    return session, place, item, last
+    return item, item.index_select(0, graphs.clicks.last)
+
+
+def _weight_of(place: Tensor, place_weight: Tensor) -> Tensor:
+    """Weights of places from the session's end; 0 from :data:`PLACES` on."""
+    return F.pad(place_weight, (0, 1)).index_select(0, place.clamp(max=PLACES))
 
 
 def _without_own(
@@ -283,8 +282,8 @@ def _without_own(
     """The counts [C, K] less what the clicks themselves added to those of the target."""
     own = 1 / (place + 1).to(counted.dtype)
     if hidden.weight is not None:
-        own = (own * hidden.weight[session]).to(counted.dtype)
-    of_target = found == hidden.target[session].unsqueeze(1)
+        own = (own * hidden.weight.index_select(0, session)).to(counted.dtype)
+    of_target = found == hidden.target.index_select(0, session).unsqueeze(1)
     return torch.where(of_target, _without(counted, own.unsqueeze(1)), counted)
 
 
@@ -328,12 +327,12 @@ def _shared_out(
         nodes = (taken[0] * num_items + taken[1]).sort().values
         key = session.unsqueeze(1) * num_items + found
         at = torch.searchsorted(nodes, key).clamp_(max=nodes.numel() - 1)
-        counted = counted.masked_fill(nodes[at] == key, 0)
-    share = counted / counted.sum(dim=1, keepdim=True).clamp(min=1e-6) * weight.unsqueeze(1)
-    total = summed(share.sum(dim=1), session, graphs.num_graphs)
-    share = share / total.clamp(min=1e-12).index_select(0, session).unsqueeze(1)
-    session = session.unsqueeze(1).expand_as(found)
-    return Candidates(session.flatten(), found.flatten(), share.flatten(), known, total > 0)
+        counted = counted.masked_fill(nodes.take(at) == key, 0)
+    of_click = counted.sum(dim=1)
+    weight = weight / of_click.clamp(min=1e-6)
+    total = summed(of_click * weight, session, graphs.num_graphs)
+    weight = weight / total.clamp(min=1e-12).index_select(0, session)
+    return Candidates(session, found, counted * weight.unsqueeze(1), known, total > 0)
 
 
 class Lookup(NamedTuple):

@@ -14,6 +14,7 @@ them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -142,7 +143,7 @@ def find_candidates(
         candidates = LOOKUPS[lookup].find(x, graphs, taken, hidden, **tables)
         found.append(candidates)
         if exclusive:
-            session, item = candidates.session, candidates.item
+            session, item = candidates.pairs()
             if taken is not None:
                 session, item = torch.cat([taken[0], session]), torch.cat([taken[1], item])
             taken = session, item
@@ -230,7 +231,7 @@ def _softmax_total_(scores: Tensor, shares: Sequence[Share]) -> Tensor:
     """Mask what exclusive components take; logarithm of the sum of the others [B, 1]."""
     for share in shares:
         if share.exclusive:
-            scores[share.candidates.session, share.candidates.item] = -torch.inf
+            scores[share.candidates.pairs()] = -torch.inf
     total = scores.logsumexp(dim=1, keepdim=True)
     # A session that holds the whole catalogue leaves no item for the softmax.
     return total.masked_fill(total.isinf(), 0)
@@ -256,28 +257,35 @@ def mixture_losses(share: Share, rest: Tensor, target: Tensor) -> Tensor:
         target: Next items [B].
     """
     session, item, counted = share.candidates[:3]
-    hit = (item == target.index_select(0, session)).nonzero().squeeze(1)
-    at = session.index_select(0, hit)
+    asked = target.index_select(0, session)
+    hit = item == asked.view(-1, *[1] * (item.dim() - 1))
+    # Sums of all candidates, of which the others add 0: to look for hits would make the host wait.
     if share.log_share is None:
         assert counted is not None, "a component without learned shares has counted ones"
-        total = summed(counted.index_select(0, hit), at, target.numel())
+        total = _of_sessions(counted * hit, session, target)
         log_share = total.clamp(min=torch.finfo(total.dtype).tiny).log()
     else:
-        tiny = share.log_share.new_full(target.shape, torch.finfo(rest.dtype).tiny).log()
-        log_share = tiny.index_put((at,), share.log_share.index_select(0, hit))
+        found = _of_sessions(share.log_share.masked_fill(~hit, 0), session, target)
+        taken = _of_sessions(hit.to(found.dtype), session, target) > 0
+        log_share = found.masked_fill(~taken, math.log(torch.finfo(rest.dtype).tiny))
     within, of_share = F.logsigmoid(-share.gate) - rest, F.logsigmoid(share.gate) + log_share
     if share.exclusive:
-        taken = torch.zeros_like(target, dtype=torch.bool).index_fill(0, at, True)
         return -torch.where(taken, of_share, within)
     return -torch.logaddexp(within, of_share)
 
 
+def _of_sessions(values: Tensor, session: Tensor, target: Tensor) -> Tensor:
+    """Sums [B] of what the candidates of each session have [C] or [C, K]."""
+    return summed(values.sum(dim=1) if values.dim() > 1 else values, session, target.numel())
+
+
 def _each_once(share: Share, num_items: int) -> tuple[Tensor, Tensor, Tensor]:
     """Session, item and log-share of every candidate, those without probability left out."""
-    session, item, counted = share.candidates[:3]
+    (session, item), counted = share.candidates.pairs(), share.candidates.share
     if share.log_share is not None:
         return session, item, share.log_share
     assert counted is not None, "a component without learned shares has counted ones"
+    counted = counted.flatten()
     positive = (counted > 0).nonzero().squeeze(1)
     key = (session * num_items + item).index_select(0, positive)
     key, of = torch.unique(key, return_inverse=True)

@@ -43,9 +43,6 @@ def softmax_cross_entropy(
     Returns:
         The mean over the sessions, a scalar; or the losses [B].
     """
-    if without is not None:
-        order = without[1].argsort()  # so that the pairs of a block of items are adjacent
-        without = without[0][order], without[1][order]
     losses = _apply(_CrossEntropy, sessions, items, target, products, without)
     return losses.mean() if reduction == "mean" else losses
 
@@ -176,21 +173,27 @@ def _exponentials_(
     """
     precise = torch.promote_types(sessions.dtype, torch.float32)
     total = sessions.new_zeros(len(sessions), dtype=precise)
-    sizes = torch.tensor([len(block) for block in exps])
-    ends_at = sizes.cumsum(0)
-    starts = ends_at - sizes
-    if without is not None:
-        ends = torch.searchsorted(without[1].cpu(), ends_at).tolist()
-    begin = 0
-    for number, (block, rows) in enumerate(zip(exps, tables, strict=True)):
+    left_out = _split(without, [len(block) for block in exps])
+    for block, rows, pairs in zip(exps, tables, left_out, strict=True):
         torch.addmm(-shift, rows, sessions.T, out=block).exp_()
-        if without is not None:
-            at = slice(begin, ends[number])
-            block[without[1][at] - starts[number], without[0][at]] = 0
-            begin = ends[number]
+        if pairs is not None:
+            block[pairs[1], pairs[0]] = 0
         total += block.sum(dim=0, dtype=total.dtype)
     # If no item is left, its loss is not used, but zero times infinity would be NaN.
     return total if without is None else total.clamp_(min=torch.finfo(total.dtype).tiny)
+
+
+def _split(pairs: Pairs | None, sizes: Sequence[int]) -> Sequence[Pairs | None]:
+    """The pairs of each block of items, which are numbered within it."""
+    if pairs is None or len(sizes) == 1:  # as on a GPU, whose host would wait for the numbers
+        return [pairs] * len(sizes)
+    session, item = pairs
+    item, order = item.sort()
+    ends_at = torch.tensor(sizes).cumsum(0)
+    counts = torch.searchsorted(item, ends_at).diff(prepend=ends_at.new_zeros(1)).tolist()
+    starts = (ends_at - ends_at.new_tensor(sizes)).tolist()
+    parts = torch.split(session[order], counts), torch.split(item, counts)
+    return [(of, number - start) for of, number, start in zip(*parts, starts, strict=True)]
 
 
 def _blocks(items: Tensor, sessions: Tensor) -> tuple[Tensor, ...]:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.utils import scatter
 
-from pyg_srgnn.functional.graphs import places_from_end
+from pyg_srgnn.functional.graphs import Clicks
 from pyg_srgnn.utils.arguments import checking
 
 MODES = ("hybrid", "local", "average", "attention")
@@ -81,6 +81,7 @@ class SessionReadout(nn.Module):
         batch: Tensor,
         batch_size: int | None = None,
         marks: Tensor | None = None,
+        clicks: Clicks | None = None,
     ) -> Tensor:
         """Read out the sessions of a batch.
 
@@ -90,27 +91,26 @@ class SessionReadout(nn.Module):
             batch: Session of each node [N].
             batch_size: Number of sessions B. (default: read from ``batch``)
             marks: What is added to each click in the attention [L, channels]. (default: nothing)
+            clicks: The clicks, where they have been counted. (default: they are counted)
 
         Returns:
             Session vectors [B, channels].
         """
-        if batch_size is None:
-            batch_size = int(batch[-1]) + 1
-        session = batch[alias_index]
-        place, clicks = places_from_end(session, batch_size)
-        h_click = h[alias_index]
-        last = h_click[clicks.cumsum(0) - 1]
+        clicks = clicks or _clicks(alias_index, batch, batch_size)
+        session, batch_size = clicks.session, clicks.lengths.size(0)
+        h_click = h.index_select(0, alias_index)
+        last = h_click.index_select(0, clicks.last)
         local = last
         if self.last_k > 1:
-            near = (place < self.last_k).to(h_click.dtype).unsqueeze(1)
+            near = (clicks.place < self.last_k).to(h_click.dtype).unsqueeze(1)
             total = scatter(near * h_click, session, dim_size=batch_size)
-            local = total / clicks.clamp(max=self.last_k).to(total.dtype).unsqueeze(1)
+            local = total / clicks.lengths.clamp(max=self.last_k).to(total.dtype).unsqueeze(1)
         if self.mode == "local":
             return local
         if self.mode == "average":
             mean: Tensor = scatter(h_click, session, dim_size=batch_size, reduce="mean")
             return mean
-        alpha = self._alpha(h_click, last, session, place, marks)
+        alpha = self._alpha(h_click, last, clicks, marks)
         s_g: Tensor = scatter(alpha * h_click, session, dim_size=batch_size)
         if self.mode == "attention":
             return s_g
@@ -137,24 +137,19 @@ class SessionReadout(nn.Module):
         """
         if not self.attends:
             raise ValueError(f"SessionReadout: mode={self.mode!r} has no attention")
-        if batch_size is None:
-            batch_size = int(batch[-1]) + 1
-        session = batch[alias_index]
-        place, clicks = places_from_end(session, batch_size)
-        h_click = h[alias_index]
-        last = h_click[clicks.cumsum(0) - 1]
-        return self._alpha(h_click, last, session, place, marks).squeeze(1)
+        clicks = _clicks(alias_index, batch, batch_size)
+        h_click = h.index_select(0, alias_index)
+        last = h_click.index_select(0, clicks.last)
+        return self._alpha(h_click, last, clicks, marks).squeeze(1)
 
-    def _alpha(
-        self, h_click: Tensor, last: Tensor, session: Tensor, place: Tensor, marks: Tensor | None
-    ) -> Tensor:
-        """Weights [L, 1] of clicks, by the last ones [B, d], sessions, places from the end, marks.
+    def _alpha(self, h_click: Tensor, last: Tensor, clicks: Clicks, marks: Tensor | None) -> Tensor:
+        """Weights [L, 1] of clicks by their vectors [L, d], those of the last ones [B, d], marks.
 
-        Places count from 0; for the marks see :meth:`forward`.
+        For the marks see :meth:`forward`.
         """
-        gate = self.lin_last(last)[session] + self.lin_click(h_click)
+        gate = self.lin_last(last).index_select(0, clicks.session) + self.lin_click(h_click)
         if self.positions:
-            gate = gate + self.position(place.clamp(max=self.positions - 1))
+            gate = gate + self.position(clicks.place.clamp(max=self.positions - 1))
         if marks is not None:
             gate = gate + marks
         alpha: Tensor = self.q(torch.sigmoid(gate))
@@ -163,3 +158,10 @@ class SessionReadout(nn.Module):
     def __repr__(self) -> str:
         """Short description with the settings."""
         return f"{self.__class__.__name__}({self.channels}, mode={self.mode})"
+
+
+def _clicks(alias_index: Tensor, batch: Tensor, batch_size: int | None) -> Clicks:
+    """The clicks of a batch; see :meth:`SessionReadout.forward` for the arguments."""
+    if batch_size is None:
+        batch_size = int(batch[-1]) + 1
+    return Clicks.of(batch.index_select(0, alias_index), batch_size)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.utils import scatter
 
-from pyg_srgnn.functional.graphs import SessionGraphs, counts, places_from_end, summed
+from pyg_srgnn.functional.graphs import SessionGraphs, log_softmax_within, summed
 from pyg_srgnn.nn.component import Component
 from pyg_srgnn.nn.losses import at_least_float32
 from pyg_srgnn.nn.transition_head import TransitionHead
@@ -77,29 +77,24 @@ class RepeatCountsHead(Component):
         """
         assert known is not None, "own_items_followed counts the transitions"
         session, num_sessions = graphs.batch, graphs.num_graphs
-        of_click = session[graphs.alias_index]
-        place, clicks = places_from_end(of_click, num_sessions)
-        often = counts(graphs.alias_index, session.numel())
-        last = torch.full_like(session, _MOST).scatter_reduce_(0, graphs.alias_index, place, "amin")
-        features = _features(graphs, place, clicks, often, known.to(self.weight.weight.dtype))
+        clicks = graphs.clicks.lengths
+        features = _features(graphs, known.to(self.weight.weight.dtype))
         hidden = (
             self.lin(features)
-            + self.lin_session(s_h)[session]
-            + self.frequency(often.clamp(max=_MOST))
-            + self.place(last.clamp(max=_MOST))
+            + self.lin_session(s_h).index_select(0, session)
+            + self.frequency(graphs.often.clamp(max=_MOST))
+            + self.place(graphs.last_place.clamp(max=_MOST))
         )
         r = self.weight(features) + self.q(torch.tanh(hidden))
         r = at_least_float32(r.squeeze(-1))
-        peak = scatter(r.detach(), session, dim_size=num_sessions, reduce="max")
-        exps = (r - peak[session]).exp()
-        within = r - (peak + scatter(exps, session, dim_size=num_sessions).log())[session]
+        within = log_softmax_within(r, session, num_sessions)
 
-        alike = torch.ones_like(within) / counts(session, num_sessions)[session]
+        alike = torch.ones_like(within) / graphs.nodes.index_select(0, session)
         means = [
             scatter(weight.to(features.dtype).unsqueeze(1) * features, session, 0, num_sessions)
             for weight in (alike, within.detach().exp())
         ]
-        repeats = clicks - counts(session, num_sessions)
+        repeats = clicks - graphs.nodes
         hidden = (
             self.lin_gate(torch.cat([s_h, *means], dim=1))
             + self.clicks(clicks.clamp(max=_MOST))
@@ -108,20 +103,15 @@ class RepeatCountsHead(Component):
         return at_least_float32(self.gate(torch.tanh(hidden)).squeeze(-1)), within
 
 
-def _features(
-    graphs: SessionGraphs, place: Tensor, clicks: Tensor, often: Tensor, known: Tensor
-) -> Tensor:
+def _features(graphs: SessionGraphs, known: Tensor) -> Tensor:
     """What is counted of every node [N, 15].
 
     Args:
         graphs: The session graphs.
-        place: Place of every click from its session's end [L].
-        clicks: Clicks of every session [B].
-        often: Clicks of every node [N].
         known: See :func:`pyg_srgnn.functional.lookups.own_items_followed`.
     """
-    alias, num_nodes = graphs.alias_index, often.numel()
-    last = torch.full_like(often, place.numel()).scatter_reduce_(0, alias, place, "amin")
+    place, clicks, often = graphs.clicks.place, graphs.clicks.lengths, graphs.often
+    alias, num_nodes, last = graphs.alias_index, often.numel(), graphs.last_place
     first = torch.zeros_like(often).scatter_reduce_(0, alias, place, "amax")
     is_last = last == 0
     is_last_but_one = summed((place == 1).long(), alias, num_nodes)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch_geometric.utils import scatter
 
-from pyg_srgnn.functional.graphs import SessionGraphs, counts, places_from_end
+from pyg_srgnn.functional.graphs import SessionGraphs, log_softmax_within
 from pyg_srgnn.nn.component import Component
 from pyg_srgnn.nn.losses import at_least_float32
 
@@ -52,23 +51,17 @@ class RepeatHead(Component):
 
         See :meth:`Component.forward` for the arguments.
         """
-        session, num_sessions = graphs.batch, graphs.num_graphs
-        often = counts(graphs.alias_index, session.numel())
-        place, clicks = places_from_end(session[graphs.alias_index], num_sessions)
-        last = torch.full_like(session, _MOST).scatter_reduce_(0, graphs.alias_index, place, "amin")
+        session, clicks = graphs.batch, graphs.clicks.lengths
         hidden = (
             self.lin_node(h)
-            + self.lin_session(s_h)[session]
-            + self.frequency(often.clamp(max=_MOST))
-            + self.place(last)
+            + self.lin_session(s_h).index_select(0, session)
+            + self.frequency(graphs.often.clamp(max=_MOST))
+            + self.place(graphs.last_place.clamp(max=_MOST))
         )
         r = at_least_float32(self.q(torch.tanh(hidden)).squeeze(-1))
-        peak = scatter(r.detach(), session, dim_size=num_sessions, reduce="max")
-        exps = (r - peak[session]).exp()
-        total = scatter(exps, session, dim_size=num_sessions)
-        within = r - (peak + total.log())[session]
+        within = log_softmax_within(r, session, graphs.num_graphs)
 
-        repeats = clicks - counts(session, num_sessions)
+        repeats = clicks - graphs.nodes
         hidden = (
             self.lin_gate(s_h)
             + self.clicks(clicks.clamp(max=_MOST))

@@ -447,6 +447,9 @@ class SessionModel(nn.Module):
             return losses if rows else self.output.without_own(losses, s_h, data)
         table = (self.item_vectors() if rows is None else rows(None))[: self.num_trained]
         products = self.table_products
+        if without is not None and self.num_trained < self.num_items:
+            trained = without[1] < self.num_trained  # the softmax has no others
+            without = without[0][trained], without[1][trained]
         if self.loss_name == "binary":
             return softmax_binary_cross_entropy(s_h, table, target, products).expand(len(target))
         losses = softmax_cross_entropy(s_h, table, target, products, without, "none")

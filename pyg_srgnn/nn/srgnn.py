@@ -14,7 +14,7 @@ from pyg_srgnn.data.graphs import session_of_node
 from pyg_srgnn.data.recency import recency
 from pyg_srgnn.data.session_pairs import SessionPairs
 from pyg_srgnn.data.sessions import Sessions
-from pyg_srgnn.functional.graphs import SessionGraphs, counts, graphs_of_some
+from pyg_srgnn.functional.graphs import SessionGraphs, graphs_of_some
 from pyg_srgnn.functional.lookups import Hidden, Pairs
 from pyg_srgnn.functional.marks import MARKS
 from pyg_srgnn.functional.mixture import (
@@ -332,8 +332,7 @@ class SRGNN(SessionModel):
     def propagate(self, embedded: Tensor, graphs: SessionGraphs) -> Tensor:
         """Features of nodes that enter as ``embedded``, after propagation [N, d] both."""
         if self.frequency is not None:
-            often = counts(graphs.alias_index, graphs.batch.numel())
-            embedded = embedded + self.frequency(often.clamp(max=_MOST_CLICKS))
+            embedded = embedded + self.frequency(graphs.often.clamp(max=_MOST_CLICKS))
         # A session graph has each edge once: weights left out are those of the binary rule.
         weights = () if self.binary_edges else (graphs.edge_weight, graphs.edge_weight_in)
         if self.marks is not None:
@@ -344,7 +343,7 @@ class SRGNN(SessionModel):
             return embedded + h
         if self.lin_residual is not None:
             share = torch.sigmoid(self.lin_residual(torch.cat([embedded, h], dim=-1)))
-            return share * embedded + (1 - share) * h
+            return h + share * (embedded - h)
         return h
 
     def encode(self, data: Data) -> Tensor:
@@ -354,7 +353,8 @@ class SRGNN(SessionModel):
     def read(self, h: Tensor, graphs: SessionGraphs) -> Tensor:
         """Session vectors [B, d] of the nodes' features [N, d], before they are normalised."""
         marks = None if self.marks is None else self.marks.clicks(graphs)
-        s_h: Tensor = self.readout(h, graphs.alias_index, graphs.batch, graphs.num_graphs, marks)
+        sizes = graphs.alias_index, graphs.batch, graphs.num_graphs
+        s_h: Tensor = self.readout(h, *sizes, marks, graphs.clicks)
         return s_h
 
     def attention(self, data: Data) -> Tensor | None:
@@ -456,9 +456,10 @@ class SRGNN(SessionModel):
             h = torch.where(held_out[graphs.batch].unsqueeze(1), h.detach(), h)
         within = [each.detach() for each in alone]
         gates = [gate if held_out is None else gate.detach() for _, gate in asked]
-        losses = mixed_losses(within, gates) if gates else within[0]
-        # Each is trained as if it were alone; the value is that of the mixture.
-        losses = losses + sum(each - each.detach() for each in alone)
+        losses = alone[0]
+        if gates:  # Each is trained as if it were alone; the value is that of the mixture.
+            losses = mixed_losses(within, gates)
+            losses = losses + sum(each - each.detach() for each in alone)
         if held_out is not None:
             # A constant factor: processes that share a batch hold out other numbers of sessions.
             trial = HELD_OUT * held_out * self._trial(data, h, s_h, within, asked, taken, held_out)

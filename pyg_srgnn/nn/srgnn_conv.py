@@ -152,15 +152,17 @@ class SRGNNConv(MessagePassing):
         return x_j * edge_weight.to(x_j.dtype).unsqueeze(-1)
 
     def _gates(self, a: Tensor, h: Tensor) -> Tensor:
-        a_r, a_z, a_o = self.lin_ih(a).chunk(3, dim=-1)
+        sizes = [2 * self.channels, self.channels]
+        a_rz, a_o = torch.split(self.lin_ih(a), sizes, dim=-1)
         if self.reset_after:
-            h_r, h_z, h_o = self.lin_hh(h).chunk(3, dim=-1)
-            candidate = torch.tanh(a_o + torch.sigmoid(a_r + h_r) * h_o)
+            h_rz, h_o = torch.split(self.lin_hh(h), sizes, dim=-1)
+            r, z = torch.sigmoid(a_rz + h_rz).chunk(2, dim=-1)
+            candidate = torch.tanh(a_o + r * h_o)
         else:
-            u_rz, u_o = torch.split(self.lin_hh.weight, [2 * self.channels, self.channels])
-            h_r, h_z = F.linear(h, u_rz).chunk(2, dim=-1)
-            candidate = torch.tanh(a_o + F.linear(torch.sigmoid(a_r + h_r) * h, u_o))
-        return h + torch.sigmoid(a_z + h_z) * (candidate - h)
+            u_rz, u_o = torch.split(self.lin_hh.weight, sizes)
+            r, z = torch.sigmoid(a_rz + F.linear(h, u_rz)).chunk(2, dim=-1)
+            candidate = torch.tanh(a_o + F.linear(r * h, u_o))
+        return h + z * (candidate - h)
 
     def __repr__(self) -> str:
         """Short description with the settings."""

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pyg_srgnn.data.sessions import Sessions
-from pyg_srgnn.functional.graphs import SessionGraphs, counts
+from pyg_srgnn.functional.graphs import SessionGraphs
 from pyg_srgnn.functional.lookups import BUCKETS
 from pyg_srgnn.nn.expert import Catalogue, Expert
 from pyg_srgnn.nn.losses import at_least_float32
@@ -112,11 +112,13 @@ class TextExpert(Expert):
         weights = graphs.edge_weight, graphs.edge_weight_in
         h = self.conv(embedded, graphs.edge_index, *weights)
         share = torch.sigmoid(self.lin_residual(torch.cat([embedded, h], dim=1)))
-        h = share * embedded + (1 - share) * h
-        read = self.readout(h, graphs.alias_index, graphs.batch, graphs.num_graphs)
+        h = h + share * (embedded - h)
+        clicks = graphs.clicks
+        sizes = graphs.alias_index, graphs.batch, graphs.num_graphs
+        read = self.readout(h, *sizes, clicks=clicks)
         session = self.scale * normalize(read)
-        ends = counts(graphs.batch[graphs.alias_index], graphs.num_graphs).cumsum(0) - 1
-        often = clicked[graphs.alias_index[ends], -1:]
+        last = graphs.alias_index.index_select(0, clicks.last)
+        often = clicked[:, -1:].index_select(0, last)
         known = torch.cat([s_h.detach(), session.detach(), often.detach()], dim=1)
         gate = self.gate(torch.tanh(self.lin_gate(known))).squeeze(1)
         return torch.cat([session, torch.ones_like(often)], dim=1), at_least_float32(gate)
