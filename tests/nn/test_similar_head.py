@@ -109,9 +109,8 @@ def test_neither_the_sessions_own_items_nor_those_taken_are_candidates(
     head = head_of([[0, 1, 2, 3, 4]], 5, 4)
     batch = batch_of([[0, 1], [1]])
     found = similar_of(batch.x, _graphs(batch), taken, None, **head.tables())
-    items = [
-        {int(i) for s, i, q in zip(*found[:3], strict=True) if q > 0 and s == n} for n in (0, 1)
-    ]
+    candidates = list(zip(*found.pairs(), found.share.flatten(), strict=True))
+    items = [{int(i) for s, i, q in candidates if q > 0 and s == n} for n in (0, 1)]
     assert items == [{2, 3, 4} - ({4} if taken else set()), {0, 2, 3, 4}]
 
 
