@@ -26,15 +26,18 @@ from pyg_srgnn.baselines import BASELINES
 from study.keep import keep
 
 ROOT = Path(__file__).parents[1]
-DATASETS = ("diginetica", "yoochoose1_64")
+RUNS = "runs"  # below ROOT; the runs of a study lie in the folder of its name there
+DATASETS = ("diginetica", "yoochoose1_64", "tmall", "nowplaying")
 SEEDS = (0, 1, 2)
-# Epochs are those that validation chose; all training sessions are trained on.
-FINAL = ("refit=only", "baselines=[]")
+# Validation chooses the epoch; then all training sessions are trained on.
+FINAL = ("refit=true", "baselines=[]")
 MODELS = {
     "srgnn": ("model=srgnn",),
     "gru4rec": ("model=gru4rec",),
     "srgnn_plain": ("experiment=fast",),
 }
+ENSEMBLE = (("srgnn", 0), ("srgnn", 1), ("gru4rec", 0))
+"""The members of a mixture, and how much their seeds differ from its own."""
 # One key at a time is changed, on validation, in a shorter training that sees mostly late samples.
 SHORT = ("test=false", "half_life=0.2", "trainer.max_epochs=4", "patience=4")
 ABLATION = {
@@ -68,6 +71,8 @@ class Job(NamedTuple):
     label: str
     seed: int
     keys: tuple[str, ...]
+    needs: tuple[str, ...] = ()
+    """Paths of the runs whose checkpoints it reads."""
 
     @property
     def path(self) -> str:
@@ -88,6 +93,9 @@ def jobs() -> Iterator[Job]:
         for seed in SEEDS:
             for dataset in DATASETS:
                 yield Job(dataset, label, seed, (*keys, *FINAL))
+    for seed in SEEDS:
+        for dataset in DATASETS:
+            yield from _ensemble(dataset, seed)
     for dataset in DATASETS:
         best = ("model=srgnn", "protocol=literature", "baselines=[]")
         yield Job(dataset, "srgnn_literature", 0, best)
@@ -97,6 +105,17 @@ def jobs() -> Iterator[Job]:
             rest = tuple(key for key in SHORT if key.split("=")[0] not in changed)
             name = label.replace(" ", "_")
             yield Job(dataset, f"ablation/{name}", 0, (*rest, *changes))
+
+
+def _ensemble(dataset: str, seed: int) -> Iterator[Job]:
+    """A mixture of models, and one model that is trained towards it."""
+    members = tuple(f"{dataset}/{label}/{(seed + more) % len(SEEDS)}" for label, more in ENSEMBLE)
+    folders = ",".join(f"{RUNS}/study/{path}" for path in members)
+    keys = ("model=mixture", f"model.members=[{folders}]", *FINAL)
+    mixture = Job(dataset, "ensemble", seed, keys, members)
+    yield mixture
+    keys = ("model=srgnn", f"distil={RUNS}/study/{mixture.path}", *FINAL)
+    yield Job(dataset, "distilled", seed, keys, (mixture.path,))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -132,13 +151,15 @@ def run_missing(
         return 0
     missing = [job for job in wanted if not (records / job.path).is_dir()]
     print(f"{len(wanted) - len(missing)} of {len(wanted)} runs are kept already")
+    folder_of = ROOT / RUNS / records.name
+    missing = with_needed(missing, every, folder_of)
     threads = max(1, len(os.sched_getaffinity(0)) // args.jobs)
     here = [f"dataset.root={args.root}"] + (
         [f"dataset.mirror={args.mirror}"] if args.mirror else []
     )
 
     def run(job: Job) -> bool:
-        folder = ROOT / "runs" / records.name / job.path
+        folder = folder_of / job.path
         folder.mkdir(parents=True, exist_ok=True)
         keys = job.command(*here, f"hydra.run.dir={folder}", "trainer.enable_progress_bar=false")
         with (folder / "study.log").open("a") as log:
@@ -158,7 +179,35 @@ def run_missing(
         return code == 0
 
     with ThreadPoolExecutor(args.jobs) as pool:
-        return sum(not done for done in pool.map(run, missing))
+        return sum(not done for wave in waves(missing) for done in pool.map(run, wave))
+
+
+def with_needed(missing: Sequence[Job], every: Sequence[Job], runs: Path) -> list[Job]:
+    """The runs that are missing, and those whose checkpoints they read and this machine lacks.
+
+    Args:
+        missing: The runs that are missing.
+        every: All runs of a study.
+        runs: The folder of its runs.
+    """
+    known = {job.path: job for job in every}
+    found = {job.path: job for job in missing}
+    asked = list(missing)
+    while asked:
+        for path in asked.pop().needs:
+            if path not in found and not list((runs / path).glob("checkpoints/refit.ckpt")):
+                found[path] = known[path]
+                asked.append(known[path])
+    return [job for job in every if job.path in found]
+
+
+def waves(missing: Sequence[Job]) -> Iterator[list[Job]]:
+    """The runs in groups, each of which needs runs of earlier groups alone."""
+    left = list(missing)
+    while left:
+        paths = {job.path for job in left}
+        yield (wave := [job for job in left if paths.isdisjoint(job.needs)])
+        left = [job for job in left if job not in wave]
 
 
 if __name__ == "__main__":

@@ -36,12 +36,21 @@ ROOT = Path(__file__).parents[1]
 PAGES = ("README.md", "docs/results.md", "docs/ablation.md", "docs/item_text.md")
 NONE = "*No runs of this kind in study/runs.*"
 RESAMPLES = 10_000
-_SUMMARY_ROWS = 12
-DATASETS = {"diginetica": "Diginetica", "yoochoose1_64": "Yoochoose 1/64", "synthetic": "synthetic"}
+_SUMMARY_ROWS = 16
+SUMMARY = ("srgnn", "ensemble", "distilled", "gru4rec", "srgnn_plain")
+DATASETS = {
+    "diginetica": "Diginetica",
+    "yoochoose1_64": "Yoochoose 1/64",
+    "tmall": "Tmall",
+    "nowplaying": "Nowplaying",
+    "synthetic": "synthetic",
+}
 MODELS = {
     "srgnn": "SR-GNN",
     "srgnn_plain": "SR-GNN, plain",
     "srgnn_literature": "SR-GNN, best test epoch",
+    "distilled": "SR-GNN, distilled from the ensemble",
+    "ensemble": "ensemble: two SR-GNN, GRU4Rec",
     "gru4rec": "GRU4Rec",
     "vsknn": "VSKNN",
     "stan": "STAN",
@@ -145,7 +154,7 @@ def summary(study: Study) -> list[str]:
     rows = []
     for dataset, found in study.datasets():
         counting = [one for one in found if one.model in BASELINES][:1]  # the best one
-        models = [one for one in found if one.label in ("srgnn", "gru4rec", "srgnn_plain")]
+        models = [one for one in found if one.label in SUMMARY]
         published = PUBLISHED.get(dataset, {})
         best = max(published, key=lambda name: published[name][1], default=None)
         lines = [[_model(one), *(_stat(one.percent(m)) for m in MAIN)] for one in models + counting]

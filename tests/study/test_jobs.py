@@ -14,7 +14,7 @@ from pyg_srgnn.commands.validate import validate_run
 from pyg_srgnn.runs.directory import flat
 from study import item_text_jobs
 from study.configurations import read_configurations
-from study.jobs import Job, jobs
+from study.jobs import Job, jobs, waves, with_needed
 
 STUDY = Path(__file__).parents[2] / "study"
 HERE = ("dataset.root", "dataset.mirror", "trainer.enable_progress_bar", "threads")
@@ -35,6 +35,20 @@ def test_every_run_of_the_study_is_a_configuration(every: list[Job]) -> None:
                 assert config.test is False  # nothing is chosen on the test set
             seen.add(OmegaConf.to_yaml(config))
     assert len(seen) == len(paths)  # no two are the same run
+
+
+def test_an_ensemble_comes_after_its_members(tmp_path: Path) -> None:
+    every = [job for job in jobs() if job.dataset == "tmall"]
+    missing = [job for job in every if job.path == "tmall/distilled/1"]
+    needed = {"ensemble/1", "srgnn/1", "srgnn/2", "gru4rec/1", "distilled/1"}
+    (tmp_path / "tmall/gru4rec/1/checkpoints").mkdir(parents=True)
+    assert {job.path for job in with_needed(missing, every, tmp_path)} == {
+        f"tmall/{path}" for path in needed
+    }
+    (tmp_path / "tmall/gru4rec/1/checkpoints/refit.ckpt").touch()
+    found = [[job.path for job in wave] for wave in waves(with_needed(missing, every, tmp_path))]
+    members = ["tmall/srgnn/1", "tmall/srgnn/2"]
+    assert found == [members, ["tmall/ensemble/1"], ["tmall/distilled/1"]]
 
 
 def test_runs_with_texts_come_in_the_same_order_each_time() -> None:
