@@ -174,7 +174,17 @@ def graphs_of_some(graphs: SessionGraphs, kept: Tensor) -> tuple[Tensor, Session
         number[graphs.alias_index.index_select(0, click)],
         of_node.index_select(0, node),
         len(kept),
+        **_marks_of_some(graphs, edge, click),
     )
+
+
+def _marks_of_some(graphs: SessionGraphs, edge: Tensor, click: Tensor) -> dict[str, Tensor]:
+    """The marks of some of the edges and clicks."""
+    of = {"event": click, "edge_attr": edge, "gap": click}
+    marks = {name: getattr(graphs, name) for name in of}
+    return {
+        name: mark.index_select(0, of[name]) for name, mark in marks.items() if mark is not None
+    }
 
 
 def places_from_end(session: Tensor, num_sessions: int) -> tuple[Tensor, Tensor]:

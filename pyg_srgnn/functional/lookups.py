@@ -22,6 +22,15 @@ Pairs = tuple[Tensor, Tensor]
 """Sessions [P] and items [P]."""
 
 
+def pairs_of_some(pairs: Pairs, kept: Tensor, num_sessions: int) -> Pairs:
+    """The pairs of the sessions that are kept [K], which are numbered by their order there."""
+    number = kept.new_full((num_sessions,), -1)
+    number = number.index_copy(0, kept, torch.arange(len(kept), device=kept.device))
+    session = number.index_select(0, pairs[0])
+    at = (session >= 0).nonzero().squeeze(1)
+    return session.index_select(0, at), pairs[1].index_select(0, at)
+
+
 class Hidden(NamedTuple):
     """What the tables must not give away of the samples that are trained."""
 
@@ -208,7 +217,8 @@ def text_neighbours_of(
         w_t(i) = \phi_{b(i)} \exp(\kappa \cos(t, i))
 
     with a factor :math:`\phi` for how often an item was clicked. The gate's input is the mean
-    cosine of the last item's five nearest, and the bucket of its clicks, as a share of all [B, 2].
+    cosine of the last item's five nearest, the bucket of its clicks, as a share of all, and whether
+    there is none [B, 3].
 
     Args:
         x: See :class:`Lookup`.
@@ -226,8 +236,9 @@ def text_neighbours_of(
     session, place, _, _ = graphs.clicks
     item, last = _last_items(x, graphs)
     near = cosine.index_select(0, last)[:, :5].mean(dim=1)
-    often = bucket.index_select(0, last).to(near.dtype) / BUCKETS
-    known = torch.stack([near, often], dim=1).to(place_weight)
+    often = bucket.index_select(0, last).to(near.dtype)
+    known = torch.stack([near, often / BUCKETS, (often == 0).to(near.dtype)], dim=1)
+    known = known.to(place_weight)
     found = neighbours.index_select(0, item).long()
     near = cosine.index_select(0, item)
     if hidden is not None:

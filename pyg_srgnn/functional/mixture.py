@@ -75,9 +75,9 @@ class ExportedExpert:
         query: The encoder's result that has the queries, whose products with the vectors are the
             scores.
         gate: The encoder's result that has the gate's logit.
-        from_text: The tensor [F, e - 1] of the export that maps the whitened text of a new item to
+        from_text: The tensor [F, e - n] of the export that maps the whitened text of a new item to
             its vector before it is normalised, or None if a new item has none.
-        bias: The tensor [1] of the export that is the last entry of that vector, or None.
+        bias: The tensor [n] of the export with the last entries of that vector, or None.
     """
 
     name: str

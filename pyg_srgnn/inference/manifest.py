@@ -215,8 +215,9 @@ class Facts:
         expected = {expert.rows: Table("float32", [self.num_items, size])}
         if expert.from_text is not None and expert.bias is not None:
             texts = tables["text_mean"].shape if "text_mean" in tables else [1]
-            expected[expert.from_text] = Table("float32", [*texts, size - 1])
-            expected[expert.bias] = Table("float32", [1])
+            last = prod(tables[expert.bias].shape)
+            expected[expert.from_text] = Table("float32", [*texts, size - last])
+            expected[expert.bias] = Table("float32", [last])
         for name, table in expected.items():
             if tables[name] != table:
                 raise ValueError(f"scorer.tables.{name} must be {table} (got {tables[name]})")

@@ -64,7 +64,7 @@ def with_new_items(weights: Mapping[str, Tensor], facts: Facts, texts: Tensor) -
     for expert in facts.experts:
         if expert.from_text is not None and expert.bias is not None:
             mapped = F.normalize(whitened @ weights[expert.from_text])
-            made = torch.cat([mapped, weights[expert.bias].expand(count, 1)], dim=1)
+            made = torch.cat([mapped, weights[expert.bias].expand(count, -1)], dim=1)
             extended[expert.rows] = torch.cat([weights[expert.rows], made])
     new = NewItems(text, near[:, 0])
     for component in facts.components:

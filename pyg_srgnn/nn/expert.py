@@ -48,7 +48,8 @@ class Expert(nn.Module, ABC):
         Args:
             model: The model that this is a part of.
             items: The items [n]. (default: all V)
-            as_cold: Which of all items count as never clicked, bool [V]. (default: those that are)
+            as_cold: Which of all items count as never clicked, bool [V]; nothing learns of their
+                vectors but what cold items have in common. (default: those that are)
 
         Returns:
             [n, e].
@@ -75,7 +76,7 @@ class Expert(nn.Module, ABC):
         """What makes the vectors of new items of their whitened texts, or None if nothing does.
 
         Returns:
-            A map [F, e - 1], whose product with a text is normalised, and the last entry [1].
+            A map [F, e - n], whose product with a text is normalised, and the last entries [n].
         """
         return None
 

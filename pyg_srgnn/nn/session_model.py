@@ -34,6 +34,10 @@ INITS = ("authors", "paper", "simplified")
 PRODUCTS = ("full", "bfloat16", "auto")
 
 
+Rows = Callable[[Tensor | None], Tensor]
+"""Gives the vectors of some items, or of all for None."""
+
+
 class SessionModel(nn.Module):
     r"""Scores every item by the inner product of its vector with the session's.
 
@@ -425,7 +429,7 @@ class SessionModel(nn.Module):
         s_h: Tensor,
         data: Data,
         without: Pairs | None = None,
-        rows: Callable[[Tensor | None], Tensor] | None = None,
+        rows: Rows | None = None,
     ) -> Tensor:
         """Loss of each session [B].
 

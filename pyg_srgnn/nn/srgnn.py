@@ -15,7 +15,7 @@ from pyg_srgnn.data.recency import recency
 from pyg_srgnn.data.session_pairs import SessionPairs
 from pyg_srgnn.data.sessions import Sessions
 from pyg_srgnn.functional.graphs import SessionGraphs, graphs_of_some
-from pyg_srgnn.functional.lookups import Hidden, Pairs
+from pyg_srgnn.functional.lookups import Hidden, Pairs, pairs_of_some
 from pyg_srgnn.functional.marks import MARKS
 from pyg_srgnn.functional.mixture import (
     Share,
@@ -38,7 +38,7 @@ from pyg_srgnn.nn.output import not_counted
 from pyg_srgnn.nn.readout import SessionReadout
 from pyg_srgnn.nn.repeat_counts_head import RepeatCountsHead
 from pyg_srgnn.nn.repeat_head import RepeatHead
-from pyg_srgnn.nn.session_model import SessionModel
+from pyg_srgnn.nn.session_model import Rows, SessionModel
 from pyg_srgnn.nn.similar_head import SimilarHead
 from pyg_srgnn.nn.srgnn_conv import SRGNNConv
 from pyg_srgnn.nn.text_expert import TextExpert
@@ -321,13 +321,18 @@ class SRGNN(SessionModel):
             data: A ``Batch`` of session graphs.
             counted: Whether :meth:`set_training` has counted these samples. (default: in training)
         """
-        graph = self.global_graph
+        graphs = _graphs(data)
         counted = self.training if counted is None else counted
-        if not counted or graph is None or not graph.leave_out:
-            return self.propagate(self.clicked(data.x), _graphs(data))
+        weight = self._neighbours_without(data, graphs.batch) if counted else None
+        clicked = self.clicked(data.x) if weight is None else self._clicked(data.x, weight)
+        return self.propagate(clicked, graphs)
+
+    def _neighbours_without(self, data: Data, batch: Tensor) -> Tensor | None:
+        """Weights of the items' neighbours in other sessions than their own, or None: in all."""
+        if self.global_graph is None or not self.global_graph.leave_out:
+            return None
         session = self._session(self._row(data, "neighbours_leave_out"))
-        weight = graph.weight_without(data.x, _graphs(data).batch, data.y, session)
-        return self.propagate(self._clicked(data.x, weight), _graphs(data))
+        return self.global_graph.weight_without(data.x, batch, data.y, session)
 
     def propagate(self, embedded: Tensor, graphs: SessionGraphs) -> Tensor:
         """Features of nodes that enter as ``embedded``, after propagation [N, d] both."""
@@ -444,72 +449,91 @@ class SRGNN(SessionModel):
         hidden = self._hidden(data) if self.training else None
         found, taken = find_candidates(sources, data.x, graphs, hidden)
         alone = [self.losses(s_h, data, taken)]
-        asked: list[tuple[Tensor, Tensor]] = []
+        rows: list[Rows] = []
+        gates: list[Tensor] = []
         for expert in self.experts.values():
-            asked.append(expert(expert.rows(self, data.x), s_h[:, : h.size(1)], graphs))
-            rows = partial(expert.rows, self)
-            alone.append(self.losses(asked[-1][0], data, taken, rows))
+            query, gate = expert(expert.rows(self, data.x), s_h[:, : h.size(1)], graphs)
+            rows.append(self._rows_of(expert))
+            alone.append(self.losses(query, data, taken, rows[-1]))
+            gates.append(gate)
         held_out = self._held_out(data)
         if held_out is not None:
             alone = [torch.where(held_out, each.detach(), each) for each in alone]
             s_h = torch.where(held_out.unsqueeze(1), s_h.detach(), s_h)
             h = torch.where(held_out[graphs.batch].unsqueeze(1), h.detach(), h)
         within = [each.detach() for each in alone]
-        gates = [gate if held_out is None else gate.detach() for _, gate in asked]
+        if held_out is not None:
+            gates = [gate.detach() for gate in gates]
         losses = alone[0]
         if gates:  # Each is trained as if it were alone; the value is that of the mixture.
             losses = mixed_losses(within, gates)
             losses = losses + sum(each - each.detach() for each in alone)
         if held_out is not None:
             # A constant factor: processes that share a batch hold out other numbers of sessions.
-            trial = HELD_OUT * held_out * self._trial(data, h, s_h, within, asked, taken, held_out)
-            losses = losses + trial - trial.detach()
+            at = held_out.nonzero().squeeze(1)
+            trial = HELD_OUT * self._trial(data, at, taken, rows)
+            losses = losses.index_add(0, at, trial - trial.detach())
         for component, candidates in zip(components, found, strict=True):
             share = component.share(h, s_h, graphs, candidates)
             losses = component.losses(share, losses, data.y, held_out)
         return self.mean_of(losses, data)
 
-    def _trial(
-        self,
-        data: Data,
-        h: Tensor,
-        s_h: Tensor,
-        losses: Sequence[Tensor],
-        asked: Sequence[tuple[Tensor, Tensor]],
-        taken: Pairs | None,
-        held_out: Tensor,
-    ) -> Tensor:
-        """Losses [B] that train gates and text neighbours, with some of the items as if cold.
+    def _rows_of(self, expert: Expert) -> Rows:
+        """Gives the expert's vectors; those of all items are made once."""
+        if self.sampler is not None:
+            return partial(expert.rows, self)
+        table = expert.rows(self)
+
+        def rows(items: Tensor | None) -> Tensor:
+            return table if items is None else table.index_select(0, items)
+
+        return rows
+
+    def _trial(self, data: Data, at: Tensor, taken: Pairs | None, rows: Sequence[Rows]) -> Tensor:
+        """Losses [K] that train gates and text neighbours, with some of the items as if cold.
 
         Args:
             data: The batch.
-            h: Node features [N, d].
-            s_h: Session vectors [B, d].
-            losses: Those of the softmaxes, the model's own first [B] each.
-            asked: Queries and gate of each expert.
+            at: The sessions that are held out [K].
             taken: What the softmaxes leave out.
-            held_out: The sessions that the losses are needed of, bool [B].
+            rows: Gives the vectors of each expert.
         """
-        cold = torch.rand(self.num_trained, device=data.x.device) < 1 / _AS_COLD
-        as_cold = AsCold(self, cold, data, taken, held_out)
-        rest, *others = losses
-        if self.embedding.mode == "id":
-            rest = as_cold.of_ids(s_h, rest)
-        if asked:
-            queries = [query for query, _ in asked]
-            experts = zip(self.experts.values(), queries, others, strict=True)
-            others = [as_cold.of_expert(*each) for each in experts]
-            rest = mixed_losses([rest, *others], [gate for _, gate in asked])
+        trained, device = self.num_trained, data.x.device
+        # Items are numbered as they came on sale. Those that came last are most like cold ones,
+        # which come together, too.
+        count = int(trained / _AS_COLD)
+        late = trained - max(count, trained // 4)
+        first = int(torch.randint(late, trained - count + 1, ()))
+        cold = torch.zeros(trained, dtype=torch.bool, device=device)
+        cold[first : first + count] = True
+        node, graphs = graphs_of_some(_graphs(data), at)
+        some = Data(x=data.x[node], y=data.y[at], row=data.row[at])
+        taken = None if taken is None else pairs_of_some(taken, at, data.num_graphs)
+        as_cold = AsCold(self, cold, some, taken)
+        with torch.no_grad():
+            weight = self._neighbours_without(some, graphs.batch)
+            clicked = as_cold.clicked(self._clicked(some.x, weight), self._clicked)
+            h = self.propagate(clicked, graphs)
+            s_h = self.finish(self.read(h, graphs))
+            rest = self.losses(s_h, some, taken)
+            if self.embedding.mode == "id":
+                rest = as_cold.of_ids(s_h, rest)
+        others, gates = [], []
+        for expert, rows_of in zip(self.experts.values(), rows, strict=True):
+            clicked = expert.rows(self, some.x, as_cold.cold)
+            query, gate = expert(clicked, s_h[:, : h.size(1)], graphs)
+            with torch.no_grad():
+                losses = self.losses(query, some, taken, rows_of)
+            others.append(as_cold.of_expert(expert, query, losses))
+            gates.append(gate)
+        if others:
+            rest = mixed_losses([rest, *others], gates)
         if self.text_neighbours is None:
             return rest
-        at = as_cold.at
-        node, graphs = graphs_of_some(_graphs(data), at)
-        candidates = self.text_neighbours.candidates_on_trial(
-            data.x[node], graphs, as_cold.taken, cold
-        )
-        share = self.text_neighbours.share(h[node], s_h[at], graphs, candidates)
-        alone = rest[at].detach()
-        return rest.index_add(0, at, mixture_losses(share, alone, data.y[at]) - alone)
+        candidates = self.text_neighbours.candidates_on_trial(some.x, graphs, taken, cold)
+        share = self.text_neighbours.share(h, s_h, graphs, candidates)
+        alone = rest.detach()
+        return rest + mixture_losses(share, alone, some.y) - alone
 
     def _best(self, data: Data, k: int) -> tuple[Tensor, Tensor]:
         if not self.log_probabilities:

@@ -24,6 +24,10 @@ from pyg_srgnn.nn.losses import at_least_float32
 _SHARPNESS = 5.0  # before training
 
 
+_AFTER_COLD = 3.0  # added to the gate's logit where the last click is on a cold item
+_COLD = 2.0  # added to the logarithm of a cold item's factor
+
+
 class TextNeighbourHead(Component):
     r"""A mixture of the model's softmax with the nearest texts of the last clicks.
 
@@ -37,8 +41,10 @@ class TextNeighbourHead(Component):
 
     These few parameters are trained on sessions that the model within, its item vectors and its
     encoder, is not trained on: where it has memorised the targets, a gate would never trust
-    anything else. There, a twentieth of the items, drawn for every batch, count as cold, so that it
-    is learned how much probability items without a click deserve.
+    anything else. There, a twentieth of the items, of those that came on sale last, count as cold,
+    so that it is learned how much probability items without a click deserve, and how much a gate
+    trusts texts after one. It adds to what was chosen on validation: a factor of :math:`e^2` for
+    cold items, and 3 to the gate's logit after one.
 
     Args:
         num_items: Number of items V.
@@ -53,7 +59,7 @@ class TextNeighbourHead(Component):
         self.place = nn.Embedding(PLACES, 1)
         self.clicks = nn.Embedding(BUCKETS, 1)
         self.log_sharpness = nn.Parameter(torch.zeros(1))
-        self.lin_gate = nn.Linear(channels + 2, channels)
+        self.lin_gate = nn.Linear(channels + 3, channels)
         self.gate = nn.Linear(channels, 1)
         neighbours = torch.zeros(num_items, num_neighbours, dtype=torch.int32)
         self.register_buffer("neighbours", neighbours)
@@ -79,11 +85,12 @@ class TextNeighbourHead(Component):
 
     def tables(self) -> dict[str, Tensor]:
         """The neighbours, and what is learned of buckets and places."""
+        factor = self.clicks.weight.squeeze(1)
         return {
             "neighbours": self.neighbours,
             "cosine": self.cosine,
             "bucket": self.bucket,
-            "bucket_weight": self.clicks.weight.squeeze(1).exp(),
+            "bucket_weight": torch.cat([factor[:1] + _COLD, factor[1:]]).exp(),
             "place_weight": self.place.weight.squeeze(1).exp(),
             "sharpness": _SHARPNESS * self.log_sharpness.exp(),
         }
@@ -113,7 +120,8 @@ class TextNeighbourHead(Component):
         assert known is not None, "text_neighbours_of describes the last item"
         both = torch.cat([s_h.detach(), known], dim=1)
         hidden = torch.tanh(self.lin_gate(both))
-        return at_least_float32(self.gate(hidden).squeeze(1)), None
+        gate = self.gate(hidden).squeeze(1) + _AFTER_COLD * known[:, 2]
+        return at_least_float32(gate), None
 
     def losses(
         self, share: Share, rest: Tensor, target: Tensor, held_out: Tensor | None = None

@@ -110,7 +110,14 @@ def test_many_at_once_equal_one_at_a_time(count, with_target):
 @pytest.mark.parametrize("kept", [[0, 3, 4, 29], [7], list(range(30)), []])
 def test_some_of_many_are_the_graphs_of_these(kept):
     tensors = graph_tensors(*flat(SESSIONS))
-    x = tensors.pop("x")
+    clicks, edges = len(tensors["alias_index"]), tensors["edge_index"].size(1)
+    marks = {
+        "event": torch.arange(clicks),
+        "edge_attr": torch.rand(edges, 3),
+        "gap": torch.arange(clicks) + 100,
+    }
+    x, tensors = tensors["x"], tensors | marks
+    del tensors["x"]
     node, found = graphs_of_some(SessionGraphs(**tensors, num_graphs=30), torch.tensor(kept).long())
     assert found.num_graphs == len(kept)
     if kept:
@@ -118,6 +125,11 @@ def test_some_of_many_are_the_graphs_of_these(kept):
         assert torch.equal(x[node], wanted.pop("x"))
         for name, tensor in wanted.items():
             assert torch.equal(getattr(found, name), tensor), name
+        starts = [sum(map(len, SESSIONS[:i])) for i in range(31)]
+        event = [click for i in kept for click in range(starts[i], starts[i + 1])]
+        assert found.event.tolist() == event and torch.equal(found.gap, found.event + 100)
+        at = torch.isin(tensors["edge_index"][0], node)
+        assert torch.equal(found.edge_attr, marks["edge_attr"][at])
     else:
         assert node.numel() == found.alias_index.numel() == found.edge_index.numel() == 0
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import pickle
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +36,7 @@ from tests.nn.catalogue import (
 from tests.nn.test_srgnn import batch_of, exact_weights
 from tests.reference import ingredients as reference
 from tests.reference import item_text, text_expert
-from tests.reference.names import model_names, random_sessions, randomise
+from tests.reference.names import random_sessions, randomise, readout_names
 
 ALL: dict[str, Any] = {
     "residual": "highway",
@@ -291,8 +290,9 @@ def test_cold_items_are_not_in_the_loss(mode: str, loss: str) -> None:
     assert found[0] == found[1]
 
 
-def test_text_neighbours_learn_nothing_of_cold_items() -> None:
+def test_text_neighbours_learn_nothing_of_cold_items(monkeypatch: pytest.MonkeyPatch) -> None:
     """They are never targets: their factor would fall without end."""
+    monkeypatch.setattr(srgnn, "_AS_COLD", torch.inf)
     model = make(text_neighbours=ITEMS, scale=3.0).train()
     batch, _ = numbered(model)
     factors = gradients(model, batch)["text_neighbours.clicks.weight"]
@@ -423,7 +423,11 @@ def gradients(model: SRGNN, batch: Any) -> dict[str, Tensor]:
     model.zero_grad()
     torch.manual_seed(0)  # of which items count as cold
     model.loss(batch).backward()
-    return {n: p.grad.to_dense().clone() for n, p in model.named_parameters() if p.grad is not None}
+    found = {n: p.grad.to_dense() for n, p in model.named_parameters() if p.grad is not None}
+    if "text_expert.clicks.weight" in found:  # the first row is that of cold items
+        clicks = found.pop("text_expert.clicks.weight")
+        found |= {"text_expert.clicks: cold": clicks[:1], "text_expert.clicks": clicks[1:]}
+    return {name: gradient.clone() for name, gradient in found.items()}
 
 
 def with_targets(batch: Any, rows: Tensor) -> Any:
@@ -434,7 +438,10 @@ def with_targets(batch: Any, rows: Tensor) -> Any:
 
 
 @pytest.mark.parametrize("options", [{"text_neighbours": 4}, ALL, ALL | {"loss": "sampled"}])
-def test_who_is_trained_on_which_sessions(options: dict[str, Any]) -> None:
+def test_who_is_trained_on_which_sessions(
+    options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(srgnn, "_AS_COLD", 3)
     model = make(scale=3.0, **options).train()
     batch, session = numbered(model)
     held_out = model._held_out(batch)
@@ -452,10 +459,11 @@ def test_who_is_trained_on_which_sessions(options: dict[str, Any]) -> None:
 
     by_held_out, by_others = trained(held_out), trained(~held_out)
     gates = ("text_neighbours", "text_expert.gate", "text_expert.lin_gate")
-    heads = (*gates, "transitions", "repeat")
+    heads = (*gates, "transitions", "repeat", "text_expert.clicks: cold")
     assert not [name for name in by_held_out if not name.startswith(heads)]
     assert not [name for name in by_others if name.startswith(gates)]
     if "text_expert" in options:
+        assert "text_expert.clicks: cold" in by_held_out
         assert {"text_expert.lin.weight", "text_expert.readout.q.weight"} <= by_others
         assert "text_expert.gate.weight" in by_held_out
     assert {"embedding.weight", "conv.lin_in.weight", "readout.q.weight"} <= by_others
@@ -486,50 +494,68 @@ def test_what_trains_gates_and_text_neighbours(
     batch, _ = numbered(model)
     held_out, graphs = model._held_out(batch), _graphs(batch)
     sources = [component.source() for component in model.components.values()]
-    cases = set()
+    cases, numbers, of_experts = set(), [], []
     with torch.no_grad():
-        h, s_h = model.nodes(batch), model(batch)
         _, taken = find_candidates(sources, batch.x, graphs, batch.y)
-        losses, asked = [model.losses(s_h, batch, taken)], []
-        for each in model.experts.values():
-            asked.append(each(each.rows(model, batch.x), s_h[:, :CHANNELS], graphs))
-            rows = partial(each.rows, model)
-            losses.append(model.losses(asked[-1][0], batch, taken, rows))
-        torch.manual_seed(4)
-        found = model._trial(batch, h, s_h, losses, asked, taken, held_out)
-        torch.manual_seed(4)
-        as_cold = torch.rand(TRAINED) < 1 / 3
-        texts = item_text.whitened(raw_texts(), TRAINED)
-        neighbours = item_text.neighbours_of(texts, 4)
-        counted = torch.bincount(torch.tensor([i for each in MANY for i in each])).tolist()
-        clicks = [0 if as_cold[i] else counted[i] for i in range(TRAINED)] + [0] * ITEMS
-        parameters = dict(model.named_parameters())
-        scores = s_h @ model.item_vectors()[:TRAINED].T
-        changes = model.output.own(s_h, batch)  # which tests/nn/test_output.py compares
-        for row in held_out.nonzero().flatten().tolist():
-            clicked = batch.x[batch.alias_index][graphs.batch[batch.alias_index] == row].tolist()
-            target = int(batch.y[row])
-            own = set(clicked) if repeat else set()
-            if target in own:
-                continue
-            others = [i for i in range(TRAINED) if i not in own]
-            scored = [i for i in others if mode != "id" or not as_cold[i]]
-            if popularity:
-                scores[row, target] += changes[row]
-            rest = dict.fromkeys(others, torch.zeros((), dtype=torch.float64))
-            rest |= zip(scored, torch.softmax(scores[row, scored], dim=0), strict=True)
-            if target not in scored:
-                rest[target] = torch.tensor(1 / ITEMS, dtype=torch.float64)
-            cases.add(target in scored)
-            s = s_h[row, :CHANNELS]
-            if expert:
-                names = model_names(model.text_expert, lambda parameter: parameter)
-                arguments = texts, counted + [0] * ITEMS, range(TRAINED), 3.0, 0, False, clicks
-                rest = text_expert.mixed(parameters, names, clicked, s, rest, *arguments)
-            arguments = parameters, clicked, s, rest, neighbours, 4, clicks
-            mixed = item_text.mixed_with_neighbours(*arguments)
-            assert found[row].item() == pytest.approx(-mixed[target].log().item(), abs=1e-6)
+        rows = [model._rows_of(each) for each in model.experts.values()]
+    at = held_out.nonzero().squeeze(1)
+    torch.manual_seed(4)
+    found = model._trial(batch, at, taken, rows)
+    torch.manual_seed(4)
+    count = TRAINED // 3
+    first = int(torch.randint(TRAINED - count, TRAINED - count + 1, ()))
+    as_cold = [first <= i < first + count for i in range(TRAINED)]
+    texts = item_text.whitened(raw_texts(), TRAINED)
+    neighbours = item_text.neighbours_of(texts, 4)
+    counted = torch.bincount(torch.tensor([i for each in MANY for i in each])).tolist()
+    clicks = [0 if as_cold[i] else counted[i] for i in range(TRAINED)] + [0] * ITEMS
+    parameters = dict(model.named_parameters())
+    known = [0 * texts[i] if as_cold[i] else texts[i] for i in range(TRAINED)]
+    with torch.no_grad():
+        vectors = model._clicked(batch.x)
+        for node, item in enumerate(batch.x.tolist()):
+            if mode == "id" and as_cold[item]:
+                near = item_text.stand_ins([*known, texts[item]], TRAINED, TRAINED)
+                each = model._clicked(torch.tensor(list(near), dtype=torch.long))
+                vectors[node] = torch.tensor(list(near.values())).to(each) @ each
+        s_h = model.finish(model.read(model.propagate(vectors, graphs), graphs))
+    scores = s_h @ model.item_vectors()[:TRAINED].T.detach()
+    changes = model.output.own(s_h, batch)  # which tests/nn/test_output.py compares
+    for number, row in enumerate(at.tolist()):
+        clicked = batch.x[batch.alias_index][graphs.batch[batch.alias_index] == row].tolist()
+        target = int(batch.y[row])
+        own = set(clicked) if repeat else set()
+        if target in own:
+            continue
+        others = [i for i in range(TRAINED) if i not in own]
+        scored = [i for i in others if mode != "id" or not as_cold[i]]
+        if popularity:
+            scores[row, target] += changes[row]
+        rest = dict.fromkeys(others, torch.zeros((), dtype=torch.float64))
+        rest |= zip(scored, torch.softmax(scores[row, scored], dim=0), strict=True)
+        if target not in scored:
+            rest[target] = torch.tensor(1 / ITEMS, dtype=torch.float64)
+        cases.add(target in scored)
+        s = s_h[row, :CHANNELS]
+        if expert:
+            names = readout_names(model.text_expert.readout, lambda parameter: parameter)
+            arguments = texts, counted + [0] * ITEMS, range(TRAINED), 3.0, 0, False, clicks
+            rest = text_expert.mixed(parameters, names, clicked, s, rest, *arguments)
+            numbers.append(number)
+            of_experts.append(-rest[target].log())
+        arguments = parameters, clicked, s, rest, neighbours, 4, clicks
+        mixed = item_text.mixed_with_neighbours(*arguments)
+        assert found[number].item() == pytest.approx(-mixed[target].log().item(), abs=1e-6)
     assert cases == ({True, False} if mode == "id" else {True})
+    if expert:  # what learns of its vectors is the bias of cold items alone
+        weights = [model.text_expert.clicks.weight, model.text_expert.lin.weight]
+        clicks_grad, lin_grad = torch.autograd.grad(
+            found[numbers].sum(), weights, allow_unused=True, materialize_grads=True
+        )
+        (expected,) = torch.autograd.grad(torch.stack(of_experts).sum(), weights[0])
+        torch.testing.assert_close(clicks_grad[0], expected[0], atol=1e-7, rtol=0)
+        assert expected[0].abs() > 1e-3
+        assert not clicks_grad[1:].any() and not lin_grad.any()
 
 
 def test_the_losss_value_is_the_plain_mean() -> None:

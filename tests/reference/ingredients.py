@@ -16,7 +16,7 @@ from pyg_srgnn.nn import SRGNN
 from tests.reference import dense_srgnn, item_text, marks, repeat_counts, similar_items
 from tests.reference import text_expert as reference_expert
 from tests.reference.graphs import dense_weights, session_graph
-from tests.reference.names import model_names
+from tests.reference.names import model_names, readout_names
 
 
 def unit(x: Tensor) -> Tensor:
@@ -164,7 +164,7 @@ def log_probabilities(
     if text_expert:
         assert texts is not None
         arguments = rest, texts, clicks, expert_scored, scale or 12.0, positions
-        expert = model_names(model.text_expert, lambda parameter: parameter)
+        expert = readout_names(model.text_expert.readout, lambda parameter: parameter)
         rest = reference_expert.mixed(p, expert, session, s, *arguments)
     if text_neighbours:
         assert texts is not None

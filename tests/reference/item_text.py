@@ -130,6 +130,7 @@ def mixed_with_neighbours(
             break
         weights = {
             other: torch.exp(p[name + "clicks.weight"][bucket(clicks[other]), 0])
+            * (1 if clicks[other] else math.exp(2))
             * torch.exp(sharpness * cosine)
             for other, cosine in neighbours[item].items()
             if other in rest
@@ -142,10 +143,12 @@ def mixed_with_neighbours(
         return rest
     mass = sum(q.values())
     near = [*neighbours[session[-1]].values(), *([-1.0] * kept)][:kept][:5]
-    known = [sum(near) / len(near), bucket(clicks[session[-1]]) / 14]
+    often = bucket(clicks[session[-1]])
+    known = [sum(near) / len(near), often / 14, float(often == 0)]
     both = torch.cat([s.detach(), torch.tensor(known, dtype=s.dtype)])
     hidden = torch.tanh(p[name + "lin_gate.weight"] @ both + p[name + "lin_gate.bias"])
-    m = torch.sigmoid(torch.dot(p[name + "gate.weight"][0], hidden) + p[name + "gate.bias"][0])
+    gate = torch.dot(p[name + "gate.weight"][0], hidden) + p[name + "gate.bias"][0]
+    m = torch.sigmoid(gate if often else gate + 3)
     result = {}
     for i in rest:
         alone = rest[i].detach()

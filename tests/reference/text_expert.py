@@ -9,8 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tests.reference import dense_srgnn
-from tests.reference.graphs import dense_weights, session_graph
 from tests.reference.item_text import Vectors, bucket
 
 NAME = "text_expert."
@@ -22,9 +20,10 @@ def unit(x: Tensor) -> Tensor:
 
 
 def item(p: Mapping[str, Any], text: Any, clicks: int) -> tuple[Tensor, Tensor]:
-    """The vector of an item and its bias; one without a click has that of a single click."""
+    """The vector of an item and its bias."""
     t = torch.tensor(text) * math.sqrt(len(text))
-    return unit(p[NAME + "lin.weight"] @ t), p[NAME + "clicks.weight"][max(1, bucket(clicks)), 0]
+    bias = p[NAME + "clicks.weight"][bucket(clicks), 0]
+    return unit(p[NAME + "lin.weight"] @ t), bias if clicks else bias + 1.5
 
 
 def mixed(
@@ -43,19 +42,11 @@ def mixed(
 ) -> dict[int, Tensor]:
     """(1 - m) p + m q over the items of ``rest``, q a softmax over those that are scored.
 
-    ``scored_as``: clicks of the items that are scored, if others. ``alone``: the gradient by each
-    of p and q is that of its own logarithm, by the gate that of the mixture's.
+    ``scored_as``: clicks of the items for their scores and for the gate, if others. ``alone``: the
+    gradient by each of p and q is that of its own logarithm, by the gate that of the mixture's.
     """
     items = [item(p, text, clicks[i]) for i, text in enumerate(texts)]
-    graph = session_graph(session)
-    before = torch.stack([items[i][0] for i in graph.nodes])
-    after = dense_srgnn.propagate(names, *dense_weights(graph), before, 1, False)
-    h = []
-    for old, new in zip(before, after, strict=True):
-        both = torch.cat([old, new])
-        g = torch.sigmoid(p[NAME + "lin_residual.weight"] @ both + p[NAME + "lin_residual.bias"])
-        h.append(g * old + (1 - g) * new)
-    seen = [h[node] for node in graph.alias]
+    seen = [items[i][0] for i in session]
     total = torch.zeros_like(seen[0])
     for t, click in enumerate(seen):
         gate = names["W_1"] @ seen[-1] + names["W_2"] @ click + names["c"]
@@ -64,12 +55,20 @@ def mixed(
         total = total + torch.dot(names["q"], torch.sigmoid(gate)) * click
     query = scale * unit(names["W_3"] @ torch.cat([seen[-1], total]))
 
-    known = torch.cat([s, query, items[session[-1]][1].reshape(1)]).detach()
-    hidden = torch.tanh(p[NAME + "lin_gate.weight"] @ known + p[NAME + "lin_gate.bias"])
-    m = torch.sigmoid(torch.dot(p[NAME + "gate.weight"][0], hidden) + p[NAME + "gate.bias"][0])
     if scored_as is not None:
         items = [item(p, text, scored_as[i]) for i, text in enumerate(texts)]
-    exps = {i: torch.exp(torch.dot(query, items[i][0]) + items[i][1]) for i in scored if i in rest}
+    often = scored_as or clicks
+    last = items[session[-1]][1].reshape(1), s.new_tensor([float(often[session[-1]] == 0)])
+    known = torch.cat([s, query, *last]).detach()
+    hidden = torch.tanh(p[NAME + "lin_gate.weight"] @ known + p[NAME + "lin_gate.bias"])
+    gate = torch.dot(p[NAME + "gate.weight"][0], hidden) + p[NAME + "gate.bias"][0]
+    after_cold = not often[session[-1]]
+    m = torch.sigmoid(gate + 3 if after_cold else gate)
+    exps = {}
+    for i in scored:
+        if i in rest:
+            together = 2 if after_cold and not often[i] else 0
+            exps[i] = torch.exp(torch.dot(query, items[i][0]) + items[i][1] + together)
     result = {}
     for i in rest:
         q = exps[i] / sum(exps.values()) if i in exps else torch.zeros_like(m)
