@@ -9,7 +9,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.utils import cumsum
 
-from pyg_srgnn.baselines.popularity import Popularity
+from pyg_srgnn.baselines.popularity import Found, Popularity
 from pyg_srgnn.data.graphs import session_of_node
 from pyg_srgnn.data.pairs import count_pairs
 from pyg_srgnn.data.sessions import Sessions
@@ -59,14 +59,14 @@ class Markov(Popularity):
         row = cumsum(followers)
         return cls(counts, row, pair % num_items, count.double())
 
-    def scores(self, data: Data) -> Tensor:
-        """Transitions from the last click, plus the popularity below 1 [B, V]."""
-        scores = super().scores(data).clone()
+    def found(self, data: Data) -> Found:
+        """The followers of the last click, by their transitions plus the popularity below 1."""
         of_node, num_sessions = session_of_node(data)
         _, clicks = places_from_end(of_node[data.alias_index], num_sessions)
         last = data.x[data.alias_index[clicks.cumsum(0) - 1]]
         session, at = ranges(self.row[last], self.row[last + 1])
-        return scores.index_put_((session, self.column[at]), self.count[at], accumulate=True)
+        item = self.column[at]
+        return Found(session, item, self.count[at] + self.score[item])
 
 
 def ranges(start: Tensor, end: Tensor) -> tuple[Tensor, Tensor]:

@@ -11,7 +11,7 @@ from torch_geometric.data import Data
 from torch_geometric.utils import cumsum
 
 from pyg_srgnn.baselines.markov import ranges
-from pyg_srgnn.baselines.popularity import Popularity, last_clicks
+from pyg_srgnn.baselines.popularity import Found, Popularity, last_clicks
 from pyg_srgnn.data.graphs import session_of_node
 from pyg_srgnn.data.sessions import Sessions
 from pyg_srgnn.utils.arguments import checking
@@ -109,20 +109,18 @@ class SessionNeighbours(Popularity):
     def item_weight(self, found: Evidence) -> Tensor:
         """Factors >= 0 of the likeness of the neighbours, for the score of the items [E]."""
 
-    def scores(self, data: Data) -> Tensor:
-        """Evidence in units of 2**-20, plus the popularity below 1 [B, V]."""
-        popularity = super().scores(data)
-        scores = torch.zeros_like(popularity, memory_format=torch.contiguous_format)
+    def found(self, data: Data) -> Found:
+        """Items of the neighbours, by evidence in units of 2**-20 plus the popularity below 1."""
         row, item, ago, weight = self._clicked_items(data)
         number = self.first[item + 1] - self.first[item]
-        candidates = number.new_zeros(scores.size(0)).index_add_(0, row, number)
+        candidates = number.new_zeros(session_of_node(data)[1]).index_add_(0, row, number)
         part = ((candidates.cumsum(0) - candidates) // _CANDIDATES)[row]
         sizes = torch.unique_consecutive(part, return_counts=True)[1].tolist()
         clicked = (torch.split(part, sizes) for part in (row, item, ago, weight))
-        for some in zip(*clicked, strict=True):
-            of, item, value = self._evidence(*some)
-            scores.view(-1).index_add_(0, of * scores.size(1) + item, value)
-        return scores.add_(popularity)
+        parts = [self._evidence(*some) for some in zip(*clicked, strict=True)]
+        session, item, value = (torch.cat(each) for each in zip(*parts, strict=True))
+        session, item, value = _summed(session, item, value, candidates.numel(), len(self.score))
+        return Found(session, item, value + self.score[item])
 
     def _clicked_items(self, data: Data) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Session, item, steps since its last click and weight, by session and then by steps."""
@@ -165,6 +163,18 @@ class SessionNeighbours(Popularity):
         value = (likeness[of] * factor * (_UNITS / _LIKENESS_UNITS)).round().clamp(min=1)
         scored = factor > 0
         return row[clicked][of][scored], self.item[at][scored], value[scored]
+
+
+def _summed(
+    row: Tensor, item: Tensor, value: Tensor, rows: int, items: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Every item of a row once, with the sum of its values; rows stay in their order."""
+    # Without a sort: of the entries of an item, whichever is written last stands for all.
+    key, number = row * items + item, torch.arange(row.numel(), device=row.device)
+    of = key.new_empty(rows * items).index_put_((key,), number)[key]
+    total = value.new_zeros(value.shape).index_add_(0, of, value)
+    first = of == number
+    return row[first], item[first], total[first]
 
 
 def _best(row: Tensor, value: Tensor, k: int) -> Tensor:

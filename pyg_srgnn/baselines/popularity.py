@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
@@ -11,8 +13,24 @@ from pyg_srgnn.data.sessions import Sessions
 from pyg_srgnn.functional.graphs import counts, places_from_end
 
 
+class Found(NamedTuple):
+    """Items that a baseline knows more of than their popularity, by session [N] each.
+
+    Args:
+        session: The session, int64, in order.
+        item: The item, once in each session, int64.
+        score: Its score, at least 1, float64.
+    """
+
+    session: Tensor
+    item: Tensor
+    score: Tensor
+
+
 class Popularity(nn.Module):
     """Scores an item by its clicks in the training sessions (POP).
+
+    Other baselines are subclasses, which score a few items of a session otherwise: :meth:`found`.
 
     Args:
         counts: Clicks of each item, int64 [V].
@@ -33,9 +51,16 @@ class Popularity(nn.Module):
         """Count the clicks of the training sessions."""
         return cls(torch.bincount(sessions.items, minlength=num_items))
 
+    def found(self, data: Data) -> Found:
+        """The items that go before all others, of every session; by default none."""
+        none = torch.empty(0, dtype=torch.long, device=self.score.device)
+        return Found(none, none, self.score.new_empty(0))
+
     def scores(self, data: Data) -> Tensor:
-        """Scores in (0, 1), the same for every session [B, V]."""
-        return self.score.expand(session_of_node(data)[1], -1)
+        """Scores of all items: of those found, and popularity in (0, 1) [B, V]."""
+        session, item, score = self.found(data)
+        scores = self.score.repeat(session_of_node(data)[1], 1)
+        return scores.index_put_((session, item), score)
 
 
 class SessionPopularity(Popularity):
@@ -44,17 +69,15 @@ class SessionPopularity(Popularity):
     Items that are not in the session come last, by popularity.
     """
 
-    def scores(self, data: Data) -> Tensor:
-        """Clicks in the session plus a recency below 1, or the popularity below 1 [B, V]."""
-        scores = super().scores(data).clone()
+    def found(self, data: Data) -> Found:
+        """The items of the session, scored by their clicks in it plus a recency below 1."""
         of_node, num_sessions = session_of_node(data)
         session = of_node[data.alias_index]
         place, lengths = places_from_end(session, num_sessions)
         position = lengths[session] - 1 - place
         last = torch.zeros_like(data.x).scatter_reduce_(0, data.alias_index, position, "amax")
         clicks = counts(data.alias_index, of_node.numel())
-        scores[of_node, data.x] = clicks + last.to(scores.dtype) / lengths[of_node]
-        return scores
+        return Found(of_node, data.x, clicks + last.double() / lengths[of_node])
 
 
 def last_clicks(sessions: Sessions) -> tuple[Tensor, Tensor]:

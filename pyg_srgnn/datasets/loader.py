@@ -116,6 +116,8 @@ class SessionLoader(DataLoader[Any]):
         # Torch's loader draws a seed when it starts, which must not change the model's draws.
         kwargs.setdefault("generator", torch.Generator().manual_seed(seed))
         self.source = dataset
+        self.whole = num_replicas == 1 and kwargs.get("sampler") is None
+        """Whether this process visits every sample of the dataset."""
         collate = (
             dataset.batch if num_replicas == 1 else _Share(dataset, num_replicas, rank, shuffle)
         )

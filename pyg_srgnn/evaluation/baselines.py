@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +13,7 @@ from pyg_srgnn.baselines import BASELINES
 from pyg_srgnn.datasets.base import SPLITS, SessionDataset
 from pyg_srgnn.datasets.loader import SessionLoader
 from pyg_srgnn.evaluation.beyond import BeyondMetrics
+from pyg_srgnn.evaluation.kept import KeptResults, Result
 from pyg_srgnn.evaluation.loop import evaluate_rows
 from pyg_srgnn.evaluation.rank_table import describe_rows, write_ranks
 from pyg_srgnn.evaluation.targets import TargetMetrics
@@ -76,6 +77,9 @@ def evaluate_with_baselines(
 ) -> Evaluation:
     """Evaluate a model and baselines on the same samples.
 
+    The results of baselines are kept beside the data, see
+    :class:`~pyg_srgnn.evaluation.kept.KeptResults`: of the same data they are counted once.
+
     Args:
         model: A model with ``scores(data)``, in evaluation mode; None for the baselines alone.
         baselines: Names of baselines, such as ``"markov"``.
@@ -93,13 +97,6 @@ def evaluate_with_baselines(
     Raises:
         ValueError: If the diversity is asked for without a model.
     """
-
-    def scorers() -> Iterator[tuple[str, Any]]:
-        if model is not None:
-            yield name, model
-        for baseline in baselines:
-            yield baseline, BASELINES[baseline].fit(training.sessions, training.num_items)
-
     dataset = loader.source
     clicks = torch.bincount(training.sessions.items, minlength=dataset.num_items)
     vectors = None
@@ -110,10 +107,10 @@ def evaluate_with_baselines(
                 "baseline lacks"
             )
         vectors = model.similarity_vectors()
-    metrics, found, targets = {}, {}, {}
-    for scorer_name, scorer in scorers():
+
+    def evaluated(scorer_name: str, scorer: Any) -> Result:
         by_target = TargetMetrics(clicks).to(device)
-        metrics[scorer_name], found[scorer_name] = evaluate_rows(
+        metrics, found = evaluate_rows(
             scorer.to(device),
             loader,
             dataset.num_items,
@@ -123,7 +120,21 @@ def evaluate_with_baselines(
             by_target=by_target,
             beyond=BeyondMetrics(clicks, beyond, vectors).to(device) if beyond else None,
         )
-        targets[scorer_name] = by_target.compute()
+        return Result(metrics, by_target.compute(), found)
+
+    results = {} if model is None else {name: evaluated(name, model)}
+    kept = KeptResults(training, loader, ties, beyond)
+    for baseline in baselines:
+        found = kept.read(baseline)
+        if found is None:
+            fitted = BASELINES[baseline].fit(training.sessions, training.num_items)
+            found = evaluated(baseline, fitted)
+            kept.write(baseline, found)
+        results[baseline] = found
     if model is not None and ranks is not None:
-        write_ranks(ranks, describe_rows(dataset, training.sessions), found.pop(name), found)
-    return Evaluation(metrics, targets)
+        of = {scorer_name: each.ranks for scorer_name, each in results.items()}
+        write_ranks(ranks, describe_rows(dataset, training.sessions), of.pop(name), of)
+    return Evaluation(
+        {scorer_name: each.metrics for scorer_name, each in results.items()},
+        {scorer_name: each.targets for scorer_name, each in results.items()},
+    )

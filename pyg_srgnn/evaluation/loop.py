@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
+from pyg_srgnn.baselines import Popularity
 from pyg_srgnn.datasets.loader import SessionLoader
 from pyg_srgnn.evaluation.beyond import BeyondMetrics
-from pyg_srgnn.evaluation.metrics import RankingMetrics, ranks
+from pyg_srgnn.evaluation.few_scored import FewScored
+from pyg_srgnn.evaluation.metrics import Ranked, RankingMetrics
 from pyg_srgnn.evaluation.targets import TargetMetrics
 from pyg_srgnn.utils.progress import Bar
 
@@ -93,24 +95,31 @@ def evaluate_rows(
     kind = torch.float64 if ties == "median" else torch.int64  # as ranks() gives them
     dataset = loader.source
     of_row = torch.zeros(dataset.sessions.num_samples, dtype=kind)
+    rank = _ranker(scorer, ties, max(metrics.ks))
     with Bar(description, len(loader), "batches") as bar:
         for batch in loader:
             row = batch.row
             batch = batch.to(device)
-            scores = scorer.scores(batch)
-            rank = ranks(scores, batch.y, ties)
-            best = metrics.best(scores)
-            metrics.update(scores, batch.y, rank, best)
+            ranked = rank(batch)
+            metrics.update(ranked)
             if beyond is not None:
-                beyond.update(best, rank, batch.y)
+                beyond.update(ranked.best, ranked.rank, batch.y)
             if by_target is not None:
-                by_target.update(rank, batch.y)
-            of_row[row] = rank.cpu()
+                by_target.update(ranked.rank, batch.y)
+            of_row[row] = ranked.rank.cpu()
             bar.advance()
-    chosen = dataset.indices()  # all samples, or those of a subset in its order
-    ordered = of_row if isinstance(chosen, range) else of_row[torch.tensor(chosen).long()]
+    chosen = dataset._indices  # None, or those of a subset in its order
+    ordered = of_row if chosen is None else of_row[torch.tensor(chosen).long()]
     found = metrics.compute()
     return found if beyond is None else found | beyond.compute(), ordered
+
+
+def _ranker(scorer: Scorer, ties: str, k: int) -> Callable[[Data], Ranked]:
+    """What ranks the targets of a batch."""
+    if isinstance(scorer, Popularity):
+        few = FewScored(scorer.score, ties, k)
+        return lambda batch: few(scorer.found(batch), batch.y)
+    return lambda batch: Ranked.of(scorer.scores(batch), batch.y, ties, k)
 
 
 @torch.inference_mode()

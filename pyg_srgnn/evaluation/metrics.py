@@ -9,6 +9,7 @@ would hit always; ``"median"`` puts half of them ahead.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,6 +20,26 @@ from pyg_srgnn.functional.topk import best_of_scores
 from pyg_srgnn.utils.arguments import checking
 
 _BLOCK = 2**19  # scores compared at once
+_COUNTED = 2**24  # items up to which float32 counts them exactly
+
+
+class Ranked(NamedTuple):
+    """What the metrics are made of, for some rows."""
+
+    rank: Tensor
+    """Rank of each row's target, see :func:`ranks` [B]."""
+    tied: Tensor
+    """Whether another item has the target's score, bool [B]."""
+    best: Tensor
+    """The k best items of each row, best first; the order of equal ones is open [B, k]."""
+
+    @classmethod
+    def of(cls, scores: Tensor, target: Tensor, ties: str, k: int) -> Ranked:
+        """Rank by the scores of all items [B, V]; k is capped at V."""
+        of_target = scores.gather(1, target.unsqueeze(1))
+        equal = _count(torch.eq, scores, of_target)
+        rank = place(_last(scores, of_target), (equal - 1).clamp(min=0), ties)
+        return cls(rank, equal > 1, best_of_scores(scores, min(k, scores.size(1)))[1])
 
 
 def ranks(scores: Tensor, target: Tensor, ties: str = "conservative") -> Tensor:
@@ -39,23 +60,43 @@ def ranks(scores: Tensor, target: Tensor, ties: str = "conservative") -> Tensor:
     with checking("ranks") as check:
         check.one_of("ties", ties, TIES)
     of_target = scores.gather(1, target.unsqueeze(1))
+    last = _last(scores, of_target)
+    if ties == "conservative":
+        return last
+    return place(last, (_count(torch.eq, scores, of_target) - 1).clamp(min=0), ties)
+
+
+def place(last: Tensor, others: Tensor, ties: str) -> Tensor:
+    """Rank among equals.
+
+    Args:
+        last: Rank behind all that tie with the target [B].
+        others: Number of the other items that tie with it [B].
+        ties: See :func:`ranks`.
+    """
+    if ties == "conservative":
+        return last
+    return last - others if ties == "standard" else last - others.double() / 2
+
+
+def _last(scores: Tensor, of_target: Tensor) -> Tensor:
+    """Rank behind all that tie with the target."""
     # Counting what is *behind* leaves a score that is no number ahead of the target; a target
     # without one is behind every k, even where k is the whole catalogue.
     last = scores.size(1) - _count(torch.lt, scores, of_target)
-    last.masked_fill_(of_target.squeeze(1).isnan(), torch.iinfo(torch.int64).max)
-    if ties == "conservative":
-        return last
-    tied = (_count(torch.eq, scores, of_target) - 1).clamp(min=0)
-    return last - tied if ties == "standard" else last - tied.double() / 2
+    return last.masked_fill_(of_target.squeeze(1).isnan(), torch.iinfo(torch.int64).max)
 
 
-def _count(holds: Callable[[Tensor, Tensor], Tensor], scores: Tensor, of_target: Tensor) -> Tensor:
+def _count(holds: Callable[..., Tensor], scores: Tensor, of_target: Tensor) -> Tensor:
     """Number of each row's scores for which the relation to the target's holds, int64 [B]."""
-    # A CPU's cache holds the truth values of some rows at a time; int32 sums of them are several
-    # times as fast as the default's int64.
+    # A CPU's cache holds the truth values of some rows at a time. As numbers of the scores' type
+    # they are written and added several times as fast as truth values are.
     rows = max(1, _BLOCK // scores.size(1) if scores.is_cpu else scores.size(0))
     blocks = zip(torch.split(scores, rows), torch.split(of_target, rows), strict=True)
-    return torch.cat([holds(*block).sum(1, dtype=torch.int32) for block in blocks]).long()
+    if scores.size(1) > _COUNTED or scores.dtype not in (torch.float32, torch.float64):
+        return torch.cat([holds(*block).sum(1, dtype=torch.int32) for block in blocks]).long()
+    held = torch.empty_like(scores[:rows], memory_format=torch.contiguous_format)
+    return torch.cat([holds(*each, out=held[: len(each[0])]).sum(1) for each in blocks]).long()
 
 
 def saturated(num_items: int) -> str | None:
@@ -110,32 +151,25 @@ class RankingMetrics(Metric):
         recommended = torch.zeros(len(self.ks), num_items, dtype=torch.bool)
         self.add_state("recommended", recommended, dist_reduce_fx="max")
 
-    def update(
-        self,
-        scores: Tensor,
-        target: Tensor,
-        rank: Tensor | None = None,
-        best: Tensor | None = None,
-    ) -> None:
-        """Add rows: scores of all items [B, V], targets [B], and what is known already.
+    def update(self, scores: Tensor | Ranked, target: Tensor | None = None) -> None:
+        """Add rows.
 
-        That is their ranks [B], and their best items, as many as the greatest cut-off [B, K].
+        Args:
+            scores: Scores of all items [B, V]; or the rows as they are ranked already, with these
+                :attr:`ties` and the greatest of these :attr:`ks`, without targets.
+            target: Targets [B].
         """
-        if rank is None:
-            rank = ranks(scores, target, self.ties)
-        if best is None:
-            best = self.best(scores)
+        if isinstance(scores, Ranked):
+            found = scores
+        else:
+            assert target is not None, "scores come with targets"
+            found = Ranked.of(scores, target, self.ties, max(self.ks))
         for i, k in enumerate(self.ks):
             for sums, value in zip(self.sums, self.functions.values(), strict=True):
-                sums[i] += value(rank, k).sum()
-            self.recommended[i, best[:, :k]] = True
-        self.rows += target.numel()
-        of_target = scores.gather(1, target.unsqueeze(1))
-        self.tied += (_count(torch.eq, scores, of_target) > 1).sum()
-
-    def best(self, scores: Tensor) -> Tensor:
-        """The best items of each row, as many as the greatest cut-off [B, K]."""
-        return best_of_scores(scores, min(max(self.ks), self.num_items))[1]
+                sums[i] += value(found.rank, k).sum()
+            self.recommended[i, found.best[:, :k]] = True
+        self.rows += found.rank.numel()
+        self.tied += found.tied.sum()
 
     def compute(self) -> dict[str, float]:
         """The means, as fractions from 0 to 1: ``hr@5`` … ``coverage@20``, ``tied``."""

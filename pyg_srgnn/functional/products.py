@@ -1,12 +1,13 @@
-"""Multiplies a few session vectors with all items, which are laid out once."""
+"""Multiplies session vectors with all items, which are laid out once."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
+FEW = 2
+"""Sessions up to which columns are faster than blocks."""
 _SESSIONS = 16  # that the blocks are meant for; others are served by them as well
-_FEW = 2  # sessions up to which columns are faster than blocks
 
 
 class PackedItems:
@@ -18,19 +19,26 @@ class PackedItems:
 
     Args:
         vectors: Item vectors, float32 [V, d] on the CPU; they are copied twice.
+        few: Whether to lay out columns, too; else the vectors are kept, not copied. (default: True)
     """
 
-    def __init__(self, vectors: Tensor) -> None:
-        self._columns = vectors.detach().T.contiguous()
+    def __init__(self, vectors: Tensor, few: bool = True) -> None:
+        self._few = few
+        columns = vectors.detach().T
+        self._columns = columns.contiguous() if few else columns
         self._packed: Tensor | None = None
         there: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
         if there and torch.backends.mkldnn.enabled:
             with torch.no_grad():
                 self._packed = torch.ops.mkldnn._reorder_linear_weight(vectors, _SESSIONS)
 
+    def __reduce__(self) -> tuple[type[PackedItems], tuple[Tensor, bool]]:
+        """Copied and pickled as the vectors: oneDNN's blocks cannot be."""
+        return PackedItems, (self._columns.T, self._few)
+
     def scores(self, sessions: Tensor) -> Tensor:
         """Inner products [B, V] of session vectors, float32 [B, d], with all items."""
-        if self._packed is None or len(sessions) <= _FEW:
+        if self._packed is None or len(sessions) <= FEW:
             return sessions @ self._columns
         scores: Tensor = torch.ops.mkldnn._linear_pointwise(
             sessions, self._packed, None, "none", [], ""

@@ -11,6 +11,7 @@ from torch_geometric.data import Data
 
 from pyg_srgnn.data.sessions import Sessions
 from pyg_srgnn.functional.cold import STAND_INS, stand_ins
+from pyg_srgnn.functional.products import FEW, PackedItems
 from pyg_srgnn.functional.topk import best_of_products, best_of_scores
 from pyg_srgnn.functional.whitening import Whitening
 from pyg_srgnn.nn.component import Component
@@ -32,6 +33,7 @@ from pyg_srgnn.utils.arguments import checking
 LOSSES = ("cross_entropy", "binary", "sampled")
 INITS = ("authors", "paper", "simplified")
 PRODUCTS = ("full", "bfloat16", "auto")
+_LARGEST_COPY = 2**27  # numbers of the item vectors that are laid out for products: 512 MiB
 
 
 Rows = Callable[[Tensor | None], Tensor]
@@ -153,6 +155,7 @@ class SessionModel(nn.Module):
             self.register_buffer("stand_in_weight", torch.zeros(cold))
         self.sampler = sampler if loss == "sampled" else None
         self._made: dict[str, tuple[object, Tensor]] = {}
+        self._packed: tuple[Tensor, PackedItems] | None = None
 
     stand_ins: Tensor
     stand_in_weight: Tensor
@@ -331,7 +334,7 @@ class SessionModel(nn.Module):
 
     def train(self, mode: bool = True) -> SessionModel:
         """Set training or evaluation mode."""
-        self._made = {}
+        self._made, self._packed = {}, None
         return super().train(mode)
 
     def scores(self, data: Data) -> Tensor:
@@ -343,7 +346,26 @@ class SessionModel(nn.Module):
 
         Those of cold items without a vector are minus infinity.
         """
-        return self._of_all(s_h @ self.item_vectors().T)
+        return self._of_all(self._products(s_h))
+
+    def _products(self, s_h: Tensor) -> Tensor:
+        """Products [B, S] of session vectors [B, D] with all item vectors.
+
+        In evaluation on a CPU, the vectors are laid out for them once, until they change.
+        """
+        vectors = self.item_vectors()
+        laid_out = (
+            not (self.training or torch.is_grad_enabled())
+            and vectors.is_cpu
+            and vectors.dtype == s_h.dtype == torch.float32
+            and len(s_h) > FEW
+            and vectors.numel() <= _LARGEST_COPY
+        )
+        if not laid_out:
+            return s_h @ vectors.T
+        if self._packed is None or self._packed[0] is not vectors:
+            self._packed = vectors, PackedItems(vectors, few=False)
+        return self._packed[1].scores(s_h)
 
     def _of_all(self, scores: Tensor) -> Tensor:
         """Scores of every item [B, V] by those of all with vectors [B, S], changed in place."""

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -91,6 +92,7 @@ PHASES = {
 @pytest.mark.parametrize("phase", PHASES)
 def test_training(phase: str, tiny_root: Path, stopped: Any) -> None:
     owner, name, nth, kept = PHASES[phase]
+    shutil.rmtree(tiny_root / "synthetic" / "baselines", ignore_errors=True)
     settings = [*TINY, "trainer.max_epochs=3", "model.name=srgnn", "baselines=[markov,vsknn]"]
     _, said, words = stopped(
         owner, name, nth, train.main, "srgnn-train", *settings, f"dataset.root={tiny_root}"
@@ -141,7 +143,8 @@ def test_prepare(stopped: Any) -> None:
     assert run(prepare.main, "srgnn-prepare", *words).status == 0
 
 
-def test_evaluate(tiny_run: Path, stopped: Any) -> None:
+def test_evaluate(tiny_root: Path, tiny_run: Path, stopped: Any) -> None:
+    shutil.rmtree(tiny_root / "synthetic" / "baselines", ignore_errors=True)
     settings = [f"checkpoint={tiny_run}", "baselines=[markov]"]
     _, said, words = stopped(
         pyg_srgnn.evaluation.baselines,

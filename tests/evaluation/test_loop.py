@@ -284,6 +284,8 @@ def test_ranks_are_in_the_order_of_the_dataset(test_set, ties):
     for order in ([9, 2, 30], [*range(len(test_set))][::-1], [4, 4, 1]):
         part = evaluate_rows(model, SessionLoader(test_set[order], 2), ITEMS, ties)[1]
         assert torch.equal(part, expected[order])
+    part = evaluate_rows(model, SessionLoader(test_set[3:9], 2), ITEMS, ties)[1]
+    assert torch.equal(part, expected[3:9])
 
     shares = [
         evaluate_rows(model, SessionLoader(test_set, 7, num_replicas=3, rank=rank), ITEMS, ties)[1]
