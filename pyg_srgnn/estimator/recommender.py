@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -155,24 +155,15 @@ class SRGNNRecommender:
             self.valid_ = result.valid
         return self
 
-    def recommend(
-        self,
-        sessions: Any,
-        k: int = 20,
-        *,
-        exclude_seen: bool = False,
-        allow: Iterable[int | str] | None = None,
-        deny: Iterable[int | str] | None = (),
-    ) -> Any:
+    def recommend(self, sessions: Any, k: int = 20, **rules: Any) -> Any:
         """The k best next items of every session of a frame.
 
         Args:
             sessions: A frame with a row a click, with the columns of :meth:`fit`; without times,
                 a session's clicks are those of its rows in their order.
             k: Number of items. (default: 20)
-            exclude_seen: Whether a session's own items are left out. (default: False)
-            allow: The only items that may be recommended. (default: the whole catalogue)
-            deny: Items that must not be. (default: none)
+            **rules: Further arguments of :meth:`pyg_srgnn.Recommender.recommend`, such as
+                ``exclude_seen=True`` or ``deny=["sold out"]``.
 
         Returns:
             A frame of the same library with a row a recommendation: the columns of session and
@@ -188,7 +179,7 @@ class SRGNNRecommender:
         whole = type(recommender.vocabulary.ids[0]) is int
         with TemporaryDirectory(prefix="srgnn-") as folder:
             rows, (session, item) = read_sessions(sessions, preparation, whole, Path(folder))
-        best = recommender.recommend(rows["clicks"].to_list(), k, exclude_seen, allow, deny)
+        best = recommender.recommend(rows["clicks"].to_list(), k, **rules)
         ids = rows["session"].to_list()
         return to_frame(
             sessions,
