@@ -64,14 +64,20 @@ class ExportedComponent:
     log_share: str | None
 
 
+ITEMS = "item_vectors"  # the tensor of an export that has the model's vector of each item
+CLICKED = "embedded"  # the encoder's argument with what the nodes' items enter the model as
+
+
 @dataclass(frozen=True)
 class ExportedExpert:
     """How an exported model names the parts of an expert.
 
     Args:
         name: Its name.
-        rows: The tensor of the export that has its vector of each item.
-        clicked: The encoder's argument that takes the vectors of the nodes' items.
+        rows: The tensor of the export that has its vector of each item; :data:`ITEMS` if these are
+            the model's own.
+        clicked: The encoder's argument that takes the vectors of the nodes' items; :data:`CLICKED`
+            if it reads what the model does.
         query: The encoder's result that has the queries, whose products with the vectors are the
             scores.
         gate: The encoder's result that has the gate's logit.
@@ -87,6 +93,11 @@ class ExportedExpert:
     gate: str
     from_text: str | None
     bias: str | None
+
+    @property
+    def of_items(self) -> bool:
+        """Whether it scores items by the model's own vectors."""
+        return self.rows == ITEMS
 
 
 class Softmaxes(NamedTuple):

@@ -214,7 +214,7 @@ class ExportedGraphs(ExportedModel):
         for component, found in zip(self.facts.components, candidates, strict=True):
             if component.known is not None and found.known is not None:
                 arguments[component.known] = found.known
-        for expert in self.facts.experts:
+        for expert in (each for each in self.facts.experts if not each.of_items):
             arguments[expert.clicked] = self.weights[expert.rows].index_select(0, x)
         return self.encode(arguments, wanted), candidates
 
@@ -231,7 +231,9 @@ class ExportedMixture(ExportedGraphs):
         super().__init__(encode, facts, weights)
         self.packed = PackedItems(self.items)
         self._experts = [
-            (expert, PackedItems(weights[expert.rows]), _searched_rows(facts, weights))
+            (expert, self.packed, self._rows)
+            if expert.of_items
+            else (expert, PackedItems(weights[expert.rows]), _searched_rows(facts, weights))
             for expert in facts.experts
         ]
         results = [(each.gate, each.log_share) for each in facts.components]

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from pyg_srgnn.functional.lookups import LOOKUPS, PLACES, check_tables
-from pyg_srgnn.functional.mixture import ExportedComponent, ExportedExpert
+from pyg_srgnn.functional.mixture import CLICKED, ITEMS, ExportedComponent, ExportedExpert
 from pyg_srgnn.inference.catalogue import PRECISIONS
 from pyg_srgnn.inference.formats import FILES
 from pyg_srgnn.inference.mixture_facts import MixtureFacts
@@ -180,13 +180,16 @@ class Facts:
         return facts
 
     def _check_distinct(self) -> None:
-        """Check that no two experts share a part.
+        """Check that no two experts share a part that is not the model's.
 
         Raises:
             ValueError: If two do.
         """
         for part in ("name", "rows", "clicked", "query", "gate"):
-            names = Counter(getattr(expert, part) for expert in self.experts)
+            shared = part in ("rows", "clicked")
+            names = Counter(
+                getattr(expert, part) for expert in self.experts if not (shared and expert.of_items)
+            )
             if twice := [name for name, count in names.items() if count > 1]:
                 raise ValueError(
                     f"scorer.experts: each must have its own {part} (got {twice[0]!r} "
@@ -200,6 +203,14 @@ class Facts:
             ValueError: If one is missing, or of another type or shape.
         """
         where, tables = f"scorer.experts: {expert.name}", self.tables
+        if expert.of_items:
+            own = expert.clicked, expert.from_text, expert.bias
+            if own != (CLICKED, None, None):
+                raise ValueError(
+                    f"{where} must have clicked {CLICKED!r}, and neither from_text nor bias, as "
+                    f"its rows are {ITEMS!r} (got {own})"
+                )
+            return
         if (expert.from_text is None) != (expert.bias is None):
             raise ValueError(
                 f"{where} must have both from_text and bias, or neither (got {expert.from_text!r} "

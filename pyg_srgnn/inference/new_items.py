@@ -31,7 +31,7 @@ def with_new_items(weights: Mapping[str, Tensor], facts: Facts, texts: Tensor) -
     if "text_vectors" not in weights:
         raise ValueError("the model was trained without texts, by which alone items can be added")
     for expert in facts.experts:
-        if expert.from_text is None:
+        if expert.from_text is None and not expert.of_items:
             raise ValueError(
                 f"items cannot be added to a model with the expert {expert.name!r}, which has no "
                 f"rule for the vectors of new items"

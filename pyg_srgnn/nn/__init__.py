@@ -7,6 +7,7 @@ from pyg_srgnn.nn.distillation import Distillation
 from pyg_srgnn.nn.gru4rec import GRU4Rec
 from pyg_srgnn.nn.losses import softmax_binary_cross_entropy, softmax_cross_entropy
 from pyg_srgnn.nn.model_mixture import MIXTURE, ModelMixture
+from pyg_srgnn.nn.multi_level_readout import MultiLevelReadout
 from pyg_srgnn.nn.readout import SessionReadout
 from pyg_srgnn.nn.repeat_counts_head import RepeatCountsHead
 from pyg_srgnn.nn.repeat_head import RepeatHead
@@ -21,6 +22,7 @@ __all__ = [
     "Distillation",
     "GRU4Rec",
     "ModelMixture",
+    "MultiLevelReadout",
     "NegativeSampler",
     "RepeatCountsHead",
     "RepeatHead",

@@ -15,8 +15,15 @@ import torch
 from torch import Tensor, nn
 
 from pyg_srgnn.functional.graphs import SessionGraphs, graph_tensors
-from pyg_srgnn.functional.mixture import ExportedComponent, ExportedExpert, Source, find_candidates
-from pyg_srgnn.nn.expert import Expert
+from pyg_srgnn.functional.mixture import (
+    CLICKED,
+    ITEMS,
+    ExportedComponent,
+    ExportedExpert,
+    Source,
+    find_candidates,
+)
+from pyg_srgnn.nn.expert import Expert, ItemExpert
 from pyg_srgnn.nn.gru4rec import GRU4Rec
 from pyg_srgnn.nn.session_model import SessionModel
 from pyg_srgnn.nn.srgnn import SRGNN
@@ -75,8 +82,9 @@ class GraphEncoder(Encoder):
         super().__init__(model)
         if model.text_edges and model.global_graph is not None and model.embedding.mode != "id":
             self.extensible = False  # a clicked item's text edges are made of tables not exported
-        if any(expert.of_new_items() is None for expert in model.experts.values()):
-            self.extensible = False
+        for expert in model.experts.values():
+            if not isinstance(expert, ItemExpert) and expert.of_new_items() is None:
+                self.extensible = False
         lengths = torch.tensor([3, 5, 2, 7])
         tensors = graph_tensors(torch.arange(17) % 4, lengths)
         x = torch.zeros_like(tensors.pop("x"))
@@ -102,7 +110,8 @@ class GraphEncoder(Encoder):
         self.experts: list[ExportedExpert] = []
         for name, expert in model.experts.items():
             self.experts.append(_exported(name, expert, f"known_{len(known)}"))
-            known.append(expert.rows(model, x).detach())
+            if not isinstance(expert, ItemExpert):
+                known.append(expert.rows(model, x).detach())
         self.example = embedded, *tensors.values(), torch.zeros(lengths.numel()), *known
         inputs = (f"known_{number}" for number in range(len(known)))
         self.arguments = "embedded", *tensors, "sessions", *inputs
@@ -162,7 +171,8 @@ class GraphEncoder(Encoder):
             if facts.log_share is not None:
                 found[facts.log_share] = log_share
         for of, expert in zip(self.experts, model.experts.values(), strict=True):
-            found[of.query], found[of.gate] = expert(next(rest), session[:, : h.size(1)], graphs)
+            clicked = embedded if of.of_items else next(rest)
+            found[of.query], found[of.gate] = model.queries(expert, clicked, session, graphs)
         return found
 
 
@@ -239,6 +249,8 @@ def weights_of(model: SessionModel, clicks: Tensor) -> dict[str, Tensor]:
         for source in sources.values():
             weights |= {names[id(table)]: table.clone() for table in source.tables.values()}
         for name, expert in model.experts.items():
+            if isinstance(expert, ItemExpert):
+                continue
             rows = torch.cat([expert.rows(model, part) for part in parts])
             weights[f"{name}.rows"] = rows
             if (new := expert.of_new_items()) is not None:
@@ -249,11 +261,11 @@ def weights_of(model: SessionModel, clicks: Tensor) -> dict[str, Tensor]:
 
 
 def _exported(name: str, expert: Expert, clicked: str) -> ExportedExpert:
-    new = expert.of_new_items() is not None
+    new, of_items = expert.of_new_items() is not None, isinstance(expert, ItemExpert)
     return ExportedExpert(
         name=name,
-        rows=f"{name}.rows",
-        clicked=clicked,
+        rows=ITEMS if of_items else f"{name}.rows",
+        clicked=CLICKED if of_items else clicked,
         query=f"{name}_query",
         gate=f"{name}_gate",
         from_text=f"{name}.from_text" if new else None,

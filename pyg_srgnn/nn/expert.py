@@ -35,9 +35,12 @@ class Expert(nn.Module, ABC):
 
     A module of this kind that is an attribute of a model takes part in its mixture of softmaxes,
     see :class:`~pyg_srgnn.functional.mixture.Softmaxes`, in training, evaluation and exports. It is
-    trained as if it were alone: models that are trained independently know different things, and
-    their mixture more than either.
+    trained as if it were alone, unless it is ``joint``: models that are trained independently know
+    different things, and their mixture more than either.
     """
+
+    joint = False
+    """Whether it and the model's own softmax are trained as one mixture, by its loss."""
 
     @abstractmethod
     def rows(
@@ -82,3 +85,25 @@ class Expert(nn.Module, ABC):
 
     def set_training(self, sessions: Sessions) -> None:
         """Count in the training sessions. By default, do nothing."""
+
+
+class ItemExpert(Expert):
+    """An expert that scores items by the model's own vectors, of which there is one table.
+
+    :meth:`forward` is given the vectors that the nodes' items enter the model as, and returns
+    encoded sessions, as :meth:`SessionModel.encode` does: :meth:`SessionModel.finish` makes the
+    queries of them.
+
+    Args:
+        joint: Whether it and the model's own softmax are trained as one mixture. (default: False)
+    """
+
+    def __init__(self, joint: bool = False) -> None:
+        super().__init__()
+        self.joint = joint
+
+    def rows(
+        self, model: Catalogue, items: Tensor | None = None, as_cold: Tensor | None = None
+    ) -> Tensor:
+        """See :meth:`Expert.rows`; of all items, those that have a vector."""
+        return model.item_vectors() if items is None else model.rows(items)

@@ -96,7 +96,7 @@ class SessionReadout(nn.Module):
         Returns:
             Session vectors [B, channels].
         """
-        clicks = clicks or _clicks(alias_index, batch, batch_size)
+        clicks = clicks or clicks_of(alias_index, batch, batch_size)
         session, batch_size = clicks.session, clicks.lengths.size(0)
         h_click = h.index_select(0, alias_index)
         last = h_click.index_select(0, clicks.last)
@@ -137,7 +137,7 @@ class SessionReadout(nn.Module):
         """
         if not self.attends:
             raise ValueError(f"SessionReadout: mode={self.mode!r} has no attention")
-        clicks = _clicks(alias_index, batch, batch_size)
+        clicks = clicks_of(alias_index, batch, batch_size)
         h_click = h.index_select(0, alias_index)
         last = h_click.index_select(0, clicks.last)
         return self._alpha(h_click, last, clicks, marks).squeeze(1)
@@ -160,7 +160,7 @@ class SessionReadout(nn.Module):
         return f"{self.__class__.__name__}({self.channels}, mode={self.mode})"
 
 
-def _clicks(alias_index: Tensor, batch: Tensor, batch_size: int | None) -> Clicks:
+def clicks_of(alias_index: Tensor, batch: Tensor, batch_size: int | None) -> Clicks:
     """The clicks of a batch; see :meth:`SessionReadout.forward` for the arguments."""
     if batch_size is None:
         batch_size = int(batch[-1]) + 1

@@ -30,16 +30,19 @@ from pyg_srgnn.functional.topk import best_of_scores
 from pyg_srgnn.functional.whitening import Whitening
 from pyg_srgnn.nn.as_cold import AsCold
 from pyg_srgnn.nn.component import HELD_OUT, Component
-from pyg_srgnn.nn.expert import Expert
+from pyg_srgnn.nn.expert import Expert, ItemExpert
 from pyg_srgnn.nn.global_graph import GlobalGraph
 from pyg_srgnn.nn.losses import at_least_float32
 from pyg_srgnn.nn.mark_embeddings import MarkEmbeddings
+from pyg_srgnn.nn.multi_level_readout import MultiLevelReadout
 from pyg_srgnn.nn.output import not_counted
 from pyg_srgnn.nn.readout import SessionReadout
 from pyg_srgnn.nn.repeat_counts_head import RepeatCountsHead
 from pyg_srgnn.nn.repeat_head import RepeatHead
+from pyg_srgnn.nn.sequence_expert import SequenceExpert
 from pyg_srgnn.nn.session_model import Rows, SessionModel
 from pyg_srgnn.nn.similar_head import SimilarHead
+from pyg_srgnn.nn.softmax_head import SoftmaxHead
 from pyg_srgnn.nn.srgnn_conv import SRGNNConv
 from pyg_srgnn.nn.text_expert import TextExpert
 from pyg_srgnn.nn.text_neighbour_head import TextNeighbourHead
@@ -48,6 +51,7 @@ from pyg_srgnn.utils.arguments import checking
 
 LEFT_OUT = ("click", "session")
 RESIDUALS = ("none", "add", "highway")
+SEQUENCES = ("none", "alone", "joint")
 _AS_COLD = 20  # one of so many items counts as cold in what trains gates that see texts
 _MIXED = 2_654_435_761  # a multiplier that mixes the numbers of sessions (Knuth)
 _SCALE = 12.0  # of a text expert's cosines beside a model without a scale
@@ -76,6 +80,8 @@ class SRGNN(SessionModel):
             sum; ``"highway"``, a learned mixture (SGNN-HN, `Pan et al., CIKM 2020
             <https://doi.org/10.1145/3340531.3412014>`_, equation 9). (default: ``"none"``)
         last_k: Last clicks whose mean is the readout's local part. (default: 1)
+        readout_levels: Queries of a :class:`MultiLevelReadout`, of the last click to the last so
+            many; with ``readout="hybrid"`` and ``last_k=1``. (default: 1: the paper's)
         positions: Places, counted from the end, with an embedding in the attention. (default: 0)
         frequency: Whether a node knows how often it was clicked in its session. (default: False)
         repeat: Whether a :class:`RepeatHead` shares out the probability between the session's own
@@ -96,6 +102,10 @@ class SRGNN(SessionModel):
         counts_half_life: Share of the training samples, back in time, over which the weight of a
             click halves where neighbours, followers and similar items are counted. (default: None:
             all weigh alike)
+        sequence: Whether the softmax is mixed with that of a :class:`SequenceExpert`, trained
+            ``"alone"`` or, as one mixture, ``"joint"``. (default: ``"none"``)
+        softmaxes: Softmaxes of the mixture that the session's vector makes, the model's own and
+            others by a :class:`SoftmaxHead`. (default: 1)
         text_edges: Whether items with fewer neighbours than that are joined with the nearest texts
             there. (default: False)
         text_neighbours: Nearest texts of each item that a :class:`TextNeighbourHead` mixes in,
@@ -123,6 +133,7 @@ class SRGNN(SessionModel):
         binary_edges: bool = False,
         residual: str = "none",
         last_k: int = 1,
+        readout_levels: int = 1,
         positions: int = 0,
         frequency: bool = False,
         repeat: bool | str = False,
@@ -133,6 +144,8 @@ class SRGNN(SessionModel):
         leave_out: str = "click",
         similar: int = 0,
         counts_half_life: float | None = None,
+        sequence: str = "none",
+        softmaxes: int = 1,
         text_edges: bool = False,
         text_neighbours: int = 0,
         text_expert: bool = False,
@@ -157,6 +170,12 @@ class SRGNN(SessionModel):
                 check.that(whole, "leave_out", "session with repeat='counts'", leave_out)
             check.whole("similar", similar, 0)
             check.number("counts_half_life", counts_half_life, above=0, optional=True)
+            check.one_of("sequence", sequence, SEQUENCES)
+            check.whole("softmaxes", softmaxes, 1)
+            levels = check.whole("readout_levels", readout_levels, 1) and readout_levels > 1
+            if levels:
+                check.that(readout == "hybrid", "readout", "hybrid with readout_levels", readout)
+                check.that(last_k == 1, "last_k", "1 with readout_levels", last_k)
             check.flag("text_edges", text_edges)
             check.whole("text_neighbours", text_neighbours, 0)
             check.flag("text_expert", text_expert)
@@ -167,6 +186,9 @@ class SRGNN(SessionModel):
                 check.that(not repeat, "repeat", "False with loss='binary'", repeat)
                 check.that(not transitions, "transitions", "0 with loss='binary'", transitions)
                 check.that(not similar, "similar", "0 with loss='binary'", similar)
+                fits = sequence == "none"
+                check.that(fits, "sequence", "none with loss='binary'", sequence)
+                check.that(softmaxes == 1, "softmaxes", "1 with loss='binary'", softmaxes)
                 mixes = self.text is not None and text_neighbours > 0
                 check.that(not mixes, "text_neighbours", "0 with loss='binary'", text_neighbours)
                 mixes = self.text is not None and text_expert
@@ -175,7 +197,11 @@ class SRGNN(SessionModel):
             fits = not (binary_edges and num_events)
             check.that(fits, "binary_edges", "False with events, which weigh edges", binary_edges)
             self.conv = SRGNNConv(channels, num_steps, reset_after)
-            self.readout = SessionReadout(channels, readout, readout_bias, last_k, positions)
+            self.readout: SessionReadout | MultiLevelReadout = (
+                MultiLevelReadout(channels, readout_levels, readout_bias, positions)
+                if levels
+                else SessionReadout(channels, readout, readout_bias, last_k, positions)
+            )
         self.binary_edges = binary_edges
         self.residual = residual
         self.text_edges = text_edges
@@ -198,6 +224,11 @@ class SRGNN(SessionModel):
         if repeat == "counts":
             assert self.transitions is not None, "checked above"
             self.repeat = RepeatCountsHead(channels, self.transitions)
+        self.sequence = (
+            SequenceExpert(channels, sequence == "joint") if sequence != "none" else None
+        )
+        for number in range(2, softmaxes + 1):
+            self.add_module(f"softmax_{number}", SoftmaxHead(channels))
         self.text_expert: TextExpert | None = None
         if text_expert and self.text is not None:
             sizes = num_items, self.text.vectors.size(1), channels
@@ -321,11 +352,14 @@ class SRGNN(SessionModel):
             data: A ``Batch`` of session graphs.
             counted: Whether :meth:`set_training` has counted these samples. (default: in training)
         """
-        graphs = _graphs(data)
+        return self.propagate(self._entered(data, counted), _graphs(data))
+
+    def _entered(self, data: Data, counted: bool | None = None) -> Tensor:
+        """What the nodes' items enter the model as [N, d]; see :meth:`nodes`."""
         counted = self.training if counted is None else counted
-        weight = self._neighbours_without(data, graphs.batch) if counted else None
-        clicked = self.clicked(data.x) if weight is None else self._clicked(data.x, weight)
-        return self.propagate(clicked, graphs)
+        batch, _ = session_of_node(data)
+        weight = self._neighbours_without(data, batch) if counted else None
+        return self.clicked(data.x) if weight is None else self._clicked(data.x, weight)
 
     def _neighbours_without(self, data: Data, batch: Tensor) -> Tensor | None:
         """Weights of the items' neighbours in other sessions than their own, or None: in all."""
@@ -417,7 +451,8 @@ class SRGNN(SessionModel):
         """The softmaxes, and the share of every component."""
         components, graphs = self.components.values(), _graphs(data)
         hidden = self._hidden(data) if counted else None
-        h = self.nodes(data, counted)
+        embedded = self._entered(data, counted)
+        h = self.propagate(embedded, graphs)
         s_h = self.finish(self.read(h, graphs))
         found, _ = find_candidates([each.source() for each in components], data.x, graphs, hidden)
         shares = [
@@ -426,12 +461,44 @@ class SRGNN(SessionModel):
         ]
         softmaxes = Softmaxes([self._scores_without_own(s_h, data, counted)], [])
         for name, expert in self.experts.items():
-            query, gate = expert(expert.rows(self, data.x), s_h[:, : h.size(1)], graphs)
+            query, gate = self._ask(expert, data.x, embedded, s_h, graphs)
+            softmaxes.gates.append(gate)
+            if isinstance(expert, ItemExpert):
+                softmaxes.scores.append(self._scores_without_own(query, data, counted))
+                continue
             of = [*expert.parameters(), *expert.buffers()]
             table = self._made_once(name, of, partial(expert.rows, self))
             softmaxes.scores.append(at_least_float32(self._of_all(query @ table.T)))
-            softmaxes.gates.append(gate)
         return softmaxes, shares
+
+    def _ask(
+        self,
+        expert: Expert,
+        x: Tensor,
+        embedded: Tensor,
+        s_h: Tensor,
+        graphs: SessionGraphs,
+        as_cold: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """The queries of an expert [B, e], and its gate [B]."""
+        of_items = isinstance(expert, ItemExpert)
+        clicked = embedded if of_items else expert.rows(self, x, as_cold)
+        return self.queries(expert, clicked, s_h, graphs)
+
+    def queries(
+        self, expert: Expert, clicked: Tensor, s_h: Tensor, graphs: SessionGraphs
+    ) -> tuple[Tensor, Tensor]:
+        """The queries of an expert [B, e], whose products are the scores, and its gate [B].
+
+        Args:
+            expert: The expert.
+            clicked: What it reads of the nodes' items [N, ...].
+            s_h: Session vectors [B, D].
+            graphs: The session graphs.
+        """
+        # Without the columns that are no part of the session's vector.
+        query, gate = expert(clicked, s_h[:, : self.embedding.channels], graphs)
+        return (self.finish(query) if isinstance(expert, ItemExpert) else query), gate
 
     def loss(self, data: Data) -> Tensor:
         """Mean loss of the sessions against their next items ``data.y``, a scalar.
@@ -443,16 +510,17 @@ class SRGNN(SessionModel):
         if not self.log_probabilities:
             return super().loss(data)
         components, graphs = self.components.values(), _graphs(data)
-        h = self.nodes(data)
+        embedded = self._entered(data)
+        h = self.propagate(embedded, graphs)
         s_h = self.finish(self.read(h, graphs))
         sources = [component.source() for component in components]
         hidden = self._hidden(data) if self.training else None
         found, taken = find_candidates(sources, data.x, graphs, hidden)
         alone = [self.losses(s_h, data, taken)]
-        rows: list[Rows] = []
+        rows: list[Rows | None] = []
         gates: list[Tensor] = []
         for expert in self.experts.values():
-            query, gate = expert(expert.rows(self, data.x), s_h[:, : h.size(1)], graphs)
+            query, gate = self._ask(expert, data.x, embedded, s_h, graphs)
             rows.append(self._rows_of(expert))
             alone.append(self.losses(query, data, taken, rows[-1]))
             gates.append(gate)
@@ -461,13 +529,7 @@ class SRGNN(SessionModel):
             alone = [torch.where(held_out, each.detach(), each) for each in alone]
             s_h = torch.where(held_out.unsqueeze(1), s_h.detach(), s_h)
             h = torch.where(held_out[graphs.batch].unsqueeze(1), h.detach(), h)
-        within = [each.detach() for each in alone]
-        if held_out is not None:
-            gates = [gate.detach() for gate in gates]
-        losses = alone[0]
-        if gates:  # Each is trained as if it were alone; the value is that of the mixture.
-            losses = mixed_losses(within, gates)
-            losses = losses + sum(each - each.detach() for each in alone)
+        losses = self._mixed(alone, gates, held_out)
         if held_out is not None:
             # A constant factor: processes that share a batch hold out other numbers of sessions.
             at = held_out.nonzero().squeeze(1)
@@ -478,8 +540,10 @@ class SRGNN(SessionModel):
             losses = component.losses(share, losses, data.y, held_out)
         return self.mean_of(losses, data)
 
-    def _rows_of(self, expert: Expert) -> Rows:
-        """Gives the expert's vectors; those of all items are made once."""
+    def _rows_of(self, expert: Expert) -> Rows | None:
+        """Gives the expert's vectors, if they are its own; those of all items are made once."""
+        if isinstance(expert, ItemExpert):
+            return None
         if self.sampler is not None:
             return partial(expert.rows, self)
         table = expert.rows(self)
@@ -489,7 +553,34 @@ class SRGNN(SessionModel):
 
         return rows
 
-    def _trial(self, data: Data, at: Tensor, taken: Pairs | None, rows: Sequence[Rows]) -> Tensor:
+    def _mixed(
+        self, losses: Sequence[Tensor], gates: Sequence[Tensor], held_out: Tensor | None
+    ) -> Tensor:
+        """Loss of each session [B] by the softmaxes mixed.
+
+        Each is trained as if it were alone, but those that are joint with the model's own, as one.
+        """
+        if not gates:
+            return losses[0]
+        own, *others = losses
+        joint = [expert.joint for expert in self.experts.values()]
+        together = [n for n, one in enumerate(joint) if one]
+        if together:
+            taught = [gates[n] for n in together]
+            if held_out is not None:
+                taught = [torch.where(held_out, gate.detach(), gate) for gate in taught]
+            own = mixed_losses([own, *(others[n] for n in together)], taught)
+        free = [
+            gate.detach() if one or held_out is not None else gate
+            for gate, one in zip(gates, joint, strict=True)
+        ]
+        mixed = mixed_losses([each.detach() for each in losses], free)
+        trained = [own, *(loss for loss, one in zip(others, joint, strict=True) if not one)]
+        return mixed + sum(each - each.detach() for each in trained)
+
+    def _trial(
+        self, data: Data, at: Tensor, taken: Pairs | None, rows: Sequence[Rows | None]
+    ) -> Tensor:
         """Losses [K] that train gates and text neighbours, with some of the items as if cold.
 
         Args:
@@ -520,12 +611,15 @@ class SRGNN(SessionModel):
                 rest = as_cold.of_ids(s_h, rest)
         others, gates = [], []
         for expert, rows_of in zip(self.experts.values(), rows, strict=True):
-            clicked = expert.rows(self, some.x, as_cold.cold)
-            query, gate = expert(clicked, s_h[:, : h.size(1)], graphs)
+            query, gate = self._ask(expert, some.x, clicked, s_h, graphs, as_cold.cold)
+            gates.append(gate)
             with torch.no_grad():
                 losses = self.losses(query, some, taken, rows_of)
-            others.append(as_cold.of_expert(expert, query, losses))
-            gates.append(gate)
+            if not isinstance(expert, ItemExpert):
+                losses = as_cold.of_expert(expert, query, losses)
+            elif self.embedding.mode == "id":
+                losses = as_cold.of_ids(query, losses)
+            others.append(losses)
         if others:
             rest = mixed_losses([rest, *others], gates)
         if self.text_neighbours is None:

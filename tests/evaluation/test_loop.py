@@ -223,6 +223,9 @@ INGREDIENTS = {
     "frequency": True,
     "transitions": 5,
     "similar": 5,
+    "sequence": "alone",
+    "softmaxes": 2,
+    "readout_levels": 3,
 }
 
 

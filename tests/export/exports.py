@@ -38,6 +38,10 @@ MODELS: dict[str, dict[str, Any]] = {
         **{"name": "srgnn", **_MIXED, "repeat": "counts", "transitions": 6},
         **{"leave_out": "session", "similar": 5},
     },
+    "encoders": {
+        **{"name": "srgnn", **_MIXED, "transitions": 6, "popularity": [0.3], "item_bias": True},
+        **{"sequence": "alone", "softmaxes": 2, "readout_levels": 3, "output_table": "delta"},
+    },
     "biased": {"name": "gru4rec", "item_bias": True, "popularity": [0.3]},
     "mixture": {"name": "mixture", "members": ["default", "gru4rec", "plain"]},
 }

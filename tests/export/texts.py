@@ -30,6 +30,7 @@ _MIXED |= {"similar": 5, "text_expert": True, "positions": 3}
 MODELS: dict[str, dict[str, Any]] = {
     "mixture": {"name": "srgnn", **_MIXED},
     "mixture of sums": {"name": "srgnn", **_MIXED, "item_table": "sum"},
+    "encoders": {"name": "srgnn", **_MIXED, "sequence": "joint", "softmaxes": 2},
     "edges": {"name": "srgnn", **_MIXED, "text_edges": True},
     "neighbours": {"name": "srgnn", "text_neighbours": 7, "item_table": "null_space"},
     "ids": {"name": "srgnn"},

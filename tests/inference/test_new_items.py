@@ -127,6 +127,15 @@ def test_facts_of_an_expert_that_do_not_fit(what: str) -> None:
         Facts.from_json(found)
 
 
+def test_facts_of_an_expert_that_scores_by_the_models_vectors() -> None:
+    found = asdict(in_memory("encoders", BEFORE).facts)
+    assert [each["rows"] for each in found["experts"]][:2] == ["item_vectors"] * 2
+    assert Facts.from_json(found).extensible
+    found["experts"][0]["clicked"] = "known_0"
+    with pytest.raises(ValueError, match="sequence must have clicked 'embedded', and neither"):
+        Facts.from_json(found)
+
+
 @pytest.mark.parametrize("part", ["name", "rows", "clicked", "query", "gate"])
 def test_experts_that_share_a_part(part: str) -> None:
     found = asdict(in_memory("mixture", BEFORE).facts)

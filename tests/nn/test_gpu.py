@@ -30,10 +30,11 @@ OUTPUT = {
     **{"scale": 12.0, "item_bias": True, "popularity": [0.1, 1.0], "temperature": True},
     **{"output_table": "delta"},
 }
+ENCODERS = {"scale": 12.0, "sequence": "joint", "softmaxes": 2, "readout_levels": 3}
 
 
 @pytest.mark.parametrize("products", ["full", "bfloat16"])
-@pytest.mark.parametrize("output", [{}, OUTPUT])
+@pytest.mark.parametrize("output", [{}, OUTPUT, ENCODERS])
 def test_a_step_never_makes_the_host_wait(products, output):
     model = SRGNN(ITEMS, 32, products=products, **output)
     model.set_training(Sessions.from_lists(SESSIONS))

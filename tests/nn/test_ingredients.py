@@ -37,9 +37,13 @@ INGREDIENTS: dict[str, dict[str, Any]] = {
     "neighbours": {"neighbours": 3, "window": 2},
     "transitions": {"transitions": ITEMS},
     "similar": {"similar": ITEMS},
+    "readout_levels": {"readout_levels": 3},
+    "sequence": {"sequence": "alone"},
+    "softmaxes": {"softmaxes": 3},
 }
 RECENT = {"counts_half_life": 0.3}
 ALL = {key: value for options in INGREDIENTS.values() for key, value in options.items()}
+ALL["readout_levels"] = 1  # with last_k
 CASES = INGREDIENTS | {
     "all": ALL,
     "all but scale": ALL | {"scale": None},
@@ -49,6 +53,9 @@ CASES = INGREDIENTS | {
     "recent similar": INGREDIENTS["similar"] | RECENT,
     "repeat by counts": {**INGREDIENTS["transitions"], "repeat": "counts", "leave_out": "session"},
     "similar and repeat": INGREDIENTS["similar"] | {"repeat": True},
+    "joint sequence": {"sequence": "joint", "scale": 3.0},
+    "sequence and softmaxes": {"sequence": "joint", "softmaxes": 2, "repeat": True},
+    "levels and positions": {"readout_levels": 4, "positions": 4},
 }
 
 
@@ -365,6 +372,13 @@ def test_gru4rec_is_a_recurrence_over_the_clicks(num_layers: int) -> None:
         ({"neighbours": -1}, "'neighbours' must be a whole number >= 0"),
         ({"neighbours": 2, "window": 0}, "'window' must be a whole number >= 1"),
         ({"transitions": -1}, "'transitions' must be a whole number >= 0"),
+        ({"readout_levels": 0}, "'readout_levels' must be a whole number >= 1"),
+        ({"readout_levels": 2, "last_k": 2}, "'last_k' must be 1 with readout_levels"),
+        ({"readout_levels": 2, "readout": "local"}, "'readout' must be hybrid with readout_levels"),
+        ({"sequence": "both"}, "'sequence' must be one of none, alone, joint"),
+        ({"sequence": "joint", "loss": "binary"}, "'sequence' must be none with loss='binary'"),
+        ({"softmaxes": 0}, "'softmaxes' must be a whole number >= 1"),
+        ({"softmaxes": 2, "loss": "binary"}, "'softmaxes' must be 1 with loss='binary'"),
         ({"similar": -1}, "'similar' must be a whole number >= 0"),
         ({"similar": 2, "loss": "binary"}, "'similar' must be 0 with loss='binary'"),
         ({"counts_half_life": 0.0}, "'counts_half_life' must be a number > 0, or None"),

@@ -437,7 +437,16 @@ def with_targets(batch: Any, rows: Tensor) -> Any:
     return other
 
 
-@pytest.mark.parametrize("options", [{"text_neighbours": 4}, ALL, ALL | {"loss": "sampled"}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"text_neighbours": 4},
+        ALL,
+        ALL | {"loss": "sampled"},
+        ALL | {"sequence": "alone"},
+        ALL | {"sequence": "joint", "softmaxes": 2},
+    ],
+)
 def test_who_is_trained_on_which_sessions(
     options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -459,7 +468,19 @@ def test_who_is_trained_on_which_sessions(
 
     by_held_out, by_others = trained(held_out), trained(~held_out)
     gates = ("text_neighbours", "text_expert.gate", "text_expert.lin_gate")
-    heads = (*gates, "transitions", "repeat", "text_expert.clicks: cold")
+    heads = (
+        *gates,
+        "transitions",
+        "repeat",
+        "text_expert.clicks: cold",
+        "sequence.gate",
+        "sequence.lin_gate",
+        "softmax_2.gate",
+    )
+    if options.get("sequence") == "alone":
+        gates += ("sequence.gate", "sequence.lin_gate")
+    if "sequence" in options:
+        assert "sequence.gate.weight" in by_held_out and "sequence.gru.bias_hh_l0" in by_others
     assert not [name for name in by_held_out if not name.startswith(heads)]
     assert not [name for name in by_others if name.startswith(gates)]
     if "text_expert" in options:

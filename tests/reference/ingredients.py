@@ -13,10 +13,17 @@ import torch
 from torch import Tensor
 
 from pyg_srgnn.nn import SRGNN
-from tests.reference import dense_srgnn, item_text, marks, repeat_counts, similar_items
+from tests.reference import (
+    dense_srgnn,
+    encoders,
+    item_text,
+    marks,
+    repeat_counts,
+    similar_items,
+)
 from tests.reference import text_expert as reference_expert
 from tests.reference.graphs import dense_weights, session_graph
-from tests.reference.names import model_names, readout_names
+from tests.reference.names import conv_names, model_names, readout_names
 
 
 def unit(x: Tensor) -> Tensor:
@@ -36,6 +43,7 @@ def log_probabilities(
     scale: float | None = None,
     residual: str = "none",
     last_k: int = 1,
+    readout_levels: int = 1,
     positions: int = 0,
     frequency: bool = False,
     repeat: bool | str = False,
@@ -60,6 +68,8 @@ def log_probabilities(
     events: Sequence[int] | None = None,
     pauses: Sequence[int] | None = None,
     num_events: int = 0,
+    sequence: str = "none",
+    softmaxes: int = 1,
 ) -> Tensor:
     """Logarithm of every item's probability [V].
 
@@ -70,7 +80,9 @@ def log_probabilities(
     ``events`` are the clicks' types, ``pauses`` the seconds before them.
     """
     p: dict[str, Any] = dict(model.named_parameters())
-    names = model_names(model, lambda parameter: parameter)
+    names = conv_names(model.conv, lambda parameter: parameter)
+    if readout_levels == 1:
+        names = model_names(model, lambda parameter: parameter)
     table = list(p["embedding.weight"])
     if texts is not None:
         table = item_text.table(p, item_table, texts, model.embedding.channels)
@@ -95,9 +107,10 @@ def log_probabilities(
     marked = {} if events is None else {"event": list(events)}
     if pauses is not None:  # what was before the first click is no part of the session
         marked["gap"] = [0, *(marks.bucket(pause) for pause in pauses[1:])]
+    inputs = {item: entered(item) for item in graph.nodes}
     rows = []
     for item in graph.nodes:
-        x = entered(item)
+        x = inputs[item]
         if frequency:
             x = x + p["frequency.weight"][min(10, list(session).count(item))]
         at = [t for t, clicked in enumerate(session) if clicked == item]
@@ -127,40 +140,48 @@ def log_probabilities(
         h = torch.stack(mixed)
 
     seen = [h[node] for node in graph.alias]
-    local = sum(seen[-last_k:]) / len(seen[-last_k:])
-    total = torch.zeros_like(local)
-    for t, click in enumerate(seen):
-        gate = names["W_1"] @ seen[-1] + names["W_2"] @ click + names["c"]
-        if positions:
-            gate = gate + p["readout.position.weight"][min(positions, len(seen) - t) - 1]
-        for name, values in marked.items():
-            gate = gate + p[f"marks.click.{name}.weight"][values[t]]
-        total = total + torch.dot(names["q"], torch.sigmoid(gate)) * click
-    s = encoded = names["W_3"] @ torch.cat([local, total])
-    learned = iter(())
-    if temperature or popularity:
-        learned = iter(p["output.lin.weight"] @ encoded + p["output.lin.bias"])
-    if scale:
-        s = scale * unit(s)
-    if temperature:
-        s = torch.exp(torch.tanh(next(learned))) * s
+    added = [
+        sum((p[f"marks.click.{name}.weight"][values[t]] for name, values in marked.items()), 0)
+        for t in range(len(seen))
+    ]
+    if readout_levels > 1:
+        encoded, _ = encoders.read_out(p, seen, readout_levels, positions, added)
+    else:
+        local = sum(seen[-last_k:]) / len(seen[-last_k:])
+        total = torch.zeros_like(local)
+        for t, click in enumerate(seen):
+            gate = names["W_1"] @ seen[-1] + names["W_2"] @ click + names["c"] + added[t]
+            if positions:
+                gate = gate + p["readout.position.weight"][min(positions, len(seen) - t) - 1]
+            total = total + torch.dot(names["q"], torch.sigmoid(gate)) * click
+        encoded = names["W_3"] @ torch.cat([local, total])
     if output_table == "delta":
         moved = [row + change for row, change in zip(table, p["output.delta"], strict=True)]
         vectors = [unit(row) if scale else row for row in moved]
-    scores = torch.stack([torch.dot(s, v) for v in vectors])
-    for number, factor in enumerate(learned):
-        of_all = [of_item[number] for of_item in popularity or ()]
-        scores = scores + factor * torch.tensor(of_all, dtype=s.dtype)
-    if item_bias:
-        scores = scores + p["output.bias"]
     inside = set(session) if repeat else set()
-    total = sum(torch.exp(scores[i]) for i in scored if i not in inside)
-    nothing = torch.zeros_like(scores[0])
-    rest = {
-        i: torch.exp(scores[i]) / total if i in scored else nothing
-        for i in range(len(scores))
-        if i not in inside
-    }
+
+    def softmax(encoded: Tensor) -> dict[int, Tensor]:
+        """Probability of each item that the repeat head leaves."""
+        s, factors = finished(p, encoded, scale, temperature, bool(popularity))
+        scores = torch.stack([torch.dot(s, v) for v in vectors])
+        for number, factor in enumerate(factors):
+            of_all = [of_item[number] for of_item in popularity or ()]
+            scores = scores + factor * torch.tensor(of_all, dtype=s.dtype)
+        if item_bias:
+            scores = scores + p["output.bias"]
+        total = sum(torch.exp(scores[i]) for i in scored if i not in inside)
+        nothing = torch.zeros_like(scores[0])
+        return {
+            i: torch.exp(scores[i]) / total if i in scored else nothing
+            for i in range(len(scores))
+            if i not in inside
+        }
+
+    s, _ = finished(p, encoded, scale, temperature, bool(popularity))
+    rest = softmax(encoded)
+    if sequence != "none" or softmaxes > 1:
+        clicked = [inputs[item] for item in session]
+        rest = encoders.mixed(p, clicked, s, rest, softmax, sequence, softmaxes)
     if text_expert:
         assert texts is not None
         arguments = rest, texts, clicks, expert_scored, scale or 12.0, positions
@@ -175,7 +196,7 @@ def log_probabilities(
     if transitions is not None:
         rest = mixed_with_transitions(p, session, s, rest, transitions, own, own_weight, others)
     if not repeat:
-        return torch.stack([log(rest[i]) for i in range(len(scores))])
+        return torch.stack([log(rest[i]) for i in range(len(table))])
     if repeat == "counts":
         assert transitions is not None
         counted = transitions if others is None else others
@@ -184,8 +205,21 @@ def log_probabilities(
         logit, within = own_shares(p, session, s, dict(zip(graph.nodes, h, strict=True)))
     g = torch.sigmoid(logit)
     return torch.stack(
-        [log(g * within[i]) if i in within else log((1 - g) * rest[i]) for i in range(len(scores))]
+        [log(g * within[i]) if i in within else log((1 - g) * rest[i]) for i in range(len(table))]
     )
+
+
+def finished(
+    p: dict[str, Any], encoded: Tensor, scale: float | None, temperature: bool, popularity: bool
+) -> tuple[Tensor, list[Tensor]]:
+    """The session's vector as it is multiplied, and the factors of popularity."""
+    learned = []
+    if temperature or popularity:
+        learned = list(p["output.lin.weight"] @ encoded + p["output.lin.bias"])
+    s = scale * unit(encoded) if scale else encoded
+    if temperature:
+        s = torch.exp(torch.tanh(learned.pop(0))) * s
+    return s, learned
 
 
 def own_shares(
