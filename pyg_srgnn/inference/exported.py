@@ -23,6 +23,7 @@ from pyg_srgnn.functional.mixture import (
 )
 from pyg_srgnn.functional.offsets import Offsets, add_offsets
 from pyg_srgnn.functional.products import PackedItems
+from pyg_srgnn.functional.text_similarity import similar_weights
 from pyg_srgnn.functional.topk import best_of_scores
 from pyg_srgnn.inference.catalogue import Catalogue
 from pyg_srgnn.inference.formats import Encode
@@ -205,6 +206,9 @@ class ExportedGraphs(ExportedModel):
         graphs = SessionGraphs(**tensors, num_graphs=lengths.numel())
         candidates, _ = find_candidates(self.sources, x, graphs)
         blank = torch.zeros(lengths.numel())
+        if (factor := self.weights.get("text_factor")) is not None:
+            weights = similar_weights(graphs, x, self.weights["text_vectors"], factor)
+            tensors["edge_weight"], tensors["edge_weight_in"] = weights
         arguments = {
             **tensors,
             "embedded": self.clicked.index_select(0, x),

@@ -30,7 +30,7 @@ _HEADER = 64 << 10  # of a file of safetensors
 _ID = 512 * 12 + 4  # of an id in JSON: as many characters as a request may have, all escaped
 _GRAPH = 16 << 20  # of an encoder without its matrices
 _MATRICES = 64  # [d, d], of a layer or a component of an encoder
-_OF_TEXTS = ("text_vectors", "text_mean", "text_directions", "text_to_item")
+_OF_TEXTS = ("text_vectors", "text_mean", "text_directions", "text_to_item", "text_factor")
 _DTYPES = {"float32": torch.float32, "int32": torch.int32, "int64": torch.int64}
 
 
@@ -93,7 +93,8 @@ class Facts:
             model with texts
             ``text_vectors`` [V, F], ``text_mean`` [F] and ``text_directions`` [F, F], see
             :class:`~pyg_srgnn.functional.whitening.Whitening`, and where item vectors are made of
-            texts the map ``text_to_item`` [F, d].
+            texts the map ``text_to_item`` [F, d]; and where texts weigh edges ``text_factor`` [2],
+            see :func:`~pyg_srgnn.functional.text_similarity.similar_weights`.
         num_trained: Items from the first that the training sessions hold; the others are cold.
             None: all.
         normalised: Whether item vectors have length 1, further terms apart.
@@ -269,6 +270,8 @@ class Facts:
             expected["text_directions"] = Table("float32", [size, size])
         if "text_to_item" in tables:
             expected["text_to_item"] = Table("float32", [size, channels])
+        if "text_factor" in tables:
+            expected["text_factor"] = Table("float32", [2])
         for name, table in expected.items():
             if tables.get(name) != table:
                 raise ValueError(f"scorer.tables.{name} must be {table} (got {tables.get(name)})")

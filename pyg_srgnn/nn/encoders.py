@@ -241,6 +241,9 @@ def weights_of(model: SessionModel, clicks: Tensor) -> dict[str, Tensor]:
             weights["text_vectors"] = model.text.vectors.clone()
             weights["text_mean"] = model.text.mean.clone()
             weights["text_directions"] = model.text.directions.clone()
+            factor = getattr(model, "text_factor", None)
+            if factor is not None:
+                weights["text_factor"] = factor.clone()
             if model.embedding.mode != "id":
                 unit = torch.eye(len(model.text.mean))
                 weights["text_to_item"] = model.embedding.from_text(unit).contiguous()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -26,6 +27,7 @@ from pyg_srgnn.functional.mixture import (
     mixed_losses,
     mixture_losses,
 )
+from pyg_srgnn.functional.text_similarity import similar_weights
 from pyg_srgnn.functional.topk import best_of_scores
 from pyg_srgnn.functional.whitening import Whitening
 from pyg_srgnn.nn.as_cold import AsCold
@@ -106,6 +108,8 @@ class SRGNN(SessionModel):
             ``"alone"`` or, as one mixture, ``"joint"``. (default: ``"none"``)
         softmaxes: Softmaxes of the mixture that the session's vector makes, the model's own and
             others by a :class:`SoftmaxHead`. (default: 1)
+        text_similarity: Whether the weight of an edge of a session's graph is multiplied by a
+            learned factor of the cosine of its ends' texts, where there are texts. (default: False)
         text_edges: Whether items with fewer neighbours than that are joined with the nearest texts
             there. (default: False)
         text_neighbours: Nearest texts of each item that a :class:`TextNeighbourHead` mixes in,
@@ -146,6 +150,7 @@ class SRGNN(SessionModel):
         counts_half_life: float | None = None,
         sequence: str = "none",
         softmaxes: int = 1,
+        text_similarity: bool = False,
         text_edges: bool = False,
         text_neighbours: int = 0,
         text_expert: bool = False,
@@ -176,6 +181,9 @@ class SRGNN(SessionModel):
             if levels:
                 check.that(readout == "hybrid", "readout", "hybrid with readout_levels", readout)
                 check.that(last_k == 1, "last_k", "1 with readout_levels", last_k)
+            check.flag("text_similarity", text_similarity)
+            weighted = not (text_similarity and binary_edges)
+            check.that(weighted, "text_similarity", "False with binary_edges", text_similarity)
             check.flag("text_edges", text_edges)
             check.whole("text_neighbours", text_neighbours, 0)
             check.flag("text_expert", text_expert)
@@ -205,6 +213,8 @@ class SRGNN(SessionModel):
         self.binary_edges = binary_edges
         self.residual = residual
         self.text_edges = text_edges
+        similar_texts = text_similarity and self.text is not None
+        self.text_factor = nn.Parameter(torch.empty(2)) if similar_texts else None
         self.frequency = nn.Embedding(_MOST_CLICKS + 1, channels) if frequency else None
         self.lin_residual = nn.Linear(2 * channels, channels) if residual == "highway" else None
         self.repeat: RepeatHead | RepeatCountsHead | None = None
@@ -259,6 +269,8 @@ class SRGNN(SessionModel):
             self.marks.reset_parameters()
         if isinstance(self.repeat, RepeatCountsHead):
             self.repeat.reset_parameters()
+        if self.text_factor is not None:
+            nn.init.zeros_(self.text_factor)
 
     def set_training(self, sessions: Sessions) -> None:
         """Count what the model needs of the training sessions: popularity, neighbours, transitions.
@@ -352,7 +364,8 @@ class SRGNN(SessionModel):
             data: A ``Batch`` of session graphs.
             counted: Whether :meth:`set_training` has counted these samples. (default: in training)
         """
-        return self.propagate(self._entered(data, counted), _graphs(data))
+        graphs = self._weighted(_graphs(data), data.x)
+        return self.propagate(self._entered(data, counted), graphs)
 
     def _entered(self, data: Data, counted: bool | None = None) -> Tensor:
         """What the nodes' items enter the model as [N, d]; see :meth:`nodes`."""
@@ -360,6 +373,13 @@ class SRGNN(SessionModel):
         batch, _ = session_of_node(data)
         weight = self._neighbours_without(data, batch) if counted else None
         return self.clicked(data.x) if weight is None else self._clicked(data.x, weight)
+
+    def _weighted(self, graphs: SessionGraphs, x: Tensor) -> SessionGraphs:
+        """The graphs with the weights that their edges have by the texts of the items."""
+        if self.text_factor is None or self.text is None:
+            return graphs
+        weights = similar_weights(graphs, x, self.text.vectors, self.text_factor)
+        return replace(graphs, edge_weight=weights[0], edge_weight_in=weights[1])
 
     def _neighbours_without(self, data: Data, batch: Tensor) -> Tensor | None:
         """Weights of the items' neighbours in other sessions than their own, or None: in all."""
@@ -452,7 +472,7 @@ class SRGNN(SessionModel):
         components, graphs = self.components.values(), _graphs(data)
         hidden = self._hidden(data) if counted else None
         embedded = self._entered(data, counted)
-        h = self.propagate(embedded, graphs)
+        h = self.propagate(embedded, self._weighted(graphs, data.x))
         s_h = self.finish(self.read(h, graphs))
         found, _ = find_candidates([each.source() for each in components], data.x, graphs, hidden)
         shares = [
@@ -511,7 +531,7 @@ class SRGNN(SessionModel):
             return super().loss(data)
         components, graphs = self.components.values(), _graphs(data)
         embedded = self._entered(data)
-        h = self.propagate(embedded, graphs)
+        h = self.propagate(embedded, self._weighted(graphs, data.x))
         s_h = self.finish(self.read(h, graphs))
         sources = [component.source() for component in components]
         hidden = self._hidden(data) if self.training else None
@@ -604,7 +624,7 @@ class SRGNN(SessionModel):
         with torch.no_grad():
             weight = self._neighbours_without(some, graphs.batch)
             clicked = as_cold.clicked(self._clicked(some.x, weight), self._clicked)
-            h = self.propagate(clicked, graphs)
+            h = self.propagate(clicked, self._weighted(graphs, some.x))
             s_h = self.finish(self.read(h, graphs))
             rest = self.losses(s_h, some, taken)
             if self.embedding.mode == "id":

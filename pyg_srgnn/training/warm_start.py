@@ -200,7 +200,8 @@ def _with_defaults(settings: Mapping[str, Any]) -> dict[str, Any]:
     arguments = [each for owner in owners for each in signature(owner).parameters.values()]
     added = {each.name: each.default for each in arguments if each.default is not each.empty}
     found = added | dict(settings)
-    without = {"text_neighbours": 0, "text_edges": False, "text_expert": False}
+    of_texts = ("text_similarity", "text_edges", "text_expert", "text_neighbours")
+    without = dict.fromkeys(of_texts, 0)
     return found if found["text_channels"] else found | without
 
 

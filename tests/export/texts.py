@@ -31,7 +31,7 @@ MODELS: dict[str, dict[str, Any]] = {
     "mixture": {"name": "srgnn", **_MIXED},
     "mixture of sums": {"name": "srgnn", **_MIXED, "item_table": "sum"},
     "encoders": {"name": "srgnn", **_MIXED, "sequence": "joint", "softmaxes": 2},
-    "edges": {"name": "srgnn", **_MIXED, "text_edges": True},
+    "edges": {"name": "srgnn", **_MIXED, "text_edges": True, "text_similarity": True},
     "neighbours": {"name": "srgnn", "text_neighbours": 7, "item_table": "null_space"},
     "ids": {"name": "srgnn"},
     "sum": {"name": "srgnn", "item_table": "sum"},
@@ -62,6 +62,8 @@ def checkpoint(name: str = "mixture", cold: int = COLD) -> Checkpoint:
         randomise(part, seed=3, scale=0.3)
     output = model.output
     with torch.no_grad():
+        if getattr(model, "text_factor", None) is not None:
+            model.text_factor.copy_(torch.tensor([0.8, -0.6]))
         for table in (model.embedding.weight, output.bias, output.delta):
             if table is not None:
                 generator = torch.Generator().manual_seed(5)

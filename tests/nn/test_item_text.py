@@ -47,12 +47,14 @@ ALL: dict[str, Any] = {
     "transitions": ITEMS,
     "text_neighbours": 5,
     "text_expert": True,
+    "text_similarity": True,
 }
 CASES: dict[str, dict[str, Any]] = {
     "alone": {},
     "scale": {"scale": 3.0},
     "neighbours": {"text_neighbours": 4},
     "expert": {"text_expert": True},
+    "similarity": {"text_similarity": True, "residual": "highway"},
     "edges": {"scale": 3.0, "neighbours": 9, "window": 1, "text_edges": True},
     "all": ALL,
     "all and scale": ALL | {"scale": 3.0},
@@ -98,6 +100,7 @@ def expected_of(
 ) -> Tensor:
     options = options | {"item_table": mode, "texts": texts, "num_trained": TRAINED}
     options["clicks"] = CLICKS.tolist()
+    options.pop("text_similarity", None)
     if options.get("neighbours"):
         options["neighbours"] = neighbours_of(texts, options)
         del options["window"]

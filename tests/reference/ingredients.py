@@ -128,6 +128,14 @@ def log_probabilities(
                 place[cell] = 1.0
                 moved = weights + place * weights[cell] * (total - 1)
                 a_out, a_in = (moved, a_in) if direction == 0 else (a_out, moved)
+    if "text_factor" in p:
+        for u, v in {*zip(graph.alias, graph.alias[1:], strict=False)}:
+            cosine = float(texts[graph.nodes[u]] @ texts[graph.nodes[v]])
+            moved = torch.zeros_like(a_out), torch.zeros_like(a_in)
+            moved[0][u, v] = moved[1][v, u] = 1.0
+            outgoing, incoming = torch.exp(p["text_factor"] * cosine)
+            a_out = a_out + moved[0] * a_out[u, v] * (outgoing - 1)
+            a_in = a_in + moved[1] * a_in[v, u] * (incoming - 1)
     h = dense_srgnn.propagate(names, a_in, a_out, before, 1, False)
     if residual == "add":
         h = h + before

@@ -235,7 +235,7 @@ def test_a_checkpoint_of_a_version_without_a_key(root: Path, old_run: Path, tmp_
     for path in (run / "checkpoints").glob("*.ckpt"):
         held = torch.load(path, weights_only=True)
         # Keys of texts have other defaults in the configuration; without texts they do not matter.
-        for key in ("item_bias", "text_neighbours", "text_edges", "text_expert"):
+        for key in ("item_bias", "text_neighbours", "text_edges", "text_expert", "text_similarity"):
             del held["model"][key]
         torch.save(held, path)
     started(shop(root, "old"), run)
