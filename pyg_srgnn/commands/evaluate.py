@@ -43,7 +43,7 @@ def main(config: DictConfig) -> float:
         from pyg_srgnn.evaluation.metrics import saturated
         from pyg_srgnn.functional.metrics import MAIN
         from pyg_srgnn.functional.topk import rows_at_once
-        from pyg_srgnn.reports import metrics_table, target_table, write_slices
+        from pyg_srgnn.reports import metrics_table, recall_table, target_table, write_slices
         from pyg_srgnn.utils.files import write_text
 
     validate(config)
@@ -102,8 +102,8 @@ def main(config: DictConfig) -> float:
     title = f"{settings['name']}, {config.split}, {len(part):,} samples, percent"
     tables: list[str] = [metrics_table(title, found.metrics, elsewhere=path.name)]
     by_target = target_table(*found, checkpoint.text is not None, path.name)
-    if by_target is not None:
-        tables += ["", by_target, ""]
+    for more in filter(None, [by_target, recall_table(found.metrics, path.name)]):
+        tables += ["", more, ""]
     log.info(lines(*tables, *labels, f"Files: {folder}"))
     return found.metrics["model"][MAIN[0]]
 

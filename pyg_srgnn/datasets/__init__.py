@@ -10,6 +10,7 @@ from pyg_srgnn.datasets.diginetica import Diginetica, DigineticaRaw
 from pyg_srgnn.datasets.loader import SessionLoader
 from pyg_srgnn.datasets.nowplaying import Nowplaying, NowplayingRaw
 from pyg_srgnn.datasets.online_retail import OnlineRetail
+from pyg_srgnn.datasets.otto import Otto
 from pyg_srgnn.datasets.retailrocket import RetailRocket
 from pyg_srgnn.datasets.scientific import Scientific
 from pyg_srgnn.datasets.synthetic import Synthetic
@@ -26,6 +27,7 @@ __all__ = [
     "Nowplaying",
     "NowplayingRaw",
     "OnlineRetail",
+    "Otto",
     "RawDataset",
     "RetailRocket",
     "Scientific",
@@ -49,6 +51,7 @@ DATASETS: dict[str, Callable[..., SessionDataset]] = {
     "yoochoose1_4": partial(YoochooseRaw, fraction=4),
     "yoochoose": YoochooseRaw,
     "retailrocket": RetailRocket,
+    "otto": Otto,
     "online_retail": OnlineRetail,
     "scientific": Scientific,
     "tmall": Tmall,

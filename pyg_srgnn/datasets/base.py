@@ -24,6 +24,7 @@ from pyg_srgnn.data.sessions import PART, Sessions, is_part
 from pyg_srgnn.data.vocabulary import Vocabulary
 from pyg_srgnn.datasets.download import Source, fetch
 from pyg_srgnn.functional.marks import ClickMarks
+from pyg_srgnn.functional.metrics import RecallWeights
 from pyg_srgnn.utils.arguments import checking
 from pyg_srgnn.utils.files import folder_written_aside
 
@@ -74,6 +75,11 @@ class SessionDataset(Dataset):
 
     None where the dataset has no text; an entry is None where one item has none.
     """
+
+    _indices: Any  # numbers of the samples in use, a list or an array; None: all
+
+    recall: RecallWeights | None = None
+    """The weighted recall that evaluations report as well; None: none."""
 
     text_encoder: str = "wordllama"
     """Name of the encoder of the texts, where none is chosen."""

@@ -17,6 +17,7 @@ from pyg_srgnn.evaluation.kept import KeptResults, Result
 from pyg_srgnn.evaluation.loop import evaluate_rows
 from pyg_srgnn.evaluation.rank_table import describe_rows, write_ranks
 from pyg_srgnn.evaluation.targets import TargetMetrics
+from pyg_srgnn.evaluation.weighted_recall import weighted_recall
 from pyg_srgnn.functional.metrics import BEYOND, TIES
 from pyg_srgnn.utils.arguments import checking
 
@@ -120,6 +121,8 @@ def evaluate_with_baselines(
             by_target=by_target,
             beyond=BeyondMetrics(clicks, beyond, vectors).to(device) if beyond else None,
         )
+        if dataset.recall is not None:
+            metrics |= weighted_recall(scorer, dataset, dataset.recall, device=device)
         return Result(metrics, by_target.compute(), found)
 
     results = {} if model is None else {name: evaluated(name, model)}

@@ -12,6 +12,7 @@
 ``clicks``      clicks of the target in the training sessions; no column in earlier versions
 ``decile``      tenth of the items that holds the target, 1 the most popular; null if unseen
 ``day``         UTC day of the session's time; null where the dataset keeps no times
+``event``       type of the target; no column where the dataset keeps no types
 ``rank_<name>`` the rank that a baseline of the same evaluation gives it
 =============== ============================================================================
 """
@@ -45,8 +46,9 @@ _SCHEMA = {
     "clicks": pl.Int64,
     "decile": pl.Int8,
     "day": pl.Date,
+    "event": pl.String,
 }
-_LATER = {"clicks"}  # columns that files of earlier versions lack
+_LATER = {"clicks", "event"}  # columns that files of earlier versions, or some datasets, lack
 _MAY_BE_NULL = {"decile", "day"}
 _LAST = np.iinfo(np.int32).max  # where a target without a score is kept
 
@@ -96,7 +98,11 @@ def describe_rows(dataset: SessionDataset, training: Sessions) -> pl.DataFrame:
         day = pl.lit(None)
     else:
         day = pl.from_epoch(pl.lit(pl.Series(sessions.times.numpy()[session])), "s").dt.date()
-    return frame.with_columns(day=day).cast(_SCHEMA)  # type: ignore[arg-type]
+    frame = frame.with_columns(day=day)
+    if sessions.events is not None:
+        names = pl.Series([*dataset.events], dtype=pl.String)
+        frame = frame.with_columns(event=names.gather(sessions.events.numpy()[click]))
+    return frame.cast({name: _SCHEMA[name] for name in frame.columns})
 
 
 def _deciles(clicks: NDArray[np.int64]) -> NDArray[np.int64]:

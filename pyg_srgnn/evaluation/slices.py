@@ -1,7 +1,8 @@
 """HR@20 and MRR@20 of parts of a test set: where a model is better than another one.
 
-The samples are divided in five ways: by the clicks of the prefix, by whether the target is one of
-them, by the target's clicks in training and by the decile of these, and by the day of the test.
+The samples are divided in six ways: by the clicks of the prefix, by whether the target is one of
+them, by the target's type, by its clicks in training and by the decile of these, and by the day of
+the test.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ class Slice(NamedTuple):
     """Some of the samples; all figures in percent."""
 
     kind: str
-    """``"prefix"``, ``"target"``, ``"clicks"``, ``"decile"`` or ``"day"``."""
+    """``"prefix"``, ``"target"``, ``"event"``, ``"clicks"``, ``"decile"`` or ``"day"``."""
     name: str
     """Such as ``"5–9"``, ``"repeated"``, ``"cold"``, ``"1"`` or ``"2014-09-30"``."""
     samples: int
@@ -36,7 +37,8 @@ def slices(samples: Samples) -> list[Slice]:
     """HR@20 and MRR@20 of every part, those without samples among them.
 
     Returns:
-        Six lengths of the prefix; repeated and new targets; warm, rare and cold targets
+        Six lengths of the prefix; repeated and new targets; each type of targets, none where the
+        dataset keeps no types; warm, rare and cold targets
         (:data:`~pyg_srgnn.functional.targets.GROUPS`), none where an earlier version wrote the
         ranks; ten deciles of the target's popularity, 1 for the most popular tenth of the items,
         and targets unseen in training; and each day of the test, none where the dataset keeps no
@@ -61,6 +63,9 @@ def _parts(samples: Samples) -> Iterator[tuple[str, str, NDArray[np.bool_]]]:
         yield "prefix", name, (prefix >= least) & (prefix <= (most or np.inf))
     yield "target", "repeated", repeat
     yield "target", "new", ~repeat
+    if "event" in rows.columns:
+        for event in rows["event"].unique().sort():
+            yield "event", event, (rows["event"] == event).to_numpy()
     for name, mask in samples.groups().items():
         yield "clicks", name, mask
     decile = rows["decile"].fill_null(0).to_numpy()

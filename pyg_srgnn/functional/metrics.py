@@ -5,7 +5,7 @@ Nothing here imports torch, so that commands may list the names at once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 TIES = ("conservative", "median", "standard")
@@ -81,6 +81,23 @@ BEYOND: dict[str, BeyondMetric] = {
 }
 """The metrics beyond accuracy, computed where the key ``metrics`` names them; their definitions are
 in :class:`pyg_srgnn.evaluation.beyond.BeyondMetrics`."""
+WEIGHTED_RECALL = "weighted_recall"
+RECALL = "recall_{}"
+"""Names of the metrics of :func:`pyg_srgnn.evaluation.weighted_recall.weighted_recall`."""
+
+
+class RecallWeights(NamedTuple):
+    """Which weighted recall a dataset's own metric is.
+
+    Args:
+        weights: The weight of each type of clicks, such as ``{"clicks": 0.1, "orders": 0.9}``.
+        following: The type of which only the next click counts, not all that follow.
+    """
+
+    weights: Mapping[str, float]
+    following: str
+
+
 MAIN = (f"hr@{K}", f"mrr@{K}")
 """The metrics of slices, comparisons and learning curves."""
 TIE_BREAKER = MAIN[1]

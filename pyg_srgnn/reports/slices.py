@@ -20,11 +20,12 @@ log = logging.getLogger(__name__)
 _TITLES = {
     "prefix": "clicks before the target",
     "target": "target among them",
+    "event": "target's type",
     "clicks": "target's clicks in training",
     "decile": "target's popularity decile",
     "day": "day of the test",
 }
-_APART = {"target", "clicks"}  # kinds whose slices have no order, so that no line joins them
+_APART = {"target", "event", "clicks"}  # kinds whose slices have no order: no line joins them
 
 
 def write_slices(directory: Path, model: str) -> Styled | None:

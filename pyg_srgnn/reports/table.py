@@ -15,6 +15,7 @@ from pyg_srgnn.functional.metrics import (
 from pyg_srgnn.functional.metrics import (
     title as title_of,
 )
+from pyg_srgnn.reports.recall import recall_table
 from pyg_srgnn.reports.targets import target_table
 from pyg_srgnn.runs.result import METRICS_FILE, OPTIMUM, RunResult
 from pyg_srgnn.utils.terminal import Column, Styled, lines, styled, table
@@ -86,9 +87,7 @@ def result_tables(result: RunResult, part: str, monitor: str = MAIN[0]) -> list[
     if OPTIMUM in targets:
         targets[_OPTIMUM] = targets.pop(OPTIMUM)
     by_target = target_table(rows, targets, always="text" in (result.data or {}))
-    if by_target is not None:
-        tables.append(by_target)
-    return tables
+    return [*tables, *filter(None, [by_target, recall_table(rows)])]
 
 
 def made_of(result: RunResult, whole: bool = True) -> list[str]:

@@ -184,9 +184,7 @@ def _check_vectors(path: str | Path, old: SessionModel, new: SessionModel, row: 
 
 def _check_model(path: str | Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
     old, new = (_with_defaults(settings) for settings in (old, new))
-    no_types = not old["num_events"] and not new["num_events"]
-    may_differ = _MAY_DIFFER | ({"events"} if no_types else set())
-    if differ := differences(old, new, may_differ, "model."):
+    if differ := differences(old, new, _MAY_DIFFER, "model."):
         raise ValueError(
             f"warm_start={path}: it holds another model than this run's\n  "
             + "\n  ".join(differ)
@@ -195,14 +193,14 @@ def _check_model(path: str | Path, old: Mapping[str, Any], new: Mapping[str, Any
 
 
 def _with_defaults(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings and those that earlier versions had not; of texts only where there are some."""
+    """The settings, with those that earlier versions lacked; without those of no effect."""
     owners = SessionModel, MODELS[settings["name"]]
     arguments = [each for owner in owners for each in signature(owner).parameters.values()]
     added = {each.name: each.default for each in arguments if each.default is not each.empty}
     found = added | dict(settings)
     of_texts = ("text_similarity", "text_edges", "text_expert", "text_neighbours")
-    without = dict.fromkeys(of_texts, 0)
-    return found if found["text_channels"] else found | without
+    found = found if found["text_channels"] else found | dict.fromkeys(of_texts, 0)
+    return found if found["num_events"] else found | {"events": False}
 
 
 def _match(path: str | Path, old: Vocabulary, new: Vocabulary) -> Tensor:

@@ -11,6 +11,7 @@ import torch
 from torch_geometric.data import Batch
 
 from pyg_srgnn.datasets import ClickLog, SessionLoader
+from pyg_srgnn.evaluation.rank_table import describe_rows
 from tests.clicklog.test_events import EVENTS, log, write
 from tests.data.test_graphs import assert_same
 
@@ -114,6 +115,19 @@ def test_nothing_of_the_target_or_what_follows_is_in_the_graph(root: Path, tmp_p
             assert torch.equal(seen[key], other_seen[key]), key
         assert {"event", "gap", "edge_attr"} < {*seen.keys()}
     assert not torch.equal(one[2].event, other[2].event)  # the next sample knows
+
+
+def test_ranks_say_the_type_of_the_target(root: Path, file: Path) -> None:
+    for targets in (None, ["cart", "purchase"]):
+        test = opened(root, file, "test", targets=targets)
+        rows = describe_rows(test, opened(root, file, "trainval").sessions)
+        assert test.sessions.events is not None
+        of_target = test.sessions.events[test.sessions.is_target].tolist()
+        names = [list(EVENTS)[of_target[row]] for row in rows["row"]]
+        assert rows["event"].to_list() == names
+        assert len(rows) == len(test)
+    plain = ClickLog(root, "test", path=file, min_support=1, test=0.3)
+    assert "event" not in describe_rows(plain, plain.sessions).columns
 
 
 def test_a_split_without_such_targets_is_an_error(root: Path, tmp_path: Path) -> None:

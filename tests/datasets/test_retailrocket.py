@@ -58,6 +58,34 @@ def test_the_views_give_the_reference_sessions(raw, tmp_path):
     assert whole.vocabulary.ids == list(expected.items)
 
 
+@pytest.mark.filterwarnings("ignore:.* is used unchecked")
+def test_views_carts_and_purchases(raw, tmp_path):
+    write(raw)
+    with raw.open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["event"] != "transaction"]
+    expected = reference(
+        rows,
+        user="visitorid",
+        item="itemid",
+        time="timestamp",
+        time_format="ms",
+        gap="30m",
+        test="7d",
+    )
+    events = {"view": 1, "addtocart": 3}
+    whole = RetailRocket(tmp_path, "trainval", events=events, targets=["addtocart"], pauses="time")
+    assert whole.sessions.to_lists() == expected.training
+    types = {}  # of each click of a visitor on an item, in order
+    for row in sorted(rows, key=lambda row: int(row["timestamp"])):
+        types.setdefault(row["event"], []).append(int(row["itemid"]))
+    clicked = whole.vocabulary.decode(whole.sessions.items[whole.sessions.events == 1].tolist())
+    assert set(clicked) <= set(types["addtocart"]) and len(clicked) > 30
+    assert len(whole) < whole.sessions.num_samples
+    assert whole.sessions.pauses.max() >= 1_800  # of two silences, where the click between is rare
+    with pytest.raises(ValueError, match="'targets' must be None without 'events'"):
+        RetailRocket(tmp_path, targets=["addtocart"])
+
+
 def test_what_to_put_where(tmp_path):
     with pytest.raises(DownloadError) as error:
         RetailRocket(tmp_path)

@@ -48,6 +48,19 @@ def test_other_test_sets_are_not_averaged() -> None:
         Samples.average([table, table.with_columns(~pl.col("repeat"))])
 
 
+def test_slices_by_the_type_of_the_target() -> None:
+    table = random_table()
+    types = [("view", "cart", "buy")[row % 3] for row in table["row"]]
+    found = slices(Samples.average([table.with_columns(event=pl.Series(types))]))
+    assert [part.kind for part in found] == KINDS[:8] + ["event"] * 3 + KINDS[8:]
+    for part in (one for one in found if one.kind == "event"):
+        ranks = [rank for rank, name in zip(table["rank"], types, strict=True) if name == part.name]
+        assert part.samples == len(ranks)
+        assert part.metrics["hr@20"] == pytest.approx(
+            100 * sum(rank <= 20 for rank in ranks) / len(ranks)
+        )
+
+
 def test_slices_are_those_of_a_loop() -> None:
     runs = [random_table(seed, days=4) for seed in range(2)]
     found = slices(Samples.average(runs))
