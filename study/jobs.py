@@ -62,6 +62,26 @@ ABLATION = {
     "all samples alike": ("half_life=null", "trainer.max_epochs=1"),
     "plain": ("model=srgnn_plain",),
 }
+# Ingredients that are off, likewise, on four data sets and with three seeds: what may become a
+# default.
+SCREEN = {
+    "default": (),
+    "similar items": ("model.similar=50",),
+    "similar items alone": (
+        *("model.similar=100", "model.transitions=0", "model.counts_half_life=0.4"),
+    ),
+    "own session left out": ("model.leave_out=session", "model.neighbours_leave_out=true"),
+    "repeat by counts": ("model.repeat=counts", "model.leave_out=session"),
+    "repeat by counts, similar items": (
+        *("model.repeat=counts", "model.leave_out=session", "model.similar=50"),
+    ),
+    "counts of half-life 0.5": ("model.leave_out=session", "model.counts_half_life=0.5"),
+    "output table": ("model.output_table=delta",),
+    "GRU alone": ("model.sequence=alone",),
+    "GRU jointly": ("model.sequence=joint",),
+    "two softmaxes": ("model.softmaxes=2",),
+    "three levels": ("model.readout_levels=3",),
+}
 
 
 class Job(NamedTuple):
@@ -105,6 +125,11 @@ def jobs() -> Iterator[Job]:
             rest = tuple(key for key in SHORT if key.split("=")[0] not in changed)
             name = label.replace(" ", "_")
             yield Job(dataset, f"ablation/{name}", 0, (*rest, *changes))
+    for label, changes in SCREEN.items():
+        name = label.replace(" ", "_")
+        for seed in SEEDS:
+            for dataset in DATASETS:
+                yield Job(dataset, f"screen/{name}", seed, (*SHORT, "baselines=[]", *changes))
 
 
 def _ensemble(dataset: str, seed: int) -> Iterator[Job]:

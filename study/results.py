@@ -91,6 +91,8 @@ class Study:
         folders = sorted(folder.glob("*/ablation"), key=lambda path: _place(path.parent.name))
         self.item_text = item_text_table(folder.with_name("item_text"))
         self.ablations = [Ablation(path) for path in folders if read_configurations(path)]
+        folders = sorted(folder.glob("*/screen"), key=lambda path: _place(path.parent.name))
+        self.screens = [Ablation(path) for path in folders if read_configurations(path)]
         self._samples: dict[tuple[str, str], Samples | None] = {}
 
     @property
@@ -247,8 +249,19 @@ def bootstrap(study: Study) -> list[str]:
 
 def ablation(study: Study) -> list[str]:
     """The change by every ingredient on validation, the greatest gain first."""
+    picture = ["![What each ingredient changes](ablation.png)", ""] if study.ablations else []
+    return picture + _changes(study.ablations)
+
+
+def screen(study: Study) -> list[str]:
+    """Likewise, of ingredients that are off."""
+    return _changes(study.screens)
+
+
+def _changes(ablations: Iterable[Ablation]) -> list[str]:
+    """A table of ablations, and the commands."""
     rows, every = [], []
-    for part in study.ablations:
+    for part in ablations:
         lines = []
         for one in (part.default, *part.others):
             cells = []
@@ -260,8 +273,7 @@ def ablation(study: Study) -> list[str]:
         every += [part.default, *part.others]
     names = (name for metric in MAIN for name in (title(metric), ""))
     head = ("validation", "configuration", "seeds", *names, "seconds")
-    picture = ["![What each ingredient changes](ablation.png)", ""] if rows else []
-    return picture + _table(head, rows) + _commands(every)
+    return _table(head, rows) + _commands(every)
 
 
 BLOCKS: dict[str, Callable[[Study], list[str]]] = {
@@ -271,6 +283,7 @@ BLOCKS: dict[str, Callable[[Study], list[str]]] = {
     "slices": slice_table,
     "bootstrap": bootstrap,
     "ablation": ablation,
+    "screen": screen,
     "item_text": lambda study: study.item_text,
 }
 

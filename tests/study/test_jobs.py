@@ -31,7 +31,7 @@ def test_every_run_of_the_study_is_a_configuration(every: list[Job]) -> None:
         for job in every:
             config = compose("train", job.command())
             validate_run(config)
-            if "ablation" in job.path:
+            if "ablation" in job.path or "screen" in job.path:
                 assert config.test is False  # nothing is chosen on the test set
             seen.add(OmegaConf.to_yaml(config))
     assert len(seen) == len(paths)  # no two are the same run
