@@ -44,6 +44,7 @@ def main(config: DictConfig) -> float:
         from pyg_srgnn.functional.metrics import MAIN
         from pyg_srgnn.functional.topk import rows_at_once
         from pyg_srgnn.reports import metrics_table, recall_table, target_table, write_slices
+        from pyg_srgnn.reports.table import LAST
         from pyg_srgnn.utils.files import write_text
 
     validate(config)
@@ -70,6 +71,9 @@ def main(config: DictConfig) -> float:
     seen = {"train": {"train"}, "trainval": {"train", "valid"}}
     if seen.get(config.split, {config.split}) & seen[checkpoint.split]:
         labels.append(f"trained on split={checkpoint.split}: these sessions are no test of it")
+    if config.positions == "last":
+        part = part.last_clicks()
+        labels.append(LAST)
     loader = SessionLoader(part, rows_at_once(part.num_items, config.batch_size))
     training = open_dataset(settings, checkpoint.split)
     folder = Path(HydraConfig.get().runtime.output_dir)
@@ -89,6 +93,7 @@ def main(config: DictConfig) -> float:
         "samples": len(part),
         "data": part.fingerprint,
         "ties": config.ties,
+        "positions": config.positions,
         "protocol": checkpoint.protocol,
         "labels": labels,
         "checkpoint": str(checkpoint.path),

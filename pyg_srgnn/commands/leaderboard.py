@@ -30,8 +30,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parse_options(parser, arguments)
     with gc_paused():
         from pyg_srgnn.reports.leaderboard import write_leaderboard
+        from pyg_srgnn.runs.rolling import is_rolling
     try:
-        show(write_leaderboard(args.directory, args.metric))
+        if is_rolling(args.directory):
+            from pyg_srgnn.reports.rolling import write_rolling
+
+            show(write_rolling(args.directory))
+        else:
+            show(write_leaderboard(args.directory, args.metric))
     except (ValueError, OSError) as error:
         print(f"srgnn-leaderboard: {error}", file=sys.stderr)
         return 1

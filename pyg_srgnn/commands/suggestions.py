@@ -95,6 +95,8 @@ def check_keys(config: DictConfig, conf: Path, config_name: str) -> None:
     chosen = [
         f"{group}={name}" for group, name in names if (conf / f"{group}/{name}.yaml").is_file()
     ]
+    if "windows" in values:  # of a window of a rolling evaluation
+        chosen.append("evaluation=rolling")
     valid, found = known_keys(conf, config_name, chosen), set(keys_of(values))
     holders = {key.rpartition(".")[0] for key in valid}
     wrong = []

@@ -60,6 +60,8 @@ def main(config: DictConfig) -> float:
 
 def _need_sweep(config: DictConfig, search: str | None) -> None:
     """Refuse what only a sweep can do."""
+    if "window" in config.dataset:
+        raise ValueError("evaluation=rolling: it trains a model for every window; add -m")
     if search is not None:
         raise ValueError(f"search={search}: a search is a sweep; add -m")
     if config.halving is not None:

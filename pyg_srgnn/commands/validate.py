@@ -71,6 +71,7 @@ def validate_run(config: DictConfig) -> None:
 
     from pyg_srgnn.baselines import BASELINES
     from pyg_srgnn.data.sessions import Sessions
+    from pyg_srgnn.datasets.window import Window
     from pyg_srgnn.nn import MODELS, SRGNN, SessionModel, build_model
     from pyg_srgnn.nn.model_mixture import MIXTURE
     from pyg_srgnn.text.encoder import open_encoder
@@ -84,6 +85,9 @@ def validate_run(config: DictConfig) -> None:
     with validating(config) as group:
         with group(""):
             RunSettings.of(plain)
+        if (window := plain["dataset"].get("window")) is not None:
+            with group("dataset.window"):
+                Window(**window)
         with group("logger"):
             check_logger(**plain["logger"])
         with group("trainer"):

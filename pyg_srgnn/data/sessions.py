@@ -264,6 +264,44 @@ class Sessions(FrameConversions):
         offsets = torch.cat([rest.offsets[:1], rest.offsets[1:] - (cut - 1)])
         return Sessions(items, offsets, rest.times, *marks)
 
+    def renumbered(self, index: Tensor) -> Sessions:
+        """The sessions with their items numbered otherwise.
+
+        Args:
+            index: The new number of each item [V]; clicks on those of number -1 are left out, and
+                sessions of which no click is left.
+        """
+        items = index[self.items]
+        known = items >= 0
+        ends = torch.cat([known.new_zeros(1, dtype=torch.long), known.long().cumsum(0)])
+        offsets = ends[self.offsets]
+        kept = offsets.diff() > 0
+        offsets = torch.cat([offsets[:1], offsets[1:][kept]])
+        pauses = None
+        if self.pauses is not None:  # what was left out is part of the pause
+            clock = self.pauses.long().cumsum(0)[known]
+            pauses = clock.diff(prepend=clock[:1])
+            pauses[offsets[:-1]] = 0
+        return Sessions(
+            items[known],
+            offsets,
+            None if self.times is None else self.times[kept],
+            None if self.events is None else self.events[known],
+            None if pauses is None else pauses.int(),
+        )
+
+    def among(self, mask: Tensor) -> Sessions:
+        """Some of the sessions: those where a mask [sessions] is true."""
+        clicks = mask.repeat_interleave(self.lengths)
+        lengths = self.lengths[mask]
+        marks = (None if one is None else one[clicks] for one in (self.events, self.pauses))
+        return Sessions(
+            self.items[clicks],
+            torch.cat([lengths.new_zeros(1), lengths.cumsum(0)]),
+            None if self.times is None else self.times[mask],
+            *marks,
+        )
+
     def split_last(self, part: float | str) -> tuple[Sessions, Sessions]:
         """Split off the last sessions in time; no session is divided.
 

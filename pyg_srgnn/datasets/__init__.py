@@ -15,6 +15,7 @@ from pyg_srgnn.datasets.retailrocket import RetailRocket
 from pyg_srgnn.datasets.scientific import Scientific
 from pyg_srgnn.datasets.synthetic import Synthetic
 from pyg_srgnn.datasets.tmall import Tmall, TmallRaw
+from pyg_srgnn.datasets.window import Window, WindowDataset, known_to
 from pyg_srgnn.datasets.yoochoose import Yoochoose, YoochooseRaw
 from pyg_srgnn.utils.arguments import ArgumentError
 
@@ -36,8 +37,11 @@ __all__ = [
     "Synthetic",
     "Tmall",
     "TmallRaw",
+    "Window",
+    "WindowDataset",
     "Yoochoose",
     "YoochooseRaw",
+    "known_to",
     "open_dataset",
 ]
 
@@ -65,20 +69,44 @@ def open_dataset(settings: Mapping[str, Any], split: str) -> SessionDataset:
     """Open one split of a dataset from its name and arguments, such as a configuration holds.
 
     Args:
-        settings: ``name``, one of :data:`DATASETS`, and that class's arguments.
+        settings: ``name``, one of :data:`DATASETS`, and that class's arguments; perhaps
+            ``window``, the arguments of :class:`~pyg_srgnn.datasets.window.Window`.
         split: ``"train"``, ``"valid"``, ``"trainval"`` or ``"test"``.
 
     Raises:
         ValueError: If the name is unknown or an argument out of its range.
     """
     arguments = dict(settings)
-    name = arguments.pop("name")
+    name, given = arguments.pop("name"), arguments.pop("window", None)
+    window = None if given is None else Window(**given)
     if name not in DATASETS:
         raise ValueError(f"dataset.name must be one of {', '.join(DATASETS)} (got {name!r})")
     try:
+        if window is not None:
+            return _open_window(DATASETS[name], window, split, arguments)
         return DATASETS[name](split=split, **arguments)
     except ArgumentError as error:
         keys = {f"dataset.{argument}": wrong for argument, wrong in error}
         raise ArgumentError(f"dataset={name}", keys) from error
     except ValueError as error:
         raise ValueError(f"dataset={name}: {error}") from error
+
+
+def _open_window(
+    make: Callable[..., SessionDataset], window: Window, split: str, arguments: dict[str, Any]
+) -> SessionDataset:
+    """Open a split of a window of a dataset."""
+    valid = arguments.pop("valid", 0.1)
+    made, more = (make.func, make.keywords) if isinstance(make, partial) else (make, {})
+    assert isinstance(made, type)
+    if not issubclass(made, RawDataset):
+        return WindowDataset(make(split="trainval", **arguments), None, window, split, valid)
+    # The same dataset, prepared without the rules that would count clicks behind the window.
+    uncounted = type(made.__name__, (made,), {"uncounted": True})
+    whole = uncounted(split="trainval", **more, **arguments)
+    if whole.known() is not None:
+        raise ValueError(
+            "evaluation=rolling: dataset.vocabulary must be null; every window has a catalogue of "
+            "its own"
+        )
+    return WindowDataset(whole, whole.rules, window, split, valid)

@@ -139,6 +139,21 @@ class SessionDataset(Dataset):
         raise NotImplementedError
 
     @property
+    def parts(self) -> tuple[Sessions, Sessions]:
+        """All training sessions, those that validate among them, and the test sessions."""
+        return self._parts
+
+    def last_clicks(self) -> SessionDataset:
+        """The samples whose target is the last click of its session, one a session."""
+        last = torch.zeros(self.sessions.num_samples, dtype=torch.bool)
+        offsets = self.sessions.offsets
+        number = offsets[1:] - torch.arange(len(self.sessions)) - 2
+        last[number[self.sessions.lengths > 1]] = True
+        chosen = self[last[torch.from_numpy(np.asarray(self.indices(), dtype=np.int64))]]
+        assert isinstance(chosen, SessionDataset)
+        return chosen
+
+    @property
     def num_items(self) -> int:
         """Number of items in the catalogue."""
         return len(self.vocabulary)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,17 @@ from pyg_srgnn.datasets.base import SessionDataset
 from pyg_srgnn.datasets.checksums import remembered_sha256
 from pyg_srgnn.datasets.two_file import Counts
 from pyg_srgnn.utils.arguments import checking
+
+# Rules that look at no more than one session, and keep all of them.
+_UNCOUNTED: dict[str, Any] = {
+    "min_support": 1,
+    "drop_longer": None,
+    "until_stable": False,
+    "recent": 1,
+    "cold": "keep",
+    "test": 0.5,
+    "strict": False,
+}
 
 
 class RawDataset(SessionDataset):
@@ -48,6 +59,9 @@ class RawDataset(SessionDataset):
     counts: Counts | None = None
     """Published counts; ``srgnn-prepare verify=true`` compares them."""
 
+    uncounted = False
+    """Whether the rules that count over the whole log are left to those who cut it in time."""
+
     def __init__(
         self,
         root: str | Path = "datasets",
@@ -61,6 +75,9 @@ class RawDataset(SessionDataset):
         with checking(self) as check:
             check.one_of("engine", engine, ENGINES)
         self.engine = engine
+        self.rules = self.preparation
+        if self.uncounted:
+            self.preparation = replace(self.preparation, **_UNCOUNTED)
         super().__init__(root, split, valid, mirror, transform)
 
     @property

@@ -21,6 +21,8 @@ from pyg_srgnn.evaluation.weighted_recall import weighted_recall
 from pyg_srgnn.functional.metrics import BEYOND, TIES
 from pyg_srgnn.utils.arguments import checking
 
+POSITIONS = ("every", "last")
+
 
 @dataclass(frozen=True)
 class EvaluationSettings:
@@ -33,6 +35,8 @@ class EvaluationSettings:
         ties: See :func:`pyg_srgnn.evaluation.metrics.ranks`.
         metrics: Metrics beyond accuracy to compute of every scorer; see
             :class:`~pyg_srgnn.evaluation.beyond.BeyondMetrics`.
+        positions: Which clicks are targets: ``"every"`` one but a session's first, or its
+            ``"last"`` one alone (leave-last-out).
 
     Raises:
         ArgumentError: If values are not allowed.
@@ -43,6 +47,7 @@ class EvaluationSettings:
     batch_size: int = 128
     ties: str = "conservative"
     metrics: Sequence[str] = ()
+    positions: str = "every"
 
     def __post_init__(self) -> None:
         """Check every value."""
@@ -52,6 +57,7 @@ class EvaluationSettings:
             check.whole("batch_size", self.batch_size, 1)
             check.one_of("ties", self.ties, TIES)
             check.list_of("metrics", self.metrics, BEYOND)
+            check.one_of("positions", self.positions, POSITIONS)
 
 
 class Evaluation(NamedTuple):

@@ -23,7 +23,7 @@ from pyg_srgnn.runs.result import METRICS_FILE, RunResult
 from pyg_srgnn.utils.terminal import Column, Styled, lines, table
 
 RANKS = "ranks.parquet"
-_TEST: tuple[str, ...] = ("dataset", "split", "ties")
+_TEST: tuple[str, ...] = ("dataset", "split", "ties", "positions")
 
 
 class Side(NamedTuple):
@@ -98,6 +98,8 @@ def _facts(folder: Path) -> dict[str, Any]:
         run = RunResult.read(folder)
         model = run.model if run.distil is None else f"{run.model} (distilled)"
         facts = {"dataset": run.dataset, "model": model, "seed": run.seed, "split": "test"}
+        if run.positions is not None:
+            facts["positions"] = run.positions
         if run.data is not None:  # not in those of an earlier version
             facts["data"] = run.data
         if (folder / "config.yaml").is_file():

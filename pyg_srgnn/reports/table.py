@@ -28,6 +28,10 @@ LITERATURE = (
 )
 
 
+LAST = "leave-last-out: each session's last click alone is a target"
+_LABELS = {"last": LAST}
+
+
 def metrics_table(
     title: str,
     rows: Mapping[str, Mapping[str, float]],
@@ -82,12 +86,23 @@ def result_tables(result: RunResult, part: str, monitor: str = MAIN[0]) -> list[
     rows |= {name: of[part] for name, of in result.baselines.items() if part in of}
     if result.optimum is not None and part in result.optimum:
         rows[_OPTIMUM] = result.optimum[part]
-    tables: list[str] = [metrics_table(f"{result.dataset}, {part}, percent", rows, monitor)]
+    tables: list[str] = [metrics_table(f"{_what(result, part)}, percent", rows, monitor)]
     targets = dict(result.targets or {}) if part == "test" else {}
     if OPTIMUM in targets:
         targets[_OPTIMUM] = targets.pop(OPTIMUM)
     by_target = target_table(rows, targets, always="text" in (result.data or {}))
     return [*tables, *filter(None, [by_target, recall_table(rows)])]
+
+
+def _what(result: RunResult, part: str) -> str:
+    """What was evaluated: ``"synthetic, test"``, and what else tells it from other tables."""
+    words = [result.dataset, part]
+    if (of := result.window) is not None:
+        words.append(f"window {of['number'] + 1} of {of['windows']}")
+        words.append(f"{of['from'][:10]} to {of['to'][:10]}")
+    if result.positions is not None:
+        words.append(_LABELS[result.positions])
+    return ", ".join(words)
 
 
 def made_of(result: RunResult, whole: bool = True) -> list[str]:

@@ -35,7 +35,7 @@ CIRCUMSTANCES = {
 _FILES = (
     *(METRICS_FILE, "data.json", "vocabulary.json", "epochs.csv", "epochs.png", "refit.csv"),
     *("ranks.parquet", "slices.csv", "slices.png", "checkpoints", "tensorboard", "wandb"),
-    *("mlflow_run_id", "config.yaml"),
+    *("mlflow_run_id", "aged.json", "config.yaml"),
 )
 _WAYS_OUT = (
     "Train on the data as it was, or choose another directory (hydra.run.dir=DIR, of a sweep "

@@ -23,6 +23,8 @@ _OPTIONAL = {
     "best_epochs",
     "members",
     "distil",
+    "positions",
+    "window",
 }  # keys that are written where there is a value
 _KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
 
@@ -78,6 +80,11 @@ class RunResult:
     distil: dict[str, Any] | None = None
     """The run that the model was trained towards, the kind of its model, and the weight of it:
     ``{"run": "runs/a", "model": "mixture", "weight": 0.5}``."""
+    positions: str | None = None
+    """``"last"`` where each session's last click alone was a target; None of every click."""
+    window: dict[str, Any] | None = None
+    """The window of a rolling evaluation that was the test set: its ``number`` of ``windows``, its
+    length ``window``, and its times ``from`` and ``to``."""
     others: dict[str, Any] = field(default_factory=dict)
     """Keys that this version does not know."""
 

@@ -16,7 +16,7 @@ _CHOOSING = ("hydra/sweeper", "hydra.sweeper.")
 _HOW_MANY = {f"hydra.sweeper.{key}" for key in ("n_trials", "n_jobs", "max_batch_size")}
 
 # Keys in the name of a sweep besides those that it sweeps.
-_SHOWN = ("dataset", "model", "experiment", "search")
+_SHOWN = ("dataset", "model", "experiment", "evaluation", "search")
 
 SWEEPS = Path("runs", "sweeps")
 

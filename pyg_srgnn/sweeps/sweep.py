@@ -18,12 +18,13 @@ from omegaconf import DictConfig
 
 from pyg_srgnn.runs.find import find_run
 from pyg_srgnn.runs.result import METRICS_FILE
+from pyg_srgnn.runs.rolling import is_rolling
 from pyg_srgnn.sweeps.directories import SWEEPS, fixed_keys, sweep_name
 from pyg_srgnn.sweeps.overrides import get_args_parser, in_quotes, parse_overrides
 from pyg_srgnn.sweeps.parallel import sensible_jobs
 from pyg_srgnn.training.lock import sole_process
 from pyg_srgnn.utils.extras import pip_install
-from pyg_srgnn.utils.terminal import lines, show
+from pyg_srgnn.utils.terminal import Styled, lines, show
 
 # The keys that may hold ``latest`` or a folder of runs.
 _RUN_KEYS = ("checkpoint", "warm_start", "dataset.vocabulary")
@@ -95,6 +96,12 @@ def start(directory: Path, config: DictConfig) -> None:
         raise ValueError(
             "resume=false: a search starts over in another directory (hydra.sweep.dir=DIR)"
         )
+    if "window" in config.dataset:
+        if searches:
+            raise ValueError("evaluation=rolling: a search chooses on validation; leave it out")
+        from pyg_srgnn.datasets import open_dataset
+
+        open_dataset(config.dataset, "test")  # a log that is too short is no error of every job
     _running = Sweep(directory, config.hydra.output_subdir or ".hydra")
     resumed = "; the same command resumes it" if config.resume else ""
     print(f"Sweep: {directory}{resumed}", flush=True)
@@ -149,12 +156,9 @@ def _finish() -> dict[str, str]:
     sweep, _running = _running, None
     if sweep is None:
         return {}
-    # Here, because a sweep that does not start should not wait for it.
-    from pyg_srgnn.reports.leaderboard import write_leaderboard
-
     with sweep.open:
         try:
-            show(lines("", write_leaderboard(sweep.directory)))
+            show(lines("", _report(sweep.directory)))
         except (ValueError, OSError) as error:  # such as that there is no run, or a full disk
             print(f"no leaderboard: {error}")
         failed = sweep.failures()
@@ -165,6 +169,20 @@ def _finish() -> dict[str, str]:
                 print(f"  {job:<{width}}  {_one_line(message)}")
         sys.stdout.flush()
     return failed
+
+
+def _report(directory: Path) -> Styled:
+    """Write the leaderboard, or the report of a rolling evaluation."""
+    # Here, because a sweep that does not start should not wait for it.
+    if is_rolling(directory):
+        from pyg_srgnn.reports.rolling import write_rolling
+        from pyg_srgnn.training.rolling import evaluate_aged
+
+        evaluate_aged(directory)
+        return write_rolling(directory)
+    from pyg_srgnn.reports.leaderboard import write_leaderboard
+
+    return write_leaderboard(directory)
 
 
 def _prepared(conf: Path, given: list[str]) -> list[str]:
@@ -199,9 +217,10 @@ def _settings(overrides: list[Override], given: list[str]) -> list[str]:
 
 
 def _size_of_grid(overrides: list[Override]) -> int | None:
-    """The number of jobs that Hydra's basic sweeper makes of the overrides; None of a search."""
+    """The number of jobs that Hydra's basic sweeper makes of the overrides; None if others say."""
     swept = [override for override in overrides if override.is_sweep_override()]
-    searched = any(o.key_or_group in ("search", "hydra/sweeper") for o in overrides)
+    several = ("search", "hydra/sweeper", "evaluation")
+    searched = any(o.key_or_group in several for o in overrides)
     if searched or not all(override.is_discrete_sweep() for override in swept):
         return None
     return math.prod(sum(1 for _ in override.sweep_iterator()) for override in swept)

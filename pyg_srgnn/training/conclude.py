@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from pyg_srgnn.datasets import SessionDataset
+from pyg_srgnn.datasets import SessionDataset, WindowDataset
 from pyg_srgnn.evaluation.baselines import evaluate_with_baselines
 from pyg_srgnn.functional.targets import GROUPS
 from pyg_srgnn.runs.result import OPTIMUM, RunResult
@@ -40,6 +40,8 @@ def conclude(
         model=name,
         seed=settings.seed,
         data=job.data(training),
+        positions=None if settings.positions == "every" else settings.positions,
+        window=training.window if isinstance(training, WindowDataset) else None,
         samples={"train": len(training)},
         device=device_name(place.device),
         parameters=_size(model),
@@ -49,11 +51,13 @@ def conclude(
     if not settings.test or result.pruned is not None:
         return result
     test = job.open("test")
+    loader = job.ranking_loader(test, place)
+    every = settings.positions == "every"
     found = evaluate_with_baselines(
         model,
         [each for each in settings.baselines if each != name],
         training,
-        job.ranking_loader(test, place),
+        loader,
         settings.ties,
         place.device,
         name=name,
@@ -66,9 +70,9 @@ def conclude(
         result,
         test=found.metrics.get(name),
         baselines={each: {"test": of} for each, of in found.metrics.items() if each != name},
-        targets=found.targets | _optimum_by_target(test, training),
-        optimum={"test": test.optimum()} if hasattr(test, "optimum") else None,
-        samples=result.samples | {"test": len(test)},
+        targets=found.targets | (_optimum_by_target(test, training) if every else {}),
+        optimum={"test": test.optimum()} if every and hasattr(test, "optimum") else None,
+        samples=result.samples | {"test": len(loader.source)},
     )
 
 

@@ -98,6 +98,8 @@ class Job:
 
     def ranking_loader(self, dataset: SessionDataset, place: Place = ALONE) -> SessionLoader:
         """Batches to rank, one after another."""
+        if self.settings.positions == "last":
+            dataset = dataset.last_clicks()
         size = rows_at_once(dataset.num_items, self.settings.eval_batch_size)
         return self._loader(dataset, place, batch_size=size)
 

@@ -126,6 +126,7 @@ def resume_from(
 def _compare(run_dir: Path, config: DictConfig, may_differ: set[str]) -> None:
     """Refuse a configuration that differs from the one of a directory's run."""
     found, wanted = read_config(run_dir), flat(config)
+    found.setdefault("positions", "every")  # of an earlier version
     if "step" not in (found.get("optimizer.schedule"), wanted.get("optimizer.schedule")):
         may_differ = may_differ - {"trainer.max_epochs"}  # which such a schedule spans
     if found.get("warm_start") is wanted.get("warm_start") is None:

@@ -42,6 +42,8 @@ class RunSettings:
         ties: What items tied with the target do: ``"conservative"``, ``"median"`` or
             ``"standard"``.
         metrics: Metrics beyond accuracy to compute on the test set, of the model and the baselines.
+        positions: Which clicks of validation and test sessions are targets: ``"every"`` one but
+            the first, or the ``"last"`` one alone (leave-last-out).
         resume: Whether to resume a run that is in the directory; False replaces it.
         checkpoint: A run directory or checkpoint file to resume.
         warm_start: A run or checkpoint whose weights to start from.
@@ -78,6 +80,7 @@ class RunSettings:
     baselines: Sequence[str] = EvaluationSettings.baselines
     ties: str = EvaluationSettings.ties
     metrics: Sequence[str] = EvaluationSettings.metrics
+    positions: str = EvaluationSettings.positions
     resume: bool = True
     checkpoint: str | None = None
     warm_start: str | None = None
@@ -146,6 +149,7 @@ class RunSettings:
                 batch_size=self.eval_batch_size,
                 ties=self.ties,
                 metrics=self.metrics,
+                positions=self.positions,
             )
 
     @classmethod
