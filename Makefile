@@ -5,6 +5,8 @@
 # make docs:  remake the outputs and tables of README and docs (ARGS=--check compares them instead),
 #             then the site.
 # make test-lowest, make test-newest: tests at both ends of the versions that pyproject.toml admits.
+# make dist: a source distribution and a wheel made of it in dist/, checked for an index.
+# make release-notes: the notes of the version, from the changelog (ARGS=Unreleased: of what is next).
 # make test-llm: the tests that need language models' libraries, which it installs (requirements-llm.lock).
 PYTHON ?= python3
 VENV   ?= .venv
@@ -16,7 +18,7 @@ ARGS   ?=
 # One process a core; each takes from another what is left when it has nothing more to do.
 PYTEST := $(BIN)/python -m pytest -n logical --dist worksteal
 
-.PHONY: train test check test-llm test-lowest test-newest lint docs site bench clean
+.PHONY: train test check test-llm test-lowest test-newest lint docs site bench dist release-notes clean
 
 train: $(READY)
 	$(BIN)/srgnn-train $(ARGS)
@@ -50,6 +52,14 @@ site: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks $(ARGS)
+
+dist: $(READY)
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation --outdir dist .
+	$(BIN)/uv tool run --quiet --from twine==7.0.0 twine check --strict dist/*
+
+release-notes:
+	@.ci/release_notes $(or $(ARGS),$(shell sed -n 's/__version__ = "\(.*\)"/\1/p' pyg_srgnn/version.py))
 
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -c "import sys; assert (3, 11) <= sys.version_info < (3, 14), sys.version"
