@@ -63,8 +63,11 @@ release-notes:
 
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -c "import sys; assert (3, 11) <= sys.version_info < (3, 14), sys.version"
+	@echo "[1/3] a virtual environment in $(VENV)"
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet --requirement requirements.lock
+	@echo "[2/3] $$(grep -c '==' requirements.lock) packages of requirements.lock: minutes the first time"
+	$(BIN)/python -m pip install --disable-pip-version-check --requirement requirements.lock
+	@echo "[3/3] this package"
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 

@@ -3,7 +3,8 @@
 Ours is the package's ``evaluate()`` with the batches of a run: ranks of all targets, from them the
 metrics at every K. The dense model takes HR@20 and MRR@20 row by row. Both have the same weights,
 trained for a while so that there are hits to compare, get the same samples, and must agree on
-HR@20; all is timed from sample numbers to metrics, in turns.
+HR@20; all is timed from sample numbers to metrics, in turns. ``mixture`` is the default model, not
+trained, for its time alone.
 
     python -m benchmarks.evaluate                           # Synthetic, generated
     python -m benchmarks.evaluate --mirror DIR --json FILE  # Diginetica from a folder or URL
@@ -27,10 +28,12 @@ from benchmarks.dense import PADS, DenseLoader, DenseSRGNN, twins
 from benchmarks.measure import ADAM, dataset_options, open_dataset, options, run, take_turns, whole
 from pyg_srgnn.data import SessionLoader
 from pyg_srgnn.evaluation.loop import evaluate
+from pyg_srgnn.nn import SRGNN
 from pyg_srgnn.training.optimizer import adam
 
 _K = 20
-_RUN = OmegaConf.load(Path(__file__).parents[1] / "conf" / "train.yaml")
+_CONF = Path(__file__).parents[1] / "conf"
+_RUN = OmegaConf.load(_CONF / "train.yaml")
 
 
 def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
@@ -67,9 +70,11 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     load = DenseLoader(test, numbers, args.pad)
     model.eval()
     dense.eval()
+    mixture = default_model(training)
     sides = {
         "dense": lambda: dense_metrics(dense, load, numbers.split(args.dense_batch_size)),
         "float32": lambda: evaluate(model, loader, test.num_items),
+        "mixture": lambda: evaluate(mixture, loader, test.num_items),
     }
     turns = take_turns({name: timing(side) for name, side in sides.items()}, args.rounds)
     metrics = {name: of[0][1] for name, of in turns.items()}
@@ -82,14 +87,24 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     return {
         "dataset": repr(test),
         "rows": len(numbers),
-        "batch_size": {"dense": args.dense_batch_size, "float32": args.batch_size},
+        "batch_size": {"dense": args.dense_batch_size}
+        | dict.fromkeys(("float32", "mixture"), args.batch_size),
         "channels": args.channels,
         "pad": args.pad,
         "rounds": args.rounds,
         "metrics": metrics,
-        "ratio": {"float32": rates["float32"] / rates["dense"]},
+        "ratio": {name: rates[name] / rates["dense"] for name in ("float32", "mixture")},
         "rows_per_second": rates,
     }
+
+
+def default_model(training: Any) -> SRGNN:
+    """The model of ``conf/model/srgnn.yaml``, with what it counts in the training sessions."""
+    settings = OmegaConf.load(_CONF / "model" / "srgnn.yaml")
+    settings.pop("name")
+    model = SRGNN(training.num_items, **settings)
+    model.set_training(training.sessions)
+    return model.eval()
 
 
 def timing(side: Callable[[], dict[str, float]]) -> Callable[[], tuple[float, dict[str, float]]]:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from benchmarks.measure import seconds
+from benchmarks.measure import fast_products, seconds
 
 _BYTES = {"float32": 4, "bfloat16": 2}
 _COPIED = 64 * 2**20  # elements of the array that is copied: far more than a cache holds
@@ -16,7 +16,8 @@ class Peak(NamedTuple):
     """Products in GFLOP/s, and bytes read and written by a copy in GB/s."""
 
     float32: float
-    bfloat16: float
+    bfloat16: float | None
+    """None where it is emulated, as a product of this size then takes minutes."""
     copy: float
 
     @classmethod
@@ -27,8 +28,11 @@ class Peak(NamedTuple):
             size: Rows of the matrices; the array is shorter where they are small.
             rounds: How often. (default: 5)
         """
-        rates = []
+        rates: list[float | None] = []
         for kind in (torch.float32, torch.bfloat16):
+            if kind == torch.bfloat16 and fast_products() != "bfloat16":
+                rates.append(None)
+                continue
             matrix = torch.rand(size, size).to(kind)
             out = torch.mm(matrix, matrix)  # not timed: kernels are chosen here
             best = min(
@@ -38,7 +42,8 @@ class Peak(NamedTuple):
         source = torch.rand(min(_COPIED, 64 * size**2))
         target = torch.zeros_like(source)
         best = min(seconds(lambda: target.copy_(source)) for _ in range(rounds))
-        return cls(*rates, 2 * source.numel() * source.element_size() / best / 1e9)
+        copied = 2 * source.numel() * source.element_size() / best / 1e9
+        return cls(rates[0] or 0.0, rates[1], copied)
 
 
 def step_limit(batch: Any, items: int, channels: int, peak: Peak, kind: str) -> dict[str, float]:

@@ -2,7 +2,7 @@
 
 ``SessionLoader`` builds a batch at once by vectorised operations; beside it PyG's ``DataLoader``
 builds a graph for every sample and puts them together. Both give the same batches. The step of
-batch 512 has the loss's products in bfloat16, as ``fast`` in ``benchmarks.train_step``.
+batch 512 is ``fast`` of ``benchmarks.train_step``.
 
     python -m benchmarks.loader                           # Synthetic, generated
     python -m benchmarks.loader --mirror DIR --json FILE  # Diginetica from a folder or URL
@@ -34,7 +34,7 @@ from benchmarks.train_step import training
 from pyg_srgnn.data import SessionLoader
 from pyg_srgnn.training.optimizer import adam
 
-_SIZES = {100: "full", 512: "bfloat16"}  # samples a batch, products of its step
+_SIZES = {100: "full", 512: "auto"}  # samples a batch, products of its step
 
 
 def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:

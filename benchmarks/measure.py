@@ -23,6 +23,10 @@ from typing import Any
 
 ADAM = {"lr": 1e-3, "weight_decay": 1e-5}
 """Rate and decay of the steps that are timed."""
+_INSTRUCTIONS = (
+    *("avx2", "avx_vnni", "avx512_f", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16"),
+    *("asimd", "dotprod", "bf16", "i8mm", "sve"),
+)
 
 
 def whole(text: str) -> int:
@@ -74,18 +78,36 @@ def machine() -> dict[str, Any]:
     """Processor, threads and versions, on which the figures depend."""
     import torch
 
-    # Before torch 2.13 the processor's abilities cannot be asked for.
     known = getattr(torch.cpu, "get_capabilities", dict)()
-    bf16 = [known[name] for name in ("avx512_bf16", "amx_bf16", "bf16") if name in known]
     return {
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "processor": known.get("cpu_name") or platform.machine(),
-        "bf16_in_hardware": any(bf16) if bf16 else None,
+        "instructions": instructions(),
+        "bfloat16": "in hardware" if fast_products() == "bfloat16" else "emulated, not measured",
         "torch": torch.__version__,
         "python": platform.python_version(),
         "date": date.today().isoformat(),
     }
+
+
+def instructions() -> str:
+    """The instruction sets of the processor that products of matrices depend on."""
+    import torch
+
+    # Before torch 2.13 the processor's abilities cannot be asked for, but what torch uses of them.
+    known = getattr(torch.cpu, "get_capabilities", dict)()
+    found = [name for name in _INSTRUCTIONS if known.get(name)]
+    return " ".join(found) or str(torch.backends.cpu.get_cpu_capability()).lower()  # type: ignore[no-untyped-call]
+
+
+def fast_products() -> str:
+    """Type of the fastest products here: ``"bfloat16"``, or ``"float32"`` where it is emulated."""
+    import torch
+
+    from pyg_srgnn.nn.losses import bfloat16_is_fast
+
+    return "bfloat16" if bfloat16_is_fast(torch.device("cpu")) else "float32"
 
 
 def open_dataset(args: argparse.Namespace, split: str) -> Any:

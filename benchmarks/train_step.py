@@ -2,8 +2,9 @@
 
 All sides start from the same weights and get the same samples. ``float32`` is the same mathematics
 at the same batch size: before anything is timed its loss and its gradients must be those of the
-dense model. ``fast`` takes larger batches and the loss's products in bfloat16, as a run does by
-default where the hardware has them. They take turns within one run, and medians over the turns are
+dense model. ``fast`` takes larger batches and, where the hardware has them, the loss's products in
+bfloat16, as a run does by default; where they are emulated, nothing in bfloat16 is measured. They
+take turns within one run, and medians over the turns are
 shown. A step is all from sample numbers to updated weights: the batch, the loss, its gradients,
 Adam.
 
@@ -27,7 +28,16 @@ from torch import Tensor
 
 from benchmarks.dense import PADS, DenseLoader, DenseSRGNN, twins
 from benchmarks.limit import Peak, step_limit
-from benchmarks.measure import ADAM, dataset_options, open_dataset, options, run, take_turns, whole
+from benchmarks.measure import (
+    ADAM,
+    dataset_options,
+    fast_products,
+    open_dataset,
+    options,
+    run,
+    take_turns,
+    whole,
+)
 from pyg_srgnn.nn import SRGNN
 from pyg_srgnn.training.optimizer import adam
 
@@ -51,7 +61,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     """Everything that the table shows; ``args`` are the command's."""
     dataset = open_dataset(args, "train")
     model, dense = twins(dataset.num_items, args.channels)
-    fast, _ = twins(dataset.num_items, args.channels, products="bfloat16")
+    fast, _ = twins(dataset.num_items, args.channels, products="auto")
     numbers = torch.randint(len(dataset), (args.steps * args.batch_size,))
     plain, large = numbers.split(args.batch_size), numbers.split(args.fast_batch_size)
     load = DenseLoader(dataset, numbers, args.pad)
@@ -77,7 +87,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     sizes = {"float32": plain, "fast": large}
     limit: dict[str, Any] = {"peak": peak._asdict()}
     for name, batches in sizes.items():
-        product = "float32" if name == "float32" else "bfloat16"
+        product = "float32" if name == "float32" else fast_products()
         of_batch = dataset.batch(batches[0])
         limit[name] = step_limit(of_batch, dataset.num_items, args.channels, peak, product)
         whole_steps = len(numbers) / len(of_batch.y)  # the last batch of fast may be smaller
@@ -89,6 +99,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
         | {"fast": args.fast_batch_size},
         **{key: getattr(args, key) for key in ("channels", "rounds", "steps")},
         "pad": args.pad,
+        "products": {"dense": "float32", "float32": "float32", "fast": fast_products()},
         "agreement": agreement,
         "ratio": {name: rates[name] / rates["dense"] for name in ("float32", "fast")},
         "samples_per_second": rates,
@@ -173,10 +184,12 @@ def table(result: dict[str, Any]) -> str:
             line += f"{limit[name]['ms']:11.1f}{limit[name]['reached']:9.0%}"
         lines.append(line)
     peak = limit["peak"]
+    half = "not measured" if peak["bfloat16"] is None else f"{peak['bfloat16']:,.0f}"
     lines.append(
-        f"peak: {peak['float32']:,.0f} GFLOP/s in float32, {peak['bfloat16']:,.0f} in bfloat16; "
+        f"peak: {peak['float32']:,.0f} GFLOP/s in float32, {half} in bfloat16; "
         f"{peak['copy']:.1f} GB/s"
     )
+    lines.append(f"products of fast: {result['products']['fast']}")
     return "\n".join(lines)
 
 

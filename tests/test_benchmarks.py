@@ -12,6 +12,7 @@ from itertools import groupby, pairwise
 from operator import itemgetter
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -39,7 +40,7 @@ from benchmarks.limit import Peak, step_limit
 from pyg_srgnn.commands.application import CONF
 from pyg_srgnn.data import Sessions, session_graphs
 from pyg_srgnn.datasets import Synthetic, open_dataset
-from pyg_srgnn.nn import SRGNN
+from pyg_srgnn.nn import SRGNN, losses
 from pyg_srgnn.training.optimizer import adam
 from tests.reference import authors
 
@@ -63,6 +64,38 @@ def test_train_step_prints_and_writes_figures(
     printed = capsys.readouterr().out
     assert "Synthetic" in printed
     assert "reached" in printed
+
+
+def test_what_is_emulated_is_not_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A processor with AVX2 alone: no product in bfloat16 is taken, and the figures say so."""
+    known = {"cpu_name": "of a test", "avx2": True, "avx512_bf16": False}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: known, raising=False)
+    kinds: set[torch.dtype] = set()
+    mm, apply = torch.mm, losses._apply
+
+    def watched_mm(one: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+        kinds.add(one.dtype)
+        return mm(one, *args, **kwargs)
+
+    def watched_loss(of: Any, sessions: Any, items: Any, target: Any, kind: Any, *more: Any) -> Any:
+        kinds.add(kind or sessions.dtype)
+        return apply(of, sessions, items, target, kind, *more)
+
+    monkeypatch.setattr(torch, "mm", watched_mm)
+    monkeypatch.setattr(losses, "_apply", watched_loss)
+    size = ["--steps=1", "--rounds=1", "--batch-size=8", "--fast-batch-size=16", "--channels=8"]
+    figures = tmp_path / "figures.json"
+    size += ["--sessions=50", "--peak-size=64"]
+    train_step.main([f"--root={tmp_path}", f"--json={figures}", *size])
+    assert kinds == {torch.float32}
+    result = json.loads(figures.read_text())
+    assert result["limit"]["peak"]["bfloat16"] is None
+    assert result["products"]["fast"] == "float32"
+    assert result["machine"]["instructions"] == "avx2"
+    printed = capsys.readouterr().out
+    assert "not measured in bfloat16" in printed and "bfloat16 emulated" in printed
 
 
 def test_train_step_notices_other_gradients(
