@@ -62,7 +62,12 @@ class KeptResults:
         whole = dataset._indices is None and dataset.transform is None
         self.kept = whole and loader.whole and "diversity" not in beyond
         self._data = training.sessions, dataset.sessions, dataset.vocabulary
-        self._settings = {"ties": ties, "beyond": list(beyond)}
+        self._settings = {
+            "ties": ties,
+            "beyond": list(beyond),
+            "recall": str(dataset.recall),
+            "events": list(dataset.events),
+        }
 
     @cached_property
     def _key(self) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import pickle
 import pytest
 import torch
 
+from pyg_srgnn.evaluation import metrics as metrics_module
 from pyg_srgnn.evaluation.metrics import RankingMetrics, ranks
 from pyg_srgnn.functional.metrics import hit_rate, ndcg, reciprocal_rank
 from tests.reference import metrics as reference
@@ -46,6 +47,19 @@ def test_ranks_against_loops(make, ties):
     result = ranks(scores, target, ties=ties)
     assert result.shape == (len(target),)
     assert result.tolist() == expected
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64, torch.bfloat16, torch.int64])
+def test_counts_are_whole_in_any_type(kind, monkeypatch):
+    """Rows that are counted together, and a catalogue that float32 cannot count."""
+    scores, target = coarse(rows=50)
+    expected = [
+        reference.rank(row, t, "median")
+        for row, t in zip(scores.tolist(), target.tolist(), strict=True)
+    ]
+    for limit, value in (("_BLOCK", 30), ("_COUNTED", 11)):
+        monkeypatch.setattr(metrics_module, limit, value)
+        assert ranks(scores.to(kind), target, "median").tolist() == expected
 
 
 def test_ranks_count_ties_ahead_by_default():

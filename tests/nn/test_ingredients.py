@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 from typing import Any
 
 import pytest
@@ -274,6 +275,24 @@ def test_vectors_of_items_are_made_anew_when_the_table_changes() -> None:
         model.eval()  # but for the mode that is set afterwards
         assert not torch.allclose(model.scores(batch), changed)
     assert copy.deepcopy(model).item_vectors().requires_grad
+
+
+@pytest.mark.parametrize("options", [{}, {"scale": 3.0}, {"repeat": True, "scale": 3.0}])
+def test_scores_of_an_evaluation_are_those_of_plain_products(options: dict[str, Any]) -> None:
+    """Item vectors that were laid out for products are laid out anew when they change."""
+    generator = torch.Generator().manual_seed(0)
+    model = make(**options).float()
+    batch = batch_of([SESSIONS[i % len(SESSIONS)] for i in range(40)])
+    for _ in range(2):
+        expected = model.scores(batch).detach()  # with gradients: a plain product
+        with torch.no_grad():
+            found = model.scores(batch)
+        torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
+        twin = pickle.loads(pickle.dumps(copy.deepcopy(model)))  # keeps none of it
+        with torch.no_grad():
+            assert torch.equal(twin.scores(batch), found)
+            noise = torch.randn(model.embedding.weight.shape, generator=generator)
+            model.embedding.weight += noise
 
 
 def test_dropout_only_while_training() -> None:
