@@ -9,11 +9,10 @@ Session Graphs" and figure 2.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from itertools import chain
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -65,24 +64,42 @@ class SessionGraphs:
     edge_attr: Tensor | None = None
     gap: Tensor | None = None
 
-    @cached_property
+    _counted: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    # Not functools.cached_property, whose lock torch.compile does not know.
+    def _once(self, name: str, count: Callable[[], Any]) -> Any:
+        if name not in self._counted:
+            self._counted[name] = count()
+        return self._counted[name]
+
+    @property
     def clicks(self) -> Clicks:
         """The clicks."""
+        found: Clicks = self._once("clicks", self._clicks)
+        return found
+
+    def _clicks(self) -> Clicks:
         return Clicks.of(self.batch.index_select(0, self.alias_index), self.num_graphs)
 
-    @cached_property
+    @property
     def often(self) -> Tensor:
         """Clicks of each node [N]."""
-        return counts(self.alias_index, self.batch.numel())
+        found: Tensor = self._once("often", lambda: counts(self.alias_index, self.batch.numel()))
+        return found
 
-    @cached_property
+    @property
     def nodes(self) -> Tensor:
         """Nodes of each session [B]."""
-        return counts(self.batch, self.num_graphs)
+        found: Tensor = self._once("nodes", lambda: counts(self.batch, self.num_graphs))
+        return found
 
-    @cached_property
+    @property
     def last_place(self) -> Tensor:
         """Place of each node's last click from its session's end [N]."""
+        found: Tensor = self._once("last_place", self._last_place)
+        return found
+
+    def _last_place(self) -> Tensor:
         place = torch.full_like(self.batch, self.alias_index.numel())
         return place.scatter_reduce_(0, self.alias_index, self.clicks.place, "amin")
 

@@ -149,7 +149,7 @@ class GlobalGraph(nn.Module):
             table,
             per_sample_weights=weight.to(table.dtype),
             mode="sum",
-            sparse=table.is_leaf,
+            sparse=table.is_leaf and not torch.compiler.is_compiling(),
         )
         if self.normalize:
             mean = normalize(mean)

@@ -78,13 +78,14 @@ class ItemTable(nn.Embedding):
             items: The items [N].
             text: The texts of all items; not needed by the mode ``"id"``. (default: None)
         """
+        # The scores give every row of the table a gradient; a sparse one of the few rows read here
+        # is added to that dense one in place, where a second table of zeros would cost as much.
+        # A compiled graph has no sparse gradients.
+        sparse = self.sparse or not torch.compiler.is_compiling()
+        rows = F.embedding(items, self.weight, sparse=sparse)
         if self.mode == "id":
-            # The scores give every row of the table a gradient; a sparse one of the few rows read
-            # here is added to that dense one in place, where a second table of zeros would cost
-            # as much.
-            return F.embedding(items, self.weight, sparse=True)
+            return rows
         assert text is not None, "the constructor asks for texts"
-        rows = F.embedding(items, self.weight, sparse=True)
         return self._joined(rows, text.vectors.index_select(0, items))
 
     def table(self, text: ItemText | None = None) -> Tensor:

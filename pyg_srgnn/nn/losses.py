@@ -63,6 +63,7 @@ def at_least_float32(tensor: Tensor) -> Tensor:
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def bfloat16_is_fast(device: torch.device) -> bool:
     """Whether the hardware has products in bfloat16, and does not imitate them."""
     if device.type == "cuda":
@@ -123,12 +124,12 @@ class _CrossEntropy(torch.autograd.Function):
 
         # Any t that keeps the exponentials in range will do. The target's score costs nothing, and
         # in half precision it is the better one: rounding grows with the distance from t.
-        if table.is_cpu:
+        if table.is_cpu and not torch.compiler.is_compiling():
             shift = score_of_target.to(dtype)
             total = _exponentials_(exps, low, tables, shift, without)
             in_range = bool((total < _LARGEST_TOTAL).all())
         else:
-            in_range = False  # to look would make the host wait
+            in_range = False  # to look would make the host wait, and end a compiled graph
         if not in_range:
             pairs = zip(exps, tables, strict=True)
             peaks = [torch.mm(rows, low.T, out=block).amax(dim=0) for block, rows in pairs]
@@ -199,7 +200,7 @@ def _split(pairs: Pairs | None, sizes: Sequence[int]) -> Sequence[Pairs | None]:
 def _blocks(items: Tensor, sessions: Tensor) -> tuple[Tensor, ...]:
     """The rows of [V, d] in runs whose scores [run, B] a CPU's cache holds; elsewhere in one."""
     size = max(1, len(items))
-    if items.is_cpu:
+    if items.is_cpu and not torch.compiler.is_compiling():
         size = max(1, _BLOCK_BYTES // (max(1, len(sessions)) * sessions.element_size()))
     return torch.split(items, size)
 

@@ -49,7 +49,7 @@ class _Normalize(torch.autograd.Function):
         normalized, length = ctx.saved_tensors
         of_rows = torch.empty_like(normalized)
         size = max(1, len(grad))
-        if grad.is_cpu:
+        if grad.is_cpu and not torch.compiler.is_compiling():
             size = max(1, _BLOCK_BYTES // (grad.size(1) * grad.element_size()))
         blocks = (torch.split(each, size) for each in (normalized, grad, length, of_rows))
         for y, g, norm, out in zip(*blocks, strict=True):

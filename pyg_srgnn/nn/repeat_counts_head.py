@@ -98,7 +98,7 @@ class RepeatCountsHead(Component):
         hidden = (
             self.lin_gate(torch.cat([s_h, *means], dim=1))
             + self.clicks(clicks.clamp(max=_MOST))
-            + self.repeats(repeats.clamp(max=_MOST))
+            + self.repeats(repeats.clamp(0, _MOST))
         )
         return at_least_float32(self.gate(torch.tanh(hidden)).squeeze(-1)), within
 
@@ -120,6 +120,7 @@ def _features(graphs: SessionGraphs, known: Tensor) -> Tensor:
     before = summed(graphs.edge_weight_in * is_last[target], source, num_nodes)
     counted, total = known[:, :, 0], known[:, :, 1]
     share = torch.log1p(20 * counted / (total + 1))  # 20: half of the range is below 5 %
+    often = often.clamp(min=1)  # of a node that no click belongs to, which weighs nothing
     often, last, first, clicks = (each.to(known.dtype) for each in (often, last, first, clicks))
     in_session = [
         often.log(),

@@ -65,6 +65,6 @@ class RepeatHead(Component):
         hidden = (
             self.lin_gate(s_h)
             + self.clicks(clicks.clamp(max=_MOST))
-            + self.repeats(repeats.clamp(max=_MOST))
+            + self.repeats(repeats.clamp(0, _MOST))
         )
         return at_least_float32(self.gate(torch.tanh(hidden)).squeeze(-1)), within

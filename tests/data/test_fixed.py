@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from benchmarks.launches import Launches
+from pyg_srgnn.data import Sessions
+from pyg_srgnn.data.fixed import FixedBatches
+from pyg_srgnn.data.graphs import session_graphs
+from pyg_srgnn.nn import SRGNN
+from tests.reference.names import random_sessions
+
+ITEMS = 30
+SESSIONS = Sessions.from_lists([*random_sessions(20, ITEMS), [3] * 15, [1, 2, 1, 2, 1, 2, 5]])
+MIXTURE = {"repeat": True, "neighbours": 4, "transitions": 5, "residual": "highway"}
+
+
+def usual(numbers: list[int]):
+    """The same batch as a loader builds it."""
+    number = torch.tensor(numbers)
+    session, cut = SESSIONS.samples(number)
+    prefixes = [SESSIONS[int(s)][: int(c)] for s, c in zip(session, cut, strict=True)]
+    targets = SESSIONS.items[SESSIONS.offsets[session] + cut]
+    return session_graphs(torch.cat(prefixes), cut, targets, number)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        MIXTURE | {"scale": 12.0, "positions": 4},
+        MIXTURE | {"similar": 5, "last_k": 2, "frequency": True, "counts_half_life": 0.5},
+        MIXTURE | {"repeat": "counts", "leave_out": "session", "neighbours_leave_out": True},
+        {"readout": "average", "popularity": [0.5], "item_bias": True, "num_steps": 2},
+    ],
+    ids=["plain", "default", "similar", "counts", "average"],
+)
+@pytest.mark.parametrize("size", [12, 9, 1])
+def test_loss_and_gradients_are_those_of_the_usual_batch(
+    options: dict[str, object], size: int
+) -> None:
+    torch.manual_seed(0)
+    model = SRGNN(ITEMS, 6, **options).double().train()
+    model.set_training(SESSIONS)
+    numbers = torch.randperm(SESSIONS.num_samples)[:size].tolist()
+    found = []
+    for batch in (usual(numbers), FixedBatches(SESSIONS, ITEMS, 12)(numbers)):
+        model.zero_grad()
+        loss = model.loss(batch)
+        loss.backward()
+        found.append((loss.detach(), [p.grad.clone().to_dense() for p in model.parameters()]))
+    torch.testing.assert_close(found[1], found[0], rtol=1e-6, atol=1e-7)
+
+
+def test_sizes_are_few_and_nothing_waits() -> None:
+    batches = FixedBatches(SESSIONS, ITEMS, 8)
+    sizes = set()
+    for numbers in torch.randperm(SESSIONS.num_samples).split(8):
+        batch = batches(numbers.tolist())
+        assert batch.x.shape == batch.alias_index.shape == batch.batch.shape
+        assert batch.global_size == len(numbers) and batch.num_graphs == 9
+        sizes.add(batch.x.numel())
+    assert all(size % 8 == 0 for size in sizes)
+
+
+def test_graphs_are_built_without_waiting() -> None:
+    from pyg_srgnn.data.fixed import fixed_graphs
+
+    start, cut = SESSIONS.offsets[:3], torch.tensor([2, 1, 2])
+    with Launches() as counted:
+        fixed_graphs(SESSIONS.items, start, cut, 8, ITEMS)
+    assert not counted.waits and counted.total <= 40, counted.calls
