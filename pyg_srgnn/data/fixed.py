@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -39,7 +39,7 @@ class FixedBatch:
     """Weight of each session in the mean of B + 1 losses, such that it is that of the samples."""
     global_size: int
     """Number of samples."""
-    loss_weight: float = 1.0
+    loss_weight: float = field(default=1.0, init=False)
     """See :class:`~pyg_srgnn.datasets.loader.SessionLoader`."""
 
     @property

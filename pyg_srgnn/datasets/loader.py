@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -89,6 +89,8 @@ class SessionLoader(DataLoader[Any]):
         half_life: See :class:`ShuffledSampler`. (default: None)
         num_replicas: Number of processes. (default: 1)
         rank: Number of this process, from 0. (default: 0)
+        build: Builds a batch from sample numbers, such as :class:`FixedBatches`; of one process.
+            (default: ``dataset.batch``)
         **kwargs: Further arguments of ``torch.utils.data.DataLoader``.
 
     Raises:
@@ -104,6 +106,7 @@ class SessionLoader(DataLoader[Any]):
         num_replicas: int = 1,
         rank: int = 0,
         half_life: float | None = None,
+        build: Callable[[list[int]], Any] | None = None,
         **kwargs: Any,
     ) -> None:
         with checking(self) as check:
@@ -118,9 +121,9 @@ class SessionLoader(DataLoader[Any]):
         self.source = dataset
         self.whole = num_replicas == 1 and kwargs.get("sampler") is None
         """Whether this process visits every sample of the dataset."""
-        collate = (
-            dataset.batch if num_replicas == 1 else _Share(dataset, num_replicas, rank, shuffle)
-        )
+        collate = build or dataset.batch
+        if num_replicas > 1:
+            collate = _Share(dataset, num_replicas, rank, shuffle)
         super().__init__(numbers, batch_size, collate_fn=collate, **kwargs)
 
     def __iter__(self) -> Any:

@@ -64,7 +64,7 @@ class SessionGraphs:
     edge_attr: Tensor | None = None
     gap: Tensor | None = None
 
-    _counted: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    _counted: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     # Not functools.cached_property, whose lock torch.compile does not know.
     def _once(self, name: str, count: Callable[[], Any]) -> Any:

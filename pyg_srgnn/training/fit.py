@@ -96,6 +96,7 @@ def fit(
         model,
         **job.group("optimizer"),
         distillation=_distillation(job, teacher, training),
+        compiled=settings.compile,
         horizon=horizon or epochs,
         ties=settings.ties,
         part=_part(watched),

@@ -11,6 +11,7 @@ import torch
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
+from pyg_srgnn.data.fixed import FixedBatches
 from pyg_srgnn.datasets import SessionDataset, open_dataset
 from pyg_srgnn.datasets.loader import SessionLoader
 from pyg_srgnn.functional.topk import rows_at_once
@@ -88,13 +89,46 @@ class Job:
     def training_loader(self, training: SessionDataset, place: Place = ALONE) -> SessionLoader:
         """Batches to train on, in the order of ``order`` and ``half_life``."""
         settings = self.settings
-        return self._loader(
-            training,
-            place,
-            batch_size=settings.batch_size,
-            shuffle=settings.order == "shuffle",
-            half_life=settings.half_life,
-        )
+        options: dict[str, Any] = {
+            "batch_size": settings.batch_size,
+            "shuffle": settings.order == "shuffle",
+            "half_life": settings.half_life,
+        }
+        if self.fixed(training, place):
+            sizes = training.num_items, settings.batch_size
+            build = FixedBatches(training.sessions, *sizes, place.device)
+            return SessionLoader(training, **options, seed=settings.seed, build=build)
+        return self._loader(training, place, **options)
+
+    def fixed(self, training: SessionDataset, place: Place) -> bool:
+        """Whether training batches have fixed sizes and are built on the device.
+
+        Raises:
+            ValueError: If they must, but the model or the data does not allow it.
+        """
+        wanted = self.settings.batches
+        if wanted == "loader" or (wanted == "auto" and place.device.type != "cuda"):
+            return False
+        model, sessions = self.group("model"), training.sessions
+        obstacles = {
+            f"model={model['name']}": model["name"] != "srgnn",
+            "model.loss=binary": model.get("loss") == "binary",
+            "model.binary_edges=true": bool(model.get("binary_edges")),
+            f"distil={self.settings.distil}": self.settings.distil is not None,
+            f"{place.processes} processes": place.processes > 1,
+            "compile=true and texts of the items": self.settings.compile
+            and "text" in self.data(training),
+            "types of clicks": sessions.events is not None or sessions.pauses is not None,
+            "a transform": training.transform is not None,
+            "some of the samples": len(training) != sessions.num_samples,
+        }
+        found = [name for name, there in obstacles.items() if there]
+        if found and wanted == "device":
+            raise ValueError(
+                f"batches=device: batches of fixed sizes cannot be built with {', '.join(found)}; "
+                "expected batches=loader"
+            )
+        return not found
 
     def ranking_loader(self, dataset: SessionDataset, place: Place = ALONE) -> SessionLoader:
         """Batches to rank, one after another."""

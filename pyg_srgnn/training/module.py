@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -48,6 +49,8 @@ class SessionModule(lightning.LightningModule):
         ties: See :func:`pyg_srgnn.evaluation.metrics.ranks`. (default: ``"conservative"``)
         part: Prefix of the validation metrics. (default: ``"valid"``)
         distillation: Trains the model towards another one. (default: None)
+        compiled: Whether ``torch.compile`` makes one graph of the loss; batches must have few
+            sizes, as :class:`~pyg_srgnn.data.fixed.FixedBatches` have. (default: False)
         extra: Further entries of every checkpoint, with which it recommends from the file alone.
             (default: none)
     """
@@ -65,6 +68,7 @@ class SessionModule(lightning.LightningModule):
         ties: str = "conservative",
         part: str = "valid",
         distillation: Distillation | None = None,
+        compiled: bool = False,
         extra: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
@@ -83,14 +87,22 @@ class SessionModule(lightning.LightningModule):
         self.lr_gamma = lr_gamma
         self.part = part
         self.distillation = distillation  # no module: its teacher is no part of checkpoints
+        self.compiled = compiled
+        self._loss: Callable[[Any], Tensor] = model.loss
+        if distillation is not None:
+            self._loss = partial(distillation.loss, model)
         self.extra = extra or {}
         self.metrics = RankingMetrics(model.num_items, ties=ties)
         self.seed = torch.initial_seed()
 
     def on_fit_start(self) -> None:
-        """Move the teacher, which is no part of this module, to its device."""
+        """Move the teacher, which is no part of this module, to its device; compile the loss."""
         if self.distillation is not None:
             self.distillation.to(self.device)
+        if self.compiled:
+            # On a GPU, a graph of all launches is recorded for each size, and replayed at once.
+            mode = "reduce-overhead" if self.device.type == "cuda" else None
+            self._loss = torch.compile(self.model.loss, fullgraph=True, dynamic=False, mode=mode)
 
     def on_train_epoch_start(self) -> None:
         """Seed the epoch by the run's seed and its number, so that a resumed run draws the same.
@@ -107,10 +119,9 @@ class SessionModule(lightning.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Loss of a batch, or of this process's share, weighted for the mean over processes."""
-        loss_of = self.model.loss
-        if self.distillation is not None:
-            loss_of = partial(self.distillation.loss, self.model)
-        loss, size = loss_of(batch), batch.num_graphs
+        if self.compiled and self.device.type == "cuda":
+            torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
+        loss, size = self._loss(batch), batch.num_graphs
         if "loss_weight" in batch:
             loss, size = loss * batch.loss_weight, batch.global_size
         self.log("loss", loss, prog_bar=True, on_epoch=True, batch_size=size, sync_dist=True)

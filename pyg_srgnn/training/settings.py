@@ -13,6 +13,7 @@ from pyg_srgnn.utils.arguments import checking
 PROTOCOLS = ("honest", "literature")
 ORDERS = ("shuffle", "time")
 NEW_ITEMS = ("neighbours", "init")
+BATCHES = ("auto", "loader", "device")
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,11 @@ class RunSettings:
         eval_batch_size: Samples scored at once, at most; fewer where the catalogue is large.
         deterministic: Whether the same machine gives the same bits, at the cost of speed.
         num_workers: Processes that build batches.
+        batches: Where training batches are built: ``"loader"``, by these processes; ``"device"``,
+            with fixed sizes, where the model is; ``"auto"``, there on a GPU, if model and data
+            allow it.
+        compile: Whether ``torch.compile`` makes one graph of the loss, which needs batches of fixed
+            sizes; on a GPU, CUDA graphs launch it at once.
         threads: Threads of an operation; None takes all cores, shared by the jobs of a sweep.
         baselines: Baselines to evaluate on the test set.
         ties: What items tied with the target do: ``"conservative"``, ``"median"`` or
@@ -76,6 +82,8 @@ class RunSettings:
     eval_batch_size: int = EvaluationSettings.batch_size
     deterministic: bool = False
     num_workers: int = 0
+    batches: str = "auto"
+    compile: bool = False
     threads: int | None = None
     baselines: Sequence[str] = EvaluationSettings.baselines
     ties: str = EvaluationSettings.ties
@@ -109,6 +117,10 @@ class RunSettings:
             check.number("average", self.average, least=0, below=1)
             check.flag("deterministic", self.deterministic)
             check.whole("num_workers", self.num_workers, 0)
+            check.one_of("batches", self.batches, BATCHES)
+            if check.flag("compile", self.compile):
+                fits = self.batches == "device" or not self.compile
+                check.that(fits, "batches", "device with compile=true", self.batches)
             check.whole("threads", self.threads, 1, optional=True)
             check.flag("resume", self.resume)
             check.text("checkpoint", self.checkpoint, optional=True)

@@ -5,7 +5,7 @@ import torch
 
 from benchmarks.launches import Launches
 from pyg_srgnn.data import Sessions
-from pyg_srgnn.data.fixed import FixedBatches
+from pyg_srgnn.data.fixed import FixedBatches, fixed_graphs
 from pyg_srgnn.data.graphs import session_graphs
 from pyg_srgnn.nn import SRGNN
 from tests.reference.names import random_sessions
@@ -24,6 +24,10 @@ def usual(numbers: list[int]):
     return session_graphs(torch.cat(prefixes), cut, targets, number)
 
 
+def gradients(model: SRGNN) -> list[torch.Tensor]:
+    return [p.grad.clone().to_dense() for p in model.parameters() if p.grad is not None]
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -32,8 +36,9 @@ def usual(numbers: list[int]):
         MIXTURE | {"similar": 5, "last_k": 2, "frequency": True, "counts_half_life": 0.5},
         MIXTURE | {"repeat": "counts", "leave_out": "session", "neighbours_leave_out": True},
         {"readout": "average", "popularity": [0.5], "item_bias": True, "num_steps": 2},
+        MIXTURE | {"text_channels": 7, "text_neighbours": 6, "text_expert": True},
     ],
-    ids=["plain", "default", "similar", "counts", "average"],
+    ids=["plain", "default", "similar", "counts", "average", "texts"],
 )
 @pytest.mark.parametrize("size", [12, 9, 1])
 def test_loss_and_gradients_are_those_of_the_usual_batch(
@@ -41,18 +46,21 @@ def test_loss_and_gradients_are_those_of_the_usual_batch(
 ) -> None:
     torch.manual_seed(0)
     model = SRGNN(ITEMS, 6, **options).double().train()
+    if model.text is not None:
+        model.set_text(torch.randn(ITEMS, 7, dtype=torch.float64))
     model.set_training(SESSIONS)
     numbers = torch.randperm(SESSIONS.num_samples)[:size].tolist()
     found = []
     for batch in (usual(numbers), FixedBatches(SESSIONS, ITEMS, 12)(numbers)):
         model.zero_grad()
+        torch.manual_seed(1)  # which items count as cold
         loss = model.loss(batch)
         loss.backward()
-        found.append((loss.detach(), [p.grad.clone().to_dense() for p in model.parameters()]))
+        found.append((loss.detach(), gradients(model)))
     torch.testing.assert_close(found[1], found[0], rtol=1e-6, atol=1e-7)
 
 
-def test_sizes_are_few_and_nothing_waits() -> None:
+def test_sizes_are_few() -> None:
     batches = FixedBatches(SESSIONS, ITEMS, 8)
     sizes = set()
     for numbers in torch.randperm(SESSIONS.num_samples).split(8):
@@ -64,8 +72,6 @@ def test_sizes_are_few_and_nothing_waits() -> None:
 
 
 def test_graphs_are_built_without_waiting() -> None:
-    from pyg_srgnn.data.fixed import fixed_graphs
-
     start, cut = SESSIONS.offsets[:3], torch.tensor([2, 1, 2])
     with Launches() as counted:
         fixed_graphs(SESSIONS.items, start, cut, 8, ITEMS)
