@@ -25,6 +25,7 @@ from benchmarks import (
     click_log,
     encode_texts,
     evaluate,
+    gpu,
     item_text,
     loader,
     measure,
@@ -121,6 +122,23 @@ def test_encode_texts_prints_and_writes_figures(
     assert re.search(r"^wordllama +[\d,]+ +[\d.]+ +[\d.]+$", capsys.readouterr().out, re.MULTILINE)
     made = encode_texts.titles(300)
     assert len(set(made)) == 300 and all(4 <= len(title.split()) <= 12 for title in made)
+
+
+def test_gpu_is_skipped_with_a_reason(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert gpu.main([])["of"] == []
+    assert "skipped: there is no GPU" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_gpu_tries_its_path_on_a_cpu(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    size = ["--steps=2", "--batch-sizes=16", "--channels=4", "--sessions=100"]
+    result = gpu.main([f"--root={tmp_path}", "--device=cpu", "--models", "srgnn_plain", *size])
+    (of,) = result["of"]
+    assert of["launches"] < of["aten_calls"] and of["epoch_seconds"] > 0
+    assert re.search(r"^srgnn_plain +16 ", capsys.readouterr().out, re.MULTILINE)
 
 
 @pytest.fixture
