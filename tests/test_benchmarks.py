@@ -32,6 +32,7 @@ from benchmarks import (
     memory,
     prepare,
     profile,
+    rules,
     scale,
     startup,
     train_step,
@@ -440,3 +441,15 @@ def test_prepare_notices_other_sessions(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_a_job_of_prepare_has_a_process_of_its_own() -> None:
     assert prepare.in_child(os.getpid) != os.getpid()
+
+
+@pytest.mark.slow
+def test_rules_prints_and_writes_figures(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "rules.json"
+    small = ["--items=2000", "--channels=8", "--rounds=2", "--models", "srgnn_plain"]
+    result = rules.main([*small, f"--json={file}"])
+    assert json.loads(file.read_text())["milliseconds"] == result["milliseconds"]
+    assert set(result["milliseconds"]["srgnn_plain"]) == set(rules.SIDES)
+    assert "no rules" in capsys.readouterr().out

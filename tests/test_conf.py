@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import asdict
+from dataclasses import asdict, fields
 
 import pytest
 from omegaconf import OmegaConf
@@ -15,6 +15,7 @@ from pyg_srgnn.datasets import DATASETS
 from pyg_srgnn.datasets.generator import SessionGenerator
 from pyg_srgnn.evaluation.baselines import EvaluationSettings
 from pyg_srgnn.export.write import export
+from pyg_srgnn.inference.rules import Rules
 from pyg_srgnn.nn import MODELS, SRGNN, SessionModel, build_model
 from pyg_srgnn.serving.settings import SECRETS, Settings
 from pyg_srgnn.text.encoder import OWN
@@ -134,7 +135,10 @@ def test_an_export_is_configured_as_its_defaults() -> None:
 
 def test_recommendations_are_configured_as_their_defaults() -> None:
     expected = defaults(recommend_file)
-    assert own_keys("recommend").items() >= {(key, expected[key]) for key in ("k", "exclude_seen")}
+    assert own_keys("recommend")["k"] == expected["k"]
+    rules = own_keys("recommend")
+    for rule in fields(Rules):
+        assert (rules[rule.name] or None) == (getattr(Rules(), rule.name) or None)
 
 
 def test_an_evaluation_is_configured_as_its_settings() -> None:

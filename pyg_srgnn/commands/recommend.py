@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import fields
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from pyg_srgnn.commands.application import application
 from pyg_srgnn.commands.command_line import name_runs
 from pyg_srgnn.commands.validate import checking_keys
+from pyg_srgnn.utils.arguments import Checks
 from pyg_srgnn.utils.imports import gc_paused
+
+if TYPE_CHECKING:
+    from pyg_srgnn.inference.rules import Rules
 
 
 def _kept(config: DictConfig) -> str:
@@ -32,6 +38,30 @@ def _naming_keys(config: DictConfig) -> Iterator[None]:
         here["dataset.path"] = "input"
         keys = rf"(?<![\w/.-])({'|'.join(map(re.escape, here))})\b"  # and no part of a path
         raise ValueError(re.sub(keys, lambda key: here[key[0]], str(error))) from error
+
+
+def _are_ids(check: Checks, name: str, value: Any) -> bool:
+    fits = isinstance(value, list) and all(type(one) in (int, str) for one in value)
+    return check.that(fits or value is None, name, "a list of raw item ids, or None", value)
+
+
+def _rules(keys: Mapping[str, Any], whole: bool = False) -> Rules:
+    """The rules of a configuration.
+
+    Args:
+        keys: Its keys.
+        whole: Whether the catalogue's ids are whole numbers.
+
+    Raises:
+        ArgumentError: If one is not allowed.
+    """
+    from pyg_srgnn.inference.rules import Rules
+
+    names = [one.name for one in fields(Rules)]
+    given: dict[str, Any] = {name: keys[name] for name in names if keys[name] is not None}
+    for name in {"allow", "deny"} & given.keys():
+        given[name] = given_ids(given[name], whole)
+    return Rules(**given)
 
 
 def validate(config: DictConfig) -> None:
@@ -57,7 +87,9 @@ def validate(config: DictConfig) -> None:
             check.that(both, "output", "a file with input=FILE, and None without", keys["output"])
         check.text("output", keys["output"], optional=True)
         check.whole("k", keys["k"], 1)
-        check.flag("exclude_seen", keys["exclude_seen"])
+        if _are_ids(check, "allow", keys["allow"]) and _are_ids(check, "deny", keys["deny"]):
+            _rules(keys)
+        check.text("attributes", keys["attributes"], optional=True)
         for name, value in keys["log"].items() if input is None else ():
             check.that(value is None, f"log.{name}", "None without input=FILE, a click log", value)
 
@@ -68,12 +100,18 @@ def main(config: DictConfig) -> None:
     with gc_paused():
         from pyg_srgnn.inference.answer import unknown_messages
         from pyg_srgnn.inference.recommender import Recommender, load_trained
-        from pyg_srgnn.inference.rules import Rules
 
     validate(config)
     name_runs(config, "checkpoint")
     trained = load_trained(config.checkpoint)
     recommender = Recommender.of(trained)
+    whole = isinstance(recommender.vocabulary.ids[0], int)
+    rules = _rules(OmegaConf.to_container(config, resolve=True), whole)  # type: ignore[arg-type]
+    key = trained.key
+    if config.attributes is not None:
+        recommender.set_attributes(config.attributes)
+        changed = Path(config.attributes).stat()
+        key += f" {config.attributes} {changed.st_size} {changed.st_mtime_ns}"
     if config.input is not None:
         with gc_paused():
             from pyg_srgnn.clicklog.spec import Preparation
@@ -87,18 +125,18 @@ def main(config: DictConfig) -> None:
                 config.input,
                 config.output,
                 config.k,
-                config.exclude_seen,
+                rules,
                 Preparation.from_dict(trained.preparation or {}, f"checkpoint={trained.path}"),
-                trained.key,
+                key,
                 new_log={str(key): value for key, value in log.items() if value is not None},
             )
         print(f"{count:,} sessions: {config.output}")
         return
-    items = given_ids(config["items"], whole=isinstance(recommender.vocabulary.ids[0], int))
-    rules = Rules(exclude_seen=config.exclude_seen)
+    items = given_ids(config["items"], whole)
     (answer,) = answers = recommender.answer([items], config.k, [rules])
-    for message in unknown_messages(answers):
-        print(f"warning: {message}", file=sys.stderr)
+    for message in [*unknown_messages(answers), answer.reason]:
+        if message is not None:
+            print(f"warning: {message}", file=sys.stderr)
     width = max((len(str(item)) for item, _ in answer.items), default=0)
     for rank, (item, score) in enumerate(answer.items, 1):
         cold = "  cold" if item in answer.cold else ""

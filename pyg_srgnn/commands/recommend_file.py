@@ -28,7 +28,7 @@ def recommend_file(
     path: str | Path | Sequence[str | Path],
     output: str | Path,
     k: int = 20,
-    exclude_seen: bool = False,
+    rules: Rules | None = None,
     preparation: Preparation | None = None,
     key: str = "",
     sessions_at_once: int = 20_000,
@@ -45,7 +45,8 @@ def recommend_file(
     (raw ids, best first), ``scores``, ``unknown`` (number of clicks on items that the model does
     not know) and ``popular`` (whether no item is known, so that the most popular ones are
     recommended); of a catalogue with cold items also ``cold`` (whether each of the items is one,
-    without a click in training). An input column with one of these names is left out, with a
+    without a click in training), and of rules that leave out items ``reason`` (why a list is
+    empty). An input column with one of these names is left out, with a
     warning.
 
     Args:
@@ -53,9 +54,10 @@ def recommend_file(
         path: A file, a glob, a folder, or several of them.
         output: A ``.parquet`` or ``.jsonl`` file.
         k: Number of items. (default: 20)
-        exclude_seen: Whether the items of the session are left out. (default: False)
+        rules: Rules of what is recommended. (default: none)
         preparation: The columns and rules of a click log. (default: ``Preparation()``)
-        key: Identifies the model, so that parts of another one are not reused. (default: ``""``)
+        key: Identifies the model and the attributes, so that parts of others are not reused.
+            (default: ``""``)
         sessions_at_once: Sessions of a part. (default: 20,000)
         new_log: Fields of ``preparation`` that differ for this log; columns that it lacks are
             guessed. (default: None, the log has the columns of ``preparation``)
@@ -72,18 +74,19 @@ def recommend_file(
         raise ValueError(f"output={output}: expected a file that ends in {' or '.join(_OUTPUTS)}")
     files = find_files(path)
     preparation = preparation or Preparation()
-    work = _work(output)
+    work, rules = _work(output), rules or Rules()
     _keep_parts_of(
         work,
         {
             "files": [[str(f), f.stat().st_size, f.stat().st_mtime_ns] for f in files],
-            "settings": [key, k, exclude_seen, sessions_at_once, repr(preparation), new_log],
+            "settings": [key, k, rules.key, sessions_at_once, repr(preparation), new_log],
         },
     )
     whole = isinstance(recommender.vocabulary.ids[0], int)
     sessions, column = session_rows(files, preparation, new_log, whole, work)
     others = set(sessions.collect_schema()) - {column}
     made = {"items", *_MADE} | ({"cold"} if recommender.cold else set())
+    made |= {"reason"} if rules.bars else set()
     if replaced := others & made:
         warnings.warn(
             f"{files[0]}: columns of which the output has its own, which take their place: "
@@ -99,7 +102,7 @@ def recommend_file(
             part = work / f"part-{start:012d}.parquet"
             if not part.is_file():
                 rows = sessions.slice(start, sessions_at_once).collect()
-                found = _recommended(recommender, rows, column, k, exclude_seen)
+                found = _recommended(recommender, rows, column, k, rules)
                 with written_aside(part) as aside:
                     found.write_parquet(aside)
             parts.append(part)
@@ -132,10 +135,10 @@ def _keep_parts_of(work: Path, task: dict[str, Any]) -> None:
 
 
 def _recommended(
-    recommender: Recommender, rows: pl.DataFrame, column: str, k: int, exclude_seen: bool
+    recommender: Recommender, rows: pl.DataFrame, column: str, k: int, rules: Rules
 ) -> pl.DataFrame:
     sessions = [session or [] for session in rows[column].to_list()]
-    answers = recommender.answer(sessions, k, [Rules(exclude_seen=exclude_seen)])
+    answers = recommender.answer(sessions, k, [rules])
     made = pl.DataFrame(
         {
             "items": [[item for item, _ in answer.items] for answer in answers],
@@ -148,5 +151,8 @@ def _recommended(
     if recommender.cold:
         cold = [[item in answer.cold for item, _ in answer.items] for answer in answers]
         made = made.with_columns(pl.Series("cold", cold, pl.List(pl.Boolean)))
+    if rules.bars:
+        reasons = pl.Series("reason", [answer.reason for answer in answers], pl.String)
+        made = made.with_columns(reasons)
     rest = rows.drop(column, *(name for name in made.columns if name in rows.columns), strict=False)
     return pl.concat([rest, made], how="horizontal")

@@ -33,6 +33,11 @@ class Offsets:
         """The greatest number; minus infinity if no item may be recommended."""
         return float(self.values.max()) if len(self.values) else -torch.inf
 
+    @cached_property
+    def raised(self) -> Tensor:
+        """The items whose score is raised, ascending [n]."""
+        return (self.values > 0).nonzero().squeeze(1)
+
     def of(self, rows: Tensor | slice) -> Offsets:
         """Those of some items [R]."""
         return Offsets(self.values[rows])

@@ -103,7 +103,7 @@ class Applied:
 
     def reason(self) -> str:
         """Why a list is empty."""
-        said = " and ".join(map(repr, self.rules))
+        said = " and ".join(map(repr, self.rules)) or "no rule"
         if self.offsets is not None and self.offsets.count == 0:
             return f"no item of the catalogue meets {said}"
         return f"no item is left by {said} that can be recommended to the session"

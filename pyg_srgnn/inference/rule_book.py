@@ -19,7 +19,7 @@ from pyg_srgnn.data.vocabulary import Vocabulary
 from pyg_srgnn.functional.offsets import Offsets
 from pyg_srgnn.inference.applied import Applied
 from pyg_srgnn.inference.new_texts import named
-from pyg_srgnn.inference.rules import Rules
+from pyg_srgnn.inference.rules import RuleError, Rules
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ class RuleBook:
         """What rules, all of which hold, mean for these items.
 
         Raises:
-            ValueError: If there are no attributes, a column is not there, or has values of another
+            RuleError: If there are no attributes, a column is not there, or has values of another
                 kind than the rule; names the rule.
         """
         together = tuple(rules)
@@ -77,7 +77,7 @@ class RuleBook:
                 added = self._offsets.get(one, partial(self._added, one))
                 offsets = added if offsets is None else offsets + added
             for name, number in one.max_per.items():
-                most[name] = min(number, most.get(name, number))
+                most[name] = min(number, most.get(name, len(self.vocabulary)))
         diverse = max(rules, key=lambda one: one.diversify, default=Rules())
         by = diverse.diversify_by if diverse.diversify else None
         return Applied(
@@ -110,11 +110,11 @@ class RuleBook:
     def _column(self, rule: str, name: str) -> Numbers | Labels:
         """The column that a rule names."""
         if self.attributes is None:
-            raise ValueError(f"{rule}: there are no attributes of the items, which have columns")
+            raise RuleError(f"{rule}: there are no attributes of the items, which have columns")
         try:
             return self.attributes.column(name)
         except ValueError as error:
-            raise ValueError(f"{rule}: {error}") from None
+            raise RuleError(f"{rule}: {error}") from None
 
     def _of_items(self, values: NDArray[Any]) -> NDArray[Any]:
         """Values of the rows of the attributes, and at last of items without a row, of items."""
@@ -127,7 +127,7 @@ class RuleBook:
             return ~self._meeting(name, condition["not"])
         if isinstance(condition, Mapping):
             if not isinstance(column, Numbers):
-                raise ValueError(f"{rule}: only numbers have min and max (got {column.kind})")
+                raise RuleError(f"{rule}: only numbers have min and max (got {column.kind})")
             least, most = condition.get("min", -np.inf), condition.get("max", np.inf)
             met = (column.values >= least) & (column.values <= most)
             return self._of_items(np.append(met, False))
@@ -207,7 +207,7 @@ def _check_kind(rule: str, column: Numbers | Labels, wanted: Sequence[Any]) -> N
     kinds = (bool,) if column.kind == "truth values" else kinds
     for value in wanted:
         if not isinstance(value, kinds) or (isinstance(value, bool) and kinds != (bool,)):
-            raise ValueError(f"{rule}: the column holds {column.kind} (got {value!r})")
+            raise RuleError(f"{rule}: the column holds {column.kind} (got {value!r})")
 
 
 def _value(rule: str, labels: Labels, key: Any) -> Any:
@@ -218,7 +218,7 @@ def _value(rule: str, labels: Labels, key: Any) -> Any:
         if labels.kind == "numbers" and isinstance(key, str):
             return float(key)
     except (KeyError, ValueError):
-        raise ValueError(f"{rule}: the column holds {labels.kind} (got {key!r})") from None
+        raise RuleError(f"{rule}: the column holds {labels.kind} (got {key!r})") from None
     _check_kind(rule, labels, [key])
     return key
 

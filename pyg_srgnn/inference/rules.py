@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
@@ -11,6 +10,11 @@ from typing import Any
 
 from pyg_srgnn.inference.raw_ids import ids_of
 from pyg_srgnn.utils.arguments import Checks, checking
+
+
+class RuleError(ValueError):
+    """A rule that does not fit the items' attributes."""
+
 
 Scalar = str | bool | int | float
 Condition = Scalar | Sequence[Scalar] | Mapping[str, Any]
@@ -26,9 +30,8 @@ _CONDITION = (
 class Rules:
     """What may be recommended, what is preferred, and how alike the items of a list may be.
 
-    Columns are those of the items' attributes; see :class:`~pyg_srgnn.data.attributes
-    .ItemAttributes`. An item without a value meets no condition but ``not``, has no boost and no
-    cap. Rules are the same if all their fields are.
+    Columns are those of :class:`~pyg_srgnn.data.attributes.ItemAttributes`. An item without a value
+    meets no condition but ``not``, has no boost and no cap.
 
     Args:
         allow: Raw ids of the only items that may be recommended. (default: None, all)
@@ -112,10 +115,9 @@ class Rules:
         return hash(self.key)
 
     @property
-    def columns(self) -> list[str]:
-        """The columns that they name, each once."""
-        by = [] if self.diversify_by is None else [self.diversify_by]
-        return list(dict.fromkeys([*self.where, *self.boost, *by, *self.max_per]))
+    def bars(self) -> bool:
+        """Whether some items may not be recommended."""
+        return self.allow is not None or bool(self.deny or self.where) or self.exclude_seen
 
 
 def _columns(check: Checks, name: str, value: Any) -> bool:
@@ -124,9 +126,9 @@ def _columns(check: Checks, name: str, value: Any) -> bool:
 
 
 def _is_scalar(value: Any) -> bool:
-    return isinstance(value, str | bool | int) or (
-        isinstance(value, float) and math.isfinite(value)
-    )
+    if isinstance(value, int | float):
+        return abs(value) < 2**63  # and no NaN
+    return isinstance(value, str)
 
 
 def _is_condition(value: Any, negated: bool = False) -> bool:

@@ -22,8 +22,8 @@ def best_with(
 
     Of few items that are left, all products are taken. Of many, the best are searched as they are
     without offsets, more than k of them: if none of the others can be better than the k-th that is
-    found so, these are the best; else all products are taken. So an index, too, gives k items
-    where as many are left.
+    found so, these are the best; else all products are taken. Of few items whose scores are raised,
+    all products are taken besides. So an index, too, gives k items where as many are left.
 
     Args:
         catalogue: The items, or an index of them, which is approximate where many are left.
@@ -48,9 +48,17 @@ def best_with(
         return best_of_products(sessions, vectors, k, offsets.values)
     wider = min(len(vectors), _MARGIN * k * len(vectors) // left + k)
     products, candidates = catalogue.best(sessions, wider)
-    bound = products[:, -1] + offsets.greatest  # of what was not found
-    found = (products + offsets.values[candidates]).topk(k)
+    bound, sums = products[:, -1] + offsets.greatest, products + offsets.values[candidates]
+    raised = offsets.raised
+    if 0 < len(raised) <= _FEW:
+        bound = products[:, -1]
+        sums.masked_fill_(offsets.values[candidates] > 0, -torch.inf)
+        rows, there = vectors[raised], min(k, len(raised))
+        lifted, index = best_of_products(sessions, rows, there, offsets.values[raised])
+        sums, candidates = torch.cat([sums, lifted], 1), torch.cat([candidates, raised[index]], 1)
+    found = sums.topk(k)
     values, items = found.values, candidates.gather(1, found.indices)
+    # None of the items that were not found has more than the bound.
     short = values[:, -1] < bound
     if short.any():
         exact = best_of_products(sessions[short], vectors, k, offsets.values)

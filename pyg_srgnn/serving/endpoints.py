@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, HTTPException, Path, Request, Response
 from starlette.responses import PlainTextResponse
 
+from pyg_srgnn.data.attributes import ItemAttributes
 from pyg_srgnn.inference.answer import Answer
 from pyg_srgnn.serving import messages
 from pyg_srgnn.serving.bodies import described, read
@@ -18,6 +19,7 @@ from pyg_srgnn.serving.session_store import Store, Unreachable
 from pyg_srgnn.serving.settings import SECRETS
 
 _MOST = 50_000  # items of an answer: other requests wait while it is written
+_FEW = 100  # values of a column that are shown
 
 SessionId = Annotated[
     str,
@@ -59,7 +61,7 @@ def recommend_routes(service: Service) -> APIRouter:
         """The next items of a session."""
         asked: Any = await read(request, requests.one)
         _log(request, service, asked.items)
-        (answer,) = await service.recommend([asked.items], asked.k, asked.exclude_seen)
+        (answer,) = await service.recommend([asked.items], asked)
         return _json(_content(answer))
 
     @router.post("/recommend/batch", **described(messages.BatchRecommendations, requests.many))
@@ -69,16 +71,17 @@ def recommend_routes(service: Service) -> APIRouter:
         if len(asked.sessions) * asked.k > _MOST:
             raise HTTPException(422, f"sessions times k: an answer holds at most {_MOST:,} items")
         _log(request, service, asked.sessions)
-        answers = await service.recommend(asked.sessions, asked.k, asked.exclude_seen)
+        answers = await service.recommend(asked.sessions, asked)
         return _json({"results": [_content(answer) for answer in answers]})
 
     return router
 
 
 def item_routes(service: Service) -> APIRouter:
-    """New items of the model."""
+    """New items of the model, and the attributes of items."""
     router = APIRouter()
-    model = messages.Requests(service.settings).new
+    requests = messages.Requests(service.settings)
+    model = requests.new
 
     @router.post("/items/add", **described(messages.Added, model))
     async def add_items(request: Request) -> Response:
@@ -102,7 +105,40 @@ def item_routes(service: Service) -> APIRouter:
         until = "the next model is loaded"
         return _json({"added": len(asked.ids), "total": total, "kept_until": until})
 
+    @router.put("/items/attributes", **described(messages.Updated, requests.attributes))
+    async def update_attributes(request: Request) -> Response:
+        """Replace the values of some items in some columns of their attributes; all others stay.
+
+        The next request goes by them. Only a service with a token takes them.
+        """
+        if service.settings.token is None:
+            raise HTTPException(
+                403, f"attributes can be put to a service with a token ({SECRETS['token']}) alone"
+            )
+        asked: Any = await read(request, requests.attributes)
+        try:
+            unknown = await service.update_attributes(asked.ids, asked.columns)
+        except ValueError as error:
+            raise HTTPException(422, str(error)) from error
+        return _json({"updated": len(asked.ids), "unknown": unknown})
+
+    @router.get("/items/attributes", response_model=messages.Columns)
+    def columns() -> Response:
+        """The columns of the items' attributes, with their values where there are few."""
+        attributes = service.models.current().recommender.attributes
+        return _json({"columns": [] if attributes is None else _columns(attributes)})
+
     return router
+
+
+def _columns(attributes: ItemAttributes) -> list[dict[str, Any]]:
+    """Name, kind and values of every column."""
+    found = []
+    for name, column in attributes.columns.items():
+        values = attributes.labels(name).values
+        shown = sorted(values) if len(values) <= _FEW else None
+        found.append({"name": name, "kind": column.kind, "values": shown})
+    return found
 
 
 def session_routes(service: Service, store: Store) -> APIRouter:
@@ -122,7 +158,7 @@ def session_routes(service: Service, store: Store) -> APIRouter:
             items, kept = await store.append(id, asked.item), True
         except Unreachable:
             items, kept = [asked.item], False
-        (answer,) = await service.recommend([items], asked.k, asked.exclude_seen)
+        (answer,) = await service.recommend([items], asked)
         return _json(_content(answer) | {"clicks": len(items), "kept": kept})
 
     @router.delete("/sessions/{id}", **described(messages.Deleted))
@@ -137,6 +173,7 @@ def session_routes(service: Service, store: Store) -> APIRouter:
 
 
 def _content(answer: Answer) -> dict[str, Any]:
+    why = {} if answer.reason is None else {"reason": answer.reason}
     return {
         "items": [
             {"id": raw, "score": score, "cold": True}
@@ -147,6 +184,7 @@ def _content(answer: Answer) -> dict[str, Any]:
         "unknown": len(answer.unknown),
         "popular": answer.popular,
         "log_probabilities": answer.log_probabilities,
+        **why,
     }
 
 

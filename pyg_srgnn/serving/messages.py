@@ -12,6 +12,7 @@ _WHOLE = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 ItemId = _WHOLE | Annotated[str, Field(max_length=512)]
 _TEXT = 10_000  # characters of an item's text
 _DIMENSIONS = 16_384  # of a vector
+_Cell = bool | FiniteFloat | str | list[str] | None  # a value of an item
 ITEM_ID = "an item's id: a whole number of 64 bits, or a text of at most 512 characters"
 
 
@@ -37,6 +38,9 @@ class Recommendations(BaseModel):
     items: list[Recommended]
     unknown: int = Field(description="clicks on items that the model does not know")
     popular: bool = Field(description="no click was on a known item: the most popular items")
+    reason: str | None = Field(
+        None, description="why there are no items; absent where there are some"
+    )
     log_probabilities: bool = Field(
         description="the scores are natural logarithms of probabilities; those of popular items "
         "are shares of all clicks, and those of other models only compare items of this answer"
@@ -60,6 +64,29 @@ class Deleted(BaseModel):
     """Whether there was such a session."""
 
     deleted: bool
+
+
+class Updated(BaseModel):
+    """Whose attributes were replaced."""
+
+    updated: int
+    unknown: int = Field(description="ids that are not in the catalogue, kept for later ones")
+
+
+class Column(BaseModel):
+    """A column of the items' attributes."""
+
+    name: str
+    kind: str = Field(description="numbers, texts, truth values or lists of texts")
+    values: list[str | bool | float] | None = Field(
+        description="the different values, where there are few"
+    )
+
+
+class Columns(BaseModel):
+    """The columns of the items' attributes."""
+
+    columns: list[Column]
 
 
 class Added(BaseModel):
@@ -88,7 +115,7 @@ class Requests:
         many = Annotated[list[session], Field(max_length=settings.max_sessions), FailFast()]
         asked: dict[str, Any] = {
             "k": (Annotated[int, Field(ge=1, le=settings.max_k)], min(20, settings.max_k)),
-            "exclude_seen": (bool, False),
+            **self._rules(),
         }
         self.one = create_model(
             "Session", __base__=Message, __doc__="A session.", items=(session, ...), **asked
@@ -120,6 +147,46 @@ class Requests:
                 Field(None, description="what that encoder makes of each text"),
             ),
         )
+        cells = Annotated[list[_Cell], Field(fail_fast=True)]
+        self.attributes = create_model(
+            "Attributes",
+            __base__=Message,
+            __doc__="Attributes of items, in place of those that they have in these columns.",
+            ids=(Annotated[list[ItemId], Field(fail_fast=True)], ...),
+            columns=(
+                dict[str, cells],
+                Field(
+                    description="a value of each item, null for none",
+                    examples=[{"in_stock": [False], "price": [19.5]}],
+                ),
+            ),
+        )
         self.click = create_model(
             "Click", __base__=Message, __doc__="A click.", item=(ItemId, ...), **asked
         )
+
+    @staticmethod
+    def _rules() -> dict[str, Any]:
+        """Fields of the rules of a request; see :class:`pyg_srgnn.inference.rules.Rules`."""
+        ids = Annotated[list[ItemId], Field(fail_fast=True)]
+        texts = "a value, a list of values, or an object with min and max, or with not"
+        return {
+            "rules": (list[str], Field([], description="names of rules of the service")),
+            "exclude_seen": (bool, False),
+            "allow": (ids | None, Field(None, description="the only items, null for all")),
+            "deny": (ids, Field([], description="items that must not be recommended")),
+            "where": (
+                dict[str, Any],
+                Field({}, description=f"conditions of attributes: {texts}"),
+            ),
+            "boost": (
+                dict[str, dict[str, float]],
+                Field({}, description="factors of probabilities, by column and value"),
+            ),
+            "diversify": (float, Field(0.0, description="weight of the similarity to items above")),
+            "diversify_by": (str | None, Field(None, description="a column; null: item vectors")),
+            "max_per": (
+                dict[str, int],
+                Field({}, description="how many items may have the same value, by column"),
+            ),
+        }

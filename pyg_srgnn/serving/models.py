@@ -7,9 +7,12 @@ import gc
 import logging
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from functools import cached_property
+from pathlib import Path
+from typing import Any
 
 from fastapi.concurrency import run_in_threadpool
 
@@ -18,6 +21,7 @@ from pyg_srgnn.runs.find import find_run
 from pyg_srgnn.serving.item_names import load_names
 from pyg_srgnn.serving.item_search import ItemSearch
 from pyg_srgnn.serving.prometheus import Metrics
+from pyg_srgnn.serving.rules import NamedRules
 from pyg_srgnn.serving.settings import Settings
 from pyg_srgnn.serving.trial import answer_once, try_out
 
@@ -32,11 +36,21 @@ class Served:
     Args:
         recommender: The recommender.
         names: Names of items; those of items that are added follow.
+        rules: Rules of every request, and those that one may name. (default: none)
+        read: The state of the file that the items' attributes were read from. (default: none was)
     """
 
-    def __init__(self, recommender: Recommender, names: dict[int | str, str]) -> None:
+    def __init__(
+        self,
+        recommender: Recommender,
+        names: dict[int | str, str],
+        rules: NamedRules | None = None,
+        read: tuple[object, ...] = (),
+    ) -> None:
         self.recommender = recommender
         self.names = names
+        self.rules = rules or NamedRules()
+        self.read = read
         self.added = 0  # items
         self._building = threading.Lock()
         self._adding = threading.Lock()
@@ -100,6 +114,7 @@ class Models:
         self.served: Served | None = None
         self._loading = asyncio.Lock()
         self._seen: tuple[object, ...] = ()
+        self._missed: list[tuple[Sequence[int | str], Mapping[str, Sequence[Any]]]] = []
 
     def current(self) -> Served:
         """The model that serves now."""
@@ -137,6 +152,25 @@ class Models:
                 )
                 return served.added
 
+    async def update_attributes(
+        self, ids: Sequence[int | str], columns: Mapping[str, Sequence[Any]]
+    ) -> None:
+        """Replace attributes of items, of the model that serves and of one that is being loaded.
+
+        Args:
+            ids: See :meth:`pyg_srgnn.Recommender.update_attributes`.
+            columns: See there.
+
+        Raises:
+            ValueError: See there.
+        """
+        served = self.current()
+        if self._loading.locked():
+            self._missed.append((ids, columns))
+        await run_in_threadpool(served.recommender.update_attributes, ids, columns)
+        extra = {"event": "attributes", "items": len(ids)}
+        log.info("attributes of %s items replaced", f"{len(ids):,}", extra=extra)
+
     async def load(self) -> None:
         """Load the model, let it answer once, and serve it.
 
@@ -145,16 +179,16 @@ class Models:
             ValueError: If a file is damaged or of another kind.
         """
         async with self._loading:
-            self._seen = _state(self.path)
+            self._seen = self._state()
             await self._take()
 
     async def reload(self) -> None:
         """Try the model out, then load it; if that fails, the old one stays."""
         try:
             async with self._loading:
-                self._seen = _state(self.path)
+                self._seen = self._state()
                 await try_out(self.path, self.settings.batch_size, self.settings.reload_timeout)
-                if _state(self.path) != self._seen:
+                if self._state() != self._seen:
                     raise ValueError(f"{self.path} has changed while it was tried out")
                 await self._take()
         except Exception as error:
@@ -174,12 +208,24 @@ class Models:
         """Check the files every so many seconds, for ever, and reload when they have changed."""
         while True:
             await asyncio.sleep(seconds)
-            state = _state(self.path)
+            state = self._state()
             if state and state != self._seen:
                 await self.reload()
 
+    def _state(self) -> tuple[object, ...]:
+        """A state that changes with the files of the model, attributes and rules; empty if none."""
+        others = [file for file in (self.settings.attributes, self.settings.rules) if file]
+        model = _state(self.path)
+        return (*model, *_states(others)) if model else ()
+
     async def _take(self) -> None:
-        self.served = await _aside(self._load)
+        self._missed = []
+        served = await _aside(self._load)
+        while self._missed:  # what was put while it was loaded
+            with suppress(ValueError):  # which the one who put it was told
+                update = served.recommender.update_attributes
+                await run_in_threadpool(update, *self._missed.pop(0))
+        self.served = served
         # A garbage collection that visits the model would stop everything for 0.1 s; the previous
         # model, frozen until now, is garbage.
         gc.unfreeze()
@@ -190,8 +236,28 @@ class Models:
         recommender = Recommender.load(self.path)
         file = self.settings.names
         names = {} if file is None else load_names(file, recommender.vocabulary)
+        read = self._set_attributes(recommender)
         answer_once(recommender, self.path, self.settings.batch_size)
-        return Served(recommender, names)
+        rules = NamedRules()
+        if self.settings.rules is not None:
+            rules = NamedRules.load(self.settings.rules)
+            rules.check(recommender, self.settings.rules)
+        return Served(recommender, names, rules, read)
+
+    def _set_attributes(self, recommender: Recommender) -> tuple[object, ...]:
+        """Those of the file if it is new, else those that the served model has by now.
+
+        Returns:
+            The state of the file.
+        """
+        file, served = self.settings.attributes, self.served
+        state = () if file is None else _states([file])
+        if file is not None and (served is None or state != served.read):
+            recommender.set_attributes(file)
+        elif served is not None and served.recommender.attributes is not None:
+            with suppress(ValueError):  # the new model has none of these items
+                recommender.set_attributes(served.recommender.attributes)
+        return state
 
 
 async def _aside(work: Callable[[], Served]) -> Served:
@@ -221,6 +287,11 @@ def _state(path: str) -> tuple[object, ...]:
     if folder.is_dir():
         files = [folder / "manifest.json", folder / "metrics.json"]
         files += sorted((folder / "checkpoints").glob("*.ckpt"))
+    return _states(files)
+
+
+def _states(files: Iterable[str | Path]) -> tuple[object, ...]:
+    """The states of those files that are there."""
     found: list[object] = []
     for file in files:
         try:

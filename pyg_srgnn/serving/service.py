@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
 
 from fastapi import HTTPException
 from fastapi.concurrency import run_in_threadpool
 
 from pyg_srgnn.inference.answer import Answer, Explanation
-from pyg_srgnn.inference.rules import Rules
+from pyg_srgnn.inference.rules import RuleError
 from pyg_srgnn.serving.batching import Batcher, QueueFull, RawSession
 from pyg_srgnn.serving.models import Models
 from pyg_srgnn.serving.prometheus import Metrics
@@ -66,19 +67,27 @@ class Service:
         """Whether new requests should come here."""
         return self.loaded and not self.stopping
 
-    async def recommend(
-        self, sessions: Sequence[RawSession], k: int, exclude_seen: bool
-    ) -> list[Answer]:
+    async def recommend(self, sessions: Sequence[RawSession], asked: Any) -> list[Answer]:
         """Answer sessions, and count the answers.
 
+        Args:
+            sessions: The sessions.
+            asked: The request, with k and its rules.
+
         Raises:
-            HTTPException: 503, if too many sessions wait already.
+            HTTPException: 503, if too many sessions wait already; 422, if a rule is not allowed or
+                does not fit the items' attributes.
         """
         try:
-            rules = (Rules(exclude_seen=exclude_seen),)
-            answers = await self.batcher.recommend(sessions, k, rules)
+            rules = self.models.current().rules.asked(asked)
+        except ValueError as error:
+            raise HTTPException(422, str(error)) from error
+        try:
+            answers = await self.batcher.recommend(sessions, asked.k, rules)
         except QueueFull:
             raise unavailable("too many requests wait") from None
+        except RuleError as error:
+            raise HTTPException(422, str(error)) from error
         self.metrics.unknown.inc(sum(len(answer.unknown) for answer in answers))
         self.metrics.popular.inc(sum(answer.popular for answer in answers))
         return answers
@@ -103,6 +112,26 @@ class Service:
                 return await self.models.add(ids, texts, vectors)
         finally:
             self.additions -= 1
+
+    async def update_attributes(
+        self, ids: Sequence[int | str], columns: Mapping[str, Sequence[Any]]
+    ) -> int:
+        """Replace attributes of items; how many of the ids are not in the catalogue.
+
+        Raises:
+            HTTPException: 503, if too many additions and updates wait already.
+            ValueError: See :meth:`pyg_srgnn.Recommender.update_attributes`.
+        """
+        if self.additions > _WAITING:
+            raise unavailable("too many updates wait")
+        self.additions += 1
+        try:
+            async with self._adding:
+                await self.models.update_attributes(ids, columns)
+        finally:
+            self.additions -= 1
+        vocabulary = self.models.current().recommender.vocabulary
+        return sum(raw not in vocabulary for raw in vocabulary.like(ids))
 
     async def explain(
         self,

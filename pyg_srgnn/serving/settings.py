@@ -29,6 +29,8 @@ class Settings:
     Args:
         checkpoint: A run directory, checkpoint file or exported folder.
         names: A file of item names for the page; .csv, .tsv or .json. (default: none)
+        attributes: A file of item attributes, by which rules are applied. (default: none)
+        rules: A JSON file of named rules. (default: none)
         host: The address to listen on. (default: ``"127.0.0.1"``, this machine alone)
         port: The port; 0 takes a free one. (default: 8000)
         open: Whether other machines may send requests without a token. (default: False)
@@ -73,6 +75,8 @@ class Settings:
 
     checkpoint: str
     names: str | None = None
+    attributes: str | None = None
+    rules: str | None = None
     host: str = "127.0.0.1"
     port: int = 8000
     open: bool = False
@@ -106,7 +110,7 @@ class Settings:
         with checking(self) as check:
             check.text("checkpoint", self.checkpoint)
             check.text("host", self.host)
-            for name in ("names", "token", "redis_password"):
+            for name in ("names", "attributes", "rules", "token", "redis_password"):
                 check.text(name, getattr(self, name), optional=True)
             for name in ("open", "log_requests", "log_sessions"):
                 check.flag(name, getattr(self, name))

@@ -31,15 +31,16 @@ def read_attributes(path: str | Path, id_column: str | None = None) -> ItemAttri
 
     Raises:
         FileNotFoundError: If there is no file.
-        ImportError: If Polars, which reads it, is not installed.
-        ValueError: If it cannot be read, an id is empty or stands twice, or a column has values of
-            different kinds.
+        ValueError: If it cannot be read, Polars is not installed, an id is empty or stands twice,
+            or a column has values of different kinds.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: there is no such file")
     if find_spec("polars") is None:
-        raise ImportError(f"{path}: reading attributes needs Polars: pip install polars")
+        raise ValueError(
+            f"{path}: reading attributes needs Polars, which is not installed: pip install polars"
+        )
     if not is_table(path):
         raise ValueError(
             f"{path}: a file of attributes ends in {', '.join(TABLES)} (all but .parquet also in "

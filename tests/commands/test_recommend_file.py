@@ -19,8 +19,10 @@ from pyg_srgnn.clicklog.spec import Preparation
 from pyg_srgnn.commands import recommend_file as batch
 from pyg_srgnn.commands.recommend_file import recommend_file
 from pyg_srgnn.data import Vocabulary
+from pyg_srgnn.data.attributes import ItemAttributes
 from pyg_srgnn.datasets import RetailRocket
 from pyg_srgnn.inference.answer import Answer
+from pyg_srgnn.inference.rules import Rules
 from pyg_srgnn.nn import SRGNN
 from tests.clicklog.test_rules import few, logs, rules, steady, write
 from tests.reference.names import randomise
@@ -267,6 +269,30 @@ def test_parts_of_another_task_are_not_taken(recommender, tmp_path, monkeypatch,
     holds(pl.read_parquet(output), recommender, sessions, k)
 
 
+def test_rules(recommender, tmp_path):
+    ids = recommender.vocabulary.ids
+    shelves = [f"shelf {number % 3}" for number in range(len(ids))]
+    recommender.set_attributes(ItemAttributes(ids, {"shelf": shelves}))
+    sessions = sessions_of(recommender)
+    pl.DataFrame({"clicks": sessions}).write_parquet(tmp_path / "in.parquet")
+    output = tmp_path / "top.parquet"
+    for asked in (
+        Rules(where={"shelf": "shelf 1"}, exclude_seen=True),
+        Rules(max_per={"shelf": 1}, diversify=0.3),
+        Rules(where={"shelf": "shelf 7"}),
+    ):
+        recommend_file(recommender, tmp_path / "in.parquet", output, 4, asked, sessions_at_once=9)
+        rows = pl.read_parquet(output)
+        wanted = recommender.answer(sessions, 4, [asked])
+        assert rows["items"].to_list() == [[raw for raw, _ in each.items] for each in wanted]
+        if asked.bars:
+            assert rows["reason"].to_list() == [each.reason for each in wanted]
+        assert asked.bars == ("reason" in rows.columns)
+    assert set(rows["reason"]) == {
+        "no item of the catalogue meets Rules(where={'shelf': 'shelf 7'})"
+    }
+
+
 def test_what_cannot_be_understood(recommender, tmp_path):
     file = tmp_path / "in.parquet"
     with pytest.raises(
@@ -307,7 +333,7 @@ def test_a_log_of_which_no_row_is_asked_for(recommender, tmp_path):
     for event, count in (("view", 1), ("buy", 0)):
         output = tmp_path / f"{event}.parquet"
         rules = Preparation(order="file", where={"event": event})
-        assert recommend_file(recommender, tmp_path / "log.csv", output, 4, False, rules) == count
+        assert recommend_file(recommender, tmp_path / "log.csv", output, 4, None, rules) == count
     schemas = [pl.read_parquet(tmp_path / f"{event}.parquet").schema for event in ("view", "buy")]
     assert schemas[0] == schemas[1]
 

@@ -225,7 +225,12 @@ def test_a_script_checks_before_it_does_anything(name, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "override", ["items=17", "items=[1.5]", "items=[[1]]", "items=null", "k=1.5", "k=null"]
+    "override",
+    [
+        *("items=17", "items=[1.5]", "items=[[1]]", "items=null", "k=1.5", "k=null"),
+        *("allow=3", "deny=[1.5]", "exclude_seen=2", "attributes=3", "diversify=1", "where=[a]"),
+        *("boost={category: {sale: -1}}", "max_per={category: 0}", "where={price: {top: 3}}"),
+    ],
 )
 def test_bad_values_of_recommend(override):
     config = OmegaConf.load(CONF / "recommend.yaml")

@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 import time
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import pytest
 
@@ -121,6 +121,48 @@ def recommended(recommender, session, **options):
 def percent(logarithm):
     share = math.exp(logarithm)
     return f"{share:.2%}".replace("%", " %") if share >= 0.00005 else "< 0.01 %"
+
+
+def test_filters_and_what_is_out_of_stock(open_page, model, names, tmp_path, recommender):
+    shelf = {item: f"shelf {(item - 1000) // 10}" for item in shop.IDS}
+    attributes = tmp_path / "items.csv"
+    lines = [f"{item},{shelf[item]},true" for item in shop.IDS]
+    attributes.write_text("\n".join(["id,shelf,in_stock", *lines]) + "\n")
+    rules = tmp_path / "rules.json"
+    rules.write_text('{"in stock": {"always": true, "where": {"in_stock": true}}}')
+    given = {"names": names, "attributes": str(attributes), "rules": str(rules)}
+    token = "open-sesame"
+    with in_thread(model, token=token, **given) as running:
+        page = open_page(running.url, "[1000,1001]", settle=False, allow="401")
+        page.locator("#token-text").fill(token)
+        page.get_by_role("button", name="Use it").click()
+        settled(page)
+        assert shown(page) == recommended(recommender, [1000, 1001])
+        choice = page.get_by_label("shelf")
+        choice.select_option("shelf 2")
+        expect(page.locator("#best li")).to_have_count(8)
+        settled(page)
+        only = [item for item in shop.IDS if shelf[item] == "shelf 2"]
+        before = shown(page)
+        assert before == recommended(recommender, [1000, 1001], allow=only)
+        assert json.loads(unquote(page.url.partition("where=")[2])) == {"shelf": "shelf 2"}
+
+        gone = next(item for item in only if shop.NAMES[item] == before[0][0])
+        put = {"ids": [gone], "columns": {"in_stock": [False]}}
+        bearer = {"Authorization": f"Bearer {token}"}
+        answer = running.ask("PUT", "/items/attributes", json=put, headers=bearer)
+        assert answer.json() == {"updated": 1, "unknown": 0}
+        page.reload()
+        expect(choice).to_have_value("shelf 2")
+        expect(page.locator("#best li")).to_have_count(7)
+        settled(page)
+        assert [name for name, _ in shown(page)] == [name for name, _ in before[1:]]
+
+        page.get_by_label("in_stock").select_option("no")
+        expect(page.locator("#remark")).to_have_text("No item has all that is chosen above.")
+        page.get_by_label("in_stock").select_option("any")
+        choice.select_option("any")
+        expect(page.locator("#best li")).to_have_count(10)
 
 
 def test_a_session_made_by_mouse(open_page, service, recommender):

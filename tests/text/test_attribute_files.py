@@ -119,5 +119,5 @@ def test_wrong_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match=r"no column 'sku' \(attributes_id\)"):
         read_attributes(written(tmp_path / "items.csv"), "sku")
     monkeypatch.setattr("pyg_srgnn.text.attribute_files.find_spec", lambda name: None)
-    with pytest.raises(ImportError, match="needs Polars: pip install polars"):
+    with pytest.raises(ValueError, match="needs Polars, which is not installed: pip install"):
         read_attributes(path)

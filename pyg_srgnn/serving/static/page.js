@@ -1,6 +1,7 @@
 // The page: requests recommendations whenever the session changes, and draws them.
 
 import { say } from "./element.js";
+import { showFilters } from "./filters.js";
 import { drawGraph } from "./graph.js";
 import { showBest, showClicks } from "./lists.js";
 import { showOrigins, showSimilarity } from "./origins.js";
@@ -21,6 +22,7 @@ let tries = 0;
 let places = null; // of the items in the list before
 let drawn = null; // the graph, and the keys of its edges
 let shown = null; // the explanation that is shown
+let columns = []; // of the items' attributes
 
 const label = (id) => met.get(id)?.name ?? String(id);
 const named = (id) => (met.get(id)?.name ?? null) !== null;
@@ -34,13 +36,13 @@ async function update() {
   cancel = new AbortController();
   clearTimeout(again);
   const { signal } = cancel;
-  const { items, k, excludeSeen } = session;
+  const { items, k, excludeSeen, where } = session;
   history.replaceState(null, "", session.hash);
   showSession(null);
   $("next").setAttribute("aria-busy", "true");
   $("picture").setAttribute("aria-busy", "true");
   try {
-    const answer = await ask("recommend", { items, k, exclude_seen: excludeSeen }, signal);
+    const answer = await ask("recommend", { items, k, exclude_seen: excludeSeen, where }, signal);
     const ids = [...new Set([...items, ...answer.items.map((item) => item.id)])];
     const strangers = ids.filter((id) => !met.has(id));
     // If another model has been loaded, ask which items it knows.
@@ -123,7 +125,8 @@ function showAnswer(answer) {
   let remark = unknown > 0 ? `${left} unknown to the model, and left out.` : "";
   if (popular && clicks === 0) remark = "The most popular items: pick one to begin.";
   else if (popular) remark = "No item of the session is known to the model: these are the most popular ones.";
-  if (items.length === 0) remark = "There is nothing left to recommend.";
+  const filtered = Object.keys(session.where).length > 0;
+  if (items.length === 0) remark = filtered ? "No item has all that is chosen above." : "There is nothing left to recommend.";
   say($("remark"), remark);
   const first = items.slice(0, 3).map((item, place) => `${place + 1}. ${label(item.id)}`);
   $("said").textContent = `After ${clicks} ${clicks === 1 ? "click" : "clicks"}: ${first.join(", ")}. ${remark}`;
@@ -175,7 +178,17 @@ function readAddress() {
   session.open(location.hash);
   $("k").value = session.k;
   $("exclude-seen").checked = session.excludeSeen;
+  offerFilters();
   update();
+}
+
+/** Offer the values that the items' attributes have by now. */
+function offerFilters() {
+  showFilters($("filters"), columns, session.where, (column, value) => {
+    const { [column]: _, ...others } = session.where;
+    session.where = value === undefined ? others : { ...others, [column]: value };
+    update();
+  });
 }
 
 const picker = makePicker($("query"), $("options"), { picked: add, met: learn, failed });
@@ -216,3 +229,9 @@ new ResizeObserver(([{ contentRect }]) => {
 
 readAddress();
 ask("items?limit=8").then(picker.know).catch(failed);
+ask("items/attributes")
+  .then((answer) => {
+    columns = answer.columns;
+    offerFilters();
+  })
+  .catch(failed);

@@ -10,6 +10,7 @@ export class Session {
     this.items = [];
     this.k = 10;
     this.excludeSeen = false;
+    this.where = {}; // a value by column, which items must have
   }
 
   get canUndo() {
@@ -35,11 +36,15 @@ export class Session {
     if (Array.isArray(items) && items.every(isId)) this.items = items;
     if (Number.isInteger(k) && k >= 1) this.k = k;
     this.excludeSeen = view.get("exclude_seen") === "true";
+    const where = read(view.get("where") ?? "");
+    this.where = where !== null && typeof where === "object" && !Array.isArray(where) ? where : {};
   }
 
   /** The address's part behind the #. */
   get hash() {
     const items = encodeURIComponent(write(this.items)).replace(/%(5B|5D|2C)/g, decodeURIComponent);
-    return `#items=${items}&k=${this.k}${this.excludeSeen ? "&exclude_seen=true" : ""}`;
+    const filtered = Object.keys(this.where).length > 0;
+    const where = filtered ? `&where=${encodeURIComponent(write(this.where))}` : "";
+    return `#items=${items}&k=${this.k}${this.excludeSeen ? "&exclude_seen=true" : ""}${where}`;
   }
 }
