@@ -5,6 +5,9 @@
 # make docs:  remake the outputs and tables of README and docs (ARGS=--check compares them instead),
 #             then the site.
 # make test-lowest, make test-newest: tests at both ends of the versions that pyproject.toml admits.
+# make demo: remake pyg_srgnn/demo, the model of srgnn-serve checkpoint=demo.
+# make release-models: the default models of the benchmarks, trained, exported and packed in dist/models,
+#             with checksums (ARGS="--datasets tmall": of others); hours each without a GPU.
 # make dist: a source distribution and a wheel made of it in dist/, checked for an index.
 # make release-notes: the notes of the version, from the changelog (ARGS=Unreleased: of what is next).
 # make test-llm: the tests that need language models' libraries, which it installs (requirements-llm.lock).
@@ -18,7 +21,7 @@ ARGS   ?=
 # One process a core; each takes from another what is left when it has nothing more to do.
 PYTEST := $(BIN)/python -m pytest -n logical --dist worksteal
 
-.PHONY: train test check test-llm test-lowest test-newest lint docs site bench dist release-notes clean
+.PHONY: train test check test-llm test-lowest test-newest lint docs site bench demo dist release-models release-notes clean
 
 train: $(READY)
 	$(BIN)/srgnn-train $(ARGS)
@@ -52,6 +55,12 @@ site: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks $(ARGS)
+
+demo: $(READY)
+	$(BIN)/python -m study.demo $(ARGS)
+
+release-models: $(READY)
+	$(BIN)/python -m study.release_models $(ARGS)
 
 dist: $(READY)
 	rm -rf dist

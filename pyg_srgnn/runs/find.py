@@ -13,6 +13,8 @@ from pyg_srgnn.runs.result import METRICS_FILE, RunResult
 
 RUNS = Path("runs")  # where srgnn-train puts them
 LATEST = "latest"
+DEMO = "demo"
+_DEMO = Path(__file__).parents[1] / "demo"  # made by make demo
 
 # Files that make a folder a run, finished or not, or an export.
 _ITSELF = {"manifest.json", METRICS_FILE, "config.yaml", "vocabulary.json", "checkpoints"}
@@ -25,7 +27,8 @@ def find_run(path: str | Path, key: str = "checkpoint", unfinished: bool = False
     """Find the run, checkpoint file or export of a path or a name.
 
     ``latest`` is the newest finished run below ``runs/``; ``FOLDER/latest`` and ``FOLDER`` are the
-    newest one below that folder. Runs of sweeps do not count. Any other path is returned as it is.
+    newest one below that folder. Runs of sweeps do not count. ``demo`` is the export that the
+    package has, of a model of the synthetic dataset. Any other path is returned as it is.
 
     Args:
         path: As the user gave it.
@@ -38,6 +41,8 @@ def find_run(path: str | Path, key: str = "checkpoint", unfinished: bool = False
         ValueError: If it is the folder of a sweep; names its runs.
     """
     path = folder = Path(path)
+    if path == Path(DEMO) and not path.exists():
+        return _DEMO
     if path.name == LATEST and (path.is_symlink() or not path.exists()):
         if path.exists() and not unfinished:
             return path.parent / path.readlink()

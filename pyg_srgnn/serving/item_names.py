@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pyg_srgnn.data.vocabulary import Vocabulary
 
+NAMES = "names.csv"  # beside an export: taken unless others are given
 _DELIMITERS = {".csv": (",", ";"), ".tsv": ("\t",)}
 _EXPECTED = "a first line with the columns id and name"
 

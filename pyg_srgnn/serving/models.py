@@ -18,7 +18,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from pyg_srgnn.inference.recommender import Recommender
 from pyg_srgnn.runs.find import find_run
-from pyg_srgnn.serving.item_names import load_names
+from pyg_srgnn.serving.item_names import NAMES, load_names
 from pyg_srgnn.serving.item_search import ItemSearch
 from pyg_srgnn.serving.prometheus import Metrics
 from pyg_srgnn.serving.rules import NamedRules
@@ -234,7 +234,9 @@ class Models:
 
     def _load(self) -> Served:
         recommender = Recommender.load(self.path)
-        file = self.settings.names
+        file: str | Path | None = self.settings.names
+        if file is None and (beside := find_run(self.path) / NAMES).is_file():
+            file = beside
         names = {} if file is None else load_names(file, recommender.vocabulary)
         read = self._set_attributes(recommender)
         answer_once(recommender, self.path, self.settings.batch_size)
