@@ -90,6 +90,7 @@ def test_the_plain_model_is_configured_as_its_class_defaults() -> None:
 
 def test_the_optimizer_is_configured_as_its_defaults() -> None:
     names = ("model", "ties", "part", "extra", "horizon", "distillation", "compiled")
+    names += ("r_drop", "contrast")  # keys of the run
     assert configured("optimizer", "adam") == defaults(SessionModule, *names)
 
 

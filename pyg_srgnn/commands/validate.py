@@ -114,6 +114,9 @@ def validate_run(config: DictConfig) -> None:
             fits = plain["distil"] is None or model.loss_name != "sampled"
             expected = "None with model.loss=sampled, which never computes all probabilities"
             check.that(fits, "distil", expected, plain["distil"])
+            fits = not plain["r_drop"] or model.loss_name != "sampled"
+            expected = "0 with model.loss=sampled, which never computes all probabilities"
+            check.that(fits, "r_drop", expected, plain["r_drop"])
             if name in BASELINES:
                 expected = f"metrics without diversity, as model={name} has no vectors of items"
                 check.that(

@@ -72,6 +72,7 @@ def session_graphs(
     rows: Tensor | None = None,
     marks: ClickMarks | None = None,
     weights: Tensor | None = None,
+    steps: Tensor | None = None,
 ) -> Batch:
     """Build the graphs of many sessions at once.
 
@@ -84,6 +85,8 @@ def session_graphs(
         rows: Number of each sample in its dataset, int64 [B]; optional.
         marks: Types of the clicks, and pauses before them; optional.
         weights: Weight of each target in the loss, ``target_weight``, float [B]; optional.
+        steps: Steps from each click to the target, where clicks between were left out, int64 [L];
+            optional.
 
     Raises:
         ValueError: If a session is empty or the lengths do not add up to the clicks.
@@ -103,6 +106,8 @@ def session_graphs(
     if marks:
         tensors |= mark_tensors(marks, tensors, lengths)
         counts |= {"event": lengths, "edge_attr": edges, "gap": lengths}
+    if steps is not None:
+        tensors["steps"], counts["steps"] = steps, lengths
     of_sessions = {
         "y": ("targets", targets),
         "row": ("rows", rows),

@@ -22,6 +22,7 @@ from pyg_srgnn.data.fingerprint import fingerprint
 from pyg_srgnn.data.graphs import session_graph, session_graphs
 from pyg_srgnn.data.sessions import PART, Sessions, is_part
 from pyg_srgnn.data.vocabulary import Vocabulary
+from pyg_srgnn.datasets.augmentation import Augmentation
 from pyg_srgnn.datasets.download import Source, fetch
 from pyg_srgnn.functional.marks import ClickMarks
 from pyg_srgnn.functional.metrics import RecallWeights
@@ -299,16 +300,20 @@ class SessionDataset(Dataset):
             data.target_weight = weight
         return data
 
-    def batch(self, index: Sequence[int] | Tensor) -> Batch:
+    def batch(
+        self, index: Sequence[int] | Tensor, augmentation: Augmentation | None = None
+    ) -> Batch:
         """The graphs of many samples in one batch, numbered as ``dataset[i]`` numbers them.
 
         ``batch.row`` [B] holds the sample numbers, also of a subset (``dataset[…]``).
 
         Args:
             index: Sample numbers [B].
+            augmentation: Leaves clicks out of the samples; ``batch.steps`` [L] are then the steps
+                from each click to the next item, those left out counted. (default: None)
 
         Returns:
-            What ``Batch.from_data_list([dataset[i] for i in index])`` gives.
+            Without an augmentation, what ``Batch.from_data_list`` makes of ``dataset[i]``.
         """
         if self.transform is not None:
             return Batch.from_data_list([self[int(i)] for i in index])
@@ -332,9 +337,15 @@ class SessionDataset(Dataset):
         skipped = start - (cut.cumsum(0) - cut)
         click = torch.arange(int(cut.sum())) + skipped.repeat_interleave(cut)
         items = self.sessions.items
-        target, marks = start + cut, self._marks_of(click)
-        weights = self._weight_of(target)
-        return session_graphs(items[click], cut, items[target], number, marks, weights)
+        target, steps = start + cut, None
+        if augmentation is not None:
+            kept = augmentation.kept(items[click], cut, number)
+            of_click = torch.arange(len(cut)).repeat_interleave(cut)[kept]
+            click = click[kept]
+            steps = target[of_click] - click
+            cut = torch.bincount(of_click, minlength=len(cut))
+        weights, marks = self._weight_of(target), self._marks_of(click)
+        return session_graphs(items[click], cut, items[target], number, marks, weights, steps)
 
     def _marks_of(self, click: Tensor) -> ClickMarks | None:
         """The marks of some clicks; None where there are none."""

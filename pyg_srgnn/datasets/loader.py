@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -11,6 +12,7 @@ from torch.utils.data import DataLoader, DistributedSampler
 from torch_geometric.data import Batch
 
 from pyg_srgnn.data.recency import recency
+from pyg_srgnn.datasets.augmentation import Augmentation
 from pyg_srgnn.utils.arguments import checking
 
 if TYPE_CHECKING:
@@ -91,6 +93,7 @@ class SessionLoader(DataLoader[Any]):
         rank: Number of this process, from 0. (default: 0)
         build: Builds a batch from sample numbers, such as :class:`FixedBatches`; of one process.
             (default: ``dataset.batch``)
+        augmentation: Leaves clicks out of the samples at random. (default: None)
         **kwargs: Further arguments of ``torch.utils.data.DataLoader``.
 
     Raises:
@@ -107,9 +110,13 @@ class SessionLoader(DataLoader[Any]):
         rank: int = 0,
         half_life: float | None = None,
         build: Callable[[list[int]], Any] | None = None,
+        augmentation: Augmentation | None = None,
         **kwargs: Any,
     ) -> None:
         with checking(self) as check:
+            fits = augmentation is None or dataset.transform is None
+            expected = "None with a dataset's transform, which is given whole sessions"
+            check.that(fits, "augmentation", expected, augmentation)
             check.whole("rank", rank, 0, num_replicas - 1)
         kwargs.pop("collate_fn", None)
         # The loader samples numbers, of which the dataset builds a batch at once.
@@ -121,9 +128,12 @@ class SessionLoader(DataLoader[Any]):
         self.source = dataset
         self.whole = num_replicas == 1 and kwargs.get("sampler") is None
         """Whether this process visits every sample of the dataset."""
-        collate = build or dataset.batch
+        batch = dataset.batch
+        if augmentation is not None:
+            batch = partial(dataset.batch, augmentation=augmentation)
+        collate = build or batch
         if num_replicas > 1:
-            collate = _Share(dataset, num_replicas, rank, shuffle)
+            collate = _Share(batch, num_replicas, rank, shuffle)
         super().__init__(numbers, batch_size, collate_fn=collate, **kwargs)
 
     def __iter__(self) -> Any:
@@ -134,8 +144,10 @@ class SessionLoader(DataLoader[Any]):
 class _Share:
     """Builds the share of a process from the numbers of a batch."""
 
-    def __init__(self, dataset: SessionDataset, num_replicas: int, rank: int, padded: bool) -> None:
-        self.dataset = dataset
+    def __init__(
+        self, batch: Callable[[list[int]], Batch], num_replicas: int, rank: int, padded: bool
+    ) -> None:
+        self.batch = batch
         self.num_replicas = num_replicas
         self.rank = rank
         self.padded = padded
@@ -146,7 +158,7 @@ class _Share:
         filled = share or numbers[: int(self.padded)]
         if not filled:
             return None
-        batch = self.dataset.batch(filled)
+        batch = self.batch(filled)
         batch.global_size = len(numbers)
         batch.loss_weight = self.num_replicas * len(share) / len(numbers)
         return batch

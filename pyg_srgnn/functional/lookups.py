@@ -40,6 +40,8 @@ class Hidden(NamedTuple):
     """What counts the transitions to it were given in the tables [B]; None: 1."""
     own: OwnPairs | None = None
     """All that the sessions added to the counts; None: only what their clicks did is left out."""
+    steps: Tensor | None = None
+    """Steps from each click to the target [L]; None: those of sessions with all their clicks."""
 
 
 class Candidates(NamedTuple):
@@ -144,7 +146,7 @@ def followers_of(
         own = hidden.own.of(session, item, target).unsqueeze(1)
         counted = torch.where(found == target.unsqueeze(1), _without(counted, own), counted)
     elif hidden is not None:
-        counted = _without_own(found, counted, place, session, hidden)
+        counted = _without_own(found, counted, place, hidden.steps, session, hidden)
     known = torch.log1p(of_last.sum(dim=1)).to(place_weight.dtype)
     weight = _weight_of(place, place_weight)
     return _shared_out(found, counted, weight, session, graphs, taken, len(followers), known)
@@ -183,7 +185,12 @@ def similar_of(
     found = similar.index_select(0, x).long()
     counted = count.index_select(0, x).to(place_weight.dtype)
     if hidden is not None:
-        counted = _without_own(found, counted, place, session, hidden)
+        steps = hidden.steps
+        if steps is not None:  # of the last click of each item
+            steps = steps.new_zeros(x.shape).scatter_reduce_(
+                0, graphs.alias_index, steps, "amin", include_self=False
+            )
+        counted = _without_own(found, counted, place, steps, session, hidden)
     often = summed(counted.sum(dim=1) * (place == 0), session, graphs.num_graphs)
     own = session, x
     taken = own if taken is None else (torch.cat([taken[0], own[0]]), torch.cat([taken[1], own[1]]))
@@ -288,10 +295,17 @@ def _weight_of(place: Tensor, place_weight: Tensor) -> Tensor:
 
 
 def _without_own(
-    found: Tensor, counted: Tensor, place: Tensor, session: Tensor, hidden: Hidden
+    found: Tensor,
+    counted: Tensor,
+    place: Tensor,
+    steps: Tensor | None,
+    session: Tensor,
+    hidden: Hidden,
 ) -> Tensor:
     """The counts [C, K] less what the clicks themselves added to those of the target."""
-    own = 1 / (place + 1).to(counted.dtype)
+    own = 1 / (place + 1 if steps is None else steps).to(counted.dtype)
+    if steps is not None:
+        own = own * (steps <= PLACES)  # what is further apart is not counted
     if hidden.weight is not None:
         own = (own * hidden.weight.index_select(0, session)).to(counted.dtype)
     of_target = found == hidden.target.index_select(0, session).unsqueeze(1)

@@ -3,11 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
+from pyg_srgnn.nn.contrast import contrast
 from pyg_srgnn.nn.distillation import Distillation
 from pyg_srgnn.nn.gru4rec import GRU4Rec
 from pyg_srgnn.nn.losses import softmax_binary_cross_entropy, softmax_cross_entropy
 from pyg_srgnn.nn.model_mixture import MIXTURE, ModelMixture
 from pyg_srgnn.nn.multi_level_readout import MultiLevelReadout
+from pyg_srgnn.nn.r_drop import r_drop
 from pyg_srgnn.nn.readout import SessionReadout
 from pyg_srgnn.nn.repeat_counts_head import RepeatCountsHead
 from pyg_srgnn.nn.repeat_head import RepeatHead
@@ -30,6 +32,8 @@ __all__ = [
     "SessionModel",
     "SessionReadout",
     "build_model",
+    "contrast",
+    "r_drop",
     "rebuild_model",
     "sampled_softmax_cross_entropy",
     "softmax_binary_cross_entropy",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
@@ -51,6 +53,8 @@ class Output(nn.Module):
         temperature: Whether there is :math:`\tau`, a linear function of s; it is bounded, as a
             softmax of products underflows otherwise.
         output_table: ``"tied"``, or ``"delta"`` for a second table :math:`\delta`.
+        dropout: Probability that an entry of :math:`v_i + \delta_i` is dropped in training, before
+            it is normalised. (default: 0)
     """
 
     def __init__(
@@ -62,11 +66,13 @@ class Output(nn.Module):
         popularity: Sequence[float] | None,
         temperature: bool,
         output_table: str,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.channels = channels
         self.scale = scale
         self.temperature = temperature
+        self.dropout = dropout
         self.half_lives = list(popularity or [])
         learned = int(temperature) + len(self.half_lives)
         self.lin: nn.Linear | None = None
@@ -143,6 +149,7 @@ class Output(nn.Module):
 
         if self.delta is not None:
             vectors = vectors + of(self.delta)
+        vectors = F.dropout(vectors, self.dropout, self.training)
         if self.scale is not None:
             vectors = normalize(vectors)
         columns = []
@@ -151,6 +158,15 @@ class Output(nn.Module):
         if self.bias is not None:
             columns.append(of(self.bias).unsqueeze(1))
         return torch.cat([vectors, *columns], dim=1) if columns else vectors
+
+    @contextmanager
+    def whole(self) -> Iterator[None]:
+        """Within it, nothing of the items' vectors is dropped."""
+        dropout, self.dropout = self.dropout, 0.0
+        try:
+            yield
+        finally:
+            self.dropout = dropout
 
     def own(self, s_h: Tensor, data: Data, counted: bool | None = None) -> Tensor | None:
         r"""What the score of a sample's target loses without the sample's own click [B].

@@ -78,6 +78,8 @@ class SessionModel(nn.Module):
         output_table: Whether scores have the vectors of clicked items, ``"tied"``, or others,
             learned as a difference, ``"delta"``; not with ``loss="sampled"``. (default:
             ``"tied"``)
+        output_dropout: Probability that an entry of an item's vector is dropped in the scores of
+            training. (default: 0)
         text_channels: Size F of an item's text vector, see :meth:`set_text`. (default: 0: items
             have no texts)
         num_trained: Items from the first that training sessions hold. The others are *cold*: the
@@ -105,6 +107,7 @@ class SessionModel(nn.Module):
         popularity: Sequence[float] | None = None,
         temperature: bool = False,
         output_table: str = "tied",
+        output_dropout: float = 0.0,
         text_channels: int = 0,
         num_trained: int | None = None,
         num_events: int = 0,
@@ -129,6 +132,7 @@ class SessionModel(nn.Module):
             if check.one_of("output_table", output_table, TABLES):
                 fits = loss != "sampled" or output_table == "tied"
                 check.that(fits, "output_table", "tied with loss='sampled'", output_table)
+            check.number("output_dropout", output_dropout, least=0, below=1)
             check.whole("num_trained", num_trained, 1, num_items, optional=True)
             check.whole("num_events", num_events, 0)
             trained = num_items if num_trained is None else num_trained
@@ -139,7 +143,7 @@ class SessionModel(nn.Module):
                 self.embedding = ItemTable(
                     num_items, channels, item_table, text_channels, sparse=loss == "sampled"
                 )
-        terms = item_bias, popularity, temperature, output_table
+        terms = item_bias, popularity, temperature, output_table, output_dropout
         self.output = Output(num_items, channels, scale, *terms)
         self.init = init
         self.loss_name = loss

@@ -321,13 +321,15 @@ class SRGNN(SessionModel):
         counted = self.transitions is not None or self.similar is not None
         half_life = self.counts_half_life if counted else None
         whole = self.leave_out == "session" and self.transitions is not None
+        hidden = Hidden(data.y, steps=data.steps if "steps" in data else None)
         if half_life is None and not whole:
-            return Hidden(data.y)
+            return hidden
         row = self._row(data, "leave_out" if whole else "counts_half_life")
-        weight = None if half_life is None else recency(row, self._num_samples, half_life)
+        if half_life is not None:
+            hidden = hidden._replace(weight=recency(row, self._num_samples, half_life))
         if self._own is None:
-            return Hidden(data.y, weight)
-        return Hidden(data.y, weight, self._own.of(self._session(row)))
+            return hidden
+        return hidden._replace(own=self._own.of(self._session(row)))
 
     def _row(self, data: Data, key: str) -> Tensor:
         """The number of each sample among the training samples, for what an argument asks [B]."""
@@ -553,7 +555,8 @@ class SRGNN(SessionModel):
         if held_out is not None:
             # A constant factor: processes that share a batch hold out other numbers of sessions.
             at = held_out.nonzero().squeeze(1)
-            trial = HELD_OUT * self._trial(data, at, taken, rows)
+            with self.output.whole():
+                trial = HELD_OUT * self._trial(data, at, taken, rows)
             losses = losses.index_add(0, at, trial - trial.detach())
         for component, candidates in zip(components, found, strict=True):
             share = component.share(h, s_h, graphs, candidates)

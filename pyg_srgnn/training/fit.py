@@ -97,6 +97,8 @@ def fit(
         **job.group("optimizer"),
         distillation=_distillation(job, teacher, training),
         compiled=settings.compile,
+        r_drop=settings.r_drop,
+        contrast=settings.contrast,
         horizon=horizon or epochs,
         ties=settings.ties,
         part=_part(watched),

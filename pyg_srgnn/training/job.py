@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from pyg_srgnn.data.fixed import FixedBatches
 from pyg_srgnn.datasets import SessionDataset, open_dataset
+from pyg_srgnn.datasets.augmentation import Augmentation
 from pyg_srgnn.datasets.loader import SessionLoader
 from pyg_srgnn.functional.topk import rows_at_once
 from pyg_srgnn.nn import MODELS
@@ -94,10 +95,13 @@ class Job:
             "shuffle": settings.order == "shuffle",
             "half_life": settings.half_life,
         }
+        drop, crop = settings.drop_items, settings.crop
         if self.fixed(training, place):
             sizes = training.num_items, settings.batch_size
             build = FixedBatches(training.sessions, *sizes, place.device)
             return SessionLoader(training, **options, seed=settings.seed, build=build)
+        if drop or crop:
+            options["augmentation"] = Augmentation(drop, crop, settings.seed)
         return self._loader(training, place, **options)
 
     def fixed(self, training: SessionDataset, place: Place) -> bool:
@@ -119,6 +123,8 @@ class Job:
             "compile=true and texts of the items": self.settings.compile
             and "text" in self.data(training),
             "types of clicks": sessions.events is not None or sessions.pauses is not None,
+            f"drop_items={self.settings.drop_items}": self.settings.drop_items > 0,
+            f"crop={self.settings.crop}": self.settings.crop > 0,
             "a transform": training.transform is not None,
             "some of the samples": len(training) != sessions.num_samples,
         }

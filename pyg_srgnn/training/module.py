@@ -13,7 +13,7 @@ from torch import Tensor
 from torch_geometric.data import Batch
 
 from pyg_srgnn.evaluation.metrics import RankingMetrics
-from pyg_srgnn.nn import Distillation, SessionModel
+from pyg_srgnn.nn import Distillation, SessionModel, contrast, r_drop
 from pyg_srgnn.training.optimizer import adam
 from pyg_srgnn.utils.arguments import checking
 
@@ -51,6 +51,8 @@ class SessionModule(lightning.LightningModule):
         distillation: Trains the model towards another one. (default: None)
         compiled: Whether ``torch.compile`` makes one graph of the loss; batches must have few
             sizes, as :class:`~pyg_srgnn.data.fixed.FixedBatches` have. (default: False)
+        r_drop: Weight of :func:`pyg_srgnn.nn.r_drop` in the loss. (default: 0)
+        contrast: Weight of :func:`pyg_srgnn.nn.contrast` in the loss. (default: 0)
         extra: Further entries of every checkpoint, with which it recommends from the file alone.
             (default: none)
     """
@@ -69,6 +71,8 @@ class SessionModule(lightning.LightningModule):
         part: str = "valid",
         distillation: Distillation | None = None,
         compiled: bool = False,
+        r_drop: float = 0.0,
+        contrast: float = 0.0,
         extra: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
@@ -86,6 +90,8 @@ class SessionModule(lightning.LightningModule):
         self.lr_step = lr_step
         self.lr_gamma = lr_gamma
         self.part = part
+        self.r_drop = r_drop
+        self.contrast = contrast
         self.distillation = distillation  # no module: its teacher is no part of checkpoints
         self.compiled = compiled
         self._loss: Callable[[Any], Tensor] = model.loss
@@ -122,6 +128,10 @@ class SessionModule(lightning.LightningModule):
         if self.compiled and self.device.type == "cuda":
             torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
         loss, size = self._loss(batch), batch.num_graphs
+        if self.r_drop:
+            loss = loss + self.r_drop * r_drop(self.model, batch)
+        if self.contrast:
+            loss = loss + self.contrast * contrast(self.model, batch)
         if "loss_weight" in batch:
             loss, size = loss * batch.loss_weight, batch.global_size
         self.log("loss", loss, prog_bar=True, on_epoch=True, batch_size=size, sync_dist=True)

@@ -53,6 +53,10 @@ class RunSettings:
         resume: Whether to resume a run that is in the directory; False replaces it.
         checkpoint: A run directory or checkpoint file to resume.
         warm_start: A run or checkpoint whose weights to start from.
+        drop_items: Probability that an item of a training sample's session is left out.
+        crop: Probability that a training sample's session begins at any of its clicks.
+        r_drop: Weight in the loss of how far two passes with different dropout are apart.
+        contrast: Weight in the loss of how far sessions with the same next item are apart.
         distil: A finished run whose model to train towards.
         distil_weight: Share of the loss that it makes, above 0 and at most 1; the rest is the
             ordinary loss.
@@ -92,6 +96,10 @@ class RunSettings:
     resume: bool = True
     checkpoint: str | None = None
     warm_start: str | None = None
+    drop_items: float = 0.0
+    crop: float = 0.0
+    r_drop: float = 0.0
+    contrast: float = 0.0
     distil: str | None = None
     distil_weight: float = 0.5
     text: str | None = "auto"
@@ -125,6 +133,10 @@ class RunSettings:
             check.flag("resume", self.resume)
             check.text("checkpoint", self.checkpoint, optional=True)
             check.text("warm_start", self.warm_start, optional=True)
+            check.number("drop_items", self.drop_items, least=0, below=1)
+            check.number("crop", self.crop, least=0, most=1)
+            check.number("r_drop", self.r_drop, least=0)
+            check.number("contrast", self.contrast, least=0)
             check.text("distil", self.distil, optional=True)
             check.number("distil_weight", self.distil_weight, above=0, most=1)
             check.text("text", self.text, optional=True)

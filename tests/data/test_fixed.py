@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 
@@ -7,7 +9,7 @@ from benchmarks.launches import Launches
 from pyg_srgnn.data import Sessions
 from pyg_srgnn.data.fixed import FixedBatches, fixed_graphs
 from pyg_srgnn.data.graphs import session_graphs
-from pyg_srgnn.nn import SRGNN
+from pyg_srgnn.nn import SRGNN, contrast, r_drop
 from tests.reference.names import random_sessions
 
 ITEMS = 30
@@ -37,8 +39,9 @@ def gradients(model: SRGNN) -> list[torch.Tensor]:
         MIXTURE | {"repeat": "counts", "leave_out": "session", "neighbours_leave_out": True},
         {"readout": "average", "popularity": [0.5], "item_bias": True, "num_steps": 2},
         MIXTURE | {"text_channels": 7, "text_neighbours": 6, "text_expert": True},
+        MIXTURE | {"sequence": "alone", "softmaxes": 2, "readout_levels": 3},
     ],
-    ids=["plain", "default", "similar", "counts", "average", "texts"],
+    ids=["plain", "default", "similar", "counts", "average", "texts", "encoders"],
 )
 @pytest.mark.parametrize("size", [12, 9, 1])
 def test_loss_and_gradients_are_those_of_the_usual_batch(
@@ -58,6 +61,22 @@ def test_loss_and_gradients_are_those_of_the_usual_batch(
         loss.backward()
         found.append((loss.detach(), gradients(model)))
     torch.testing.assert_close(found[1], found[0], rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("term", [r_drop, contrast])
+@pytest.mark.parametrize("size", [12, 7])
+def test_what_weighs_nothing_has_no_part_in_other_terms(
+    term: Callable[[SRGNN, object], torch.Tensor], size: int
+) -> None:
+    torch.manual_seed(0)
+    model = SRGNN(ITEMS, 6, repeat=True, output_dropout=0.5).double().train()
+    model.set_training(SESSIONS)
+    numbers = list(range(SESSIONS.num_samples))[-size:]
+    found = []
+    for batch in (usual(numbers), FixedBatches(SESSIONS, ITEMS, 12)(numbers)):
+        torch.manual_seed(1)  # what is dropped of the items' vectors
+        found.append(term(model, batch).item())
+    assert found[0] > 0 and found[1] == pytest.approx(found[0], rel=1e-6)
 
 
 def test_sizes_are_few() -> None:
