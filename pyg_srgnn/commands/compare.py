@@ -29,6 +29,7 @@ Examples:
   srgnn-compare A B --targets rare                       on the targets with 1 to 20 clicks alone
   srgnn-compare latest runs/synthetic/A                  the newest run beside another one
   srgnn-compare A B C --output comparison.json
+  srgnn-compare --log answers.jsonl                      the models of a service's A/B test
 """
 
 
@@ -50,10 +51,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument(
         "run",
-        nargs="+",
+        nargs="*",
         metavar="RUN",
         help="a directory of srgnn-train or srgnn-evaluate (with ranks.parquet), or one that holds "
         "runs of one configuration with several seeds",
+    )
+    parser.add_argument(
+        "--log",
+        type=Path,
+        metavar="FILE",
+        help="instead of runs: the log of answers of a service (answers=FILE), whose models A and "
+        "B are compared by the clicks that followed",
+    )
+    parser.add_argument(
+        "--clicks",
+        type=Path,
+        metavar="FILE",
+        help="with --log: the later clicks, .csv, .parquet or .jsonl with columns session, item, "
+        "time (default: those of the sessions' next requests in the log)",
     )
     parser.add_argument(
         "--baseline",
@@ -84,6 +99,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parse_options(parser, arguments)
     if args.draws < 1:
         parser.error("argument --draws: expected a whole number >= 1")
+    if args.log is not None:
+        if args.run or args.baseline or args.targets:
+            parser.error("--log compares the models of a log: without RUN, --baseline, --targets")
+        return _compare_log(args)
+    if args.clicks is not None:
+        parser.error("--clicks are those behind the answers of a --log")
     if len(args.run) + len(args.baseline) < 2:
         parser.error("there must be two runs to compare, or a run and a --baseline of it")
     with gc_paused():
@@ -101,6 +122,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"srgnn-compare: {error}", file=sys.stderr)
         return 1
     show(text if args.json else comparison_table(result))
+    return 0
+
+
+def _compare_log(args: argparse.Namespace) -> int:
+    """Compare the models of a service's log, print the table, write the JSON."""
+    with gc_paused():
+        from pyg_srgnn.evaluation.answers import compare_models, read_answers, read_clicks
+        from pyg_srgnn.reports.answers import answers_table
+        from pyg_srgnn.utils.files import write_text
+    try:
+        answers = read_answers(args.log)
+        clicks = None if args.clicks is None else read_clicks(args.clicks)
+        result = compare_models(answers, clicks, args.draws, args.seed)
+        text = json.dumps(result, indent=2)
+        if args.output is not None:
+            write_text(args.output, text + "\n")
+    except (ValueError, OSError) as error:
+        print(f"srgnn-compare: {error}", file=sys.stderr)
+        return 1
+    show(text if args.json else answers_table(result))
     return 0
 
 

@@ -32,7 +32,7 @@ def whole_or_null(text: str) -> int | None:
 
 # Not in the annotations, which are texts here.
 _KINDS: dict[str, Any] = dict.fromkeys(("threads", "max_per_address"), whole_or_null)
-_KINDS |= dict.fromkeys(("names", "attributes", "rules", "sessions"), str)
+_KINDS |= dict.fromkeys(("names", "challenger", "answers", "attributes", "rules", "sessions"), str)
 _KINDS |= {"hosts": lambda text: text.split(",")}
 
 

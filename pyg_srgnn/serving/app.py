@@ -90,7 +90,7 @@ def _hosts(settings: Settings) -> Hosts | None:
 async def _serve_models(service: Service, failed: Callable[[Exception], None] | None) -> None:
     """Load the model, and watch its files if the settings ask for it."""
     try:
-        await service.models.load()
+        await service.load()
     except Exception as error:
         if failed is None:
             log.error("%s", error, extra={"event": "load_failed"})
@@ -99,4 +99,4 @@ async def _serve_models(service: Service, failed: Callable[[Exception], None] | 
         return
     log.info("ready", extra={"event": "ready"})
     if service.settings.reload_seconds:
-        await service.models.watch(service.settings.reload_seconds)
+        await service.watch(service.settings.reload_seconds)

@@ -43,6 +43,12 @@ def state_routes(service: Service) -> APIRouter:
             return _json({"status": "ready"})
         return problem(503, "stopping" if service.stopping else "no model is loaded yet")
 
+    @router.get("/experiment", response_model=messages.Experiment)
+    async def experiment() -> Response:
+        """The share of the sessions that the challenger answers."""
+        settings = service.settings
+        return _json({"share": None if settings.challenger is None else settings.share})
+
     @router.get("/metrics", response_class=PlainTextResponse)
     async def metrics() -> Response:
         """Metrics in the text format of Prometheus."""
@@ -61,8 +67,8 @@ def recommend_routes(service: Service) -> APIRouter:
         """The next items of a session."""
         asked: Any = await read(request, requests.one)
         _log(request, service, asked.items)
-        (answer,) = await service.recommend([asked.items], asked)
-        return _json(_content(answer))
+        (answer,) = await service.recommend([asked.items], asked, asked.session)
+        return _json(_content(answer) | _model(service, asked.session))
 
     @router.post("/recommend/batch", **described(messages.BatchRecommendations, requests.many))
     async def recommend_batch(request: Request) -> Response:
@@ -158,8 +164,9 @@ def session_routes(service: Service, store: Store) -> APIRouter:
             items, kept = await store.append(id, asked.item), True
         except Unreachable:
             items, kept = [asked.item], False
-        (answer,) = await service.recommend([items], asked)
-        return _json(_content(answer) | {"clicks": len(items), "kept": kept})
+        (answer,) = await service.recommend([items], asked, id)
+        facts = {"clicks": len(items), "kept": kept}
+        return _json(_content(answer) | _model(service, id) | facts)
 
     @router.delete("/sessions/{id}", **described(messages.Deleted))
     async def delete(id: SessionId) -> Response:
@@ -170,6 +177,11 @@ def session_routes(service: Service, store: Store) -> APIRouter:
             raise unavailable("the store of sessions cannot be reached") from None
 
     return router
+
+
+def _model(service: Service, session: str | None) -> dict[str, str]:
+    """The model that answers, where there are two."""
+    return {"model": service.model_of(session)} if len(service.arms) > 1 else {}
 
 
 def _content(answer: Answer) -> dict[str, Any]:

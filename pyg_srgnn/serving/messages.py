@@ -13,6 +13,8 @@ ItemId = _WHOLE | Annotated[str, Field(max_length=512)]
 _TEXT = 10_000  # characters of an item's text
 _DIMENSIONS = 16_384  # of a vector
 _Cell = bool | FiniteFloat | str | list[str] | None  # a value of an item
+SessionKey = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:\-]{1,128}$")]
+SESSION_KEY = "a key of the session, the same with every click: one model answers it (A/B test)"
 ITEM_ID = "an item's id: a whole number of 64 bits, or a text of at most 512 characters"
 
 
@@ -38,12 +40,23 @@ class Recommendations(BaseModel):
     items: list[Recommended]
     unknown: int = Field(description="clicks on items that the model does not know")
     popular: bool = Field(description="no click was on a known item: the most popular items")
+    model: str | None = Field(
+        None, description="which model answers, A or B; absent without a challenger"
+    )
     reason: str | None = Field(
         None, description="why there are no items; absent where there are some"
     )
     log_probabilities: bool = Field(
         description="the scores are natural logarithms of probabilities; those of popular items "
         "are shares of all clicks, and those of other models only compare items of this answer"
+    )
+
+
+class Experiment(BaseModel):
+    """An A/B test of the service."""
+
+    share: float | None = Field(
+        description="share of the sessions that model B answers; null without a challenger"
     )
 
 
@@ -118,7 +131,12 @@ class Requests:
             **self._rules(),
         }
         self.one = create_model(
-            "Session", __base__=Message, __doc__="A session.", items=(session, ...), **asked
+            "Session",
+            __base__=Message,
+            __doc__="A session.",
+            items=(session, ...),
+            session=(SessionKey | None, Field(None, description=SESSION_KEY)),
+            **asked,
         )
         self.many = create_model(
             "Sessions", __base__=Message, __doc__="Sessions.", sessions=(many, ...), **asked

@@ -13,7 +13,7 @@ from pydantic import BaseModel, FailFast, Field, RootModel
 
 from pyg_srgnn.inference.answer import Explanation
 from pyg_srgnn.serving.bodies import described, read
-from pyg_srgnn.serving.messages import ItemId, Message
+from pyg_srgnn.serving.messages import SESSION_KEY, ItemId, Message, SessionKey
 from pyg_srgnn.serving.models import Served
 from pyg_srgnn.serving.service import Service
 
@@ -68,6 +68,7 @@ class Explained(Message):
 
     items: Annotated[list[ItemId], Field(max_length=_EXPLAINED), FailFast()]
     item: ItemId | None = Field(None, description="null: the best one")
+    session: SessionKey | None = Field(None, description=SESSION_KEY)
     others: Annotated[list[ItemId], Field(max_length=_OTHERS), FailFast()] = Field(
         [], description="further items whose origin is wanted"
     )
@@ -118,7 +119,7 @@ def page_routes(service: Service) -> APIRouter:
         asked = await read(request, Explained)
         try:
             found = await service.explain(
-                asked.items, asked.item, asked.others, request.is_disconnected
+                asked.items, asked.item, asked.others, request.is_disconnected, asked.session
             )
         except ValueError as error:  # no item is known
             raise HTTPException(422, str(error)) from error

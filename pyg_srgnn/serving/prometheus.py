@@ -41,6 +41,12 @@ class Metrics:
             "Sessions without a known item, which got the most popular ones.",
             registry=of,
         )
+        self.answers = Counter(
+            "srgnn_answers",
+            "Sessions answered, by the model: A, or the challenger B.",
+            ("model",),
+            registry=of,
+        )
         self.reloads = Counter(
             "srgnn_reloads", "Attempts to load a new artifact.", ("result",), registry=of
         )

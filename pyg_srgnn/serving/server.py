@@ -77,7 +77,7 @@ class Server(uvicorn.Server):
         self._leaves_at = monotonic() + drained
 
     def _hung_up(self) -> None:
-        self._reload = asyncio.create_task(self.service.models.reload())
+        self._reload = asyncio.create_task(self.service.reload())
 
     def _failed(self, error: Exception) -> None:
         self.failure = error

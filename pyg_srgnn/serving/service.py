@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from fastapi import HTTPException
@@ -12,6 +13,7 @@ from fastapi.concurrency import run_in_threadpool
 from pyg_srgnn.inference.answer import Answer, Explanation
 from pyg_srgnn.inference.rules import RuleError
 from pyg_srgnn.serving.batching import Batcher, QueueFull, RawSession
+from pyg_srgnn.serving.experiment import CHALLENGER, CHAMPION, AnswerLog, model_of
 from pyg_srgnn.serving.models import Models
 from pyg_srgnn.serving.prometheus import Metrics
 from pyg_srgnn.serving.session_store import open_store
@@ -38,59 +40,93 @@ class Service:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.metrics = Metrics()
-        self.models = Models(settings, self.metrics)
-        self.batcher = Batcher(
-            lambda: self.models.current().recommender,
-            self.metrics,
-            settings.batch_size,
-            settings.batch_wait_ms / 1000,
-            settings.max_queue,
-        )
+        self.models, self.batcher = self._arm(settings)
+        self.arms = {CHAMPION: (self.models, self.batcher)}
+        if settings.challenger is not None:
+            other = replace(settings, checkpoint=settings.challenger)
+            self.arms[CHALLENGER] = self._arm(other)
+        self.answers = None if settings.answers is None else AnswerLog(settings.answers)
         self.store = open_store(settings, self.metrics)
         self.stopping = False
         self.explanations = 0  # running or waiting
         self.additions = 0  # running or waiting
         self._explaining, self._adding = asyncio.Semaphore(), asyncio.Semaphore()
         self.metrics.watch(
-            lambda: self.batcher.queued,
+            lambda: sum(batcher.queued for _, batcher in self.arms.values()),
             lambda: self.ready,
             lambda: self.models.served.added if self.models.served is not None else 0,
         )
 
     @property
     def loaded(self) -> bool:
-        """Whether a model answers."""
-        return self.models.served is not None
+        """Whether every model answers."""
+        return all(models.served is not None for models, _ in self.arms.values())
 
     @property
     def ready(self) -> bool:
         """Whether new requests should come here."""
         return self.loaded and not self.stopping
 
-    async def recommend(self, sessions: Sequence[RawSession], asked: Any) -> list[Answer]:
-        """Answer sessions, and count the answers.
+    def _arm(self, settings: Settings) -> tuple[Models, Batcher]:
+        """A model, and the queue of its requests."""
+        models = Models(settings, self.metrics)
+        wait = settings.batch_wait_ms / 1000
+        size, most = settings.batch_size, settings.max_queue
+        return models, Batcher(lambda: models.current().recommender, self.metrics, size, wait, most)
+
+    def model_of(self, session: str | None) -> str:
+        """The name of the model that answers a session, by its key."""
+        if len(self.arms) == 1:
+            return CHAMPION
+        return model_of(session, self.settings.share, str(self.settings.challenger))
+
+    async def recommend(
+        self, sessions: Sequence[RawSession], asked: Any, key: str | None = None
+    ) -> list[Answer]:
+        """Answer sessions, count the answers, and log them if the settings ask for it.
 
         Args:
             sessions: The sessions.
             asked: The request, with k and its rules.
+            key: The key of the session, by which its model is chosen. (default: None)
 
         Raises:
             HTTPException: 503, if too many sessions wait already; 422, if a rule is not allowed or
                 does not fit the items' attributes.
         """
+        name = self.model_of(key)
+        models, batcher = self.arms[name]
         try:
-            rules = self.models.current().rules.asked(asked)
+            rules = models.current().rules.asked(asked)
         except ValueError as error:
             raise HTTPException(422, str(error)) from error
         try:
-            answers = await self.batcher.recommend(sessions, asked.k, rules)
+            answers = await batcher.recommend(sessions, asked.k, rules)
         except QueueFull:
             raise unavailable("too many requests wait") from None
         except RuleError as error:
             raise HTTPException(422, str(error)) from error
         self.metrics.unknown.inc(sum(len(answer.unknown) for answer in answers))
         self.metrics.popular.inc(sum(answer.popular for answer in answers))
+        self.metrics.answers.labels(name).inc(len(answers))
+        if self.answers is not None:
+            for session, answer in zip(sessions, answers, strict=True):
+                self.answers.write(key, name, session, answer)
         return answers
+
+    async def load(self) -> None:
+        """Load every model."""
+        for models, _ in self.arms.values():
+            await models.load()
+
+    async def reload(self) -> None:
+        """Load every model again, as far as that is possible."""
+        for models, _ in self.arms.values():
+            await models.reload()
+
+    async def watch(self, seconds: float) -> None:
+        """Check the files of every model every so many seconds, for ever."""
+        await asyncio.gather(*(models.watch(seconds) for models, _ in self.arms.values()))
 
     async def add_items(
         self,
@@ -104,6 +140,8 @@ class Service:
             HTTPException: 503, if too many additions wait already.
             ValueError: See :meth:`~pyg_srgnn.serving.models.Models.add`.
         """
+        if len(self.arms) > 1:
+            raise ValueError("ids: items are added to a single model, and challenger=… is another")
         if self.additions > _WAITING:
             raise unavailable("too many additions wait")
         self.additions += 1
@@ -127,7 +165,8 @@ class Service:
         self.additions += 1
         try:
             async with self._adding:
-                await self.models.update_attributes(ids, columns)
+                for models, _ in self.arms.values():
+                    await models.update_attributes(ids, columns)
         finally:
             self.additions -= 1
         vocabulary = self.models.current().recommender.vocabulary
@@ -139,6 +178,7 @@ class Service:
         item: int | str | None,
         others: Sequence[int | str],
         gone: Callable[[], Awaitable[bool]],
+        key: str | None = None,
     ) -> Explanation | None:
         """Explain an item; None if the client has gone before it was its turn.
 
@@ -153,13 +193,16 @@ class Service:
             async with self._explaining:  # one at a time: recommendations go first
                 if await gone():
                     return None
-                recommender = self.models.current().recommender
+                recommender = self.arms[self.model_of(key)][0].current().recommender
                 return await run_in_threadpool(recommender.explain, session, item, others)
         finally:
             self.explanations -= 1
 
     async def close(self) -> None:
         """Wait for the batch that is being scored, and close the store of sessions."""
-        self.batcher.close()
+        for _, batcher in self.arms.values():
+            batcher.close()
+        if self.answers is not None:
+            self.answers.close()
         if self.store is not None:
             await self.store.close()

@@ -29,6 +29,11 @@ class Settings:
     Args:
         checkpoint: A run directory, checkpoint file or exported folder.
         names: A file of item names for the page; .csv, .tsv or .json. (default: none)
+        challenger: Another model, B, that answers a share of the sessions; one like ``checkpoint``,
+            which is A. (default: none)
+        share: The share of the sessions, from 0 to 1. (default: 0.1)
+        answers: A file to which every answer is appended as a line of JSON, ids alone.
+            (default: none)
         attributes: A file of item attributes, by which rules are applied. (default: none)
         rules: A JSON file of named rules. (default: none)
         host: The address to listen on. (default: ``"127.0.0.1"``, this machine alone)
@@ -75,6 +80,9 @@ class Settings:
 
     checkpoint: str
     names: str | None = None
+    challenger: str | None = None
+    share: float = 0.1
+    answers: str | None = None
     attributes: str | None = None
     rules: str | None = None
     host: str = "127.0.0.1"
@@ -110,7 +118,9 @@ class Settings:
         with checking(self) as check:
             check.text("checkpoint", self.checkpoint)
             check.text("host", self.host)
-            for name in ("names", "attributes", "rules", "token", "redis_password"):
+            check.number("share", self.share, least=0, most=1)
+            texts = ("names", "challenger", "answers", "attributes", "rules", "token")
+            for name in (*texts, "redis_password"):
                 check.text(name, getattr(self, name), optional=True)
             for name in ("open", "log_requests", "log_sessions"):
                 check.flag(name, getattr(self, name))

@@ -536,7 +536,7 @@ def test_a_late_answer_is_not_shown(open_page, service, recommender):
 
 def test_a_service_that_goes_away_and_comes_back(open_page, model, names):
     with in_thread(model, names=names) as running:
-        page = open_page(running.url, "[1000]", allow="ERR_CONNECTION_REFUSED")
+        page = open_page(running.url, "[1000]", allow="ERR_CONNECTION_REFUSED|status of 503")
     page.locator("#best button").first.click()
     expect(page.get_by_role("alert")).to_contain_text("The service cannot be reached")
     with in_thread(model, names=names, port=running.address[1]):
@@ -752,3 +752,26 @@ def test_screenshot(open_page, model, names, tmp_path):
         path = os.environ.get("SRGNN_SCREENSHOT") or tmp_path / "page.png"
         picture = page.screenshot(path=path, full_page=True, animations="disabled")
         assert picture.startswith(b"\x89PNG")
+
+
+def test_the_page_shows_the_share_of_an_ab_test(model, names, service, open_page):
+    """Which model answers, and the share; the same one with every click, until it is cleared."""
+    with in_thread(model, names=names, challenger=str(model), share=0.25) as running:
+        page = open_page(running.url, items="[1000]")
+        words = page.locator("#experiment")
+        expect(words).to_have_text(re.compile(r"model [AB] answers this session.* 25 % of"))
+        first = words.inner_text()
+        page.locator("#best button").first.click()
+        settled(page)
+        assert words.inner_text() == first
+        seen = set()
+        for _ in range(40):  # that all are of one model has a chance of 0.00001
+            page.locator("#clear").click(force=True)
+            page.locator("#best button").first.click()
+            settled(page)
+            seen.add(re.search("model ([AB])", words.inner_text())[1])
+            if seen == {"A", "B"}:
+                break
+        assert seen == {"A", "B"}
+    alone = open_page(service.url, items="[1000]")
+    expect(alone.locator("#experiment")).to_be_hidden()

@@ -6,6 +6,7 @@ import { drawGraph } from "./graph.js";
 import { showBest, showClicks } from "./lists.js";
 import { showOrigins, showSimilarity } from "./origins.js";
 import { makePicker } from "./picker.js";
+import { Experiment } from "./experiment.js";
 import { ask, Refused, Unreachable, write } from "./service.js";
 import { Session } from "./session.js";
 
@@ -14,6 +15,7 @@ const NAMED = 1000; // items that the service names at once
 const OTHERS = 100; // items, beside the explained one, whose origin the service tells
 const $ = (id) => document.getElementById(id);
 const session = new Session();
+const experiment = new Experiment();
 const met = new Map(); // items by id: their name, and whether the model knows them
 let turn = 0; // number of the latest request: answers to earlier ones are not shown
 let cancel = new AbortController();
@@ -42,7 +44,8 @@ async function update() {
   $("next").setAttribute("aria-busy", "true");
   $("picture").setAttribute("aria-busy", "true");
   try {
-    const answer = await ask("recommend", { items, k, exclude_seen: excludeSeen, where }, signal);
+    await experiment.begin(signal);
+    const answer = await ask("recommend", { items, k, exclude_seen: excludeSeen, where, ...experiment.key }, signal);
     const ids = [...new Set([...items, ...answer.items.map((item) => item.id)])];
     const strangers = ids.filter((id) => !met.has(id));
     // If another model has been loaded, ask which items it knows.
@@ -56,7 +59,7 @@ async function update() {
     const others = answer.items.slice(1, 1 + OTHERS).map((item) => item.id);
     const nothing = answer.popular || best === undefined;
     const long = items.length > EXPLAINED;
-    const why = nothing || long ? null : await ask("explain", { items, item: best, others }, signal);
+    const why = nothing || long ? null : await ask("explain", { items, item: best, others, ...experiment.key }, signal);
     if (mine !== turn) return;
     showWhy(why);
     if (long && !nothing) say($("measures"), `Only sessions of up to ${EXPLAINED} clicks are explained.`);
@@ -117,6 +120,7 @@ function showAnswer(answer) {
   let meaning = "This model gives scores, not probabilities: they compare the items of this list alone.";
   if (logarithms) meaning = "A percentage is the probability that the item comes next; the colours say what it is made of.";
   if (popular) meaning = "A percentage is the share of the item in all clicks.";
+  say($("experiment"), experiment.words(answer.model));
   say($("meaning"), items.length > 0 ? meaning : "");
   places = new Map(items.map((item, place) => [item.id, place]));
   $("next").setAttribute("aria-busy", "false");
@@ -197,6 +201,7 @@ $("query").addEventListener("keydown", (event) => {
 });
 $("undo").addEventListener("click", undo);
 $("clear").addEventListener("click", () => {
+  experiment.renew(); // other clicks are another session
   change([]);
   $("query").focus();
 });

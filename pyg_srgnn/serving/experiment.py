@@ -1,0 +1,79 @@
+"""An A/B test: which sessions the challenger answers, and a log of what was answered."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from hashlib import blake2b
+from logging.handlers import WatchedFileHandler
+from pathlib import Path
+from typing import Any
+
+from pyg_srgnn.inference.answer import Answer
+
+CHAMPION, CHALLENGER = "A", "B"
+"""The names of the models: that of ``checkpoint``, and that of ``challenger``."""
+
+
+def model_of(session: str | None, share: float, experiment: str) -> str:
+    """The model that answers a session: always the same one of a session.
+
+    Args:
+        session: Its key; without one, ``"A"`` answers.
+        share: Share of the sessions that ``"B"`` answers, from 0 to 1. A session that it answers
+            it also answers with a greater share.
+        experiment: What tells this test from others, in which other sessions go to ``"B"``.
+    """
+    if session is None:
+        return CHAMPION
+    digest = blake2b(f"{experiment}\0{session}".encode(), digest_size=8).digest()
+    return CHALLENGER if int.from_bytes(digest) < share * 2**64 else CHAMPION
+
+
+class AnswerLog:
+    """Appends a line of JSON for every session answered: ids alone, no scores and no addresses.
+
+    A line has the ``time`` (UTC), the key of the ``session`` or null, the ``model``, the ``items``
+    clicked and the items ``recommended``. A file that is moved away, as logrotate does, is made
+    anew with the next line.
+
+    Args:
+        path: The file; it is appended to.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        _end_line(Path(path))
+        self._handler = WatchedFileHandler(path, encoding="utf-8")
+
+    def write(
+        self, session: str | None, model: str, items: Sequence[int | str], answer: Answer
+    ) -> None:
+        """Add a line; where that fails, as on a full disk, stderr says so, and no answer fails."""
+        line: dict[str, Any] = {
+            "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "session": session,
+            "model": model,
+            "items": list(items),
+            "recommended": [raw for raw, _ in answer.items],
+        }
+        text = json.dumps(line, ensure_ascii=False, separators=(",", ":"))
+        self._handler.handle(logging.makeLogRecord({"msg": text}))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._handler.close()
+
+
+def _end_line(path: Path) -> None:
+    """End a line that a killed service has left unfinished, so that the next one is whole."""
+    if path.is_file() and path.stat().st_size:
+        with path.open("rb+") as file:
+            file.seek(-1, os.SEEK_END)
+            if file.read(1) != b"\n":
+                file.write(b"\n")
