@@ -11,7 +11,7 @@ from torch_geometric.data import Data
 
 from pyg_srgnn.data.sessions import Sessions
 from pyg_srgnn.functional.cold import STAND_INS, stand_ins
-from pyg_srgnn.functional.products import FEW, PackedItems
+from pyg_srgnn.functional.products import FEW, PackedItems, blocks_are_faster
 from pyg_srgnn.functional.topk import best_of_products, best_of_scores
 from pyg_srgnn.functional.whitening import Whitening
 from pyg_srgnn.nn.component import Component
@@ -355,7 +355,8 @@ class SessionModel(nn.Module):
     def _products(self, s_h: Tensor) -> Tensor:
         """Products [B, S] of session vectors [B, D] with all item vectors.
 
-        In evaluation on a CPU, the vectors are laid out for them once, until they change.
+        In evaluation on a CPU, the vectors are laid out for them once, until they change, where
+        that is faster.
         """
         vectors = self.item_vectors()
         laid_out = (
@@ -364,6 +365,7 @@ class SessionModel(nn.Module):
             and vectors.dtype == s_h.dtype == torch.float32
             and len(s_h) > FEW
             and vectors.numel() <= _LARGEST_COPY
+            and blocks_are_faster(vectors.size(1))
         )
         if not laid_out:
             return s_h @ vectors.T

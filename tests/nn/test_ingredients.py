@@ -13,7 +13,7 @@ from torch import Tensor
 from pyg_srgnn.data import Sessions
 from pyg_srgnn.data.recency import recency
 from pyg_srgnn.functional.lookups import Hidden, followers_of
-from pyg_srgnn.nn import SRGNN, GRU4Rec
+from pyg_srgnn.nn import SRGNN, GRU4Rec, session_model
 from pyg_srgnn.nn.global_graph import heaviest_neighbours
 from pyg_srgnn.nn.similar_head import SimilarHead
 from pyg_srgnn.nn.srgnn import _graphs
@@ -277,9 +277,13 @@ def test_vectors_of_items_are_made_anew_when_the_table_changes() -> None:
     assert copy.deepcopy(model).item_vectors().requires_grad
 
 
+@pytest.mark.parametrize("faster", [True, False])
 @pytest.mark.parametrize("options", [{}, {"scale": 3.0}, {"repeat": True, "scale": 3.0}])
-def test_scores_of_an_evaluation_are_those_of_plain_products(options: dict[str, Any]) -> None:
+def test_scores_of_an_evaluation_are_those_of_plain_products(
+    options: dict[str, Any], faster: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Item vectors that were laid out for products are laid out anew when they change."""
+    monkeypatch.setattr(session_model, "blocks_are_faster", lambda channels: faster)
     generator = torch.Generator().manual_seed(0)
     model = make(**options).float()
     batch = batch_of([SESSIONS[i % len(SESSIONS)] for i in range(40)])
@@ -288,6 +292,7 @@ def test_scores_of_an_evaluation_are_those_of_plain_products(options: dict[str, 
         with torch.no_grad():
             found = model.scores(batch)
         torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
+        assert (model._packed is not None) == faster
         twin = pickle.loads(pickle.dumps(copy.deepcopy(model)))  # keeps none of it
         with torch.no_grad():
             assert torch.equal(twin.scores(batch), found)
