@@ -61,6 +61,8 @@ def four_epochs(
         evaluated.append(type(scorer).__name__)
         return evaluate_rows(scorer, *args, **kwargs)
 
+    # What another run of this data has counted would not be counted again.
+    shutil.rmtree(root / "synthetic" / "baselines", ignore_errors=True)
     run_dir = tmp_path_factory.mktemp("runs") / "four"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("pyg_srgnn.evaluation.baselines.evaluate_rows", recording)
