@@ -180,6 +180,22 @@ def test_out_of_stock_within_a_second(running: Running) -> None:
 
 
 @pytest.mark.slow
+def test_attributes_are_put_to_both_models_of_a_comparison(files: dict[str, Any]) -> None:
+    two = {"challenger": str(files["checkpoint"]), "share": 0.5}
+    with in_thread(**files, **two) as running:
+        running.client.headers.update(BEARER)
+        (gone, *_) = ask(running)
+        assert put(running, [gone], in_stock=[False]).json() == {"updated": 1, "unknown": 0}
+        answered = set()
+        for number in range(20):
+            body = {"items": SESSION, "k": 60, "session": f"s{number}"}
+            answer = running.post("/recommend", body).json()
+            answered.add(answer["model"])
+            assert gone not in {item["id"] for item in answer["items"]}
+        assert len(answered) == 2
+
+
+@pytest.mark.slow
 def test_no_request_is_lost_while_attributes_are_put(running: Running) -> None:
     whole = set(ask(running))
     parts = [sorted(whole)[:10], sorted(whole)[10:]]
