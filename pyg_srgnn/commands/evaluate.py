@@ -45,6 +45,7 @@ def main(config: DictConfig) -> float:
         from pyg_srgnn.functional.topk import rows_at_once
         from pyg_srgnn.reports import metrics_table, recall_table, target_table, write_slices
         from pyg_srgnn.reports.table import LAST
+        from pyg_srgnn.text.attribute_files import attribute_vectors
         from pyg_srgnn.utils.files import write_text
 
     validate(config)
@@ -86,6 +87,9 @@ def main(config: DictConfig) -> float:
         "cuda" if torch.cuda.is_available() else "cpu",
         ranks=folder / "ranks.parquet",
         beyond=config.metrics,
+        vectors=None
+        if config.attributes is None
+        else attribute_vectors(config.attributes, config.diversity_by, part.vocabulary),
     )
     result = {
         "dataset": settings["name"],

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
 
 from pyg_srgnn.baselines import BASELINES
 from pyg_srgnn.datasets.base import SPLITS, SessionDataset
@@ -37,6 +38,9 @@ class EvaluationSettings:
             :class:`~pyg_srgnn.evaluation.beyond.BeyondMetrics`.
         positions: Which clicks are targets: ``"every"`` one but a session's first, or its
             ``"last"`` one alone (leave-last-out).
+        attributes: A file of item attributes, for ``diversity_by``.
+        diversity_by: A column of it, by whose values items are alike in the diversity; None takes
+            the vectors of the model's items.
 
     Raises:
         ArgumentError: If values are not allowed.
@@ -48,6 +52,8 @@ class EvaluationSettings:
     ties: str = "conservative"
     metrics: Sequence[str] = ()
     positions: str = "every"
+    attributes: str | None = None
+    diversity_by: str | None = None
 
     def __post_init__(self) -> None:
         """Check every value."""
@@ -58,6 +64,11 @@ class EvaluationSettings:
             check.one_of("ties", self.ties, TIES)
             check.list_of("metrics", self.metrics, BEYOND)
             check.one_of("positions", self.positions, POSITIONS)
+            check.text("attributes", self.attributes, optional=True)
+            expected = "a column of attributes=FILE, with metrics=[diversity], or None with neither"
+            fits = (self.attributes is None) == (self.diversity_by is None)
+            fits = fits and (self.diversity_by is None or "diversity" in self.metrics)
+            check.that(fits, "diversity_by", expected, self.diversity_by)
 
 
 class Evaluation(NamedTuple):
@@ -81,6 +92,7 @@ def evaluate_with_baselines(
     ranks: Path | None = None,
     progress: bool = True,
     beyond: Sequence[str] = (),
+    vectors: Tensor | None = None,
 ) -> Evaluation:
     """Evaluate a model and baselines on the same samples.
 
@@ -98,20 +110,20 @@ def evaluate_with_baselines(
         name: The model's name in the result. (default: ``"model"``)
         ranks: The file ``ranks.parquet`` to write, if there is a model. (default: None)
         progress: Whether to show progress bars. (default: True)
-        beyond: Metrics beyond accuracy to compute as well. The diversity of all scorers' lists is
-            that of the vectors of the model's items. (default: none)
+        beyond: Metrics beyond accuracy to compute as well. (default: none)
+        vectors: A vector of each item, for the diversity of all scorers' lists. (default: those of
+            the model's items)
 
     Raises:
         ValueError: If the diversity is asked for without a model.
     """
     dataset = loader.source
     clicks = torch.bincount(training.sessions.items, minlength=dataset.num_items)
-    vectors = None
-    if "diversity" in beyond:
+    if "diversity" in beyond and vectors is None:
         if not hasattr(model, "similarity_vectors"):
             raise ValueError(
                 "metrics=[diversity]: it is that of the vectors of a model's items, which a "
-                "baseline lacks"
+                "baseline lacks; diversity_by=COLUMN takes an attribute"
             )
         vectors = model.similarity_vectors()
 

@@ -7,7 +7,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+import torch
+from torch import Tensor
+
 from pyg_srgnn.data.attributes import ItemAttributes
+from pyg_srgnn.data.vocabulary import Vocabulary
 from pyg_srgnn.text.tables import TABLES, holds_texts, id_column_of, ids_of, is_table, read_table
 
 if TYPE_CHECKING:
@@ -60,6 +65,33 @@ def read_attributes(path: str | Path, id_column: str | None = None) -> ItemAttri
         *(kinds or "none", f"; left out: {', '.join(left_out)}" if left_out else ""),
     )
     return found
+
+
+def attribute_vectors(path: str | Path, column: str, vocabulary: Vocabulary) -> Tensor:
+    """A vector of each item's values in a column of its attributes, a place for every value [V, C].
+
+    The cosine of two items is the share of the values that they have in common: of a category,
+    which an item has one of, 1 of the same and 0 of another one.
+
+    Args:
+        path: See :func:`read_attributes`.
+        column: The column.
+        vocabulary: The items.
+
+    Raises:
+        FileNotFoundError: As in :func:`read_attributes`.
+        ValueError: As there; or if there is no such column, or no item has a value in it.
+    """
+    attributes = read_attributes(path).like(vocabulary)
+    labels, rows = attributes.labels(column), attributes.rows(vocabulary)
+    items = np.full(len(attributes), -1)
+    items[rows[rows >= 0]] = np.flatnonzero(rows >= 0)
+    of, known = items[labels.rows], items[labels.rows] >= 0
+    if not known.any():
+        raise ValueError(f"{path}: no item of the catalogue has a value in column {column!r}")
+    vectors = torch.zeros(len(vocabulary), len(labels.values))
+    vectors[torch.from_numpy(of[known]), torch.from_numpy(labels.codes[known])] = 1
+    return vectors
 
 
 def _plain(column: pl.Series, written: bool) -> pl.Series | None:

@@ -13,6 +13,7 @@ from pyg_srgnn.datasets import SessionDataset, WindowDataset
 from pyg_srgnn.evaluation.baselines import evaluate_with_baselines
 from pyg_srgnn.functional.targets import GROUPS
 from pyg_srgnn.runs.result import OPTIMUM, RunResult
+from pyg_srgnn.text.attribute_files import attribute_vectors
 from pyg_srgnn.training.header import device_name
 from pyg_srgnn.training.job import Job, Place
 from pyg_srgnn.version import __version__
@@ -65,6 +66,9 @@ def conclude(
         ranks=job.run_dir / "ranks.parquet" if place.processes == 1 else None,
         progress=place.rank == 0,
         beyond=settings.metrics,
+        vectors=None
+        if settings.attributes is None
+        else attribute_vectors(settings.attributes, str(settings.diversity_by), test.vocabulary),
     )
     return replace(
         result,

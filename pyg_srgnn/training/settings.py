@@ -50,6 +50,9 @@ class RunSettings:
         metrics: Metrics beyond accuracy to compute on the test set, of the model and the baselines.
         positions: Which clicks of validation and test sessions are targets: ``"every"`` one but
             the first, or the ``"last"`` one alone (leave-last-out).
+        attributes: A file of item attributes, for ``diversity_by``.
+        diversity_by: A column of it, by whose values items are alike in the metric ``diversity``;
+            None takes the vectors of the model's items.
         resume: Whether to resume a run that is in the directory; False replaces it.
         checkpoint: A run directory or checkpoint file to resume.
         warm_start: A run or checkpoint whose weights to start from.
@@ -93,6 +96,8 @@ class RunSettings:
     ties: str = EvaluationSettings.ties
     metrics: Sequence[str] = EvaluationSettings.metrics
     positions: str = EvaluationSettings.positions
+    attributes: str | None = None
+    diversity_by: str | None = None
     resume: bool = True
     checkpoint: str | None = None
     warm_start: str | None = None
@@ -174,6 +179,8 @@ class RunSettings:
                 ties=self.ties,
                 metrics=self.metrics,
                 positions=self.positions,
+                attributes=self.attributes,
+                diversity_by=self.diversity_by,
             )
 
     @classmethod

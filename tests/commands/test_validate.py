@@ -287,6 +287,9 @@ def test_metrics_that_a_run_cannot_have(config):
     with pytest.raises(ValueError, match=r"metrics.*without diversity, as model=popularity"):
         validate_run(config)
     validate_run(changed(config, "metrics=[gini]"))
+    validate_run(changed(config, "attributes=items.csv", "diversity_by=category"))
+    with pytest.raises(ValueError, match=r"diversity_by.*: expected a column of attributes=FILE"):
+        validate_run(changed(config, "diversity_by=category"))
 
 
 class Toy(SessionModel):

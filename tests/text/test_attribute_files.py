@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import logging
 import re
 from datetime import date
@@ -12,9 +13,12 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+import torch
 
 from pyg_srgnn.data.attributes import Labels, Numbers
-from pyg_srgnn.text.attribute_files import read_attributes
+from pyg_srgnn.data.vocabulary import Vocabulary
+from pyg_srgnn.evaluation.beyond import BeyondMetrics
+from pyg_srgnn.text.attribute_files import attribute_vectors, read_attributes
 
 CSV = """\
 SKU,category,price,in_stock,code,note
@@ -121,3 +125,26 @@ def test_wrong_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pyg_srgnn.text.attribute_files.find_spec", lambda name: None)
     with pytest.raises(ValueError, match="needs Polars, which is not installed: pip install"):
         read_attributes(path)
+
+
+def test_vectors_of_a_column(tmp_path: Path) -> None:
+    """Their cosines are the shares of values in common, by which a list is diverse."""
+    path = tmp_path / "items.jsonl"
+    rows = [("3", "red", ["x", "y"]), ("1", "blue", ["x"]), ("9", "red", []), ("2", "red", ["y"])]
+    path.write_text("".join(
+        json.dumps({"id": raw, "colour": colour, "tags": tags}) + "\n" for raw, colour, tags in rows
+    ))  # fmt: skip
+    vocabulary = Vocabulary([1, 2, 3, 4])
+    colours = attribute_vectors(path, "colour", vocabulary)
+    assert (colours @ colours.T).tolist() == [
+        [1, 0, 0, 0], [0, 1, 1, 0], [0, 1, 1, 0], [0, 0, 0, 0]
+    ]  # fmt: skip
+    tags = attribute_vectors(path, "tags", vocabulary)
+    assert (tags @ tags.T).tolist() == [[1, 0, 1, 0], [0, 1, 1, 0], [1, 1, 2, 0], [0, 0, 0, 0]]
+    metrics = BeyondMetrics(torch.ones(4), ["diversity"], colours, ks=(3,))
+    metrics.update(torch.tensor([[0, 1, 2]]), torch.ones(1), torch.tensor([0]))
+    assert metrics.compute() == {"diversity@3": pytest.approx(2 / 3)}
+    with pytest.raises(ValueError, match="no item of the catalogue has a value in column 'colour'"):
+        attribute_vectors(path, "colour", Vocabulary([77]))
+    with pytest.raises(ValueError, match="there is no column 'size'"):
+        attribute_vectors(path, "size", vocabulary)
