@@ -23,6 +23,7 @@ from benchmarks import (
 )
 from benchmarks import (
     click_log,
+    conv,
     encode_texts,
     evaluate,
     gpu,
@@ -193,6 +194,17 @@ def test_evaluate_notices_other_hits(tmp_path: Path, monkeypatch: pytest.MonkeyP
     size = ["--rounds=1", "--samples=300", "--channels=8", "--sessions=50", "--train-steps=1"]
     with pytest.raises(RuntimeError, match="HR@20 must be equal"):
         evaluate.main([f"--root={tmp_path}", *size])
+
+
+@pytest.mark.slow
+def test_conv_compares_the_layer_with_pygs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = ["--sessions=300", "--rounds=2", "--batch-size=16", "--channels=8"]
+    result = conv.main([f"--root={tmp_path}", *small])
+    assert set(result["ms"]) == {"forward", "forward and backward"}
+    assert all(ms > 0 for of in result["ms"].values() for ms in of.values())
+    assert "| forward | " in capsys.readouterr().out
 
 
 def test_loader_prints_and_writes_figures(

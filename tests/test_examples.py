@@ -41,6 +41,16 @@ def test_node_classification_needs_both_directions() -> None:
     assert both > 85
 
 
+def test_session_rec_in_pygs_style(tmp_path: Path) -> None:
+    small = ("--root", str(tmp_path), "--sessions", "1000", "--epochs", "2", "--lr", "0.01")
+    printed = run("session_rec.py", *small)
+    hr, mrr = (
+        float(value) for value in re.findall(r"Test HR@20: (\S+), MRR@20: (\S+)", printed)[0]
+    )
+    assert printed.count("Epoch: ") == 2 and 0.2 < hr < 0.9 and 0.05 < mrr < 0.4
+    assert len((EXAMPLES / "session_rec.py").read_text(encoding="utf-8").splitlines()) < 150
+
+
 def test_training_loop_beats_popularity(tmp_path: Path) -> None:
     small = ("--sessions", "2000", "--epochs", "3")
     printed = run("training_loop.py", "--root", str(tmp_path), *small)
