@@ -18,6 +18,7 @@ from torch_geometric.data import Batch
 from pyg_srgnn.data.graphs import session_graphs
 from pyg_srgnn.data.sessions import Vocabulary
 from pyg_srgnn.functional.graphs import flat_clicks
+from pyg_srgnn.functional.marks import marks_of
 from pyg_srgnn.functional.offsets import Offsets, add_offsets
 from pyg_srgnn.functional.topk import best_of_scores
 from pyg_srgnn.model_folder import WEIGHTS, read_model, write_model
@@ -110,7 +111,18 @@ class ModelScorer:
 
     def _graphs(self, sessions: Sequence[Sequence[int]]) -> Batch:
         """The graphs of sessions of indices, where the model is."""
-        return session_graphs(*flat_clicks(sessions)).to(next(self.model.parameters()).device)
+        graphs = session_graphs(
+            *flat_clicks(sessions), marks=marks_of(sessions, *_known(self.model))
+        )
+        return graphs.to(next(self.model.parameters()).device)
+
+
+def _known(model: SessionModel | ModelMixture) -> tuple[int, bool]:
+    """How many types of clicks a model knows, and whether it knows pauses."""
+    if isinstance(model, ModelMixture):
+        members = [_known(member) for member in model.models]
+        return max(number for number, _ in members), any(gaps for _, gaps in members)
+    return model.marks_known
 
 
 def _directions(model: SessionModel | ModelMixture, items: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -37,6 +37,62 @@ class ClickMarks(NamedTuple):
         """The marks of some of the clicks."""
         event, pause = (None if one is None else one[click] for one in (self.event, self.pause))
         return ClickMarks(event, self.num_events, pause)
+
+
+class MarkedSession(list[int]):
+    """Item indices of a session's clicks, with marks.
+
+    Args:
+        items: The indices [L].
+        events: Number of each click's type [L]. (default: unknown, as the first type)
+        pauses: Seconds before each click, -1 where they are unknown [L]. (default: unknown)
+    """
+
+    def __init__(
+        self,
+        items: Sequence[int],
+        events: Sequence[int] | None = None,
+        pauses: Sequence[int] | None = None,
+    ) -> None:
+        super().__init__(items)
+        self.events = events
+        self.pauses = pauses
+
+    def without(self, place: int) -> MarkedSession:
+        """The session without the click at a place; the pause before the next one grows."""
+        events, pauses = self.events, self.pauses
+        if pauses is not None:
+            before, after = pauses[:place], [*pauses[place + 1 :]]
+            if after:
+                known = after[0] >= 0 and pauses[place] >= 0
+                after[0] = after[0] + pauses[place] if known else -1
+            pauses = [*before, *after]
+        if events is not None:
+            events = [*events[:place], *events[place + 1 :]]
+        return MarkedSession([*self[:place], *self[place + 1 :]], events, pauses)
+
+
+def marks_of(sessions: Sequence[Sequence[int]], num_events: int, gaps: bool) -> ClickMarks:
+    """The marks of sessions as a model wants them.
+
+    Args:
+        sessions: The sessions; a click without a type counts as one of the first, and one without
+            a pause as one whose pause is unknown.
+        num_events: Number of types that the model knows; 0: it knows none.
+        gaps: Whether it knows pauses.
+    """
+    event: list[int] = []
+    pause: list[int] = []
+    for session in sessions:
+        known = session if isinstance(session, MarkedSession) else MarkedSession(())
+        events, pauses = known.events, known.pauses
+        event += [0] * len(session) if events is None else events
+        pause += [-1] * len(session) if pauses is None else pauses
+    return ClickMarks(
+        torch.tensor(event) if num_events else None,
+        num_events,
+        torch.tensor(pause) if gaps else None,
+    )
 
 
 def pauses_of(clock: Tensor, lengths: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 
 from pyg_srgnn.data.vocabulary import Vocabulary
 from pyg_srgnn.functional.graphs import flat_clicks, graph_tensors
+from pyg_srgnn.functional.marks import MarkedSession
 from pyg_srgnn.functional.topk import rows_at_once
 from pyg_srgnn.inference.answer import Explanation, Origin
 from pyg_srgnn.inference.scorer import Session, SessionScorer
@@ -19,7 +20,7 @@ _ROWS_AT_ONCE = 256  # at most; fewer where the catalogue is large
 def explain(
     scorer: SessionScorer,
     vocabulary: Vocabulary,
-    session: Sequence[int | str],
+    clicks: Session,
     item: int | str | None,
     others: Sequence[int | str],
 ) -> Explanation:
@@ -28,14 +29,13 @@ def explain(
     Args:
         scorer: The model.
         vocabulary: The raw ids of its catalogue.
-        session: See :meth:`pyg_srgnn.Recommender.explain`.
-        item: See there.
+        clicks: The session's clicks on known items, as indices.
+        item: See :meth:`pyg_srgnn.Recommender.explain`.
         others: See there.
 
     Raises:
         ValueError: See there.
     """
-    clicks = [i for i in vocabulary.encode(session) if i >= 0]
     if not clicks:
         raise ValueError("explain: the session has no item that the model knows")
     scores = scorer.scores([clicks])[0]
@@ -67,7 +67,8 @@ def explain(
 
 def _added(scorer: SessionScorer, clicks: Session, target: int, score: float) -> list[float | None]:
     """What each of several clicks adds to the score of an item."""
-    without = [[*clicks[:t], *clicks[t + 1 :]] for t in range(len(clicks))]
+    marked = clicks if isinstance(clicks, MarkedSession) else MarkedSession(clicks)
+    without = [marked.without(place) for place in range(len(clicks))]
     added: list[float | None] = []
     at_once = rows_at_once(scorer.num_items, _ROWS_AT_ONCE)
     for start in range(0, len(without), at_once):

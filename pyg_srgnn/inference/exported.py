@@ -13,6 +13,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from pyg_srgnn.functional.graphs import SessionGraphs, flat_clicks, graph_tensors
 from pyg_srgnn.functional.lookups import Candidates
+from pyg_srgnn.functional.marks import ClickMarks, mark_tensors, marks_of
 from pyg_srgnn.functional.mixture import (
     Share,
     Softmaxes,
@@ -88,17 +89,19 @@ class ExportedModel(ABC):
         exclude_seen: bool = False,
     ) -> tuple[Tensor, Tensor]:
         """The k best items of every session, scores and items [B, k], best first."""
-        clicks, lengths = flat_clicks(sessions)
+        clicks, lengths, marks = self._flat(sessions)
         if not exclude_seen:
-            return self._best(clicks, lengths, k, offsets)
+            return self._best(clicks, lengths, marks, k, offsets)
         # As many more as a session can take away.
         wider = min(k + int(lengths.max()), self.num_items)
-        return _without_seen(*self._best(clicks, lengths, wider, offsets), clicks, lengths, k)
+        return _without_seen(
+            *self._best(clicks, lengths, marks, wider, offsets), clicks, lengths, k
+        )
 
     @torch.inference_mode()
     def scores(self, sessions: Sequence[Session]) -> Tensor:
         """Scores of every item for every session [B, V]."""
-        scores, shift = self._scores(*flat_clicks(sessions))
+        scores, shift = self._scores(*self._flat(sessions))
         return scores.add_(shift)
 
     def directions(self, items: Tensor) -> Tensor:
@@ -112,6 +115,12 @@ class ExportedModel(ABC):
     def log_parts(self, sessions: Sequence[Session], items: Tensor) -> dict[str, Tensor]:
         """Logarithms of what each part of a mixture gives to items [B, K], by its name."""
         return {}
+
+    def _flat(self, sessions: Sequence[Session]) -> tuple[Tensor, Tensor, ClickMarks]:
+        """The clicks of all sessions [L], the length of each [B], and the marks that count."""
+        facts = self.facts
+        marks = marks_of(sessions, facts.num_events or 0, "gap" in facts.marks)
+        return *flat_clicks(sessions), marks
 
     def with_items(self, texts: Tensor) -> ExportedModel:
         """The same model with more items at the end, cold ones.
@@ -131,11 +140,11 @@ class ExportedModel(ABC):
         return type(self)(self.encode, facts, weights, self.precision, index)
 
     def _best(
-        self, clicks: Tensor, lengths: Tensor, k: int, offsets: Offsets | None
+        self, clicks: Tensor, lengths: Tensor, marks: ClickMarks, k: int, offsets: Offsets | None
     ) -> tuple[Tensor, Tensor]:
         """The k best of all items, for every session."""
         there = min(k, len(self.catalogue))
-        vectors = self._vectors(clicks, lengths)
+        vectors = self._vectors(clicks, lengths, marks)
         if offsets is None:
             values, items = self.catalogue.best(vectors, there)
         else:
@@ -149,9 +158,11 @@ class ExportedModel(ABC):
         beyond = (0, k - there)
         return F.pad(values, beyond, value=-torch.inf), F.pad(items, beyond)
 
-    def _scores(self, clicks: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor | float]:
+    def _scores(
+        self, clicks: Tensor, lengths: Tensor, marks: ClickMarks
+    ) -> tuple[Tensor, Tensor | float]:
         """Scores [B, V], but for a term [B, 1] that all items of a session share."""
-        return self._of_all(self._vectors(clicks, lengths) @ self.items.T, self._rows), 0.0
+        return self._of_all(self._vectors(clicks, lengths, marks) @ self.items.T, self._rows), 0.0
 
     def _of_all(self, scores: Tensor, rows: Tensor | None) -> Tensor:
         """Scores of all items [B, V] by those of some [B, S], and which of these count."""
@@ -162,14 +173,14 @@ class ExportedModel(ABC):
         return F.pad(scores, (0, beyond), value=-torch.inf) if beyond else scores
 
     @abstractmethod
-    def _vectors(self, clicks: Tensor, lengths: Tensor) -> Tensor:
+    def _vectors(self, clicks: Tensor, lengths: Tensor, marks: ClickMarks) -> Tensor:
         """Session vectors [B, d]."""
 
 
 class ExportedSequence(ExportedModel):
     """An encoder that takes a click of all sessions at a time."""
 
-    def _vectors(self, clicks: Tensor, lengths: Tensor) -> Tensor:
+    def _vectors(self, clicks: Tensor, lengths: Tensor, marks: ClickMarks) -> Tensor:
         layers, channels = self.facts.layers, self.facts.channels
         order = lengths.argsort(descending=True, stable=True)  # the longest are first
         starts = (lengths.cumsum(0) - lengths)[order]
@@ -192,13 +203,13 @@ class ExportedGraphs(ExportedModel):
         """Weight of every click, session after session [L]; None of a readout without attention."""
         if not self.facts.attends:
             return None
-        return self._encoded(*flat_clicks(sessions), "attention")[0]["attention"]
+        return self._encoded(*self._flat(sessions), "attention")[0]["attention"]
 
-    def _vectors(self, clicks: Tensor, lengths: Tensor) -> Tensor:
-        return self._encoded(clicks, lengths, "session")[0]["session"]
+    def _vectors(self, clicks: Tensor, lengths: Tensor, marks: ClickMarks) -> Tensor:
+        return self._encoded(clicks, lengths, marks, "session")[0]["session"]
 
     def _encoded(
-        self, clicks: Tensor, lengths: Tensor, *wanted: str
+        self, clicks: Tensor, lengths: Tensor, marks: ClickMarks, *wanted: str
     ) -> tuple[dict[str, Tensor], list[Candidates]]:
         """Results of the encoder, and the candidates of every component."""
         tensors = graph_tensors(clicks, lengths)
@@ -215,6 +226,8 @@ class ExportedGraphs(ExportedModel):
             "sessions": blank,
             "known": blank,  # as version 1 of exports calls it
         }
+        for name, mark in mark_tensors(marks, tensors, lengths).items():
+            arguments[self.facts.marks[name]] = mark
         for component, found in zip(self.facts.components, candidates, strict=True):
             if component.known is not None and found.known is not None:
                 arguments[component.known] = found.known
@@ -245,26 +258,28 @@ class ExportedMixture(ExportedGraphs):
         self._wanted = ["session", *(name for names in results for name in names if name)]
 
     def _best(
-        self, clicks: Tensor, lengths: Tensor, k: int, offsets: Offsets | None
+        self, clicks: Tensor, lengths: Tensor, marks: ClickMarks, k: int, offsets: Offsets | None
     ) -> tuple[Tensor, Tensor]:
-        scores, shift = self._scores(clicks, lengths)
+        scores, shift = self._scores(clicks, lengths, marks)
         values, items = best_of_scores(add_offsets(scores, offsets, None), k)
         return values + shift, items
 
     @torch.inference_mode()
     def log_parts(self, sessions: Sequence[Session], items: Tensor) -> dict[str, Tensor]:
         """Logarithms of what each part of a mixture gives to items [B, K], by its name."""
-        parts = log_parts(*self._shares(*flat_clicks(sessions)), items)
+        parts = log_parts(*self._shares(*self._flat(sessions)), items)
         names = ["model", *(expert.name for expert in self.facts.experts)]
         names += [component.name for component in self.facts.components]
         return dict(zip(names, parts, strict=True))
 
-    def _scores(self, clicks: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        return log_mixture(*self._shares(clicks, lengths))
+    def _scores(self, clicks: Tensor, lengths: Tensor, marks: ClickMarks) -> tuple[Tensor, Tensor]:
+        return log_mixture(*self._shares(clicks, lengths, marks))
 
-    def _shares(self, clicks: Tensor, lengths: Tensor) -> tuple[Softmaxes, list[Share]]:
+    def _shares(
+        self, clicks: Tensor, lengths: Tensor, marks: ClickMarks
+    ) -> tuple[Softmaxes, list[Share]]:
         """The softmaxes, and the share of every component."""
-        results, candidates = self._encoded(clicks, lengths, *self._wanted)
+        results, candidates = self._encoded(clicks, lengths, marks, *self._wanted)
         shares = [
             Share.of(
                 found,

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from pyg_srgnn.functional.lookups import LOOKUPS, PLACES, check_tables
+from pyg_srgnn.functional.marks import MARKS
 from pyg_srgnn.functional.mixture import CLICKED, ITEMS, ExportedComponent, ExportedExpert
 from pyg_srgnn.inference.catalogue import PRECISIONS
 from pyg_srgnn.inference.formats import FILES
@@ -72,6 +73,8 @@ class Described(Protocol):
     num_trained: int
     normalised: bool
     extensible: bool
+    num_events: int
+    marks: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,9 @@ class Facts:
         normalised: Whether item vectors have length 1, further terms apart.
         extensible: Whether the tables hold what it takes to add items by their texts.
         experts: The experts whose softmaxes are mixed with the model's.
+        num_events: Number of types of clicks that the encoder takes; None: none.
+        marks: The argument of the encoder for each of
+            :data:`~pyg_srgnn.functional.marks.MARKS` that it takes.
     """
 
     encoder: str
@@ -112,6 +118,8 @@ class Facts:
     normalised: bool = False
     extensible: bool = False
     experts: list[ExportedExpert] = field(default_factory=list)
+    num_events: int | None = None
+    marks: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, encoder: Described, weights: Mapping[str, Tensor]) -> Facts:
@@ -127,6 +135,8 @@ class Facts:
             encoder.normalised,
             encoder.extensible,
             encoder.experts,
+            encoder.num_events or None,
+            encoder.marks,
         )
 
     @property
@@ -155,6 +165,15 @@ class Facts:
         tables = facts.tables
         _one_of("scorer.encoder", facts.encoder, ENCODERS)
         _size("scorer.layers", facts.layers)
+        if facts.num_events is not None:
+            _size("scorer.num_events", facts.num_events)
+        typed = facts.num_events is not None
+        wanted = [*MARKS[:2]] * typed + [*MARKS[2:]] * (MARKS[2] in facts.marks)
+        if [*facts.marks] != wanted:
+            raise ValueError(
+                f"scorer.marks must name {wanted} with num_events={facts.num_events} (got "
+                f"{[*facts.marks]})"
+            )
         for name, table in tables.items():
             _one_of(f"scorer.tables.{name}.dtype", table.dtype, _DTYPES)
             for size in table.shape:
@@ -335,6 +354,7 @@ def read_manifest(data: bytes) -> tuple[dict[str, Any], Facts | MixtureFacts]:
             found["scorer"] |= {"num_trained": None, "normalised": False, "extensible": False}
         if found["version"] < 4:
             found["scorer"]["experts"] = []
+        found["scorer"].setdefault("marks", {})  # of exports before there were any
     return found, Facts.from_json(found.get("scorer"))
 
 

@@ -15,6 +15,7 @@ from pyg_srgnn.data.attributes import ItemAttributes
 from pyg_srgnn.data.vocabulary import Vocabulary
 from pyg_srgnn.inference.answer import Answer, Explanation, unknown_messages
 from pyg_srgnn.inference.artifact import Artifact, is_artifact
+from pyg_srgnn.inference.clicks import known_clicks
 from pyg_srgnn.inference.explain import explain
 from pyg_srgnn.inference.item_catalogue import ItemCatalogue
 from pyg_srgnn.inference.new_texts import Texts
@@ -67,6 +68,7 @@ class Recommender(Sharing):
         clicks: Clicks of each item in training, the order of the most popular items, int64 [V].
         text: What describes the texts of the items; see
             :class:`~pyg_srgnn.checkpoint.Checkpoint`. (default: None)
+        types: Names of the types of clicks, in the order of their numbers. (default: none)
     """
 
     def __init__(
@@ -75,8 +77,10 @@ class Recommender(Sharing):
         vocabulary: Vocabulary,
         clicks: Tensor,
         text: Mapping[str, Any] | None = None,
+        types: Iterable[str] = (),
     ) -> None:
         self.text = text
+        self.types = {name: number for number, name in enumerate(types)}
         self._catalogue = ItemCatalogue(scorer, vocabulary, clicks)
         self._adding = threading.Lock()
 
@@ -117,7 +121,8 @@ class Recommender(Sharing):
     @classmethod
     def of(cls, trained: Checkpoint | Artifact) -> Recommender:
         """Recommend with a checkpoint or an export that is loaded."""
-        made = cls(trained.scorer, trained.vocabulary, trained.clicks, trained.text)
+        types = (trained.preparation or {}).get("events") or ()
+        made = cls(trained.scorer, trained.vocabulary, trained.clicks, trained.text, types)
         made.trained = trained
         return made
 
@@ -226,7 +231,8 @@ class Recommender(Sharing):
 
         Args:
             sessions: Each session's clicks as raw ids, in order of time. A session, and ``allow``
-                and ``deny``, may be any collection: a list, an array, a tensor, a series.
+                and ``deny``, may be any collection: a list, an array, a tensor, a series; a session
+                of clicks with types or times is a :class:`~pyg_srgnn.inference.clicks.Clicks`.
             k: Number of items; capped at what may be recommended. (default: 20)
             exclude_seen: Whether a session's own items are left out. (default: False)
             allow: The only items that may be recommended. (default: the whole catalogue)
@@ -281,14 +287,17 @@ class Recommender(Sharing):
         """
         if k < 1:
             raise ValueError(f"k must be a whole number >= 1 (got {k})")
+        given = values_of(sessions, "recommend: 'sessions'", "a list of sessions")
         clicks = [
-            ids_of(session, "recommend: a session", ", as in [[17, 4, 17]]")
-            for session in values_of(sessions, "recommend: 'sessions'", "a list of sessions")
+            ids_of(session, "recommend: a session", ", as in [[17, 4, 17]]") for session in given
         ]
         now = self._catalogue
         applied = now.rule_book.apply(rules)
         indices = [now.vocabulary.encode(session) for session in clicks]
-        known = [[i for i in session if i >= 0] for session in indices]
+        known = [
+            known_clicks(session, index, self.types)
+            for session, index in zip(given, indices, strict=True)
+        ]
         best = now.best([session for session in known if session], k, applied)
         popular = [] if all(known) else now.popular(k, applied)
         logarithms = now.scorer.log_probabilities
@@ -318,7 +327,8 @@ class Recommender(Sharing):
         to that of each click; see :class:`~pyg_srgnn.inference.answer.Explanation`.
 
         Args:
-            session: Clicks as raw ids, in order of time; unknown ones are left out.
+            session: Clicks as raw ids, or :class:`~pyg_srgnn.inference.clicks.Clicks`, in order of
+                time; unknown ones are left out.
             item: The item to explain. (default: the best one)
             others: Further items whose origin is wanted. (default: none)
 
@@ -327,6 +337,7 @@ class Recommender(Sharing):
                 probability.
             TypeError: If the session is no collection of ids.
         """
-        session = ids_of(session, "explain: the session", ", as in [17, 4, 17]")
+        ids = ids_of(session, "explain: the session", ", as in [17, 4, 17]")
         now, others = self._catalogue, ids_of(others, "explain: 'others'")
-        return explain(now.scorer, now.vocabulary, session, item, others)
+        clicks = known_clicks(session, now.vocabulary.encode(ids), self.types)
+        return explain(now.scorer, now.vocabulary, clicks, item, others)

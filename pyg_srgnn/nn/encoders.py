@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from pyg_srgnn.functional.graphs import SessionGraphs, graph_tensors
+from pyg_srgnn.functional.marks import ClickMarks, mark_tensors
 from pyg_srgnn.functional.mixture import (
     CLICKED,
     ITEMS,
@@ -49,6 +50,8 @@ class Encoder(nn.Module):
     num_trained: int
     normalised: bool
     extensible: bool
+    num_events = 0
+    marks: dict[str, str]
     arguments: tuple[str, ...]
     """Names of the arguments, in their order."""
     example: tuple[Tensor, ...]
@@ -61,6 +64,7 @@ class Encoder(nn.Module):
         self.num_trained = model.num_trained
         self.normalised = model.scale is not None
         self.extensible = model.text is not None
+        self.marks = {}
 
     @torch.inference_mode()
     def encode(self, arguments: Mapping[str, Tensor], wanted: Sequence[str]) -> dict[str, Tensor]:
@@ -112,8 +116,12 @@ class GraphEncoder(Encoder):
             self.experts.append(_exported(name, expert, f"known_{len(known)}"))
             if not isinstance(expert, ItemExpert):
                 known.append(expert.rows(model, x).detach())
-        self.example = embedded, *tensors.values(), torch.zeros(lengths.numel()), *known
+        marks = _marks(model, tensors, lengths)
+        self.marks = {name: f"known_{number}" for number, name in enumerate(marks, len(known))}
+        known += marks.values()
         inputs = (f"known_{number}" for number in range(len(known)))
+        self.num_events, _ = model.marks_known
+        self.example = embedded, *tensors.values(), torch.zeros(lengths.numel()), *known
         self.arguments = "embedded", *tensors, "sessions", *inputs
         edges = 1  # the dimension of edge_index that has any size
         self.dynamic = (
@@ -146,7 +154,8 @@ class GraphEncoder(Encoder):
             sessions: Zeros [B], whose size is the number of sessions.
             *known: The gates' inputs from the lookups [B, ...], see
                 :attr:`pyg_srgnn.functional.lookups.Candidates.known`; then for each expert its
-                vectors of the nodes' items [N, e].
+                vectors of the nodes' items [N, e]; then the marks of clicks, see
+                :func:`pyg_srgnn.functional.marks.mark_tensors`.
 
         Returns:
             ``session`` [B, d], the vectors whose products with all items are the scores;
@@ -155,14 +164,14 @@ class GraphEncoder(Encoder):
             and its gate [B].
         """
         model = self.model
-        graphs = SessionGraphs(
-            edge_index, edge_weight, edge_weight_in, alias_index, batch, sessions.size(0)
-        )
+        marks = dict(zip(self.marks, known[len(known) - len(self.marks) :], strict=True))
+        edges = edge_index, edge_weight, edge_weight_in
+        graphs = SessionGraphs(*edges, alias_index, batch, sessions.size(0), **marks)
         h = model.propagate(embedded, graphs)
         session = model.finish(model.read(h, graphs))
         found = {"session": session}
         if self.attends:
-            found["attention"] = model.readout.attention(h, alias_index, batch, graphs.num_graphs)
+            found["attention"] = model.attention_of(h, graphs)
         rest = iter(known)
         for facts, component in zip(self.components, model.components.values(), strict=True):
             given = None if facts.known is None else next(rest)
@@ -261,6 +270,19 @@ def weights_of(model: SessionModel, clicks: Tensor) -> dict[str, Tensor]:
                     tensor.contiguous().clone() for tensor in new
                 )
     return weights
+
+
+def _marks(model: SRGNN, tensors: Mapping[str, Tensor], lengths: Tensor) -> dict[str, Tensor]:
+    """Marks of the clicks of session graphs, which a model takes; empty of one that takes none."""
+    if model.marks is None:
+        return {}
+    clicks = torch.zeros(int(lengths.sum()), dtype=torch.long)
+    marks = ClickMarks(
+        clicks if model.marks.num_events else None,
+        model.marks.num_events,
+        clicks if model.marks.gaps else None,
+    )
+    return mark_tensors(marks, tensors, lengths)
 
 
 def _exported(name: str, expert: Expert, clicked: str) -> ExportedExpert:

@@ -33,6 +33,7 @@ class MarkEmbeddings(nn.Module):
         super().__init__()
         sizes = ({"event": num_events} if num_events else {}) | ({"gap": GAPS} if gaps else {})
         self.num_events = num_events
+        self.gaps = gaps
         self.node = nn.ModuleDict({name: nn.Embedding(n, channels) for name, n in sizes.items()})
         self.click = nn.ModuleDict({name: nn.Embedding(n, channels) for name, n in sizes.items()})
         self.step = nn.Embedding(num_events, 2) if num_events else None

@@ -264,6 +264,11 @@ class SessionModel(nn.Module):
         raise NotImplementedError
 
     @property
+    def marks_known(self) -> tuple[int, bool]:
+        """How many types of clicks the model knows, and whether it knows pauses."""
+        return 0, False
+
+    @property
     def components(self) -> dict[str, Component]:
         """The components that are mixed into the softmax, by their names; by default none."""
         return {}

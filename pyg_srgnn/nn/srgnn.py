@@ -431,6 +431,11 @@ class SRGNN(SessionModel):
         return self.readout.attention(h, *click, marks)
 
     @property
+    def marks_known(self) -> tuple[int, bool]:
+        """See :attr:`SessionModel.marks_known`."""
+        return (0, False) if self.marks is None else (self.marks.num_events, self.marks.gaps)
+
+    @property
     def experts(self) -> dict[str, Expert]:
         """The experts by their names."""
         return {name: part for name, part in self.named_children() if isinstance(part, Expert)}

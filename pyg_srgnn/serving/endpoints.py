@@ -10,12 +10,13 @@ from starlette.responses import PlainTextResponse
 
 from pyg_srgnn.data.attributes import ItemAttributes
 from pyg_srgnn.inference.answer import Answer
+from pyg_srgnn.inference.clicks import Clicks, check_types
 from pyg_srgnn.serving import messages
 from pyg_srgnn.serving.bodies import described, read
 from pyg_srgnn.serving.guard import problem
 from pyg_srgnn.serving.prometheus import CONTENT_TYPE
 from pyg_srgnn.serving.service import Service, unavailable
-from pyg_srgnn.serving.session_store import Store, Unreachable
+from pyg_srgnn.serving.session_store import Click, Items, MarkedClick, Store, Unreachable
 from pyg_srgnn.serving.settings import SECRETS
 
 _MOST = 50_000  # items of an answer: other requests wait while it is written
@@ -67,7 +68,8 @@ def recommend_routes(service: Service) -> APIRouter:
         """The next items of a session."""
         asked: Any = await read(request, requests.one)
         _log(request, service, asked.items)
-        (answer,) = await service.recommend([asked.items], asked, asked.session)
+        session = _clicks(service, asked.items, asked.types, asked.times)
+        (answer,) = await service.recommend([session], asked, asked.session)
         return _json(_content(answer) | _model(service, asked.session))
 
     @router.post("/recommend/batch", **described(messages.BatchRecommendations, requests.many))
@@ -77,7 +79,8 @@ def recommend_routes(service: Service) -> APIRouter:
         if len(asked.sessions) * asked.k > _MOST:
             raise HTTPException(422, f"sessions times k: an answer holds at most {_MOST:,} items")
         _log(request, service, asked.sessions)
-        answers = await service.recommend(asked.sessions, asked)
+        sessions = _sessions(service, asked.sessions, asked.types, asked.times)
+        answers = await service.recommend(sessions, asked)
         return _json({"results": [_content(answer) for answer in answers]})
 
     return router
@@ -160,11 +163,15 @@ def session_routes(service: Service, store: Store) -> APIRouter:
         """
         asked: Any = await read(request, model)
         _log(request, service, [asked.item])
+        _clicks(service, [asked.item], [asked.type], [asked.time])  # refuses an unknown type
+        clicked: Click = asked.item
+        if asked.type is not None or asked.time is not None:
+            clicked = MarkedClick(asked.item, asked.type, asked.time)
         try:
-            items, kept = await store.append(id, asked.item), True
+            items, kept = await store.append(id, clicked), True
         except Unreachable:
-            items, kept = [asked.item], False
-        (answer,) = await service.recommend([items], asked, id)
+            items, kept = [clicked], False
+        (answer,) = await service.recommend([_kept(service, items)], asked, id)
         facts = {"clicks": len(items), "kept": kept}
         return _json(_content(answer) | _model(service, id) | facts)
 
@@ -182,6 +189,48 @@ def session_routes(service: Service, store: Store) -> APIRouter:
 def _model(service: Service, session: str | None) -> dict[str, str]:
     """The model that answers, where there are two."""
     return {"model": service.model_of(session)} if len(service.arms) > 1 else {}
+
+
+def _clicks(
+    service: Service,
+    items: list[int | str],
+    types: list[str | None] | None,
+    times: list[float | None] | None,
+) -> list[int | str] | Clicks:
+    """A session with the types and times of its clicks, where the request has any.
+
+    Raises:
+        HTTPException: 422, if there are not as many as clicks, or a type is unknown.
+    """
+    if types is None and times is None:
+        return items
+    try:
+        clicks = Clicks(items, types, times)
+        check_types(clicks, service.models.current().recommender.types)
+    except ValueError as error:
+        raise HTTPException(422, str(error)) from error
+    return clicks
+
+
+def _kept(service: Service, clicks: Items) -> list[int | str] | Clicks:
+    """A kept session, with types and times where a click has any."""
+    items, types, times = map(list, zip(*map(MarkedClick.of, clicks), strict=True))
+    plain = not any(isinstance(click, MarkedClick) for click in clicks)
+    return _clicks(service, items, *((None, None) if plain else (types, times)))
+
+
+def _sessions(
+    service: Service, sessions: list[Any], types: list[Any] | None, times: list[Any] | None
+) -> list[Any]:
+    """The same of many sessions."""
+    for name, marks in (("types", types), ("times", times)):
+        if marks is not None and len(marks) != len(sessions):
+            raise HTTPException(
+                422, f"{name}: expected a list for each of the {len(sessions)} sessions"
+            )
+    none = [None] * len(sessions)
+    every = zip(sessions, types or none, times or none, strict=True)
+    return [_clicks(service, *each) for each in every]
 
 
 def _content(answer: Answer) -> dict[str, Any]:

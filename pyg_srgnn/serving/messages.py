@@ -10,6 +10,9 @@ from pyg_srgnn.serving.settings import Settings
 
 _WHOLE = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 ItemId = _WHOLE | Annotated[str, Field(max_length=512)]
+_TYPE = Annotated[str, Field(max_length=512)]
+_Time = Annotated[FiniteFloat, Field(ge=-(2**53), le=2**53)]
+_TIMES = "when each click was, in seconds since any instant"
 _TEXT = 10_000  # characters of an item's text
 _DIMENSIONS = 16_384  # of a vector
 _Cell = bool | FiniteFloat | str | list[str] | None  # a value of an item
@@ -130,16 +133,30 @@ class Requests:
             "k": (Annotated[int, Field(ge=1, le=settings.max_k)], min(20, settings.max_k)),
             **self._rules(),
         }
+        size = Field(max_length=settings.max_clicks, fail_fast=True)
+        types: Any = Annotated[list[_TYPE | None], size]
+        times: Any = Annotated[list[_Time | None], size]
+        sessions = Field(max_length=settings.max_sessions, fail_fast=True)
+        all_types: Any = Annotated[list[types], sessions]
+        all_times: Any = Annotated[list[times], sessions]
         self.one = create_model(
             "Session",
             __base__=Message,
             __doc__="A session.",
             items=(session, ...),
             session=(SessionKey | None, Field(None, description=SESSION_KEY)),
+            types=(types | None, Field(None, description="the type of each click")),
+            times=(times | None, Field(None, description=_TIMES)),
             **asked,
         )
         self.many = create_model(
-            "Sessions", __base__=Message, __doc__="Sessions.", sessions=(many, ...), **asked
+            "Sessions",
+            __base__=Message,
+            __doc__="Sessions.",
+            sessions=(many, ...),
+            types=(all_types | None, Field(None, description="the type of each click")),
+            times=(all_times | None, Field(None, description=_TIMES)),
+            **asked,
         )
         # FailFast cannot be a part of a union.
         most = Field(max_length=settings.max_added, fail_fast=True)
@@ -180,7 +197,13 @@ class Requests:
             ),
         )
         self.click = create_model(
-            "Click", __base__=Message, __doc__="A click.", item=(ItemId, ...), **asked
+            "Click",
+            __base__=Message,
+            __doc__="A click.",
+            item=(ItemId, ...),
+            type=(_TYPE | None, Field(None, description="the type of the click")),
+            time=(_Time | None, Field(None, description="when it was, in seconds")),
+            **asked,
         )
 
     @staticmethod

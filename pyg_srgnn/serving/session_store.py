@@ -7,7 +7,8 @@ import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from time import monotonic
-from typing import Any, Protocol
+from types import NoneType
+from typing import Any, NamedTuple, Protocol
 
 from pyg_srgnn.serving.prometheus import Metrics
 from pyg_srgnn.serving.settings import Settings
@@ -15,7 +16,22 @@ from pyg_srgnn.utils.extras import pip_install
 
 log = logging.getLogger(__name__)
 
-Items = list[int | str]
+
+class MarkedClick(NamedTuple):
+    """A click with a type, a time, or both."""
+
+    item: int | str
+    type: str | None = None
+    time: float | None = None
+
+    @classmethod
+    def of(cls, click: int | str | MarkedClick) -> MarkedClick:
+        """A click that may be its item alone."""
+        return click if isinstance(click, MarkedClick) else cls(click)
+
+
+Click = int | str | MarkedClick
+Items = list[Click]
 _PATIENCE = 0.5  # seconds for Redis to answer
 _PAUSE = 1.0  # seconds without a request after it has not
 _CONNECTIONS = 64  # to Redis; further clicks wait for one
@@ -30,7 +46,7 @@ class Unreachable(Exception):
 class Store(Protocol):
     """Keeps the latest clicks of each session for some time after the last one."""
 
-    async def append(self, session: str, item: int | str) -> Items:
+    async def append(self, session: str, click: Click) -> Items:
         """Append a click to a session, and return all its clicks.
 
         Raises:
@@ -74,11 +90,11 @@ class Memory:
         self._forget(monotonic())
         return len(self._sessions)
 
-    async def append(self, session: str, item: int | str) -> Items:
+    async def append(self, session: str, click: Click) -> Items:
         """Append a click to a session, and return all its clicks."""
         now = monotonic()
         self._forget(now)
-        items = [*self._drop(session), item][-self.longest :]
+        items = [*self._drop(session), click][-self.longest :]
         clicks = sum(map(_counted, items))
         self._sessions[session] = (now + self.ttl, items, clicks)
         self._clicks += clicks
@@ -110,9 +126,10 @@ class Memory:
         return items
 
 
-def _counted(item: int | str) -> int:
+def _counted(click: Click) -> int:
     """The weight of a click: a long text counts as several."""
-    return 1 + len(item) // _TEXT if isinstance(item, str) else 1
+    texts = (one for one in MarkedClick.of(click) if isinstance(one, str))
+    return 1 + sum(map(len, texts)) // _TEXT
 
 
 class Redis:
@@ -165,7 +182,7 @@ class Redis:
         self.metrics = metrics
         self._silent_until: float | None = None
 
-    async def append(self, session: str, item: int | str) -> Items:
+    async def append(self, session: str, click: Click) -> Items:
         """Append a click to a session, and return all its clicks.
 
         Raises:
@@ -173,12 +190,12 @@ class Redis:
         """
         key = _key(session)
         async with self._client.pipeline(transaction=True) as commands:
-            commands.rpush(key, json.dumps(item))
+            commands.rpush(key, json.dumps(click))
             commands.ltrim(key, -self.longest, -1)
             commands.pexpire(key, self._milliseconds)
             commands.lrange(key, 0, -1)
             *_, items = await self._ask(commands.execute)
-        clicks = [click for one in items if (click := _click(one)) is not None]
+        clicks = [one for one in map(_click, items) if one is not None]
         if len(clicks) < len(items):
             log.warning(
                 "a session in Redis has %d entries that are no clicks; they are left out",
@@ -239,13 +256,19 @@ def open_store(settings: Settings, metrics: Metrics) -> Store | None:
     return Redis(where, ttl, longest, metrics, settings.redis_password)
 
 
-def _click(entry: bytes) -> int | str | None:
+def _click(entry: bytes) -> Click | None:
     """Parse an entry of a list in Redis; None if it is no click."""
     try:
         found = json.loads(entry)
     except (ValueError, RecursionError):
         return None
-    return found if type(found) in (int, str) else None
+    if type(found) in (int, str):
+        return found  # type: ignore[no-any-return]
+    if not (isinstance(found, list) and len(found) == 3 and type(found[0]) in (int, str)):
+        return None
+    marked = MarkedClick(*found)
+    known = isinstance(marked.type, str | None) and type(marked.time) in (int, float, NoneType)
+    return marked if known else None
 
 
 def _key(session: str) -> str:

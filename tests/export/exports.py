@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import torch
 
 from pyg_srgnn.checkpoint import Checkpoint
 from pyg_srgnn.data import Sessions, Vocabulary
+from pyg_srgnn.functional.marks import MarkedSession
 from pyg_srgnn.nn import ModelMixture, rebuild_model
 from tests.reference.names import random_sessions, randomise
 
@@ -41,6 +43,10 @@ MODELS: dict[str, dict[str, Any]] = {
     "encoders": {
         **{"name": "srgnn", **_MIXED, "transitions": 6, "popularity": [0.3], "item_bias": True},
         **{"sequence": "alone", "softmaxes": 2, "readout_levels": 3, "output_table": "delta"},
+    },
+    "marks": {
+        **{"name": "srgnn", **_MIXED, "transitions": 6},
+        **{"events": True, "num_events": 3, "gaps": True},
     },
     "biased": {"name": "gru4rec", "item_bias": True, "popularity": [0.3]},
     "mixture": {"name": "mixture", "members": ["default", "gru4rec", "plain"]},
@@ -77,6 +83,14 @@ def checkpoint(
 
 
 def sessions() -> list[list[int]]:
-    """Many sessions: single clicks, one item over and over, long ones, the whole catalogue."""
-    every = list(range(len(IDS)))
-    return [*random_sessions(150, len(IDS), seed=9, longest=14), [7], [3, 3, 3], every, every[::-1]]
+    """Many sessions: single clicks, one item over and over, long ones, the whole catalogue.
+
+    Some have types and pauses, of which most models know nothing.
+    """
+    every, draw = list(range(len(IDS))), random.Random(0)
+    plain = random_sessions(150, len(IDS), seed=9, longest=14)
+    for number in range(0, len(plain), 2):
+        events = [draw.randrange(3) for _ in plain[number]]
+        pauses = [draw.choice([-1, 0, 9, 700]) for _ in plain[number]]
+        plain[number] = MarkedSession(plain[number], events, pauses if number % 4 else None)
+    return [*plain, [7], [3, 3, 3], every, every[::-1]]

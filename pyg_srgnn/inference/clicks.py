@@ -1,0 +1,117 @@
+"""A session of raw ids with the types and the times of its clicks."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, overload
+
+from pyg_srgnn.functional.marks import MICROS, MarkedSession
+from pyg_srgnn.inference.raw_ids import ids_of
+
+
+class Clicks(Sequence[int | str]):
+    """A session to recommend for, whose clicks have types, times, or both.
+
+    A model that knows neither ignores them.
+
+    Args:
+        items: Each click as a raw id, in order of time.
+        types: The type of each click, such as ``"view"``; None of an unknown one, which counts as
+            the first type of ``dataset.events``. (default: all unknown)
+        times: When it was, in seconds since any instant; None where that is unknown. (default: all
+            unknown)
+
+    Raises:
+        ValueError: If there are not as many types or times as clicks.
+        TypeError: If the items are no collection of ids.
+
+    Example:
+        >>> Clicks([17, 4], types=["view", "cart"], times=[0, 42.5])
+        Clicks([17, 4], types=['view', 'cart'], times=[0, 42.5])
+    """
+
+    def __init__(
+        self,
+        items: Any,
+        types: Sequence[str | None] | None = None,
+        times: Sequence[float | None] | None = None,
+    ) -> None:
+        self.items = ids_of(items, "Clicks: 'items'")
+        self.types = None if types is None else list(types)
+        self.times = None if times is None else list(times)
+        for name, marks in (("types", self.types), ("times", self.times)):
+            if marks is not None and len(marks) != len(self.items):
+                raise ValueError(
+                    f"Clicks: {name!r} must have one for each of the {len(self.items)} clicks "
+                    f"(got {len(marks)})"
+                )
+
+    @overload
+    def __getitem__(self, index: int) -> int | str: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[int | str]: ...
+    def __getitem__(self, index: int | slice) -> int | str | Sequence[int | str]:
+        """The raw id of a click, or those of several."""
+        return self.items[index]
+
+    def __len__(self) -> int:
+        """Number of clicks."""
+        return len(self.items)
+
+    def __repr__(self) -> str:
+        """As it was made."""
+        return f"Clicks({self.items!r}, types={self.types!r}, times={self.times!r})"
+
+
+def known_clicks(
+    session: Any, indices: Sequence[int], types: Mapping[str, int]
+) -> list[int] | MarkedSession:
+    """The clicks of a session on known items, with their marks where it has any.
+
+    A pause is since the click before among those that are left, as in training.
+
+    Args:
+        session: A :class:`Clicks`, or any collection of raw ids.
+        indices: Index of each item, -1 of an unknown one.
+        types: The number of each type that the model knows; empty if it knows none.
+
+    Raises:
+        ValueError: If a type is unknown.
+    """
+    places = [place for place, index in enumerate(indices) if index >= 0]
+    items = [indices[place] for place in places]
+    if not isinstance(session, Clicks):
+        return items
+    events = pauses = None
+    check_types(session, types)
+    if types and session.types is not None:
+        named = (session.types[place] for place in places)
+        events = [0 if one is None else types[one] for one in named]
+    if session.times is not None:
+        times = [session.times[place] for place in places]
+        pauses = [-1, *map(_pause, times, times[1:])][: len(places)]
+    return MarkedSession(items, events, pauses)
+
+
+def check_types(clicks: Clicks, types: Collection[str]) -> None:
+    """Refuse clicks of a type that the model does not know.
+
+    Args:
+        clicks: The session.
+        types: The types that the model knows; empty if it knows none, and ignores them.
+
+    Raises:
+        ValueError: If a type is unknown.
+    """
+    unknown = [one for one in clicks.types or () if one is not None and one not in types]
+    if types and unknown:
+        raise ValueError(
+            f"the model knows no clicks of the type {unknown[0]!r}; expected {', '.join(types)}"
+        )
+
+
+def _pause(before: float | None, now: float | None) -> int:
+    """Whole seconds between two clicks; -1 where a time is unknown."""
+    if before is None or now is None:
+        return -1
+    return max(0, round(now * MICROS) - round(before * MICROS)) // MICROS
