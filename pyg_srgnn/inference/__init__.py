@@ -9,10 +9,17 @@ from pyg_srgnn.utils.imports import lazy
 if TYPE_CHECKING:
     from pyg_srgnn.inference.answer import Answer
     from pyg_srgnn.inference.artifact import Artifact
+    from pyg_srgnn.inference.clicks import Clicks
     from pyg_srgnn.inference.recommender import Recommender
 
-__all__ = ["Answer", "Artifact", "Recommender"]
+__all__ = ["Answer", "Artifact", "Clicks", "Recommender"]
 
 __getattr__, __dir__ = lazy(
-    __name__, {"Answer": "answer", "Artifact": "artifact", "Recommender": "recommender"}
+    __name__,
+    {
+        "Answer": "answer",
+        "Artifact": "artifact",
+        "Clicks": "clicks",
+        "Recommender": "recommender",
+    },
 )
