@@ -91,8 +91,8 @@ class SessionLoader(DataLoader[Any]):
         half_life: See :class:`ShuffledSampler`. (default: None)
         num_replicas: Number of processes. (default: 1)
         rank: Number of this process, from 0. (default: 0)
-        build: Builds a batch from sample numbers, such as :class:`FixedBatches`; of one process.
-            (default: ``dataset.batch``)
+        build: Builds a batch from sample numbers in one process, such as
+            :class:`~pyg_srgnn.data.fixed.FixedBatches`. (default: ``dataset.batch``)
         augmentation: Leaves clicks out of the samples at random. (default: None)
         **kwargs: Further arguments of ``torch.utils.data.DataLoader``.
 

@@ -120,6 +120,8 @@ class Job:
             "model.binary_edges=true": bool(model.get("binary_edges")),
             f"distil={self.settings.distil}": self.settings.distil is not None,
             f"{place.processes} processes": place.processes > 1,
+            "compile=true and model.loss=sampled": self.settings.compile
+            and model.get("loss") == "sampled",  # whose gradients are sparse
             "compile=true and texts of the items": self.settings.compile
             and "text" in self.data(training),
             "types of clicks": sessions.events is not None or sessions.pauses is not None,

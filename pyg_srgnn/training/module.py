@@ -108,7 +108,7 @@ class SessionModule(lightning.LightningModule):
         if self.compiled:
             # On a GPU, a graph of all launches is recorded for each size, and replayed at once.
             mode = "reduce-overhead" if self.device.type == "cuda" else None
-            self._loss = torch.compile(self.model.loss, fullgraph=True, dynamic=False, mode=mode)
+            self._loss = torch.compile(self.model.loss, dynamic=False, mode=mode)
 
     def on_train_epoch_start(self) -> None:
         """Seed the epoch by the run's seed and its number, so that a resumed run draws the same.

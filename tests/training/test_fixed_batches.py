@@ -51,5 +51,6 @@ def test_a_run_is_the_same_when_compiled(tmp_path: Path, monkeypatch: pytest.Mon
     keys = ["text=null", "batches=device", "trainer.max_epochs=1", "trainer.limit_train_batches=2"]
     eager = losses(tmp_path, "eager", *keys)
     # The graph is what is tested; inductor would want a compiler.
-    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
+    compiler = partial(torch.compile, backend="aot_eager", fullgraph=True)
+    monkeypatch.setattr(torch, "compile", compiler)
     assert losses(tmp_path, "compiled", *keys, "compile=true") == pytest.approx(eager, rel=1e-4)
