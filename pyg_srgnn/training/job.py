@@ -118,6 +118,9 @@ class Job:
             f"model={model['name']}": model["name"] != "srgnn",
             "model.loss=binary": model.get("loss") == "binary",
             "model.binary_edges=true": bool(model.get("binary_edges")),
+            "model.text_similarity=true": bool(model.get("text_similarity")),
+            f"model.sequence={model.get('sequence')}": model.get("sequence", "none") != "none",
+            "model.readout_levels > 1": model.get("readout_levels", 1) > 1,
             f"distil={self.settings.distil}": self.settings.distil is not None,
             f"{place.processes} processes": place.processes > 1,
             "compile=true and model.loss=sampled": self.settings.compile
