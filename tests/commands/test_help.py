@@ -118,6 +118,9 @@ def test_the_keys_that_matter(script, help_text):
         config["dataset"] |= OmegaConf.to_container(click_log)
     if "model=mixture" in help_text:
         config["model"] |= OmegaConf.to_container(composed(script, ["model=mixture"]).model)
+    if "evaluation=rolling" in help_text:
+        rolling = composed(script, ["evaluation=rolling"])
+        config |= {"windows": rolling.windows, "window": rolling.window}
     for key in named - GROUPS.keys():
         node = config
         for name in key.split("."):
