@@ -154,6 +154,8 @@ class Checkpoint:
         text: What describes the texts of its items, as
             :class:`~pyg_srgnn.text.encode.TextVectors` has it in ``facts``; None without texts.
             (default: None)
+        categories: What describes the categories of its items, see
+            :meth:`pyg_srgnn.data.categories.Categories.facts`; None without. (default: None)
         member_texts: Of a mixture, the same of each member, in their order; of one that is a
             mixture itself, its list. None of other models, or in checkpoints of an earlier version.
             (default: None)
@@ -172,6 +174,7 @@ class Checkpoint:
     data: dict[str, Any] | None = None
     preparation: dict[str, Any] | None = None
     text: dict[str, Any] | None = None
+    categories: dict[str, Any] | None = None
     member_texts: list[Any] | None = None
     metrics: dict[str, Metrics] | None = None
 
@@ -243,6 +246,7 @@ class Checkpoint:
                 stored.get("data"),
                 stored["preparation"] if "preparation" in stored else _preparation_in(dataset),
                 stored.get("text"),
+                stored.get("categories"),
                 stored.get("member_texts"),
                 stored["metrics"] if "metrics" in stored else _metrics_of(file),
             )
@@ -324,6 +328,7 @@ def describe_training(
     data: dict[str, Any] | None = None,
     preparation: Preparation | None = None,
     text: dict[str, Any] | None = None,
+    categories: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The entries of a checkpoint beside the weights that :meth:`Checkpoint.load` reads."""
     return {
@@ -336,6 +341,7 @@ def describe_training(
         "data": data,
         "preparation": None if preparation is None else preparation.to_dict(),
         "text": text,
+        "categories": categories,
     }
 
 

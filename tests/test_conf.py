@@ -22,7 +22,9 @@ from pyg_srgnn.text.encoder import OWN
 from pyg_srgnn.training import SessionModule
 from pyg_srgnn.training.settings import RunSettings
 
-OF_THE_DATA = "num_items", "num_trained", "num_events", "text_channels"  # arguments of a model
+OF_THE_DATA = (  # arguments of a model
+    *("num_items", "num_trained", "num_events", "text_channels", "category_sizes"),
+)
 
 
 def defaults(callable_: object, *left_out: str) -> dict[str, object]:
@@ -118,7 +120,11 @@ def own_keys(name: str) -> dict[str, object]:
 
 def test_a_run_is_configured_as_its_settings() -> None:
     expected = asdict(RunSettings())
-    assert own_keys("train") == expected | {"baselines": list(expected["baselines"]), "metrics": []}
+    assert own_keys("train") == expected | {
+        "baselines": list(expected["baselines"]),
+        "metrics": [],
+        "categories": [],
+    }
 
 
 def test_the_service_is_configured_as_its_settings() -> None:
@@ -144,5 +150,5 @@ def test_recommendations_are_configured_as_their_defaults() -> None:
 
 def test_an_evaluation_is_configured_as_its_settings() -> None:
     expected = asdict(EvaluationSettings())
-    expected |= {name: list(expected[name]) for name in ("baselines", "metrics")}
+    expected |= {name: list(expected[name]) for name in ("baselines", "metrics", "categories")}
     assert own_keys("evaluate").items() >= expected.items()

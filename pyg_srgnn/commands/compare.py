@@ -27,6 +27,7 @@ Examples:
   srgnn-compare runs/sweeps/A runs/sweeps/B              each holds runs of several seeds: averaged
   srgnn-compare runs/synthetic/A --baseline vsknn        beside a baseline of the same run
   srgnn-compare A B --targets rare                       on the targets with 1 to 20 clicks alone
+  srgnn-compare A B --targets category=shoes             on those of one category
   srgnn-compare latest runs/synthetic/A                  the newest run beside another one
   srgnn-compare A B C --output comparison.json
   srgnn-compare --log answers.jsonl                      the models of a service's A/B test
@@ -86,9 +87,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument(
         "--targets",
-        choices=tuple(GROUPS),
+        type=_targets,
+        metavar="GROUP",
         help="only the rows whose target has clicks in training (warm), 1 to 20 of them (rare) or "
-        "none (cold)",
+        "none (cold), or a value in a column of categories (COLUMN=VALUE)",
     )
     parser.add_argument(
         "--draws", type=_whole, default=10_000, metavar="N", help="of the bootstrap (10000)"
@@ -143,6 +145,13 @@ def _compare_log(args: argparse.Namespace) -> int:
         return 1
     show(text if args.json else answers_table(result))
     return 0
+
+
+def _targets(text: str) -> str:
+    if text not in GROUPS and "=" not in text:
+        expected = ", ".join(GROUPS)
+        raise argparse.ArgumentTypeError(f"expected {expected} or COLUMN=VALUE (got {text!r})")
+    return text
 
 
 def _whole(text: str) -> int:

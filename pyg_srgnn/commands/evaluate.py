@@ -37,6 +37,7 @@ def main(config: DictConfig) -> float:
 
         from pyg_srgnn.checkpoint import Checkpoint
         from pyg_srgnn.data import SessionLoader
+        from pyg_srgnn.data.categories import Categories
         from pyg_srgnn.data.fingerprint import require_same_data
         from pyg_srgnn.datasets import open_dataset
         from pyg_srgnn.evaluation.baselines import evaluate_with_baselines
@@ -45,11 +46,13 @@ def main(config: DictConfig) -> float:
         from pyg_srgnn.functional.topk import rows_at_once
         from pyg_srgnn.reports import metrics_table, recall_table, target_table, write_slices
         from pyg_srgnn.reports.table import LAST
-        from pyg_srgnn.text.attribute_files import attribute_vectors
+        from pyg_srgnn.text.attribute_files import attribute_vectors, open_attributes
         from pyg_srgnn.utils.files import write_text
 
     validate(config)
     name_runs(config, "checkpoint")
+    names = list(config.categories)
+    attributes = open_attributes(config.attributes, config.attributes_id, names)
     checkpoint = Checkpoint.load(config.checkpoint)
     settings = dict(checkpoint.dataset)
     settings |= {key: value for key, value in config.dataset.items() if value is not None}
@@ -88,8 +91,13 @@ def main(config: DictConfig) -> float:
         ranks=folder / "ranks.parquet",
         beyond=config.metrics,
         vectors=None
-        if config.attributes is None
-        else attribute_vectors(config.attributes, config.diversity_by, part.vocabulary),
+        if config.diversity_by is None
+        else attribute_vectors(
+            config.attributes, config.diversity_by, part.vocabulary, config.attributes_id
+        ),
+        categories=None
+        if attributes is None or not names
+        else Categories.of(attributes, names, part.vocabulary),
     )
     result = {
         "dataset": settings["name"],
@@ -104,13 +112,15 @@ def main(config: DictConfig) -> float:
         "metrics": found.metrics,
         "targets": found.targets,
     }
+    if found.categories:
+        result["categories"] = found.categories
     if (by_slice := write_slices(folder, "model")) is not None:
         log.info(lines(by_slice, ""))
     path = folder / "evaluation.json"
     write_text(path, json.dumps(result, indent=2) + "\n")
     title = f"{settings['name']}, {config.split}, {len(part):,} samples, percent"
     tables: list[str] = [metrics_table(title, found.metrics, elsewhere=path.name)]
-    by_target = target_table(*found, checkpoint.text is not None, path.name)
+    by_target = target_table(found.metrics, found.targets, checkpoint.text is not None, path.name)
     for more in filter(None, [by_target, recall_table(found.metrics, path.name)]):
         tables += ["", more, ""]
     log.info(lines(*tables, *labels, f"Files: {folder}"))

@@ -106,9 +106,10 @@ def validate_run(config: DictConfig) -> None:
                 _check_members(check, settings["members"])
             elif check.one_of("name", name, [*MODELS, *BASELINES, MIXTURE]):
                 with torch.device("meta"):
-                    data = {"num_items": 1}
+                    data: dict[str, Any] = {"num_items": 1}
                     if "item_table" in plain["model"]:  # else it takes no texts
                         data["text_channels"] = int(plain["text"] is not None)
+                        data["category_sizes"] = [1] * bool(plain["categories"])
                     model = build_model(plain["model"] | data)
         with group(""), checking("configuration") as check:
             fits = plain["distil"] is None or model.loss_name != "sampled"

@@ -55,8 +55,9 @@ _PARTS = ("items", "training", "test")
 def changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """Describe the differences between two fingerprints; empty if there are none.
 
-    A run's fingerprint also has an entry ``text``, if it knows the texts of its items. Where only
-    the first has one, texts are not compared: who evaluates a model reads none.
+    A run's fingerprint also has an entry ``text``, if it knows the texts of its items, and
+    ``categories``, if it knows these. Where only the first has one, they are not compared: who
+    evaluates a model reads none.
     """
     changed = []
     for part in ("training", "test"):
@@ -81,21 +82,26 @@ def changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
             )
         changed.append(change)
     if "text" in now:
-        changed += _text_changes(then.get("text"), now["text"])
+        changed += _known_changes("text", "ids or texts", then, now)
+    if "categories" in now:
+        changed += _known_changes("categories", "values of items", then, now)
     return changed
 
 
-def _text_changes(then: Mapping[str, Any] | None, now: Mapping[str, Any]) -> list[str]:
-    """Describe the differences between the texts of two runs."""
-    if then is None:
-        return ["text: none there, but here"]
+def _known_changes(
+    name: str, content: str, then: Mapping[str, Any], now: Mapping[str, Any]
+) -> list[str]:
+    """Describe the differences between what two runs know of items, such as their texts."""
+    here = now[name]
+    if (there := then.get(name)) is None:
+        return [f"{name}: none there, but here"]
     changed = [
-        f"text, {key}: there {then[key]}, here {now[key]}"
+        f"{name}, {key}: there {there[key]}, here {here[key]}"
         for key in ("columns", "encoder")
-        if then[key] != now[key]
+        if there.get(key) != here.get(key)
     ]
-    if then["content"] != now["content"]:
-        changed.append("text: other ids or texts")
+    if there["content"] != here["content"]:
+        changed.append(f"{name}: other {content}")
     return changed
 
 

@@ -11,12 +11,15 @@ import torch
 from torch import Tensor
 
 from pyg_srgnn.baselines import BASELINES
+from pyg_srgnn.data.categories import Categories
 from pyg_srgnn.datasets.base import SPLITS, SessionDataset
 from pyg_srgnn.datasets.loader import SessionLoader
 from pyg_srgnn.evaluation.beyond import BeyondMetrics
 from pyg_srgnn.evaluation.kept import KeptResults, Result
 from pyg_srgnn.evaluation.loop import evaluate_rows
-from pyg_srgnn.evaluation.rank_table import describe_rows, write_ranks
+from pyg_srgnn.evaluation.rank_table import describe_rows, read_ranks, write_ranks
+from pyg_srgnn.evaluation.samples import Samples
+from pyg_srgnn.evaluation.slices import by_category
 from pyg_srgnn.evaluation.targets import TargetMetrics
 from pyg_srgnn.evaluation.weighted_recall import weighted_recall
 from pyg_srgnn.functional.metrics import BEYOND, TIES
@@ -38,9 +41,13 @@ class EvaluationSettings:
             :class:`~pyg_srgnn.evaluation.beyond.BeyondMetrics`.
         positions: Which clicks are targets: ``"every"`` one but a session's first, or its
             ``"last"`` one alone (leave-last-out).
-        attributes: A file of item attributes, for ``diversity_by``.
+        attributes: A file of item attributes; see
+            :func:`~pyg_srgnn.text.attribute_files.read_attributes`. None reads none.
         diversity_by: A column of it, by whose values items are alike in the diversity; None takes
             the vectors of the model's items.
+        attributes_id: Its column of ids; None guesses it.
+        categories: Its columns whose values are slices of the results and, in training, part of
+            what a model knows of an item.
 
     Raises:
         ArgumentError: If values are not allowed.
@@ -54,6 +61,8 @@ class EvaluationSettings:
     positions: str = "every"
     attributes: str | None = None
     diversity_by: str | None = None
+    attributes_id: str | None = None
+    categories: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         """Check every value."""
@@ -65,10 +74,28 @@ class EvaluationSettings:
             check.list_of("metrics", self.metrics, BEYOND)
             check.one_of("positions", self.positions, POSITIONS)
             check.text("attributes", self.attributes, optional=True)
-            expected = "a column of attributes=FILE, with metrics=[diversity], or None with neither"
-            fits = (self.attributes is None) == (self.diversity_by is None)
-            fits = fits and (self.diversity_by is None or "diversity" in self.metrics)
+            check.text("attributes_id", self.attributes_id, optional=True)
+            fits = isinstance(self.categories, Sequence) and not isinstance(self.categories, str)
+            fits = fits and all(isinstance(name, str) and name for name in self.categories)
+            fits = fits and len(set(self.categories)) == len(self.categories)
+            named = check.that(
+                fits, "categories", "a list of columns, each one once", self.categories
+            )
+            without = self.attributes is None
+            expected = "a column of attributes=FILE, with metrics=[diversity], or None"
+            fits = self.diversity_by is None or not (without or "diversity" not in self.metrics)
             check.that(fits, "diversity_by", expected, self.diversity_by)
+            if named:
+                expected = "empty with attributes=None; they are columns of a file"
+                fits = not (without and self.categories)
+                check.that(fits, "categories", expected, self.categories)
+                expected = "columns of the file, with attributes=FILE and without diversity_by"
+                fits = without or bool(self.categories) or self.diversity_by is not None
+                check.that(fits, "categories", expected, self.categories)
+            if without:
+                expected = "None with attributes=None; it is a column of a file"
+                fits = self.attributes_id is None
+                check.that(fits, "attributes_id", expected, self.attributes_id)
 
 
 class Evaluation(NamedTuple):
@@ -79,6 +106,9 @@ class Evaluation(NamedTuple):
     targets: dict[str, dict[str, dict[str, float]]]
     """Over warm, rare and cold ones, each with its number of ``samples``; see
     :class:`~pyg_srgnn.evaluation.targets.TargetMetrics`."""
+    categories: dict[str, dict[str, dict[str, dict[str, float]]]]
+    """By the target's value in each column of categories, see
+    :func:`~pyg_srgnn.evaluation.slices.by_category`; empty without, or where no ranks are kept."""
 
 
 def evaluate_with_baselines(
@@ -93,6 +123,7 @@ def evaluate_with_baselines(
     progress: bool = True,
     beyond: Sequence[str] = (),
     vectors: Tensor | None = None,
+    categories: Categories | None = None,
 ) -> Evaluation:
     """Evaluate a model and baselines on the same samples.
 
@@ -113,6 +144,8 @@ def evaluate_with_baselines(
         beyond: Metrics beyond accuracy to compute as well. (default: none)
         vectors: A vector of each item, for the diversity of all scorers' lists. (default: those of
             the model's items)
+        categories: Categories of the dataset's items; see
+            :func:`~pyg_srgnn.evaluation.rank_table.describe_rows`. (default: none)
 
     Raises:
         ValueError: If the diversity is asked for without a model.
@@ -152,10 +185,18 @@ def evaluate_with_baselines(
             found = evaluated(baseline, fitted)
             kept.write(baseline, found)
         results[baseline] = found
+    of_category = {}
     if model is not None and ranks is not None:
         of = {scorer_name: each.ranks for scorer_name, each in results.items()}
-        write_ranks(ranks, describe_rows(dataset, training.sessions), of.pop(name), of)
+        write_ranks(ranks, describe_rows(dataset, training.sessions, categories), of.pop(name), of)
+        if categories is not None:
+            table = read_ranks(ranks)
+            of_category = {
+                scorer: by_category(Samples.average([table], None if scorer == name else scorer))
+                for scorer in results
+            }
     return Evaluation(
         {scorer_name: each.metrics for scorer_name, each in results.items()},
         {scorer_name: each.targets for scorer_name, each in results.items()},
+        of_category,
     )

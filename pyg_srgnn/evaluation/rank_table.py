@@ -13,6 +13,7 @@
 ``decile``      tenth of the items that holds the target, 1 the most popular; null if unseen
 ``day``         UTC day of the session's time; null where the dataset keeps no times
 ``event``       type of the target; no column where the dataset keeps no types
+``item.<name>`` value of the target in a column of categories, null if it has none
 ``rank_<name>`` the rank that a baseline of the same evaluation gives it
 =============== ============================================================================
 """
@@ -32,11 +33,13 @@ from pyg_srgnn.utils.files import written_aside
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from pyg_srgnn.data.categories import Categories
     from pyg_srgnn.data.sessions import Sessions
     from pyg_srgnn.datasets.base import SessionDataset
 
 RANK = "rank"
 _OF_BASELINE = f"{RANK}_"
+OF_ITEM = "item."
 _SCHEMA = {
     "row": pl.Int64,
     "session": pl.Int64,
@@ -53,7 +56,9 @@ _MAY_BE_NULL = {"decile", "day"}
 _LAST = np.iinfo(np.int32).max  # where a target without a score is kept
 
 
-def describe_rows(dataset: SessionDataset, training: Sessions) -> pl.DataFrame:
+def describe_rows(
+    dataset: SessionDataset, training: Sessions, categories: Categories | None = None
+) -> pl.DataFrame:
     """Which samples a dataset holds, and of what kind they are.
 
     The items of the training sessions are sorted by their clicks, those with equally many by their
@@ -62,6 +67,8 @@ def describe_rows(dataset: SessionDataset, training: Sessions) -> pl.DataFrame:
     Args:
         dataset: The samples, such as a test set, or some of them (``dataset[…]``).
         training: The sessions that the model was trained on.
+        categories: Categories of the dataset's items, each column of which becomes one of the
+            table. (default: none)
 
     Returns:
         The columns of ``ranks.parquet`` but the ranks; a row a sample, in the dataset's order.
@@ -102,7 +109,15 @@ def describe_rows(dataset: SessionDataset, training: Sessions) -> pl.DataFrame:
     if sessions.events is not None:
         names = pl.Series([*dataset.events], dtype=pl.String)
         frame = frame.with_columns(event=names.gather(sessions.events.numpy()[click]))
-    return frame.cast({name: _SCHEMA[name] for name in frame.columns})
+    frame = frame.cast({name: _SCHEMA[name] for name in frame.columns})
+    if categories is None:
+        return frame
+    columns = []
+    for (name, values), codes in zip(categories.names.items(), categories.codes.T, strict=True):
+        code = pl.Series(codes[target])
+        of_code = pl.Series([*values, None], dtype=pl.String)  # -1 is the last one
+        columns.append(of_code.gather(code % len(of_code)).alias(OF_ITEM + name))
+    return frame.with_columns(columns)
 
 
 def _deciles(clicks: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -160,6 +175,9 @@ def read_ranks(path: str | Path) -> pl.DataFrame:
             f"{path} holds no ranks of an evaluation: column {', '.join(missing)} is missing among "
             f"{', '.join(table.columns)}"
         )
+    for name in map(OF_ITEM.__add__, categories_of(table)):
+        if table.schema[name] != pl.String:
+            raise ValueError(f"{path}: column {name} holds {table.schema[name]}, expected String")
     ranks = [RANK, *(_OF_BASELINE + name for name in baselines_of(table))]
     for name in (name for name in (*_SCHEMA, *ranks) if name in table.columns):
         found = table.schema[name]
@@ -179,6 +197,11 @@ def read_ranks(path: str | Path) -> pl.DataFrame:
     if repeated := len(table) - table["row"].n_unique():
         raise ValueError(f"{path}: {repeated:,} rows are there more than once")
     return table.sort("row")
+
+
+def categories_of(table: pl.DataFrame) -> list[str]:
+    """Names of the columns of categories that a table has."""
+    return [n.removeprefix(OF_ITEM) for n in table.columns if n.startswith(OF_ITEM)]
 
 
 def baselines_of(table: pl.DataFrame) -> list[str]:

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from pyg_srgnn.evaluation.rank_table import ranks_of
+from pyg_srgnn.evaluation.rank_table import OF_ITEM, categories_of, ranks_of
 from pyg_srgnn.functional.metrics import MAIN, METRICS
 from pyg_srgnn.functional.targets import GROUPS
 
@@ -61,6 +61,22 @@ class Samples(NamedTuple):
             return {}
         clicks = self.rows["clicks"].to_numpy()
         return {name: group(clicks) for name, group in GROUPS.items()}
+
+    def of_category(self, column: str, value: str) -> NDArray[np.bool_]:
+        """Which samples have a target with a value in a column of categories, bool [n].
+
+        Raises:
+            ValueError: If no target has it, or the ranks hold no such column; names those that they
+                hold.
+        """
+        known = categories_of(self.rows)
+        if column not in known:
+            there = ", ".join(known) or "none"
+            raise ValueError(f"there is no column of categories {column!r}; there are {there}")
+        found = self.rows[OF_ITEM + column].eq_missing(value).to_numpy()
+        if not found.any():
+            raise ValueError(f"the test set has no target with {column}={value}")
+        return found
 
     def where(self, mask: NDArray[np.bool_]) -> Samples:
         """Some of the samples: those where a mask [n] is true."""

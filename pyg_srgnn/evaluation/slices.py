@@ -1,8 +1,8 @@
 """HR@20 and MRR@20 of parts of a test set: where a model is better than another one.
 
-The samples are divided in six ways: by the clicks of the prefix, by whether the target is one of
-them, by the target's type, by its clicks in training and by the decile of these, and by the day of
-the test.
+The samples are divided in seven ways: by the clicks of the prefix, by whether the target is one of
+them, by the target's type, by its clicks in training and by the decile of these, by the day of the
+test, and by the target's value in each column of categories.
 """
 
 from __future__ import annotations
@@ -13,19 +13,24 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from pyg_srgnn.evaluation.rank_table import OF_ITEM, categories_of
 from pyg_srgnn.evaluation.samples import Samples
 
 LENGTHS = ((1, 1), (2, 2), (3, 3), (4, 4), (5, 9), (10, None))  # clicks of a prefix: from, to
 UNSEEN = "unseen"
+LARGEST = 20
+"""Values of a column of categories that are slices of their own."""
+REST, WITHOUT = "(the rest)", "(none)"
 
 
 class Slice(NamedTuple):
     """Some of the samples; all figures in percent."""
 
     kind: str
-    """``"prefix"``, ``"target"``, ``"event"``, ``"clicks"``, ``"decile"`` or ``"day"``."""
+    """``"prefix"``, ``"target"``, ``"event"``, ``"clicks"``, ``"decile"`` or ``"day"``, or
+    ``"item."`` and a column of categories."""
     name: str
-    """Such as ``"5–9"``, ``"repeated"``, ``"cold"``, ``"1"`` or ``"2014-09-30"``."""
+    """Such as ``"5–9"``, ``"repeated"``, ``"cold"``, ``"1"``, ``"2014-09-30"`` or ``"shoes"``."""
     samples: int
     share: float
     """Of all samples."""
@@ -41,8 +46,9 @@ def slices(samples: Samples) -> list[Slice]:
         dataset keeps no types; warm, rare and cold targets
         (:data:`~pyg_srgnn.functional.targets.GROUPS`), none where an earlier version wrote the
         ranks; ten deciles of the target's popularity, 1 for the most popular tenth of the items,
-        and targets unseen in training; and each day of the test, none where the dataset keeps no
-        times.
+        and targets unseen in training; each day of the test, none where the dataset keeps no
+        times; and of each column of categories the :data:`LARGEST` values, the largest first, the
+        rest of them and the targets without one, where there are such.
     """
     found = []
     for kind, name, mask in _parts(samples):
@@ -51,6 +57,21 @@ def slices(samples: Samples) -> list[Slice]:
             for metric, values in samples.values.items()
         }
         found.append(Slice(kind, name, int(mask.sum()), 100 * float(mask.mean()), metrics))
+    return found
+
+
+def by_category(samples: Samples) -> dict[str, dict[str, dict[str, float]]]:
+    """The slices by categories, as fractions.
+
+    Returns:
+        By the column and the value, the number of ``samples`` and the metrics.
+    """
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    for part in slices(samples):
+        if part.kind.startswith(OF_ITEM):
+            of_column = found.setdefault(part.kind.removeprefix(OF_ITEM), {})
+            metrics = {name: value / 100 for name, value in part.metrics.items()}
+            of_column[part.name] = {"samples": part.samples} | metrics
     return found
 
 
@@ -75,3 +96,14 @@ def _parts(samples: Samples) -> Iterator[tuple[str, str, NDArray[np.bool_]]]:
     days = rows["day"]
     for day in days.drop_nulls().unique().sort():
         yield "day", day.isoformat(), (days == day).fill_null(False).to_numpy()
+    for column in categories_of(rows):
+        kind = OF_ITEM + column
+        values = rows[kind]
+        counts = values.drop_nulls().value_counts(name="samples")
+        order = counts.sort(["samples", kind], descending=[True, False])[kind]
+        for value in order[:LARGEST]:
+            yield kind, value, (values == value).fill_null(False).to_numpy()
+        if len(order) > LARGEST:
+            yield kind, REST, values.is_in(order[LARGEST:].to_list()).fill_null(False).to_numpy()
+        if values.null_count():
+            yield kind, WITHOUT, values.is_null().to_numpy()

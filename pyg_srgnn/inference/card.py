@@ -82,6 +82,15 @@ def data_lines(checkpoint: Checkpoint, dataset: Mapping[str, Any]) -> list[str]:
         prepared = ", ".join(f"{key}={value}" for key, value in rules.items())
         lines.append(f"- Prepared with {prepared}")
     told = [_text(text, len(checkpoint.vocabulary)) for text in texts_of(checkpoint)]
+    if (known := checkpoint.categories) is not None:
+        columns = ", ".join(
+            f"`{name}` ({len(values):,})"
+            for name, values in zip(known["columns"], known["values"], strict=True)
+        )
+        told.append(
+            f"- Categories of {known['items']:,} of {len(checkpoint.vocabulary):,} items, from "
+            f"`{Path(known['source']).name}`, values of {columns}"
+        )
     return lines + list(dict.fromkeys(told))  # members often have the same
 
 

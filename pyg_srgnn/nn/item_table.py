@@ -1,11 +1,14 @@
-"""The vectors of all items: learned for each id, made of its text, or both."""
+"""The vectors of all items: learned for each id, made of its text, or both, and its categories."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pyg_srgnn.nn.item_categories import ItemCategories
 from pyg_srgnn.nn.item_text import ItemText
 from pyg_srgnn.utils.arguments import checking
 
@@ -29,6 +32,8 @@ class ItemTable(nn.Embedding):
 
     In the last three, ids start at zero, but for items without a text.
 
+    With categories, each mode adds the embeddings of the item's values (:class:`ItemCategories`).
+
     Args:
         num_items: Number of items V.
         channels: Size d of a vector.
@@ -36,6 +41,7 @@ class ItemTable(nn.Embedding):
         text_channels: Size F of a text vector. (default: 0: there are no texts)
         sparse: Whether looked up ids have sparse gradients in an optimizer of sparse rows.
             (default: False)
+        category_sizes: Number of values of each column of categories. (default: none)
 
     Raises:
         ValueError: If the mode is unknown, or needs texts and there are none.
@@ -48,6 +54,7 @@ class ItemTable(nn.Embedding):
         mode: str = "id",
         text_channels: int = 0,
         sparse: bool = False,
+        category_sizes: Sequence[int] = (),
     ) -> None:
         with checking(self) as check:
             if check.one_of("mode", mode, MODES):
@@ -63,6 +70,9 @@ class ItemTable(nn.Embedding):
         self.lin: nn.Linear | None = None
         if mode in ("text", "sum"):
             self.lin = nn.Linear(text_channels, channels, bias=False)
+        self.categories = (
+            ItemCategories(num_items, channels, category_sizes) if category_sizes else None
+        )
 
     @torch.no_grad()
     def reset_ids(self, text: ItemText) -> None:
@@ -78,6 +88,11 @@ class ItemTable(nn.Embedding):
             items: The items [N].
             text: The texts of all items; not needed by the mode ``"id"``. (default: None)
         """
+        vectors = self._of_items(items, text)
+        return vectors if self.categories is None else vectors + self.categories(items)
+
+    def _of_items(self, items: Tensor, text: ItemText | None) -> Tensor:
+        """Vectors of some items [N, d] without their categories."""
         # The scores give every row of the table a gradient; a sparse one of the few rows read here
         # is added to that dense one in place, where a second table of zeros would cost as much.
         # A compiled graph has no sparse gradients.
@@ -90,10 +105,11 @@ class ItemTable(nn.Embedding):
 
     def table(self, text: ItemText | None = None) -> Tensor:
         """Vectors of all items [V, d]; see :meth:`forward` for the argument."""
-        if self.mode == "id":
-            return self.weight
-        assert text is not None, "the constructor asks for texts"
-        return self._joined(self.weight, text.vectors)
+        table: Tensor = self.weight
+        if self.mode != "id":
+            assert text is not None, "the constructor asks for texts"
+            table = self._joined(table, text.vectors)
+        return table if self.categories is None else table + self.categories()
 
     def from_text(self, vectors: Tensor) -> Tensor:
         """Vectors [n, d] of items of which nothing but the whitened text is known [n, F]."""

@@ -85,6 +85,8 @@ class SessionModel(nn.Module):
         num_trained: Items from the first that training sessions hold. The others are *cold*: the
             softmax leaves them out, unless they are known by their texts. (default: all)
         num_events: Number of types of clicks, for models that know them. (default: 0: none)
+        category_sizes: Number of values of each column of categories, see :meth:`set_categories`.
+            (default: none)
 
     Raises:
         ValueError: If an argument is out of its range, or does not go with another.
@@ -111,6 +113,7 @@ class SessionModel(nn.Module):
         text_channels: int = 0,
         num_trained: int | None = None,
         num_events: int = 0,
+        category_sizes: Sequence[int] = (),
     ) -> None:
         super().__init__()
         with checking(self, num_negatives="negatives", mode="item_table") as check:
@@ -135,13 +138,16 @@ class SessionModel(nn.Module):
             check.number("output_dropout", output_dropout, least=0, below=1)
             check.whole("num_trained", num_trained, 1, num_items, optional=True)
             check.whole("num_events", num_events, 0)
+            sized = check.numbers_above("category_sizes", category_sizes, 0)
             trained = num_items if num_trained is None else num_trained
             sampler = NegativeSampler(trained, negatives, sampling)
-            if check.whole("channels", channels, 1) and check.whole(
-                "text_channels", text_channels, 0
-            ):
+            whole = check.whole("channels", channels, 1)
+            whole = check.whole("text_channels", text_channels, 0) and whole
+            if whole and sized:
                 self.embedding = ItemTable(
-                    num_items, channels, item_table, text_channels, sparse=loss == "sampled"
+                    *(num_items, channels, item_table, text_channels),
+                    sparse=loss == "sampled",
+                    category_sizes=category_sizes,
                 )
         terms = item_bias, popularity, temperature, output_table, output_dropout
         self.output = Output(num_items, channels, scale, *terms)
@@ -207,6 +213,20 @@ class SessionModel(nn.Module):
         self.stand_ins.copy_(items)
         self.stand_in_weight.copy_(weight)
 
+    def set_categories(self, codes: Tensor) -> None:
+        """Take the categories of all items, before any training.
+
+        Args:
+            codes: The value of every item in every column, -1 of none or of one that no trained
+                item has [V, C].
+
+        Raises:
+            ValueError: If the model was made without categories, or the codes do not fit.
+        """
+        if self.embedding.categories is None:
+            raise ValueError(f"{type(self).__name__}: it was made without category_sizes")
+        self.embedding.categories.set_codes(codes)
+
     def set_training(self, sessions: Sessions) -> None:
         """Count what the model needs of the training sessions; most models need nothing.
 
@@ -241,19 +261,30 @@ class SessionModel(nn.Module):
         """Input vectors [N, d] of clicked items [N].
 
         A cold item whose vector is not made of its text enters as the mean of the trained items
-        with the nearest texts.
+        with the nearest texts, or, without a text, as its categories alone.
         """
         vectors = self._clicked(items)
         if self.training or self.num_scored == self.num_items:
             return vectors
         rows = (items >= self.num_trained).nonzero().squeeze(1)
+        by_category = self._by_category(items[rows])
         if self.text is None:
-            return vectors.index_fill(0, rows, 0)
+            return vectors.index_copy(0, rows, by_category.to(vectors.dtype))
         cold = items[rows] - self.num_trained
         near = self.stand_ins[cold]
         near = self._clicked(near.flatten()).view(*near.shape, vectors.size(1))
         mean = (near * self.stand_in_weight[cold].unsqueeze(2)).sum(dim=1)
+        without = (self.stand_in_weight[cold] == 0).all(dim=1, keepdim=True)
+        mean = torch.where(without, by_category, mean)
         return vectors.index_copy(0, rows, mean.to(vectors.dtype))
+
+    def _by_category(self, items: Tensor) -> Tensor:
+        """Input vectors [N, d] of items of which nothing but their categories is known."""
+        categories = self.embedding.categories
+        if categories is None:
+            return self.embedding.weight.new_zeros(len(items), self.embedding.channels)
+        vectors: Tensor = categories(items)
+        return vectors if self.scale is None else normalize(vectors)
 
     def _clicked(self, items: Tensor) -> Tensor:
         """Input vectors [N, d] of clicked items [N] whose own vectors are trained."""
@@ -286,6 +317,8 @@ class SessionModel(nn.Module):
     def item_tables(self) -> list[Tensor]:
         """Tensors that an exported encoder does not hold: the item table, and those of lookups."""
         tables = [self.embedding.weight, *self.output.tables().values()]
+        if self.embedding.categories is not None:
+            tables += [self.embedding.categories.weight, self.embedding.categories.codes]
         if self.text is not None:
             tables += [self.text.vectors, self.stand_ins, self.stand_in_weight]
         parts: list[Component | Expert] = [*self.components.values(), *self.experts.values()]
@@ -334,6 +367,8 @@ class SessionModel(nn.Module):
         if self.training or torch.is_grad_enabled():
             return make()
         tensors = [*of, *([] if self.text is None else [self.text.vectors])]
+        if self.embedding.categories is not None:
+            tensors.append(self.embedding.categories.codes)
         device = self.embedding.weight.device.type
         autocast = torch.is_autocast_enabled(device), torch.get_autocast_dtype(device)
         state = [(tensor.data_ptr(), tensor._version) for tensor in tensors], autocast

@@ -13,10 +13,13 @@ from numpy.typing import NDArray
 from omegaconf import OmegaConf
 
 from pyg_srgnn.data.fingerprint import short_digest
-from pyg_srgnn.evaluation.rank_table import read_ranks
+from pyg_srgnn.evaluation.rank_table import categories_of, read_ranks
 from pyg_srgnn.evaluation.samples import Samples, require_same
 from pyg_srgnn.evaluation.significance import benjamini_hochberg, bootstrap, holm, mcnemar
+from pyg_srgnn.evaluation.slices import by_category
 from pyg_srgnn.functional.metrics import MAIN, K, title
+from pyg_srgnn.functional.targets import GROUPS
+from pyg_srgnn.reports.categories import category_table
 from pyg_srgnn.reports.targets import target_table
 from pyg_srgnn.runs.finished import Run, require_seeds_of_one
 from pyg_srgnn.runs.result import METRICS_FILE, RunResult
@@ -133,13 +136,14 @@ def compare(
         unit: What is drawn, ``"sessions"`` or ``"rows"``; see
             :func:`pyg_srgnn.evaluation.significance.bootstrap`. (default: ``"sessions"``)
         targets: Only the samples whose target is ``"warm"``, ``"rare"`` or ``"cold"`` by its clicks
-            in the training of the first side whose ranks hold them. (default: all)
+            in the training of the first side whose ranks hold them; or ``"COLUMN=VALUE"``, the
+            target's value in a column of categories of such a side. (default: all)
 
     Returns:
         ``test`` (dataset, split, ties, data, targets), ``rows``, ``sessions``, ``unit``,
         ``resamples``, ``seed``, ``runs`` (each with name, seeds, metrics, and the metrics by
-        ``targets``, where these are known) and ``pairs`` (each with the numbers
-        of its two runs and its tests); metrics and differences in percent.
+        ``targets`` and by ``categories``, where these are known) and ``pairs`` (each with the
+        numbers of its two runs and its tests); metrics and differences in percent.
 
     Raises:
         ValueError: If there are fewer than two, their test sets are different ones, or there is no
@@ -163,8 +167,9 @@ def compare(
         groups = next(known, {})  # of the same targets for all sides
         every = [side.samples for side in sides]
         if targets is not None:
-            chosen = _members(groups, targets)
+            chosen = _members(sides, groups, targets)
             every = [samples.where(chosen) for samples in every]
+        known_by = next((s.samples for s in sides if categories_of(s.samples.rows)), None)
         numbers = list(combinations(range(len(sides)), 2))
         pairs = [(every[i], every[j]) for i, j in numbers]
         apart = bootstrap(pairs, resamples, seed, unit)
@@ -202,14 +207,24 @@ def compare(
                     for name, mask in groups.items()
                 },
             }
+            | ({} if known_by is None else {"categories": _by_category(side.samples, known_by)})
             for side, samples in zip(sides, every, strict=True)
         ],
         "pairs": results,
     }
 
 
-def _members(groups: Mapping[str, NDArray[np.bool_]], targets: str) -> NDArray[np.bool_]:
+def _members(
+    sides: Sequence[Side], groups: Mapping[str, NDArray[np.bool_]], targets: str
+) -> NDArray[np.bool_]:
     """The samples of a group of targets, of which there must be some."""
+    if targets not in GROUPS:
+        column, _, value = targets.partition("=")
+        knowing = [side.samples for side in sides if categories_of(side.samples.rows)]
+        try:
+            return (knowing or [sides[0].samples])[0].of_category(column, value)
+        except ValueError as error:
+            raise ValueError(f"targets={targets}: {error}") from error
     if not groups:
         raise ValueError(
             f"targets={targets}: an earlier version wrote these {RANKS}, without the targets' "
@@ -224,6 +239,17 @@ def _percent(samples: Samples) -> dict[str, float]:
     """Means over the samples; none of no samples."""
     values = samples.values.items()
     return {name: 100 * float(of.mean()) for name, of in values if len(of)}
+
+
+def _by_category(samples: Samples, known_by: Samples) -> dict[str, Any]:
+    """A side's metrics by the categories that the rows of some side hold."""
+    return {
+        column: {
+            value: {name: of if name == "samples" else 100 * of for name, of in metrics.items()}
+            for value, metrics in values.items()
+        }
+        for column, values in by_category(samples._replace(rows=known_by.rows)).items()
+    }
 
 
 def comparison_table(result: dict[str, Any]) -> Styled:
@@ -265,16 +291,22 @@ def comparison_table(result: dict[str, Any]) -> Styled:
             "any false difference, BH (Benjamini, Hochberg) the share of false ones among those.",
         ]
     label = Column("", "label")
-    by_target = None
+    by_target = of_categories = None
     if "targets" not in result["test"]:
         every = {_letter(i): run for i, run in enumerate(result["runs"])}
         of_group = {letter: run["targets"] for letter, run in every.items() if run["targets"]}
         by_target = target_table(every, of_group, elsewhere="--json", scale=1)
+        of_category = {
+            name: run["categories"] for name, run in every.items() if "categories" in run
+        }
+        if of_category:
+            of_categories = category_table(of_category, elsewhere="--json", scale=1)
     return lines(
         ", ".join(test),
         f"{result['rows']:,} rows of {result['sessions']:,} sessions, percent",
         table([label, label, label, Column("", "text")], runs),
         *([] if by_target is None else ["", by_target]),
+        *([] if of_categories is None else ["", of_categories]),
         "",
         table([label, label, *map(Column, titles)], rows),
         "",

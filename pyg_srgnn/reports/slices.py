@@ -7,7 +7,7 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
-from pyg_srgnn.evaluation.rank_table import baselines_of, read_ranks
+from pyg_srgnn.evaluation.rank_table import OF_ITEM, baselines_of, read_ranks
 from pyg_srgnn.evaluation.samples import Samples
 from pyg_srgnn.evaluation.slices import UNSEEN, Slice, slices
 from pyg_srgnn.functional.metrics import MAIN, title
@@ -73,7 +73,7 @@ def slice_table(every: Mapping[str, list[Slice]]) -> Styled:
             others the last ones.
     """
     rows = [
-        [f"{parts[0].kind} {parts[0].name}", f"{parts[0].share:.1f}"]
+        [f"{parts[0].kind.removeprefix(OF_ITEM)} {parts[0].name}", f"{parts[0].share:.1f}"]
         + [" / ".join(f"{value:.2f}" for value in part.metrics.values()) for part in parts]
         for parts in zip(*every.values(), strict=True)
         if parts[0].kind != "day" and parts[0].samples
@@ -106,7 +106,7 @@ def draw_slices(every: Mapping[str, list[Slice]], path: Path) -> Path | None:
     except ImportError:
         log.info("no %s without matplotlib: %s", path.name, pip_install("plots"))
         return None
-    kinds = [kind for kind in _TITLES if any(p.kind == kind for p in next(iter(every.values())))]
+    kinds = list(dict.fromkeys(part.kind for part in next(iter(every.values()))))
     figure = Figure(figsize=(3.6 * len(kinds), 6), layout="constrained")
     for row, metric in zip(figure.subplots(len(MAIN), len(kinds)), MAIN, strict=True):
         for axes, kind in zip(row, kinds, strict=True):
@@ -116,7 +116,7 @@ def draw_slices(every: Mapping[str, list[Slice]], path: Path) -> Path | None:
                     [part.metrics[metric] for part in parts if part.kind == kind],
                     marker="o",
                     markersize=3,
-                    linestyle="" if kind in _APART else "-",
+                    linestyle="" if kind in _APART or kind.startswith(OF_ITEM) else "-",
                     linewidth=1 if number else 2.5,
                     color=None if number else "#24292f",
                     zorder=2 if number else 3,
@@ -124,12 +124,13 @@ def draw_slices(every: Mapping[str, list[Slice]], path: Path) -> Path | None:
                 )
             step = -(-len(names) // 3) if kind == "day" else 1
             labels = [name.replace(UNSEEN, "un-\nseen") for name in names[::step]]
-            axes.set_xticks(range(0, len(names), step), labels, fontsize="small")
+            turned = 90 if kind.startswith(OF_ITEM) else 0
+            axes.set_xticks(range(0, len(names), step), labels, fontsize="small", rotation=turned)
             axes.set_xlim(-0.5, len(names) - 0.5)
             axes.set_ylim(bottom=0)
             axes.grid(alpha=0.3)
             if metric == MAIN[-1]:
-                axes.set_xlabel(_TITLES[kind])
+                axes.set_xlabel(_TITLES.get(kind, f"target's {kind.removeprefix(OF_ITEM)}"))
         row[0].set_ylabel(f"{title(metric)}, percent")
     handles, labels = row[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=min(5, len(labels)))

@@ -15,6 +15,7 @@ from pyg_srgnn.functional.metrics import (
 from pyg_srgnn.functional.metrics import (
     title as title_of,
 )
+from pyg_srgnn.reports.categories import category_table
 from pyg_srgnn.reports.recall import recall_table
 from pyg_srgnn.reports.targets import target_table
 from pyg_srgnn.runs.result import METRICS_FILE, OPTIMUM, RunResult
@@ -75,7 +76,9 @@ def metrics_table(
 
 
 def result_tables(result: RunResult, part: str, monitor: str = MAIN[0]) -> list[str]:
-    """The tables of a run: all metrics, and those over warm, rare and cold targets if they differ.
+    """The tables of a run: all metrics, and those over parts of the targets.
+
+    These are warm, rare and cold ones, if they differ, and the categories, if they are known.
 
     Args:
         result: The run's result.
@@ -91,7 +94,9 @@ def result_tables(result: RunResult, part: str, monitor: str = MAIN[0]) -> list[
     if OPTIMUM in targets:
         targets[_OPTIMUM] = targets.pop(OPTIMUM)
     by_target = target_table(rows, targets, always="text" in (result.data or {}))
-    return [*tables, *filter(None, [by_target, recall_table(rows)])]
+    of_category = result.categories if part == "test" else None
+    by_category = None if of_category is None else category_table(of_category)
+    return [*tables, *filter(None, [by_target, recall_table(rows), by_category])]
 
 
 def _what(result: RunResult, part: str) -> str:

@@ -18,6 +18,7 @@ Metrics: TypeAlias = dict[str, float]  # as fractions, such as {"hr@20": 0.5}
 _LATER = {"pruned", "device"}  # keys that files of early versions lack
 _OPTIONAL = {
     "targets",
+    "categories",
     "data",
     "optimum",
     "best_epochs",
@@ -58,6 +59,10 @@ class RunResult:
     targets: dict[str, dict[str, Metrics]] | None = None
     """Metrics on the test set of the model, of each baseline and, where it is known, of the
     ``"optimum"`` over warm, rare and cold targets: ``{"srgnn": {"cold": {"samples": 9, …}}}``."""
+    categories: dict[str, dict[str, dict[str, Metrics]]] | None = None
+    """HR@20 and MRR@20 on the test set of the model and of each baseline, by the column of
+    categories and the target's value in it:
+    ``{"srgnn": {"category": {"shoes": {"samples": 9, …}}}}``."""
     checkpoint: str | None = None
     """Path of the final checkpoint within the run's directory."""
     data: dict[str, Any] | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -67,7 +68,9 @@ def read_attributes(path: str | Path, id_column: str | None = None) -> ItemAttri
     return found
 
 
-def attribute_vectors(path: str | Path, column: str, vocabulary: Vocabulary) -> Tensor:
+def attribute_vectors(
+    path: str | Path, column: str, vocabulary: Vocabulary, id_column: str | None = None
+) -> Tensor:
     """A vector of each item's values in a column of its attributes, a place for every value [V, C].
 
     The cosine of two items is the share of the values that they have in common: of a category,
@@ -77,12 +80,13 @@ def attribute_vectors(path: str | Path, column: str, vocabulary: Vocabulary) -> 
         path: See :func:`read_attributes`.
         column: The column.
         vocabulary: The items.
+        id_column: See :func:`read_attributes`. (default: guessed by its name)
 
     Raises:
         FileNotFoundError: As in :func:`read_attributes`.
         ValueError: As there; or if there is no such column, or no item has a value in it.
     """
-    attributes = read_attributes(path).like(vocabulary)
+    attributes = read_attributes(path, id_column).like(vocabulary)
     labels, rows = attributes.labels(column), attributes.rows(vocabulary)
     items = np.full(len(attributes), -1)
     items[rows[rows >= 0]] = np.flatnonzero(rows >= 0)
@@ -92,6 +96,30 @@ def attribute_vectors(path: str | Path, column: str, vocabulary: Vocabulary) -> 
     vectors = torch.zeros(len(vocabulary), len(labels.values))
     vectors[torch.from_numpy(of[known]), torch.from_numpy(labels.codes[known])] = 1
     return vectors
+
+
+def open_attributes(
+    path: str | None, id_column: str | None, columns: Sequence[str]
+) -> ItemAttributes | None:
+    """The attributes that the keys of a command name; None where they name no file.
+
+    Args:
+        path: The key ``attributes``.
+        id_column: The key ``attributes_id``.
+        columns: Columns that there must be.
+
+    Raises:
+        ValueError: If the file is missing or cannot be read, or lacks a column.
+    """
+    if path is None:
+        return None
+    try:
+        found = read_attributes(Path(path).expanduser(), id_column)
+    except FileNotFoundError as error:
+        raise ValueError(f"attributes={path}: {error}") from error
+    for name in columns:
+        found.column(name)
+    return found
 
 
 def _plain(column: pl.Series, written: bool) -> pl.Series | None:

@@ -67,14 +67,18 @@ def conclude(
         progress=place.rank == 0,
         beyond=settings.metrics,
         vectors=None
-        if settings.attributes is None
-        else attribute_vectors(settings.attributes, str(settings.diversity_by), test.vocabulary),
+        if settings.attributes is None or settings.diversity_by is None
+        else attribute_vectors(
+            *(settings.attributes, settings.diversity_by, test.vocabulary, settings.attributes_id)
+        ),
+        categories=job.categories(test),
     )
     return replace(
         result,
         test=found.metrics.get(name),
         baselines={each: {"test": of} for each, of in found.metrics.items() if each != name},
         targets=found.targets | (_optimum_by_target(test, training) if every else {}),
+        categories=found.categories or None,
         optimum={"test": test.optimum()} if every and hasattr(test, "optimum") else None,
         samples=result.samples | {"test": len(loader.source)},
     )

@@ -12,8 +12,10 @@ import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, LambdaCallback
 from lightning.pytorch.loggers import Logger
+from torch import Tensor
 
 from pyg_srgnn.checkpoint import Checkpoint, describe_training
+from pyg_srgnn.data.categories import TrainedCategories
 from pyg_srgnn.datasets import SessionDataset
 from pyg_srgnn.evaluation.metrics import saturated
 from pyg_srgnn.functional.metrics import TIE_BREAKER
@@ -86,10 +88,14 @@ def fit(
     settings, name = job.settings, _REFIT if watched is None else "last"
     text = job.text(training)
     lightning.seed_everything(settings.seed, workers=True, verbose=False)
-    model_settings = _model_settings(job, training, text)
+    categories = job.categories(training)
+    known = None if categories is None else categories.trained(_clicks(training))
+    model_settings = _model_settings(job, training, text, known)
     model = build_model(model_settings)
     if text is not None:
         model.set_text(text.vectors)
+    if known is not None:
+        model.set_categories(known.codes)
     model.set_training(training.sessions)
     teacher = _teacher(job, training)
     module = SessionModule(
@@ -102,7 +108,7 @@ def fit(
         horizon=horizon or epochs,
         ties=settings.ties,
         part=_part(watched),
-        extra=description(job, model_settings, training, text),
+        extra=description(job, model_settings, training, text, known),
     )
     epoch_log = EpochLog(
         job.run_dir / ("refit.csv" if watched is None else "epochs.csv"),
@@ -127,10 +133,10 @@ def fit(
             job.launchers.append(trainer.strategy.launcher)
         if settings.warm_start is not None and resumed is None:
             old, new_items = settings.warm_start, settings.new_items
-            warm_start(model, model_settings, training, old, new_items, text)
+            warm_start(model, model_settings, training, old, new_items, text, known)
         parameters = sum(parameter.numel() for parameter in model.parameters())
         named = f"{model_settings['name']}, {parameters:,} parameters"
-        log.info(ingredients(training, watched, named, place, text))
+        log.info(ingredients(training, watched, named, place, text, categories))
         if watched is not None and (warning := saturated(training.num_items)):
             log.info("%s; monitor=%s says more of an epoch", warning, TIE_BREAKER)
         if resumed is not None:
@@ -159,8 +165,18 @@ def fit(
     )
 
 
-def _model_settings(job: Job, training: SessionDataset, text: TextVectors | None) -> dict[str, Any]:
-    """The arguments of the model, with the sizes that the data and its texts have.
+def _clicks(training: SessionDataset) -> Tensor:
+    """Clicks of each item in training [V]."""
+    return torch.bincount(training.sessions.items, minlength=training.num_items)
+
+
+def _model_settings(
+    job: Job,
+    training: SessionDataset,
+    text: TextVectors | None,
+    categories: TrainedCategories | None,
+) -> dict[str, Any]:
+    """The arguments of the model, with the sizes that the data and what is known of items have.
 
     Raises:
         ValueError: If the model is to know pauses, and the data keep none.
@@ -171,12 +187,14 @@ def _model_settings(job: Job, training: SessionDataset, text: TextVectors | None
             f"give dataset.pauses=time, where it has such a key and the log has times"
         )
     trained = int(training.sessions.items.max()) + 1
-    cold = text is not None or training.has_cold_items  # else rare ones count as trained
+    known = text is not None or categories is not None
+    cold = known or training.has_cold_items  # else rare ones count as trained
     return job.group("model") | {
         "num_items": training.num_items,
         "num_trained": trained if cold and trained < training.num_items else None,
         "text_channels": 0 if text is None else text.vectors.size(1),
         "num_events": len(training.events),
+        "category_sizes": [] if categories is None else categories.sizes,
     }
 
 
@@ -190,18 +208,21 @@ def description(
     model_settings: dict[str, Any],
     training: SessionDataset,
     text: TextVectors | None = None,
+    categories: TrainedCategories | None = None,
 ) -> dict[str, Any]:
     """The entries of a checkpoint with which it recommends from the file alone."""
+    found = None if categories is None else job.categories(training)
     return describe_training(
         model_settings,
         training.vocabulary,
-        torch.bincount(training.sessions.items, minlength=training.num_items),
+        _clicks(training),
         job.group("dataset"),
         training.split,
         job.settings.protocol,
         job.data(training),
         training.preparation,
         None if text is None else text.facts,
+        None if found is None or categories is None else found.facts(categories),
     )
 
 

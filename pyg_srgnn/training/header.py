@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from pyg_srgnn.data.categories import Categories
 from pyg_srgnn.datasets import SessionDataset
 from pyg_srgnn.text.encode import TextVectors
 from pyg_srgnn.training.job import Place
@@ -23,6 +24,7 @@ def ingredients(
     model: str,
     place: Place,
     text: TextVectors | None = None,
+    categories: Categories | None = None,
 ) -> Styled:
     """Describe the model, its data and the device.
 
@@ -32,12 +34,15 @@ def ingredients(
         model: The name of the model, with its size.
         place: The device and the processes.
         text: The texts of the items. (default: None)
+        categories: Their categories. (default: None)
     """
     found = {"data set": f"{training.name}, {training.num_items:,} items"}
     for part in filter(None, (training, watched)):
         found[part.split] = f"{len(part.sessions):,} sessions, {len(part):,} samples"
     if text is not None:
         found["text"] = str(text)
+    if categories is not None:
+        found["categories"] = str(categories)
     where = device_name(place.device)
     if place.processes > 1:
         where = f"{place.processes} x {where}"

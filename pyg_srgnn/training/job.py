@@ -11,6 +11,8 @@ import torch
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
+from pyg_srgnn.data.attributes import ItemAttributes
+from pyg_srgnn.data.categories import Categories
 from pyg_srgnn.data.fixed import FixedBatches
 from pyg_srgnn.datasets import SessionDataset, open_dataset
 from pyg_srgnn.datasets.augmentation import Augmentation
@@ -18,6 +20,7 @@ from pyg_srgnn.datasets.loader import SessionLoader
 from pyg_srgnn.functional.topk import rows_at_once
 from pyg_srgnn.nn import MODELS
 from pyg_srgnn.runs.directory import keep_data
+from pyg_srgnn.text.attribute_files import open_attributes
 from pyg_srgnn.text.encode import TextVectors
 from pyg_srgnn.training.item_text import ItemText
 from pyg_srgnn.training.length import epochs_for
@@ -62,7 +65,7 @@ class Job:
 
     def open(self, split: str) -> SessionDataset:
         """Open a split of the dataset, whose data must be that of the run so far."""
-        _ = self._text  # errors in its file are told before a large log is prepared
+        _ = self._text, self._attributes  # errors in files are told before a log is prepared
         dataset = open_dataset(self.config.dataset, split)
         # With resume=false, the first process may still have to clear the directory.
         if self.settings.resume or is_first_process():
@@ -70,9 +73,21 @@ class Job:
         return dataset
 
     def data(self, dataset: SessionDataset) -> dict[str, Any]:
-        """The fingerprint of the dataset and of the texts of its items."""
+        """The fingerprint of the dataset, and of the texts and categories of its items."""
         text = None if self._text is None else self._text.fingerprint(dataset)
-        return dataset.fingerprint | ({} if text is None else {"text": text})
+        found = dataset.fingerprint | ({} if text is None else {"text": text})
+        categories = self.categories(dataset) if self._trains else None
+        return found | ({} if categories is None else {"categories": categories.fingerprint})
+
+    def categories(self, dataset: SessionDataset) -> Categories | None:
+        """The categories of the dataset's items; None where no attributes are read."""
+        if self._attributes is None or not self.settings.categories:
+            return None
+        if dataset.split not in self._categories:
+            self._categories[dataset.split] = Categories.of(
+                self._attributes, self.settings.categories, dataset.vocabulary
+            )
+        return self._categories[dataset.split]
 
     def text(self, dataset: SessionDataset) -> TextVectors | None:
         """The text vectors of the dataset's items, encoded now or before; None without texts."""
@@ -83,9 +98,24 @@ class Job:
     @cached_property
     def _text(self) -> ItemText | None:
         """The texts of the items; None where none are wanted, as of a model that is not trained."""
-        if self.settings.text is None or self.config.model.name not in MODELS:
+        if self.settings.text is None or not self._trains:
             return None
         return ItemText(self.settings, self.group("encoder"))
+
+    @cached_property
+    def _attributes(self) -> ItemAttributes | None:
+        settings = self.settings
+        return open_attributes(settings.attributes, settings.attributes_id, settings.categories)
+
+    @cached_property
+    def _categories(self) -> dict[str, Categories]:
+        """Those of each split that was asked for."""
+        return {}
+
+    @property
+    def _trains(self) -> bool:
+        """Whether the model is one that is trained, and knows what items are."""
+        return self.config.model.name in MODELS
 
     def training_loader(self, training: SessionDataset, place: Place = ALONE) -> SessionLoader:
         """Batches to train on, in the order of ``order`` and ``half_life``."""

@@ -136,6 +136,8 @@ def _compare(run_dir: Path, config: DictConfig, may_differ: set[str]) -> None:
     if found.get("text") is wanted.get("text") is None:
         keys = found.keys() | wanted.keys()
         may_differ = may_differ | {key for key in keys if key.startswith(("text_", "encoder."))}
+    if found.get("attributes") is wanted.get("attributes") is None:
+        may_differ = may_differ | {"attributes_id", "categories"}  # not there, in earlier versions
     if found.get("halving") is wanted.get("halving") is None:
         may_differ = may_differ | {"halving_from"}  # without effect
     if differ := differences(found, wanted, may_differ):

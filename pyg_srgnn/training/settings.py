@@ -50,7 +50,6 @@ class RunSettings:
         metrics: Metrics beyond accuracy to compute on the test set, of the model and the baselines.
         positions: Which clicks of validation and test sessions are targets: ``"every"`` one but
             the first, or the ``"last"`` one alone (leave-last-out).
-        attributes: A file of item attributes, for ``diversity_by``.
         diversity_by: A column of it, by whose values items are alike in the metric ``diversity``;
             None takes the vectors of the model's items.
         resume: Whether to resume a run that is in the directory; False replaces it.
@@ -67,6 +66,10 @@ class RunSettings:
             of texts or vectors; None takes none.
         text_id: Column of the ids in the file; None guesses it.
         text_columns: Columns of text, or of vectors, in the file; None guesses them.
+        attributes: A file of item attributes; None reads none.
+        attributes_id: Its column of ids; None guesses it.
+        categories: Its columns whose values are embedded as part of an item, and are slices of the
+            results.
         new_items: Where items that it did not know start: ``"neighbours"`` or ``"init"``.
         halving: In a sweep, a run continues while it is among the best 1/halving of those that
             have come as far; None lets all continue.
@@ -96,7 +99,6 @@ class RunSettings:
     ties: str = EvaluationSettings.ties
     metrics: Sequence[str] = EvaluationSettings.metrics
     positions: str = EvaluationSettings.positions
-    attributes: str | None = None
     diversity_by: str | None = None
     resume: bool = True
     checkpoint: str | None = None
@@ -110,6 +112,9 @@ class RunSettings:
     text: str | None = "auto"
     text_id: str | None = None
     text_columns: Sequence[str] | None = None
+    attributes: str | None = EvaluationSettings.attributes
+    attributes_id: str | None = EvaluationSettings.attributes_id
+    categories: Sequence[str] = EvaluationSettings.categories
     new_items: str = "neighbours"
     halving: int | None = None
     halving_from: int = 1
@@ -181,6 +186,8 @@ class RunSettings:
                 positions=self.positions,
                 attributes=self.attributes,
                 diversity_by=self.diversity_by,
+                attributes_id=self.attributes_id,
+                categories=self.categories,
             )
 
     @classmethod

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from pyg_srgnn.checkpoint import Checkpoint, read_checkpoint
 from pyg_srgnn.data import Sessions, Vocabulary
+from pyg_srgnn.data.categories import TrainedCategories
 from pyg_srgnn.datasets import SessionDataset
 from pyg_srgnn.nn import MODELS, SessionModel
 from pyg_srgnn.text.encode import TextVectors
@@ -23,6 +24,7 @@ log = logging.getLogger(__name__)
 
 # Settings that may differ: the weights fit all the same.
 _MAY_DIFFER = {"num_items", "num_trained", "init", "loss", "negatives", "sampling"}
+_MAY_DIFFER |= {"category_sizes"}
 _SAME_TEXT = 0.99  # cosine of an item's vector there and here, from which it is the same
 
 
@@ -33,6 +35,7 @@ def warm_start(
     path: str | Path,
     new_items: str,
     text: TextVectors | None = None,
+    categories: TrainedCategories | None = None,
 ) -> None:
     """Copy the weights of a trained model; items are matched by their raw ids.
 
@@ -42,7 +45,8 @@ def warm_start(
     in for them.
 
     What is learned of texts is learned along the axes of a whitening. So the texts of this run are
-    whitened as those of the trained model were, and have to be of the same encoder.
+    whitened as those of the trained model were, and have to be of the same encoder. Categories are
+    matched by their names, in the same columns.
 
     Args:
         model: The initialised model; changed in place.
@@ -52,6 +56,7 @@ def warm_start(
         new_items: ``"neighbours"`` or ``"init"``; new items without a known neighbour stay as
             initialised.
         text: The text vectors of this run, which the model has. (default: it has none)
+        categories: The categories of this run, which the model has. (default: it has none)
 
     Raises:
         ValueError: If there is no checkpoint, or its model, its items or their texts are of another
@@ -64,6 +69,7 @@ def warm_start(
         reason = str(error).removeprefix(f"checkpoint={path}: ")
         raise ValueError(f"warm_start={path}: {reason}") from error
     _check_text(path, old.text, None if text is None else text.facts)
+    _check_categories(path, old.categories, categories)
     _check_model(path, read_checkpoint(old.path)["model"], settings)
     row = _match(path, old.vocabulary, training.vocabulary)
     gone = len(old.vocabulary) - int((row >= 0).sum())
@@ -89,6 +95,11 @@ def warm_start(
     for name, rows in old_model.output.named_parameters(recurse=False):  # those with a row an item
         trained_weights[f"output.{name}"] = rows.new_zeros(len(row), *rows.shape[1:])
         trained_weights[f"output.{name}"][known] = rows.detach()[row[known]]
+    if categories is not None:
+        name = "embedding.categories.weight"
+        trained_weights[name] = _of_categories(
+            old.categories or {}, categories, trained_weights[name], model.state_dict()[name]
+        )
     model.load_state_dict(model.state_dict() | trained_weights)
 
     kept = int(known.sum())
@@ -145,6 +156,33 @@ def _trained_table(old: SessionModel) -> tuple[Tensor, Tensor]:
             table = torch.cat([table[: old.num_trained], means])
             usable[old.num_trained :] = weight.any(dim=1).squeeze(1)
     return table, usable
+
+
+def _of_categories(
+    old: Mapping[str, Any], new: TrainedCategories, trained: Tensor, drawn: Tensor
+) -> Tensor:
+    """Embeddings of this run's categories: trained ones, and as drawn where there is none."""
+    of_column = zip(old["columns"], old["values"], strict=True)
+    names = [(column, value) for column, values in of_column for value in values]
+    row = {name: number for number, name in enumerate(names)}
+    wanted = [(column, value) for column, values in new.values.items() for value in values]
+    found = drawn.clone()
+    for number, name in enumerate(wanted):
+        if name in row:
+            found[number] = trained.detach()[row[name]]
+    return found
+
+
+def _check_categories(
+    path: str | Path, old: Mapping[str, Any] | None, new: TrainedCategories | None
+) -> None:
+    there = [] if old is None else list(old["columns"])
+    here = [] if new is None else list(new.values)
+    if there != here:
+        raise ValueError(
+            f"warm_start={path}: it knows items by categories={there}, this run by "
+            f"categories={here}; set the keys attributes and categories alike"
+        )
 
 
 def _check_text(

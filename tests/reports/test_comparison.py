@@ -320,5 +320,5 @@ def test_help_has_examples(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["--help"])
     said = capsys.readouterr().out
-    assert ended.value.code == 0 and len(re.findall(r"^  srgnn-compare ", said, re.MULTILINE)) == 7
+    assert ended.value.code == 0 and len(re.findall(r"^  srgnn-compare ", said, re.MULTILINE)) == 8
     assert all(key in said for key in ("RUN", "--baseline", "--unit", "--json", "--output"))
