@@ -92,7 +92,7 @@ class RunSettings:
     eval_batch_size: int = EvaluationSettings.batch_size
     deterministic: bool = False
     num_workers: int = 0
-    batches: str = "auto"
+    batches: str = "loader"
     compile: bool = False
     threads: int | None = None
     baselines: Sequence[str] = EvaluationSettings.baselines
