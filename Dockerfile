@@ -33,5 +33,6 @@ EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=60s \
   CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/ready', timeout=2)"]
 ENTRYPOINT ["python", "-m", "pyg_srgnn.serving"]
-# The model is mounted: -v $PWD/exports/shop:/model:ro; a token is in -e SRGNN_TOKEN=…
-CMD ["/model", "--host", "0.0.0.0"]
+# The folder of exports is mounted, as an export is replaced by renaming: -v $PWD/exports:/models:ro and
+# the arguments /models/NAME --host 0.0.0.0; a token is in -e SRGNN_TOKEN=…
+CMD ["/models/model", "--host", "0.0.0.0"]

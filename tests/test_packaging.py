@@ -97,7 +97,10 @@ def test_the_services() -> None:
     from pyg_srgnn.serving.__main__ import _parser
 
     given = _parser().parse_args(services["srgnn"]["command"])
-    assert (given.checkpoint, given.sessions) == ("/model", "redis://redis:6379/0")
+    assert (given.checkpoint, given.sessions) == (
+        "/models/${MODEL:?the name of an export}",
+        "redis://redis:6379/0",
+    )
     scraped = yaml.safe_load(held["configs"]["prometheus"]["content"])["scrape_configs"][0]
     assert scraped["static_configs"] == [{"targets": ["srgnn:8000"]}]
     assert all(

@@ -66,13 +66,10 @@ class Labels:
         index = {value: code for code, value in enumerate(values)}
         codes = np.array([index[value] for value in given.values], np.int64)[given.codes]
         kept = ~np.isin(self.rows, rows)
-        return Labels(
-            self.kind,
-            values,
-            np.concatenate([self.rows[kept], rows[given.rows]]),
-            np.concatenate([self.codes[kept], codes]),
-            count,
-        )
+        # A value that no item has any more is forgotten.
+        used, codes = np.unique(np.concatenate([self.codes[kept], codes]), return_inverse=True)
+        there = np.concatenate([self.rows[kept], rows[given.rows]])
+        return Labels(self.kind, [values[code] for code in used], there, codes, count)
 
 
 @dataclass(frozen=True, eq=False)
@@ -265,7 +262,8 @@ def _column(what: str, ids: Sequence[int | str], values: list[Any]) -> Numbers |
         lists = [[one for one in value or () if one is not None] for value in values]
         fits = [set(map(type, each)) <= {str} for each in lists]
         if all(fits):
-            return _labels("lists of texts", [[one for one in each if one] for each in lists])
+            each_once = [list(dict.fromkeys(filter(None, each))) for each in lists]
+            return _labels("lists of texts", each_once)
         wrong = fits.index(False)
         raise ValueError(f"{what} expects lists of texts (got {values[wrong]!r} of {ids[wrong]!r})")
     shown = {type(value): f"{value!r} of {raw!r}" for raw, value in zip(ids, values, strict=True)}

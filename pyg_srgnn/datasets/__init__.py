@@ -1,6 +1,7 @@
 """Datasets of sessions."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -109,4 +110,7 @@ def _open_window(
             "evaluation=rolling: dataset.vocabulary must be null; every window has a catalogue of "
             "its own"
         )
-    return WindowDataset(whole, whole.rules, window, split, valid)
+    rules = whole.rules
+    if getattr(whole, "prepared", None) is not None:  # it has been through the rules that count
+        rules = replace(rules, min_support=1, drop_longer=None, until_stable=False, recent=1)
+    return WindowDataset(whole, rules, window, split, valid)

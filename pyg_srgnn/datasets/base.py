@@ -345,6 +345,11 @@ class SessionDataset(Dataset):
             steps = target[of_click] - click
             cut = torch.bincount(of_click, minlength=len(cut))
         weights, marks = self._weight_of(target), self._marks_of(click)
+        pauses = self.sessions.pauses
+        if augmentation is not None and marks is not None and pauses is not None:
+            # A pause goes back to the click before that is left; a session's first one has none.
+            clock = pauses.long().cumsum(0)[click]
+            marks = marks._replace(pause=clock.diff(prepend=clock[:1]))
         return session_graphs(items[click], cut, items[target], number, marks, weights, steps)
 
     def _marks_of(self, click: Tensor) -> ClickMarks | None:

@@ -1,7 +1,7 @@
 """A dataset as it was on a day: trained on what came before, tested on the window that follows.
 
-Nothing after the day is in the training sessions, the catalogue, or the texts; see
-:class:`WindowDataset`.
+Nothing after the day is in the training sessions or the catalogue; an item's text is that of the
+whole log. See :class:`WindowDataset`.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class WindowDataset(SessionDataset):
         valid: float | str,
     ) -> None:
         self.name, self.text_encoder = whole.name, whole.text_encoder
-        self.preparation = rules
+        self.preparation, self.recall = rules, whole.recall
         sessions = _all_sessions(whole)
         cut, end = _limits(sessions, window)
         self.window = {

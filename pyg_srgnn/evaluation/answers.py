@@ -6,6 +6,7 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +20,8 @@ from pyg_srgnn.functional.metrics import K
 
 _KEYS = {"time", "session", "model", "items", "recommended"}
 _READERS: dict[str, Callable[[Path], pl.DataFrame]] = {
-    ".csv": pl.read_csv,
+    # Ids are what the log has, as texts: 0017 is not 17.
+    ".csv": partial(pl.read_csv, schema_overrides={"session": pl.String, "item": pl.String}),
     ".parquet": pl.read_parquet,
     ".jsonl": pl.read_ndjson,
 }
@@ -111,13 +113,17 @@ def read_clicks(path: str | Path) -> Clicks:
             f"{path}: column {', '.join(sorted(missing))} is missing among "
             f"{', '.join(table.columns)}"
         )
-    if table.schema["time"] == pl.String:
-        table = table.with_columns(pl.col("time").str.to_datetime(time_zone="UTC"))
-    if table.schema["time"].is_temporal():
-        table = table.with_columns(pl.col("time").dt.epoch("us") / 1e6)
+    try:
+        if table.schema["time"] == pl.String:
+            table = table.with_columns(pl.col("time").str.to_datetime(time_zone="UTC"))
+        if table.schema["time"].is_temporal():
+            table = table.with_columns(pl.col("time").dt.epoch("us") / 1e6)
+        columns = (pl.col("session", "item").cast(pl.String), pl.col("time").cast(pl.Float64))
+        table = table.select(*columns).sort("time", maintain_order=True)
+    except pl.exceptions.PolarsError as error:
+        raise ValueError(f"{path}: column time: {error}") from error
     found = defaultdict(list)
-    columns = (pl.col("session", "item").cast(pl.String), pl.col("time").cast(pl.Float64))
-    for session, item, time in table.select(*columns).sort("time", maintain_order=True).iter_rows():
+    for session, item, time in table.iter_rows():
         found[session].append((time, item))
     return found
 
@@ -200,7 +206,7 @@ def _followed(given: Sequence[Given], clicks: Clicks | None) -> Iterator[tuple[G
     before: dict[str, Given] = {}
     for one in given:
         last = before.get(one.session)
-        if last is not None and one.items[:-1] == last.items:
+        if last is not None and one.items and one.items[:-1] == last.items:
             yield last, one.items[-1]
         before[one.session] = one
 

@@ -172,7 +172,8 @@ def evaluate_with_baselines(
             by_target=by_target,
             beyond=BeyondMetrics(clicks, beyond, vectors).to(device) if beyond else None,
         )
-        if dataset.recall is not None:
+        # Of a subset of the types there is no such mean.
+        if dataset.recall is not None and dataset.recall.weights.keys() <= dataset.events.keys():
             metrics |= weighted_recall(scorer, dataset, dataset.recall, device=device)
         return Result(metrics, by_target.compute(), found)
 

@@ -25,7 +25,13 @@ from pyg_srgnn.utils.files import written_aside
 log = logging.getLogger(__name__)
 
 _PACKAGE = Path(__file__).parents[1]
-_CODE = ("baselines", "data", "evaluation", "functional")  # folders that a result depends on
+_CODE = (
+    "baselines",
+    "data",
+    "datasets",
+    "evaluation",
+    "functional",
+)  # folders that a result depends on
 
 
 class Result(NamedTuple):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -14,6 +15,7 @@ from pyg_srgnn.inference.rules import Rules
 
 _POOL, _LEAST = 5, 100  # candidates of a list: times k, and at least
 _WIDER = 8  # times as many where caps leave too few
+_SAID = 300  # characters of the rules in a reason
 _AT_ONCE = 2**17  # candidates of all sessions whose vectors are held
 
 Find = Callable[[Sequence[int], int], tuple[Tensor, Tensor]]
@@ -101,9 +103,11 @@ class Applied:
         chosen, there = select(values, k, self.weight, similar, caps)
         return values.gather(1, chosen).masked_fill(~there, -torch.inf), items.gather(1, chosen)
 
+    @cached_property
     def reason(self) -> str:
-        """Why a list is empty."""
+        """Why a list is empty; long rules are cut."""
         said = " and ".join(map(repr, self.rules)) or "no rule"
+        said = said if len(said) <= _SAID else f"{said[:_SAID]} …"
         if self.offsets is not None and self.offsets.count == 0:
             return f"no item of the catalogue meets {said}"
         return f"no item is left by {said} that can be recommended to the session"

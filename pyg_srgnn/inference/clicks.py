@@ -9,6 +9,10 @@ from pyg_srgnn.functional.marks import MICROS, MarkedSession
 from pyg_srgnn.inference.raw_ids import ids_of
 
 
+class UnknownType(ValueError):
+    """A click of a type that the model does not know."""
+
+
 class Clicks(Sequence[int | str]):
     """A session to recommend for, whose clicks have types, times, or both.
 
@@ -101,11 +105,11 @@ def check_types(clicks: Clicks, types: Collection[str]) -> None:
         types: The types that the model knows; empty if it knows none, and ignores them.
 
     Raises:
-        ValueError: If a type is unknown.
+        UnknownType: If a type is unknown.
     """
     unknown = [one for one in clicks.types or () if one is not None and one not in types]
     if types and unknown:
-        raise ValueError(
+        raise UnknownType(
             f"the model knows no clicks of the type {unknown[0]!r}; expected {', '.join(types)}"
         )
 

@@ -308,7 +308,7 @@ class Recommender(Sharing):
                 popular=not session,
                 log_probabilities=logarithms and bool(session),
                 cold=now.cold.intersection(item for item, _ in items) if now.cold else now.cold,
-                reason=None if items else applied.reason(),
+                reason=None if items else applied.reason,
             )
             for session, raw_ids, index in zip(known, clicks, indices, strict=True)
         ]

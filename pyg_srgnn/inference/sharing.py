@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 _README = "README.md"
 _CONFIG = "config.json"
+_FORMAT = "pyg_srgnn.model"  # of what pyg_srgnn.model_folder writes there
 # What is fetched from a hub: no pickles, whatever else lies there.
 _FILES = ("*.safetensors", "*.json", "*.md", "encoder.onnx", "encoder.pt2")
 _FILES_OF_MEMBERS = tuple(f"member_*/{name}" for name in _FILES)
@@ -176,7 +178,14 @@ def _may_be_replaced(folder: Path) -> bool:
     """Whether a folder was written by ``save``, or is empty."""
     if not folder.is_dir():
         return False
-    known = (folder / _README).is_file() and (
-        (folder / MANIFEST).is_file() or (folder / _CONFIG).is_file()
-    )
-    return known or not any(folder.iterdir())
+    if not any(folder.iterdir()):
+        return True
+    if (folder / ".git").exists() or not (folder / _README).is_file():
+        return False
+    if (folder / MANIFEST).is_file():
+        return True
+    try:
+        held = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(held, dict) and held.get("format") == _FORMAT

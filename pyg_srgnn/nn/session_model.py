@@ -354,7 +354,9 @@ class SessionModel(nn.Module):
 
         A row for each of the first items [S, D], all of them where there are texts.
         """
-        return self.item_vectors() if self.text is None else self.text.vectors
+        if self.text is not None:
+            return self.text.vectors
+        return self.item_vectors()[:, : self.embedding.channels]  # without terms of the scores
 
     def _vectors(self) -> Tensor:
         return self.output.items(self.embedding.table(self.text)[: self.num_scored])

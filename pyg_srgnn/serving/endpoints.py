@@ -68,7 +68,7 @@ def recommend_routes(service: Service) -> APIRouter:
         """The next items of a session."""
         asked: Any = await read(request, requests.one)
         _log(request, service, asked.items)
-        session = _clicks(service, asked.items, asked.types, asked.times)
+        session = _clicks(service, asked.session, asked.items, asked.types, asked.times)
         (answer,) = await service.recommend([session], asked, asked.session)
         return _json(_content(answer) | _model(service, asked.session))
 
@@ -163,7 +163,7 @@ def session_routes(service: Service, store: Store) -> APIRouter:
         """
         asked: Any = await read(request, model)
         _log(request, service, [asked.item])
-        _clicks(service, [asked.item], [asked.type], [asked.time])  # refuses an unknown type
+        _clicks(service, id, [asked.item], [asked.type], [asked.time])  # refuses an unknown type
         clicked: Click = asked.item
         if asked.type is not None or asked.time is not None:
             clicked = MarkedClick(asked.item, asked.type, asked.time)
@@ -171,7 +171,7 @@ def session_routes(service: Service, store: Store) -> APIRouter:
             items, kept = await store.append(id, clicked), True
         except Unreachable:
             items, kept = [clicked], False
-        (answer,) = await service.recommend([_kept(service, items)], asked, id)
+        (answer,) = await service.recommend([_kept(service, id, items)], asked, id)
         facts = {"clicks": len(items), "kept": kept}
         return _json(_content(answer) | _model(service, id) | facts)
 
@@ -193,6 +193,7 @@ def _model(service: Service, session: str | None) -> dict[str, str]:
 
 def _clicks(
     service: Service,
+    key: str | None,
     items: list[int | str],
     types: list[str | None] | None,
     times: list[float | None] | None,
@@ -206,17 +207,22 @@ def _clicks(
         return items
     try:
         clicks = Clicks(items, types, times)
-        check_types(clicks, service.models.current().recommender.types)
+        check_types(clicks, service.types_of(key))
     except ValueError as error:
         raise HTTPException(422, str(error)) from error
     return clicks
 
 
-def _kept(service: Service, clicks: Items) -> list[int | str] | Clicks:
-    """A kept session, with types and times where a click has any."""
+def _kept(service: Service, key: str, clicks: Items) -> list[int | str] | Clicks:
+    """A kept session, with types and times where a click has any.
+
+    A type of an earlier model, which the present one does not know, is left out.
+    """
     items, types, times = map(list, zip(*map(MarkedClick.of, clicks), strict=True))
-    plain = not any(isinstance(click, MarkedClick) for click in clicks)
-    return _clicks(service, items, *((None, None) if plain else (types, times)))
+    if not any(isinstance(click, MarkedClick) for click in clicks):
+        return items
+    known = service.types_of(key)
+    return Clicks(items, [one if one in known else None for one in types], times)
 
 
 def _sessions(
@@ -230,7 +236,7 @@ def _sessions(
             )
     none = [None] * len(sessions)
     every = zip(sessions, types or none, times or none, strict=True)
-    return [_clicks(service, *each) for each in every]
+    return [_clicks(service, None, *each) for each in every]
 
 
 def _content(answer: Answer) -> dict[str, Any]:

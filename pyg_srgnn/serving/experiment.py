@@ -14,6 +14,8 @@ from typing import Any
 
 from pyg_srgnn.inference.answer import Answer
 
+log = logging.getLogger(__name__)
+
 CHAMPION, CHALLENGER = "A", "B"
 """The names of the models: that of ``checkpoint``, and that of ``challenger``."""
 
@@ -63,7 +65,10 @@ class AnswerLog:
             "recommended": [raw for raw, _ in answer.items],
         }
         text = json.dumps(line, ensure_ascii=False, separators=(",", ":"))
-        self._handler.handle(logging.makeLogRecord({"msg": text}))
+        try:
+            self._handler.handle(logging.makeLogRecord({"msg": text}))
+        except OSError as error:  # it was moved away, and cannot be made anew
+            log.error("an answer cannot be logged: %s", error, extra={"event": "answer_lost"})
 
     def close(self) -> None:
         """Close the file."""

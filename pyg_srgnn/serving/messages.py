@@ -19,6 +19,7 @@ _Cell = bool | FiniteFloat | str | list[str] | None  # a value of an item
 SessionKey = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:\-]{1,128}$")]
 SESSION_KEY = "a key of the session, the same with every click: one model answers it (A/B test)"
 ITEM_ID = "an item's id: a whole number of 64 bits, or a text of at most 512 characters"
+_MOST_RULES = 100  # that a request may name
 
 
 class Message(BaseModel):
@@ -212,7 +213,10 @@ class Requests:
         ids = Annotated[list[ItemId], Field(fail_fast=True)]
         texts = "a value, a list of values, or an object with min and max, or with not"
         return {
-            "rules": (list[str], Field([], description="names of rules of the service")),
+            "rules": (
+                Annotated[list[str], Field(max_length=_MOST_RULES)],
+                Field([], description="names of rules of the service"),
+            ),
             "exclude_seen": (bool, False),
             "allow": (ids | None, Field(None, description="the only items, null for all")),
             "deny": (ids, Field([], description="items that must not be recommended")),

@@ -179,14 +179,14 @@ class Models:
             ValueError: If a file is damaged or of another kind.
         """
         async with self._loading:
-            self._seen = self._state()
+            self._seen, self._missed = self._state(), []
             await self._take()
 
     async def reload(self) -> None:
         """Try the model out, then load it; if that fails, the old one stays."""
         try:
             async with self._loading:
-                self._seen = self._state()
+                self._seen, self._missed = self._state(), []
                 await try_out(self.path, self.settings.batch_size, self.settings.reload_timeout)
                 if self._state() != self._seen:
                     raise ValueError(f"{self.path} has changed while it was tried out")
@@ -219,7 +219,6 @@ class Models:
         return (*model, *_states(others)) if model else ()
 
     async def _take(self) -> None:
-        self._missed = []
         served = await _aside(self._load)
         while self._missed:  # what was put while it was loaded
             with suppress(ValueError):  # which the one who put it was told

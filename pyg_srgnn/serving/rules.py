@@ -95,10 +95,10 @@ class NamedRules:
         given = {
             name: getattr(request, name) for name in FIELDS if name in request.model_fields_set
         }
-        chosen = self.always
-        for name in request.rules:
+        chosen = list(self.always)
+        for name in dict.fromkeys(request.rules):
             if name not in self.named:
                 there = ", ".join(map(repr, self.named)) or "none"
                 raise ValueError(f"rules: there is no rule {name!r}; the rules are {there}")
-            chosen += (self.named[name],)
-        return (*chosen, Rules(**given)) if given else chosen
+            chosen.append(self.named[name])
+        return (*chosen, Rules(**given)) if given else tuple(chosen)

@@ -11,6 +11,7 @@ from fastapi import HTTPException
 from fastapi.concurrency import run_in_threadpool
 
 from pyg_srgnn.inference.answer import Answer, Explanation
+from pyg_srgnn.inference.clicks import UnknownType
 from pyg_srgnn.inference.rules import RuleError
 from pyg_srgnn.serving.batching import Batcher, QueueFull, RawSession
 from pyg_srgnn.serving.experiment import CHALLENGER, CHAMPION, AnswerLog, model_of
@@ -80,6 +81,11 @@ class Service:
             return CHAMPION
         return model_of(session, self.settings.share, str(self.settings.challenger))
 
+    def types_of(self, key: str | None) -> Mapping[str, int]:
+        """The types of clicks that the model of a session knows."""
+        models, _ = self.arms[self.model_of(key)]
+        return models.current().recommender.types
+
     async def recommend(
         self, sessions: Sequence[RawSession], asked: Any, key: str | None = None
     ) -> list[Answer]:
@@ -92,7 +98,7 @@ class Service:
 
         Raises:
             HTTPException: 503, if too many sessions wait already; 422, if a rule is not allowed or
-                does not fit the items' attributes.
+                does not fit the items' attributes, or the model knows no clicks of a type.
         """
         name = self.model_of(key)
         models, batcher = self.arms[name]
@@ -104,7 +110,7 @@ class Service:
             answers = await batcher.recommend(sessions, asked.k, rules)
         except QueueFull:
             raise unavailable("too many requests wait") from None
-        except RuleError as error:
+        except (RuleError, UnknownType) as error:
             raise HTTPException(422, str(error)) from error
         self.metrics.unknown.inc(sum(len(answer.unknown) for answer in answers))
         self.metrics.popular.inc(sum(answer.popular for answer in answers))

@@ -70,6 +70,7 @@ def warm_start(
         raise ValueError(f"warm_start={path}: {reason}") from error
     _check_text(path, old.text, None if text is None else text.facts)
     _check_categories(path, old.categories, categories)
+    _check_events(path, old.preparation, training)
     _check_model(path, read_checkpoint(old.path)["model"], settings)
     row = _match(path, old.vocabulary, training.vocabulary)
     gone = len(old.vocabulary) - int((row >= 0).sum())
@@ -182,6 +183,18 @@ def _check_categories(
         raise ValueError(
             f"warm_start={path}: it knows items by categories={there}, this run by "
             f"categories={here}; set the keys attributes and categories alike"
+        )
+
+
+def _check_events(
+    path: str | Path, old: Mapping[str, Any] | None, training: SessionDataset
+) -> None:
+    """Refuse types of clicks with other numbers."""
+    there, here = list((old or {}).get("events") or ()), list(training.events)
+    if there != here:
+        raise ValueError(
+            f"warm_start={path}: its clicks have the types {there}, those of this run {here}; set "
+            "dataset.events alike, in the same order"
         )
 
 

@@ -117,6 +117,14 @@ def test_replaced_values(ids: list[str], columns: dict[str, list[Any]]) -> None:
     assert len(before) == 4
 
 
+def test_values_that_no_item_has_any_more_are_forgotten() -> None:
+    found = ItemAttributes(["a", "b"], {"promo": ["week 1", "all"], "tags": [["x", "x"], ["y"]]})
+    assert cells(found, "tags") == [["x"], ["y"]]
+    for week in range(2, 5):
+        found = found.updated(["a"], {"promo": [f"week {week}"]})
+    assert sorted(found.labels("promo").values) == ["all", "week 4"]
+
+
 def test_a_column_keeps_its_kind() -> None:
     attributes = ItemAttributes(IDS, COLUMNS, "items.csv")
     message = "items.csv: the column 'price' holds numbers (got texts)"

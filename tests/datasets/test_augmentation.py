@@ -10,6 +10,7 @@ import torch
 from pyg_srgnn.data import SessionLoader, Sessions, Vocabulary
 from pyg_srgnn.datasets.augmentation import Augmentation
 from pyg_srgnn.datasets.base import SessionDataset
+from pyg_srgnn.functional.marks import gap_buckets
 from tests.reference.names import random_sessions
 
 ITEMS = 12
@@ -61,6 +62,23 @@ def test_what_stays_is_of_the_session(dataset: Clicks, drop: float, crop: float)
             assert set(before) == set(items) or len(items) < len(before)
         changed += items != before
     assert changed > len(found) / 10
+
+
+def test_a_pause_goes_back_to_the_click_that_is_left(dataset: Clicks) -> None:
+    whole = dataset.sessions
+    pauses = torch.randint(0, 5000, (len(whole.items),), generator=torch.manual_seed(0)).int()
+    pauses[whole.offsets[:-1]] = 0
+    dataset.sessions = Sessions(whole.items, whole.offsets, pauses=pauses)
+    numbers = torch.arange(len(dataset))
+    batch = dataset.batch(numbers, Augmentation(0.4, 0.5, 3))
+    session, cut = whole.samples(numbers)
+    for graph, start, end in zip(
+        batch.to_data_list(), whole.offsets[session].tolist(), cut.tolist(), strict=True
+    ):
+        clock = pauses[start : start + end].cumsum(0)
+        times = clock[end - graph.steps]
+        wanted = gap_buckets(times.diff(prepend=times[:1]), torch.tensor([len(times)]))
+        assert graph.gap.tolist() == wanted.tolist()
 
 
 def test_how_much_is_left_out() -> None:

@@ -80,6 +80,12 @@ def test_later_clicks_of_a_file(tmp_path: Path) -> None:
     assert found["models"]["A"]["mrr"]["mean"] == 50 and found["models"]["B"]["hr"]["mean"] == 0
     with pytest.raises(ValueError, match="no click followed any of 2 answers"):
         compare_models(read_answers(log))
+    log.write_text(line("007", "A", [1], [7, 8], 1) + "\n")
+    clicks.write_text("session,item,time\n007,8,1893456000\n")  # ids are not numbers
+    assert compare_models(read_answers(log), read_clicks(clicks), 50)["models"]["A"]["answers"] == 1
+    clicks.write_text("session,item,time\na,1,noon\n")
+    with pytest.raises(ValueError, match=r"clicks\.csv: column time"):
+        read_clicks(clicks)
     clicks.write_text("session,time\na,1\n")
     with pytest.raises(
         ValueError, match=r"clicks\.csv: column item is missing among session, time"
@@ -99,6 +105,8 @@ def test_what_is_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
         line("b", "B", [1, 3], [4]),  # another share was set meanwhile
         line("b", "B", [1, 3, 4], [4]),
         line("c", "A", [5], [6])[:30],  # the service was killed
+        line("e", "B", [], [6]),  # the page asks before the first click
+        line("e", "B", [], [6]),
         line("d", "B", [5], [6]),
         line("d", "B", [9, 7], [8]),  # the page has taken a click back
     ]
@@ -107,7 +115,7 @@ def test_what_is_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     found: Any = json.loads(capsys.readouterr().out)
     assert found["models"].keys() == {"A"} and found["models"]["A"]["hr"]["mean"] == 100
     assert found["left_out"] == {
-        "answers without a later click": 6,
+        "answers without a later click": 8,
         "answers without a session": 1,
         "sessions of both models": 1,
         "broken lines": 1,

@@ -177,6 +177,8 @@ def test_a_list_that_is_empty_says_why() -> None:
     seen = Rules(allow=SESSIONS[0], exclude_seen=True)
     (answer,) = found.answer(SESSIONS[:1], 5, [seen])
     assert answer.items == [] and str(answer.reason).startswith("no item is left by Rules(allow=[")
+    (answer,) = found.answer(SESSIONS[:1], 5, [Rules(allow=[f"no {i}" for i in range(999)])])
+    assert len(str(answer.reason)) < 400
     (answer,) = found.answer(SESSIONS[:1], 5, [Rules(where={"category": "hats"})])
     assert answer.items and answer.reason is None
 

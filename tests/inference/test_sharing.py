@@ -85,6 +85,13 @@ def test_folders_that_are_replaced_and_those_that_are_not(tiny_run: Path, tmp_pa
     (tmp_path / "mine" / "letter.txt").touch()
     with pytest.raises(ValueError, match="mine is there and holds something else"):
         recommender.save(tmp_path / "mine")
+    for name in ("README.md", "config.json"):  # of a model of another library
+        (tmp_path / "mine" / name).write_text("{}")
+    with pytest.raises(ValueError, match="mine is there and holds something else"):
+        recommender.save(tmp_path / "mine")
+    (folder / ".git").mkdir()  # a clone of the model's repository
+    with pytest.raises(ValueError, match="model is there and holds something else"):
+        recommender.save(folder)
     alone = Recommender(recommender.scorer, recommender.vocabulary, torch.ones(40))
     with pytest.raises(ValueError, match="only a recommender that was loaded"):
         alone.save(tmp_path / "other")
