@@ -159,7 +159,7 @@ def sampled_softmax_cross_entropy(
     logits = logits.masked_fill(target.unsqueeze(1) == items, -torch.inf)
     if without is not None:
         rows = torch.arange(len(target), device=items.device).unsqueeze(1)
-        width = 1 + torch.maximum(items.max(), without[1].max())
+        width = 1 + torch.cat([items, without[1]]).max()
         left_out = torch.isin(rows * width + items, without[0] * width + without[1])
         logits = logits.masked_fill(left_out, -torch.inf)
     logits = torch.cat([of_target.to(dtype), logits], dim=1)

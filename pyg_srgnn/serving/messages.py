@@ -11,7 +11,7 @@ from pyg_srgnn.serving.settings import Settings
 _WHOLE = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 ItemId = _WHOLE | Annotated[str, Field(max_length=512)]
 _TYPE = Annotated[str, Field(max_length=512)]
-_Time = Annotated[FiniteFloat, Field(ge=-(2**53), le=2**53)]
+_Time = Annotated[FiniteFloat, Field(ge=-1e12, le=1e12)]
 _TIMES = "when each click was, in seconds since any instant"
 _TEXT = 10_000  # characters of an item's text
 _DIMENSIONS = 16_384  # of a vector

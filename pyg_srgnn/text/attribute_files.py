@@ -45,7 +45,7 @@ def read_attributes(path: str | Path, id_column: str | None = None) -> ItemAttri
         raise FileNotFoundError(f"{path}: there is no such file")
     if find_spec("polars") is None:
         raise ValueError(
-            f"{path}: reading attributes needs Polars, which is not installed: pip install polars"
+            f"{path}: reading attributes needs the package polars, which is not installed"
         )
     if not is_table(path):
         raise ValueError(

@@ -101,7 +101,7 @@ def test_the_best_run_of_a_sweep_is_passed_on_as_it_is_printed(root: Path) -> No
     assert sweep(*TINY, f"dataset.root={root}", "test=false", *grid).status == 0
     (directory,) = Path("runs/sweeps").iterdir()
     (best,) = re.findall("^Best run: (.+)$", write_leaderboard(directory), re.MULTILINE)
-    assert re.fullmatch(r"runs/sweeps/[-\w.]+/optimizer\.weight_decay-(0|1e-5)_seed-[01]", best)
+    assert re.fullmatch(r"runs/sweeps/[-\w.]+/optimizer\.weight_decay-(0|1e-0?5)_seed-[01]", best)
     old = directory / "optimizer.weight_decay=0,seed=2"
     shutil.copytree(best, old)
     for path in (best, str(old)):

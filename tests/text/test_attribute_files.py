@@ -123,7 +123,7 @@ def test_wrong_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match=r"no column 'sku' \(attributes_id\)"):
         read_attributes(written(tmp_path / "items.csv"), "sku")
     monkeypatch.setattr("pyg_srgnn.text.attribute_files.find_spec", lambda name: None)
-    with pytest.raises(ValueError, match="needs Polars, which is not installed: pip install"):
+    with pytest.raises(ValueError, match="needs the package polars, which is not installed"):
         read_attributes(path)
 
 

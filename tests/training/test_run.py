@@ -473,7 +473,7 @@ def test_epochs_that_tie_are_told_apart_by_mrr(
 ) -> None:
     """With 15 items every epoch has an HR@20 of 1; best epoch, checkpoint, stop and refit agree."""
     keys = ["dataset.num_items=15", "dataset.interest_size=10", "trainer.max_epochs=5"]
-    keys += [f"protocol={protocol}", "patience=1", "baselines=[]", "optimizer.lr=0.003"]
+    keys += [f"protocol={protocol}", "patience=1", "baselines=[]", "optimizer.lr=0.002"]
     config = tiny_config(root, *keys)
     with caplog.at_level("INFO"):
         result = train(config, tmp_path / "whole")
