@@ -41,8 +41,11 @@ copybutton_prompt_text = "$ "
 doctest_global_setup = """
 import torch
 from pyg_srgnn.data import *
+from pyg_srgnn.data.attributes import ItemAttributes
 from pyg_srgnn.evaluation import TargetMetrics
 from pyg_srgnn.functional.metrics import *
+from pyg_srgnn.inference.clicks import Clicks
+from pyg_srgnn.inference.rules import Rules
 from pyg_srgnn.nn import *
 """
 

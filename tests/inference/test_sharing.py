@@ -114,9 +114,11 @@ def test_damaged_folders(tiny_run: Path, tmp_path: Path) -> None:
     save_file({**tensors, "model.embedding.weight": torch.zeros(3, 8)}, weights)
     refused("RuntimeError")
     recommender.save(folder)
+    config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text('{"format": "other"}')
     refused("is not one of pyg_srgnn's")
-    config = json.loads((recommender.save(folder) / "config.json").read_text())
+    with pytest.raises(ValueError, match="holds something else"):  # such as another library's
+        recommender.save(folder)
     (folder / "config.json").write_text(json.dumps(config | {"version": 2}))
     refused("has version 2, expected 1")
     recommender.save(folder)
