@@ -46,7 +46,7 @@ def text_of(ids: list[str], other: tuple[str, ...] = (), **facts: Any) -> TextVe
 
 def shop(ids: list[str], trained: int, seed: int) -> Any:
     sessions = Sessions.from_lists(random_sessions(30, trained, seed, longest=6))
-    return SimpleNamespace(sessions=sessions, vocabulary=Vocabulary(ids), split="train")
+    return SimpleNamespace(sessions=sessions, vocabulary=Vocabulary(ids), split="train", events={})
 
 
 def built(
