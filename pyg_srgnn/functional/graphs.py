@@ -167,6 +167,12 @@ def graph_tensors(items: Tensor, lengths: Tensor) -> dict[str, Tensor]:
     }
 
 
+def places_in(kept: Tensor, count: int) -> Tensor:
+    """The place in ``kept`` [K] of each of the numbers up to ``count``, -1 of others [count]."""
+    places = kept.new_full((count,), -1)
+    return places.index_copy(0, kept, torch.arange(len(kept), device=kept.device))
+
+
 def graphs_of_some(graphs: SessionGraphs, kept: Tensor) -> tuple[Tensor, SessionGraphs]:
     """The graphs of some of the sessions.
 
@@ -177,9 +183,7 @@ def graphs_of_some(graphs: SessionGraphs, kept: Tensor) -> tuple[Tensor, Session
     Returns:
         Which nodes are kept, and their graphs, in the order they were in.
     """
-    session = kept.new_full((graphs.num_graphs,), -1)
-    session = session.index_copy(0, kept, torch.arange(len(kept), device=kept.device))
-    of_node = session.index_select(0, graphs.batch)
+    of_node = places_in(kept, graphs.num_graphs).index_select(0, graphs.batch)
     is_kept = of_node >= 0
     node, number = is_kept.nonzero().squeeze(1), is_kept.cumsum(0) - 1
     edge = is_kept.index_select(0, graphs.edge_index[0]).nonzero().squeeze(1)

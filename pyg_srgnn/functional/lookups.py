@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pyg_srgnn.functional.cold import NewItems
-from pyg_srgnn.functional.graphs import SessionGraphs, summed
+from pyg_srgnn.functional.graphs import SessionGraphs, places_in, summed
 from pyg_srgnn.functional.own_pairs import OwnPairs
 from pyg_srgnn.functional.whitening import nearest
 
@@ -24,9 +24,7 @@ Pairs = tuple[Tensor, Tensor]
 
 def pairs_of_some(pairs: Pairs, kept: Tensor, num_sessions: int) -> Pairs:
     """The pairs of the sessions that are kept [K], which are numbered by their order there."""
-    number = kept.new_full((num_sessions,), -1)
-    number = number.index_copy(0, kept, torch.arange(len(kept), device=kept.device))
-    session = number.index_select(0, pairs[0])
+    session = places_in(kept, num_sessions).index_select(0, pairs[0])
     at = (session >= 0).nonzero().squeeze(1)
     return session.index_select(0, at), pairs[1].index_select(0, at)
 
