@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from pyg_srgnn.commands.ending import ending_with_pipe, stoppable
 from pyg_srgnn.commands.options import parse_options
@@ -111,20 +112,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("there must be two runs to compare, or a run and a --baseline of it")
     with gc_paused():
         from pyg_srgnn.reports.comparison import compare, comparison_table, read_side
-        from pyg_srgnn.utils.files import write_text
-    try:
+
+    def compared() -> dict[str, Any]:
         paths = [find_run(run, "RUN") if Path(run).name == LATEST else run for run in args.run]
         sides = [read_side(path) for path in paths]
         sides += [read_side(paths[0], name) for name in args.baseline]
-        result = compare(sides, args.draws, args.seed, args.unit, args.targets)
-        text = json.dumps(result, indent=2)
-        if args.output is not None:
-            write_text(args.output, text + "\n")
-    except (ValueError, OSError) as error:
-        print(f"srgnn-compare: {error}", file=sys.stderr)
-        return 1
-    show(text if args.json else comparison_table(result))
-    return 0
+        return compare(sides, args.draws, args.seed, args.unit, args.targets)
+
+    return _shown(args, compared, comparison_table)
 
 
 def _compare_log(args: argparse.Namespace) -> int:
@@ -132,18 +127,32 @@ def _compare_log(args: argparse.Namespace) -> int:
     with gc_paused():
         from pyg_srgnn.evaluation.answers import compare_models, read_answers, read_clicks
         from pyg_srgnn.reports.answers import answers_table
-        from pyg_srgnn.utils.files import write_text
-    try:
+
+    def compared() -> dict[str, Any]:
         answers = read_answers(args.log)
         clicks = None if args.clicks is None else read_clicks(args.clicks)
-        result = compare_models(answers, clicks, args.draws, args.seed)
+        return compare_models(answers, clicks, args.draws, args.seed)
+
+    return _shown(args, compared, answers_table)
+
+
+def _shown(
+    args: argparse.Namespace,
+    compared: Callable[[], dict[str, Any]],
+    table: Callable[[dict[str, Any]], str],
+) -> int:
+    """Compare, write the JSON, and print the table; the exit status."""
+    from pyg_srgnn.utils.files import write_text
+
+    try:
+        result = compared()
         text = json.dumps(result, indent=2)
         if args.output is not None:
             write_text(args.output, text + "\n")
     except (ValueError, OSError) as error:
         print(f"srgnn-compare: {error}", file=sys.stderr)
         return 1
-    show(text if args.json else answers_table(result))
+    show(text if args.json else table(result))
     return 0
 
 
