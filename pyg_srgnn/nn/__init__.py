@@ -10,7 +10,7 @@ from pyg_srgnn.nn.losses import softmax_binary_cross_entropy, softmax_cross_entr
 from pyg_srgnn.nn.model_mixture import MIXTURE, ModelMixture
 from pyg_srgnn.nn.multi_level_readout import MultiLevelReadout
 from pyg_srgnn.nn.r_drop import r_drop
-from pyg_srgnn.nn.readout import SessionReadout
+from pyg_srgnn.nn.readout import Readout, SessionReadout
 from pyg_srgnn.nn.repeat_counts_head import RepeatCountsHead
 from pyg_srgnn.nn.repeat_head import RepeatHead
 from pyg_srgnn.nn.sampled import NegativeSampler, sampled_softmax_cross_entropy
@@ -26,6 +26,7 @@ __all__ = [
     "ModelMixture",
     "MultiLevelReadout",
     "NegativeSampler",
+    "Readout",
     "RepeatCountsHead",
     "RepeatHead",
     "SRGNNConv",

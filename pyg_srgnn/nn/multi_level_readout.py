@@ -7,11 +7,11 @@ from torch import Tensor, nn
 from torch_geometric.utils import scatter
 
 from pyg_srgnn.functional.graphs import Clicks
-from pyg_srgnn.nn.readout import clicks_of
+from pyg_srgnn.nn.readout import Readout
 from pyg_srgnn.utils.arguments import checking
 
 
-class MultiLevelReadout(nn.Module):
+class MultiLevelReadout(Readout):
     r"""As :class:`SessionReadout`, with a query and a head of attention for each level.
 
     .. math::
@@ -39,13 +39,12 @@ class MultiLevelReadout(nn.Module):
     attends = True
 
     def __init__(self, channels: int, levels: int, bias: bool = False, positions: int = 0) -> None:
-        super().__init__()
+        super().__init__(channels)
         with checking(self) as check:
             check.whole("channels", channels, 1)
             check.whole("levels", levels, 1)
             check.flag("bias", bias)
             check.whole("positions", positions, 0)
-        self.channels = channels
         self.levels = levels
         self.query = nn.Parameter(torch.empty(levels, channels, channels))
         self.lin_click = nn.Linear(channels, channels)
@@ -54,28 +53,8 @@ class MultiLevelReadout(nn.Module):
         self.lin_out = nn.Linear((1 + levels) * channels, channels, bias=bias)
         self.reset_parameters()
 
-    def reset_parameters(self) -> None:
-        """Draw every parameter from U(-1/√channels, 1/√channels), as the authors' code does."""
-        bound = self.channels**-0.5
-        for parameter in self.parameters():
-            nn.init.uniform_(parameter, -bound, bound)
-
-    def forward(
-        self,
-        h: Tensor,
-        alias_index: Tensor,
-        batch: Tensor,
-        batch_size: int | None = None,
-        marks: Tensor | None = None,
-        clicks: Clicks | None = None,
-    ) -> Tensor:
-        """Read out the sessions of a batch; see :meth:`SessionReadout.forward`.
-
-        Returns:
-            Session vectors [B, channels].
-        """
-        clicks = clicks or clicks_of(alias_index, batch, batch_size)
-        h_click = h.index_select(0, alias_index)
+    def read(self, h_click: Tensor, clicks: Clicks, marks: Tensor | None) -> Tensor:
+        """See :meth:`Readout.read`."""
         means, alpha = self._attend(h_click, clicks, marks)
         weighted = alpha.unsqueeze(2) * h_click.unsqueeze(1)
         weighted = weighted.view(-1, self.levels * self.channels)
@@ -83,17 +62,9 @@ class MultiLevelReadout(nn.Module):
         out: Tensor = self.lin_out(torch.cat([means[:, 0], s_g], dim=1))
         return out
 
-    def attention(
-        self,
-        h: Tensor,
-        alias_index: Tensor,
-        batch: Tensor,
-        batch_size: int | None = None,
-        marks: Tensor | None = None,
-    ) -> Tensor:
+    def weigh(self, h_click: Tensor, clicks: Clicks, marks: Tensor | None) -> Tensor:
         r"""The mean over the levels of :math:`\alpha_{lt}`, for every click [L]."""
-        clicks = clicks_of(alias_index, batch, batch_size)
-        return self._attend(h.index_select(0, alias_index), clicks, marks)[1].mean(dim=1)
+        return self._attend(h_click, clicks, marks)[1].mean(dim=1)
 
     def _attend(
         self, h_click: Tensor, clicks: Clicks, marks: Tensor | None

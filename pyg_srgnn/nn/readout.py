@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import torch
 from torch import Tensor, nn
 from torch_geometric.utils import scatter
@@ -12,7 +14,84 @@ from pyg_srgnn.utils.arguments import checking
 MODES = ("hybrid", "local", "average", "attention")
 
 
-class SessionReadout(nn.Module):
+class Readout(nn.Module, ABC):
+    """The base class of readouts, which make a session's vector of its clicks.
+
+    Args:
+        channels: Size of a node's features and of a session's vector.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.channels = channels
+
+    def reset_parameters(self) -> None:
+        """Draw every parameter from U(-1/√channels, 1/√channels), as the authors' code does."""
+        bound = self.channels**-0.5
+        for parameter in self.parameters():
+            nn.init.uniform_(parameter, -bound, bound)
+
+    @property
+    @abstractmethod
+    def attends(self) -> bool:
+        """Whether the readout weighs the clicks."""
+
+    @abstractmethod
+    def read(self, h_click: Tensor, clicks: Clicks, marks: Tensor | None) -> Tensor:
+        """Session vectors [B, channels] of the clicks' nodes [L, channels].
+
+        See :meth:`forward` for the arguments.
+        """
+
+    @abstractmethod
+    def weigh(self, h_click: Tensor, clicks: Clicks, marks: Tensor | None) -> Tensor:
+        """Weight of every click [L], of a readout that attends; as :meth:`read`."""
+
+    def forward(
+        self,
+        h: Tensor,
+        alias_index: Tensor,
+        batch: Tensor,
+        batch_size: int | None = None,
+        marks: Tensor | None = None,
+        clicks: Clicks | None = None,
+    ) -> Tensor:
+        """Read out the sessions of a batch.
+
+        Args:
+            h: Node features [N, channels].
+            alias_index: Node of each click, the sessions one after another [L].
+            batch: Session of each node [N].
+            batch_size: Number of sessions B. (default: read from ``batch``)
+            marks: What is added to each click in the attention [L, channels]. (default: nothing)
+            clicks: The clicks, where they have been counted. (default: they are counted)
+
+        Returns:
+            Session vectors [B, channels].
+        """
+        clicks = clicks or _clicks_of(alias_index, batch, batch_size)
+        return self.read(h.index_select(0, alias_index), clicks, marks)
+
+    def attention(
+        self,
+        h: Tensor,
+        alias_index: Tensor,
+        batch: Tensor,
+        batch_size: int | None = None,
+        marks: Tensor | None = None,
+    ) -> Tensor:
+        r"""The weight :math:`\alpha_t` of every click [L]; see :meth:`forward` for the arguments.
+
+        Raises:
+            ValueError: If this readout has no attention.
+        """
+        if not self.attends:
+            raise ValueError(f"{self!r} has no attention")
+        clicks = _clicks_of(alias_index, batch, batch_size)
+        return self.weigh(h.index_select(0, alias_index), clicks, marks)
+
+
+class SessionReadout(Readout):
     r"""Soft attention over the *clicks* of a session (Wu et al., AAAI 2019, equations 6-7).
 
     .. math::
@@ -47,14 +126,13 @@ class SessionReadout(nn.Module):
         last_k: int = 1,
         positions: int = 0,
     ) -> None:
-        super().__init__()
+        super().__init__(channels)
         with checking(self) as check:
             check.whole("channels", channels, 1)
             check.one_of("mode", mode, MODES)
             check.flag("bias", bias)
             check.whole("last_k", last_k, 1)
             check.whole("positions", positions, 0)
-        self.channels = channels
         self.mode = mode
         self.last_k = last_k
         self.positions = positions
@@ -68,37 +146,14 @@ class SessionReadout(nn.Module):
             self.lin_out = nn.Linear(2 * channels, channels, bias=bias)
         self.reset_parameters()
 
-    def reset_parameters(self) -> None:
-        """Draw every parameter from U(-1/√channels, 1/√channels), as the authors' code does."""
-        bound = self.channels**-0.5
-        for parameter in self.parameters():
-            nn.init.uniform_(parameter, -bound, bound)
+    @property
+    def attends(self) -> bool:
+        """Whether the readout weighs the clicks."""
+        return self.mode in ("hybrid", "attention")
 
-    def forward(
-        self,
-        h: Tensor,
-        alias_index: Tensor,
-        batch: Tensor,
-        batch_size: int | None = None,
-        marks: Tensor | None = None,
-        clicks: Clicks | None = None,
-    ) -> Tensor:
-        """Read out the sessions of a batch.
-
-        Args:
-            h: Node features [N, channels].
-            alias_index: Node of each click, the sessions one after another [L].
-            batch: Session of each node [N].
-            batch_size: Number of sessions B. (default: read from ``batch``)
-            marks: What is added to each click in the attention [L, channels]. (default: nothing)
-            clicks: The clicks, where they have been counted. (default: they are counted)
-
-        Returns:
-            Session vectors [B, channels].
-        """
-        clicks = clicks or clicks_of(alias_index, batch, batch_size)
+    def read(self, h_click: Tensor, clicks: Clicks, marks: Tensor | None) -> Tensor:
+        """See :meth:`Readout.read`."""
         session, batch_size = clicks.session, clicks.lengths.size(0)
-        h_click = h.index_select(0, alias_index)
         last = h_click.index_select(0, clicks.last)
         local = last
         if self.last_k > 1:
@@ -117,35 +172,15 @@ class SessionReadout(nn.Module):
         out: Tensor = self.lin_out(torch.cat([local, s_g], dim=-1))
         return out
 
-    @property
-    def attends(self) -> bool:
-        """Whether the readout weighs the clicks."""
-        return self.mode in ("hybrid", "attention")
-
-    def attention(
-        self,
-        h: Tensor,
-        alias_index: Tensor,
-        batch: Tensor,
-        batch_size: int | None = None,
-        marks: Tensor | None = None,
-    ) -> Tensor:
-        r"""The weight :math:`\alpha_t` of every click [L]; see :meth:`forward` for the arguments.
-
-        Raises:
-            ValueError: If this readout has no attention.
-        """
-        if not self.attends:
-            raise ValueError(f"SessionReadout: mode={self.mode!r} has no attention")
-        clicks = clicks_of(alias_index, batch, batch_size)
-        h_click = h.index_select(0, alias_index)
+    def weigh(self, h_click: Tensor, clicks: Clicks, marks: Tensor | None) -> Tensor:
+        """See :meth:`Readout.weigh`."""
         last = h_click.index_select(0, clicks.last)
         return self._alpha(h_click, last, clicks, marks).squeeze(1)
 
     def _alpha(self, h_click: Tensor, last: Tensor, clicks: Clicks, marks: Tensor | None) -> Tensor:
         """Weights [L, 1] of clicks by their vectors [L, d], those of the last ones [B, d], marks.
 
-        For the marks see :meth:`forward`.
+        For the marks see :meth:`Readout.forward`.
         """
         gate = self.lin_last(last).index_select(0, clicks.session) + self.lin_click(h_click)
         if self.positions:
@@ -160,8 +195,8 @@ class SessionReadout(nn.Module):
         return f"{self.__class__.__name__}({self.channels}, mode={self.mode})"
 
 
-def clicks_of(alias_index: Tensor, batch: Tensor, batch_size: int | None) -> Clicks:
-    """The clicks of a batch; see :meth:`SessionReadout.forward` for the arguments."""
+def _clicks_of(alias_index: Tensor, batch: Tensor, batch_size: int | None) -> Clicks:
+    """The clicks of a batch; see :meth:`Readout.forward` for the arguments."""
     if batch_size is None:
         batch_size = int(batch[-1]) + 1
     return Clicks.of(batch.index_select(0, alias_index), batch_size)

@@ -30,6 +30,7 @@ from pyg_srgnn.functional.mixture import (
 from pyg_srgnn.functional.text_similarity import similar_weights
 from pyg_srgnn.functional.topk import best_of_scores
 from pyg_srgnn.functional.whitening import Whitening
+from pyg_srgnn.nn import authors
 from pyg_srgnn.nn.as_cold import AsCold
 from pyg_srgnn.nn.component import HELD_OUT, Component
 from pyg_srgnn.nn.expert import Expert, ItemExpert
@@ -38,7 +39,7 @@ from pyg_srgnn.nn.losses import at_least_float32
 from pyg_srgnn.nn.mark_embeddings import MarkEmbeddings
 from pyg_srgnn.nn.multi_level_readout import MultiLevelReadout
 from pyg_srgnn.nn.output import not_counted
-from pyg_srgnn.nn.readout import SessionReadout
+from pyg_srgnn.nn.readout import Readout, SessionReadout
 from pyg_srgnn.nn.repeat_counts_head import RepeatCountsHead
 from pyg_srgnn.nn.repeat_head import RepeatHead
 from pyg_srgnn.nn.sequence_expert import SequenceExpert
@@ -205,7 +206,7 @@ class SRGNN(SessionModel):
             fits = not (binary_edges and num_events)
             check.that(fits, "binary_edges", "False with events, which weigh edges", binary_edges)
             self.conv = SRGNNConv(channels, num_steps, reset_after)
-            self.readout: SessionReadout | MultiLevelReadout = (
+            self.readout: Readout = (
                 MultiLevelReadout(channels, readout_levels, readout_bias, positions)
                 if levels
                 else SessionReadout(channels, readout, readout_bias, last_k, positions)
@@ -678,45 +679,11 @@ class SRGNN(SessionModel):
         Raises:
             ValueError: If a tensor is missing, unknown, or has another shape.
         """
-        given = dict(state_dict)
-        missing = sorted(_AUTHORS - given.keys())
-        unknown = sorted(given.keys() - _AUTHORS - _AUTHORS_UNUSED)
-        if missing or unknown:
-            raise ValueError(
-                f"not a checkpoint of the authors' SR-GNN: missing {missing}, unknown {unknown}"
-            )
-        rows, channels = given["embedding.weight"].shape
+        rows, channels = authors.table_shape(state_dict)
         model = cls(rows - 1, channels, num_steps, True, readout_bias=True, binary_edges=True)
-
-        # Chunks are reset, update, candidate; σ(-v) = 1 - σ(v) turns the update gate.
-        turn = torch.ones_like(given["gnn.w_hh"][:, :1])
-        turn[channels : 2 * channels] = -1
-        w_3 = given["linear_transform.weight"]
-        converted = {
-            "embedding.weight": given["embedding.weight"][1:],
-            "conv.lin_in.weight": given["gnn.linear_edge_in.weight"],
-            "conv.lin_in.bias": given["gnn.linear_edge_in.bias"],
-            "conv.lin_out.weight": given["gnn.linear_edge_out.weight"],
-            "conv.lin_out.bias": given["gnn.linear_edge_out.bias"],
-            "conv.bias": torch.cat([given["gnn.b_iah"], given["gnn.b_oah"]]),
-            "conv.lin_ih.weight": turn * given["gnn.w_ih"],
-            "conv.lin_ih.bias": turn[:, 0] * given["gnn.b_ih"],
-            "conv.lin_hh.weight": turn * given["gnn.w_hh"],
-            "conv.lin_hh.bias": turn[:, 0] * given["gnn.b_hh"],
-            "readout.lin_last.weight": given["linear_one.weight"],
-            "readout.lin_click.weight": given["linear_two.weight"],
-            "readout.lin_click.bias": given["linear_one.bias"] + given["linear_two.bias"],
-            "readout.q.weight": given["linear_three.weight"],
-            "readout.lin_out.weight": torch.cat([w_3[:, channels:], w_3[:, :channels]], dim=1),
-            "readout.lin_out.bias": given["linear_transform.bias"],
-        }
-        for name, parameter in model.named_parameters():
-            if converted[name].shape != parameter.shape:
-                raise ValueError(
-                    f"the authors' checkpoint does not fit: {name} should have shape "
-                    f"{list(parameter.shape)}, but {list(converted[name].shape)} was found"
-                )
-        model.to(given["embedding.weight"].dtype).load_state_dict(converted)
+        shapes = {name: parameter.shape for name, parameter in model.named_parameters()}
+        converted = authors.converted(state_dict, shapes)
+        model.to(converted["embedding.weight"].dtype).load_state_dict(converted)
         return model
 
 
@@ -725,21 +692,3 @@ def _graphs(data: Data) -> SessionGraphs:
     edges = data.edge_index, data.edge_weight, data.edge_weight_in
     marks = {name: data[name] for name in MARKS if name in data}
     return SessionGraphs(*edges, data.alias_index, *session_of_node(data), **marks)
-
-
-_AUTHORS = frozenset(
-    ["embedding.weight", "linear_three.weight"]
-    + [f"gnn.{name}" for name in ("w_ih", "w_hh", "b_ih", "b_hh", "b_iah", "b_oah")]
-    + [
-        f"{layer}.{part}"
-        for layer in (
-            "gnn.linear_edge_in",
-            "gnn.linear_edge_out",
-            "linear_one",
-            "linear_two",
-            "linear_transform",
-        )
-        for part in ("weight", "bias")
-    ]
-)
-_AUTHORS_UNUSED = frozenset(["gnn.linear_edge_f.weight", "gnn.linear_edge_f.bias"])

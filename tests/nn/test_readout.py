@@ -173,5 +173,5 @@ def test_attention_weighs_the_clicks(positions):
         [sum(alpha[t] * h[alias[t]] for t in clicks) for clicks in (range(4), range(4, 7))]
     )
     torch.testing.assert_close(readout(h, alias, batch), sums)
-    with pytest.raises(ValueError, match="mode='average' has no attention"):
+    with pytest.raises(ValueError, match="mode=average\\) has no attention"):
         SessionReadout(4, "average").attention(h, alias, batch)
