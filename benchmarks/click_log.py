@@ -38,7 +38,20 @@ def write(path: str | Path, rows: int = ROWS, seed: int = 0) -> None:
     """
     with open(path, "wb") as file:
         for chunk in _chunks(rows, np.random.default_rng(seed)):
-            chunk.write_csv(file, include_header=False)
+            written = pl.col("timestamp").dt.strftime("%Y-%m-%dT%H:%M:%S%.3fZ")
+            chunk.with_columns(written).write_csv(file, include_header=False)
+
+
+def write_parquet(folder: str | Path, rows: int, seed: int = 0) -> None:
+    """Write the same clicks as a folder of Parquet files of about a million rows each.
+
+    Args:
+        folder: Folder to write, which is there.
+        rows: Number of clicks.
+        seed: Of the random numbers. (default: 0)
+    """
+    for number, chunk in enumerate(_chunks(rows, np.random.default_rng(seed))):
+        chunk.write_parquet(Path(folder, f"{number:05}.parquet"))
 
 
 def _chunks(rows: int, random: np.random.Generator) -> Iterator[pl.DataFrame]:
@@ -72,5 +85,5 @@ def _chunks(rows: int, random: np.random.Generator) -> Iterator[pl.DataFrame]:
                 "item_id": items[np.searchsorted(popularity, random.random(size) * popularity[-1])],
                 "category": categories[random.integers(len(_CATEGORIES), size=size)],
             }
-        ).with_columns(pl.col("timestamp").dt.strftime("%Y-%m-%dT%H:%M:%S%.3fZ"))
+        )
         done, sessions = done + size, sessions + count

@@ -10,6 +10,7 @@ import polars as pl
 import torch
 from numpy.typing import NDArray
 
+from pyg_srgnn.clicklog.polars_engine import scan_folders
 from pyg_srgnn.clicklog.prepared import Prepared
 from pyg_srgnn.clicklog.rules import Chosen
 from pyg_srgnn.clicklog.spec import Preparation
@@ -208,8 +209,8 @@ class _Pieces:
     def between(self, start: int, stop: int) -> Any:
         """Item codes, session numbers and marks, session by session in the clicks' order."""
         s, size = pl.col("s"), self.chosen.size
-        for folder in self.chosen.pieces[start // size : -(-stop // size)]:
-            piece = pl.scan_parquet(folder / "*.parquet", hive_partitioning=False)
+        for folders in self.chosen.pieces[start // size : -(-stop // size)]:
+            piece = scan_folders(folders)
             frame = piece.filter((s >= start) & (s < stop)).sort(self._order()).collect()
             self.duplicates += self._repeated(frame)
             self.bar.advance(frame.height)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -78,8 +79,22 @@ class Engine(Protocol):
         """Hand a frame over to Polars."""
         ...
 
-    def scatter(self, frame: nw.LazyFrame[Any], path: Path) -> list[Path]:
-        """Write a frame to folders of Parquet files, one for each number in ``piece``."""
+    def parts(self, clicks: nw.LazyFrame[Any], rows: int, path: Path) -> list[nw.LazyFrame[Any]]:
+        """Divide clicks into parts with whole sessions, each of which fits into memory.
+
+        Args:
+            clicks: All clicks; they are read once, and may be deleted then.
+            rows: How many these are, or a few less.
+            path: Where the parts go.
+        """
+        ...
+
+    def scatter(self, frames: Iterable[nw.LazyFrame[Any]], path: Path) -> list[list[Path]]:
+        """Write frames, one after the other, to folders of Parquet files.
+
+        Returns:
+            For each number in ``piece`` the folders that hold it.
+        """
         ...
 
     def scan(self, path: Path) -> nw.LazyFrame[Any]:
@@ -93,6 +108,9 @@ def parquet_row(file: Path, number: int) -> tuple[str, dict[str, Any]]:
     return f"{file}, row {number + 1:,}", values
 
 
-def piece_folders(path: Path) -> list[Path]:
-    """The folders ``piece=0``, ``piece=1``, … in the order of their numbers."""
-    return sorted(path.glob("piece=*"), key=lambda folder: int(folder.name.split("=")[1]))
+def piece_folders(path: Path) -> list[list[Path]]:
+    """The folders ``piece=0`` in the folders below a path, then all ``piece=1``, …."""
+    pieces: dict[int, list[Path]] = {}
+    for folder in path.glob("*/piece=*"):
+        pieces.setdefault(int(folder.name.split("=")[1]), []).append(folder)
+    return [pieces[number] for number in sorted(pieces)]

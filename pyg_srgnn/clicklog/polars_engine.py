@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,9 @@ class _Source:
     gaps: bool
 
 
+CLICKS_AT_ONCE = 1 << 22
+"""Clicks that are made sessions of in memory at once: about 0.8 GB."""
+
 _CHECKED = pl.lit(False).alias("short"), pl.lit(False).alias("others")
 
 
@@ -50,6 +54,7 @@ class PolarsEngine:
 
     def __init__(self) -> None:
         self.sources: list[_Source] = []
+        self.staged: list[Path] = []
         self.bad_rows = BadRows()
 
     def stage(
@@ -63,19 +68,20 @@ class PolarsEngine:
         folder.mkdir(parents=True)
         if not careful:
             self.sources, self.bad_rows = [], BadRows()
-        parts, offset = [], 0
+        self.staged, offset = [], 0
         for number, file in enumerate(layout.files):
-            parts.append(folder / f"{number:06}.parquet")
+            staged = folder / f"{number:06}.parquet"
+            self.staged.append(staged)
             if careful:
-                self._sink(number, layout, preparation, parts[-1], offset, careful)
-            elif not self._sink_regular(file, layout, preparation, parts[-1], offset):
-                self.sources.append(self._source(file, layout, parts[-1].with_suffix(".csv")))
-                self._sink(number, layout, preparation, parts[-1], offset, careful)
+                self._sink(number, layout, preparation, staged, offset, careful)
+            elif not self._sink_regular(file, layout, preparation, staged, offset):
+                self.sources.append(self._source(file, layout, staged.with_suffix(".csv")))
+                self._sink(number, layout, preparation, staged, offset, careful)
             offset += self.sources[number].records
         if preparation.on_bad_rows == "error":
             self.bad_rows.refuse()
         rows = sum(source.rows for source in self.sources)
-        return Staged(nw.from_native(pl.scan_parquet(parts, glob=False)), rows, self.bad_rows)
+        return Staged(nw.from_native(pl.scan_parquet(self.staged, glob=False)), rows, self.bad_rows)
 
     def _sink_regular(
         self, file: Path, layout: Layout, preparation: Preparation, part: Path, offset: int
@@ -205,10 +211,24 @@ class PolarsEngine:
         native: pl.DataFrame = frame.to_native().collect()
         return native
 
-    def scatter(self, frame: nw.LazyFrame[Any], path: Path) -> list[Path]:
-        """Write a frame to folders of Parquet files, one for each piece."""
-        with working("sorting clicks", path):
-            _write(frame.to_native(), path, pl.PartitionBy(path, key="piece", include_key=False))
+    def parts(self, clicks: nw.LazyFrame[Any], rows: int, path: Path) -> list[nw.LazyFrame[Any]]:
+        """Divide clicks by a hash of their session; the staged files are deleted."""
+        count = 1 + rows // CLICKS_AT_ONCE
+        if count == 1:
+            return [clicks]
+        piece = (pl.col("session").hash(seed=0) % count).cast(pl.Int64).alias("piece")
+        pieces = self.scatter([nw.from_native(clicks.to_native().with_columns(piece))], path)
+        for file in self.staged:
+            file.unlink()
+        return [nw.from_native(scan_folders(folders)) for folders in pieces]
+
+    def scatter(self, frames: Iterable[nw.LazyFrame[Any]], path: Path) -> list[list[Path]]:
+        """Write frames to folders of Parquet files, in each a folder for each piece."""
+        for number, frame in enumerate(frames):
+            below = path / str(number)
+            with working("sorting clicks", below):
+                pieces = pl.PartitionBy(below, key="piece", include_key=False)
+                _write(frame.to_native(), below, pieces)
         return piece_folders(path)
 
     def scan(self, path: Path) -> nw.LazyFrame[Any]:
@@ -237,6 +257,12 @@ def _row(layout: Layout) -> str:
     while name in layout.names:
         name += "_"
     return name
+
+
+def scan_folders(folders: list[Path]) -> pl.LazyFrame:
+    """The Parquet files of some folders, as one table."""
+    files = [file for folder in folders for file in sorted(folder.glob("*.parquet"))]
+    return pl.scan_parquet(files, glob=False, hive_partitioning=False)
 
 
 def _write(frame: pl.LazyFrame, path: Path, pieces: pl.PartitionBy | None = None) -> None:

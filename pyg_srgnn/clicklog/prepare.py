@@ -60,7 +60,8 @@ def prepare(
     """Read a click log and make sessions of it.
 
     Memory grows with the number of sessions and of the clicks that stay, not with the file: the
-    clicks are read once into Parquet files below ``scratch`` and from there in pieces.
+    clicks are read once into Parquet files below ``scratch``, from there in parts of whole
+    sessions, to which the rules are applied one after the other, and last in stretches of time.
 
     Args:
         path: A file, a glob, a folder, or several of them: CSV (any delimiter, quoted, gzip or
@@ -70,7 +71,7 @@ def prepare(
             (default: ``"polars"``)
         vocabulary: Items that keep their index and are never dropped; new ones are numbered
             after them. (default: None)
-        scratch: Folder for temporary files, on a disk with room for 28 bytes a click, and for the
+        scratch: Folder for temporary files, on a disk with room for 60 bytes a click, and for the
             texts of the items.
             (default: the system's)
 

@@ -9,20 +9,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import narwhals as nw
 import polars as pl
 
 from pyg_srgnn.clicklog.adapt import adapt
 from pyg_srgnn.clicklog.clicks import read_clicks
 from pyg_srgnn.clicklog.layout import find_layout, scan_parquet
 from pyg_srgnn.clicklog.polars_engine import PolarsEngine
-from pyg_srgnn.clicklog.rules import last_sessions
+from pyg_srgnn.clicklog.session_rules import last_sessions
 from pyg_srgnn.clicklog.spec import Preparation
 from pyg_srgnn.utils.files import is_parquet, os_errors
 
 log = logging.getLogger(__name__)
-
-_CLICKS_AT_ONCE = 1 << 22  # made sessions of in memory at once, about 0.8 GB
 
 
 def session_rows(
@@ -129,21 +126,17 @@ def _write_sessions(
     if not whole:
         layout = replace(layout, whole=layout.whole - {"item"})
     clicks, found = read_clicks(engine, layout, preparation, staged)
-    pieces = 1 + found.rows // _CLICKS_AT_ONCE
-    piece = (pl.col("session").hash(seed=0) % pieces).cast(pl.Int64).alias("piece")
-    frame = clicks.to_native().with_columns(piece)
-    places = engine.scatter(nw.from_native(frame), staged / "scattered")
-    for number, place in enumerate(places):
+    parts = engine.parts(clicks, found.rows, staged / "parts") if found.chosen else []
+    for number, part in enumerate(parts):
         path = folder / f"{number:06d}.parquet"
-        of_piece = nw.from_native(pl.scan_parquet(place, hive_partitioning=False))
-        aside = staged / f"piece-{number}"
+        aside = staged / f"part-{number}"
         aside.mkdir()
-        ordered = last_sessions(of_piece, preparation, engine, found, aside).to_native()
+        ordered = last_sessions(part, preparation, engine, found, aside).to_native()
         sessions = ordered.group_by("session", maintain_order=True)
         with os_errors(path):
             sessions.agg(pl.col("item").alias("clicks")).sink_parquet(path)
         shutil.rmtree(aside)
-    if not places:  # no row passes dataset.where
+    if not parts:  # no row passes dataset.where
         kinds = clicks.collect_schema().to_polars()
         empty = {"session": kinds["session"], "clicks": pl.List(kinds["item"])}
         pl.DataFrame(schema=empty).write_parquet(folder / "none.parquet")

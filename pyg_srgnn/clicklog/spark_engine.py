@@ -7,6 +7,7 @@ import json
 import os
 import re
 from bisect import bisect_right
+from collections.abc import Iterable
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -206,9 +207,14 @@ class SparkEngine:
         self._written(frame.to_native(), path)
         return pl.read_parquet(path / "*.parquet")
 
-    def scatter(self, frame: nw.LazyFrame[Any], path: Path) -> list[Path]:
-        """Write a frame to folders of Parquet files, one for each piece."""
-        frame.to_native().write.partitionBy("piece").parquet(url(path))
+    def parts(self, clicks: nw.LazyFrame[Any], rows: int, path: Path) -> list[nw.LazyFrame[Any]]:
+        """All clicks in one part: Spark divides them itself."""
+        return [clicks]
+
+    def scatter(self, frames: Iterable[nw.LazyFrame[Any]], path: Path) -> list[list[Path]]:
+        """Write frames to folders of Parquet files, in each a folder for each piece."""
+        for number, frame in enumerate(frames):
+            frame.to_native().write.partitionBy("piece").parquet(url(path / str(number)))
         return piece_folders(path)
 
     def scan(self, path: Path) -> nw.LazyFrame[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -45,5 +46,9 @@ class DuckDBEngine:
     def gather(self, frame: nw.LazyFrame[Any], path: Path) -> pl.DataFrame:
         return pl.DataFrame(frame.to_native())
 
-    def scatter(self, frame: nw.LazyFrame[Any], path: Path) -> list[Path]:
-        return self.reader.scatter(nw.from_native(self.gather(frame, path).lazy()), path)
+    def parts(self, clicks: nw.LazyFrame[Any], rows: int, path: Path) -> list[nw.LazyFrame[Any]]:
+        return [clicks]
+
+    def scatter(self, frames: Iterable[nw.LazyFrame[Any]], path: Path) -> list[list[Path]]:
+        frames = [nw.from_native(self.gather(frame, path).lazy()) for frame in frames]
+        return self.reader.scatter(frames, path)

@@ -39,7 +39,7 @@ def chosen(sessions: list[str], seconds: list[int] | None = None) -> Chosen:
     items = pl.DataFrame({"code": range(len(letters)), "item": letters})
     steps = [{"rule": "sessions", "clicks": len(clicks), "sessions": len(sessions)}]
     numbered = shuffled.lazy().with_columns(piece=pl.col("s") // SIZE)
-    pieces = PolarsEngine().scatter(nw.from_native(numbered), Path(mkdtemp(dir=FOLDER)))
+    pieces = PolarsEngine().scatter([nw.from_native(numbered)], Path(mkdtemp(dir=FOLDER)))
     return Chosen(pieces, SIZE, ["row"], lengths, items, steps, timed)
 
 
@@ -189,7 +189,7 @@ def test_equal_rows_are_counted_however_a_session_is_sorted(key: str) -> None:
     keys = ["row"] if key == "row" else [key, "row"]
     clicks = rows.select(*dict.fromkeys([*same, *keys])).lazy()
     clicks = clicks.with_columns(piece=pl.col("s") // SIZE)
-    pieces = PolarsEngine().scatter(nw.from_native(clicks), Path(mkdtemp(dir=FOLDER)))
+    pieces = PolarsEngine().scatter([nw.from_native(clicks)], Path(mkdtemp(dir=FOLDER)))
     lengths = rows.group_by("s").agg(n=pl.len(), second=pl.lit(0)).sort("s")
     items = pl.DataFrame({"item": [10, 11]})
     given = Chosen(pieces, SIZE, keys, lengths, items, [{"clicks": 90, "sessions": 6}], True)

@@ -178,6 +178,20 @@ def test_pieces_of_a_few_clicks_make_the_same(
 
 @pytest.mark.slow
 @few
+@given(rows=logs(), rules=rules)
+def test_a_log_in_parts_makes_the_same(log: Path, rows: list[Any], rules: dict[str, Any]) -> None:
+    """Sessions are made, shortened and dropped part by part; items are counted over all parts."""
+    known = sorted({row["item"] for row in rows} - {"9"})[:2]
+    if all(row["item"].isdecimal() for row in rows):
+        known = list(map(int, known))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pyg_srgnn.clicklog.polars_engine.CLICKS_AT_ONCE", 20)
+        check(Case(rows, rules), log)
+        check(Case(rows, rules, known), log)
+
+
+@pytest.mark.slow
+@few
 @given(rows=logs(), rules=rules, data=st.data())
 def test_known_items_keep_their_number_and_are_never_rare(
     log: Path, rows: list[Any], rules: dict[str, Any], data: st.DataObject

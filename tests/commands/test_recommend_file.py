@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from pyg_srgnn import Recommender
 from pyg_srgnn.checkpoint import ModelScorer
-from pyg_srgnn.clicklog import session_rows
+from pyg_srgnn.clicklog import polars_engine
 from pyg_srgnn.clicklog.prepare import prepare
 from pyg_srgnn.clicklog.spec import Preparation
 from pyg_srgnn.commands import recommend_file as batch
@@ -97,7 +97,7 @@ def test_a_file_is_told_by_its_content(recommender, tmp_path, name):
 
 def test_a_click_log_has_a_row_a_session(recommender, tmp_path, monkeypatch):
     """Whatever the rows' order, and in several pieces."""
-    monkeypatch.setattr(session_rows, "_CLICKS_AT_ONCE", 30)
+    monkeypatch.setattr(polars_engine, "CLICKS_AT_ONCE", 30)
     sessions = [session for session in sessions_of(recommender) if session]
     clicks = [
         (f"s{number:02d}", 1_400_000_000 + 60 * step, item)
@@ -185,7 +185,7 @@ def test_a_session_served_is_one_that_training_sees(folder, rows, rules, pieces)
     write(folder / "log.csv", rows)
     with pytest.MonkeyPatch.context() as patch:
         if pieces:
-            patch.setattr(session_rows, "_CLICKS_AT_ONCE", 9)
+            patch.setattr(polars_engine, "CLICKS_AT_ONCE", 9)
         found = served(folder, rules, ids)
     try:
         prepared = prepare(folder / "log.csv", Preparation(**rules), vocabulary=Vocabulary(ids))
