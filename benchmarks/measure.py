@@ -84,6 +84,7 @@ def machine() -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "processor": known.get("cpu_name") or platform.machine(),
         "instructions": instructions(),
+        "used by torch": torch.backends.cpu.get_cpu_capability(),  # type: ignore[no-untyped-call]
         "bfloat16": "in hardware" if fast_products() == "bfloat16" else "emulated, not measured",
         "torch": torch.__version__,
         "python": platform.python_version(),

@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--channels", type=whole, default=100, help="size of an embedding (100)")
     parser.add_argument("--rounds", type=whole, default=100, help="sessions (100)")
     parser.add_argument("--models", nargs="+", default=["srgnn", "srgnn_plain"])
-    parser.add_argument("--precision", default="int8", help="of a plain model's export (int8)")
+    parser.add_argument("--precision", default="auto", help="of a plain model's export (auto)")
     return run(parser, measure, table, arguments)
 
 

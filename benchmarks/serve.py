@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--root", default="datasets", help="folder of all datasets (datasets)")
     parser.add_argument("--items", type=whole, default=43_097, help="of a catalogue (43097)")
     parser.add_argument("--channels", type=whole, default=100, help="size of an embedding (100)")
-    parser.add_argument("--precision", default="int8", help="of a plain model's export (int8)")
+    parser.add_argument("--precision", default="auto", help="of a plain model's export (auto)")
     parser.add_argument("--threads", type=whole, default=1, help="of the model (1)")
     parser.add_argument("--calls", type=whole, default=2_000, help="in process (2000)")
     parser.add_argument("--rate", type=whole, default=1_000, help="of http, a second (1000)")
@@ -107,7 +107,7 @@ class _Bench:
         folder = self.folder / f"{name}-{items}"
         if not folder.exists():
             self.say(f"{name} of {items:,} items is exported")
-            precision = self.args.precision if name == PLAIN else "float32"
+            precision = self.args.precision if name == PLAIN else "auto"
             in_child(write_export, name, items, self.args.channels, precision, str(folder))
         return str(folder)
 

@@ -22,6 +22,7 @@ from benchmarks import (
     __main__ as short,
 )
 from benchmarks import (
+    catalogue,
     click_log,
     conv,
     encode_texts,
@@ -43,6 +44,7 @@ from benchmarks.limit import Peak, step_limit
 from pyg_srgnn.commands.application import CONF
 from pyg_srgnn.data import Sessions, session_graphs
 from pyg_srgnn.datasets import Synthetic, open_dataset
+from pyg_srgnn.inference.choice import WAYS
 from pyg_srgnn.nn import SRGNN, losses
 from pyg_srgnn.training.optimizer import adam
 from tests.reference import authors
@@ -99,6 +101,19 @@ def test_what_is_emulated_is_not_measured(
     assert result["machine"]["instructions"] == "avx2"
     printed = capsys.readouterr().out
     assert "not measured in bfloat16" in printed and "bfloat16 emulated" in printed
+
+
+def test_catalogue_prints_and_writes_figures(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    figures = tmp_path / "figures.json"
+    catalogue.main(["--items", "2000", "20000", "--channels=4", f"--json={figures}"])
+    result = json.loads(figures.read_text())
+    assert list(result["items"]) == ["2000", "20000"]
+    for of in result["items"].values():
+        assert of["fastest"] in of["milliseconds"] and of["chosen"] in WAYS
+    printed = capsys.readouterr().out
+    assert "float32_blocks" in printed and "16 at once" in printed and "used by torch" in printed
 
 
 def test_train_step_notices_other_gradients(

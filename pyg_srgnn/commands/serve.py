@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from omegaconf import DictConfig
 
 from pyg_srgnn.commands.application import application
@@ -20,9 +22,15 @@ def validate(config: DictConfig) -> Settings:
 
 
 @application("serve")
-def main(config: DictConfig) -> None:
+def _serve(config: DictConfig) -> None:
     """Serve until SIGTERM or SIGINT."""
     serve(validate(config))
+
+
+def main() -> None:
+    """Serve; ``--check`` is ``check=true``."""
+    sys.argv[1:] = ["check=true" if word == "--check" else word for word in sys.argv[1:]]
+    _serve()
 
 
 if __name__ == "__main__":

@@ -118,7 +118,7 @@ def extend(artifact: Artifact, items: NewItems, output: str | Path) -> Path:
         index = scorer.catalogue if isinstance(scorer.catalogue, Index) else None
         write_items(aside, model.vocabulary, scorer.weights, index)
         seal(aside, manifest)
-        off = largest_difference(model, Artifact.load(aside))
+        off = largest_difference(model, Artifact.load(aside, precision="float32"))
         if off > TOLERANCE:
             raise RuntimeError(f"the scores of the new export differ by {off:.2g}")
         if card.is_file():

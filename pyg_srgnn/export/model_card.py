@@ -11,6 +11,7 @@ import polars as pl
 
 from pyg_srgnn.checkpoint import Checkpoint
 from pyg_srgnn.inference.card import data_lines, limits
+from pyg_srgnn.inference.choice import AUTO
 from pyg_srgnn.inference.manifest import CARD
 from pyg_srgnn.reports.table import LITERATURE, made_of, result_tables
 from pyg_srgnn.runs.result import RunResult
@@ -101,10 +102,11 @@ def _exactness(manifest: Mapping[str, Any]) -> str:
             f"{index['k']} is {index['recall']:.4f} beside exact search ({index['queries']:,} "
             f"{index['queried_with']}). Their scores are exact."
         )
-    if manifest["scorer"]["log_probabilities"] or precision == "float32":
+    if manifest["scorer"]["log_probabilities"] or precision.startswith("float32"):
         return "Items are scored in float32."
+    looked = "the precision that is fastest where it is loaded" if precision == AUTO else precision
     return (
-        f"Items are looked for in {precision} and scored in float32; the best are the same as in "
+        f"Items are looked for in {looked} and scored in float32; the best are the same as in "
         f"float32 (recall 1 by construction)."
     )
 

@@ -23,7 +23,7 @@ from pyg_srgnn.export.held_out import held_out_vectors
 from pyg_srgnn.export.model_card import model_card
 from pyg_srgnn.functional.model_mixture import name_of
 from pyg_srgnn.inference.artifact import Artifact
-from pyg_srgnn.inference.catalogue import PRECISIONS
+from pyg_srgnn.inference.choice import AUTO, CHOICES
 from pyg_srgnn.inference.exported import searched
 from pyg_srgnn.inference.formats import FILES
 from pyg_srgnn.inference.index import Index
@@ -56,7 +56,7 @@ def check_settings(kind: str, precision: str, index_above: int | None) -> None:
     """
     with checking("export") as check:
         check.one_of("kind", kind, FILES)
-        check.one_of("precision", precision, PRECISIONS)
+        check.one_of("precision", precision, CHOICES)
         check.whole("index_above", index_above, 0, optional=True)
 
 
@@ -64,7 +64,7 @@ def export(
     checkpoint: Checkpoint,
     output: str | Path,
     kind: str = "onnx",
-    precision: str = "int8",
+    precision: str = AUTO,
     index_above: int | None = None,
 ) -> Path:
     """Write a model as a folder that :meth:`pyg_srgnn.inference.artifact.Artifact.load` opens.
@@ -77,8 +77,8 @@ def export(
         output: The folder; an export that is there is replaced.
         kind: ``"onnx"``, run by onnxruntime, or ``"torch_export"``, run by torch. (default:
             ``"onnx"``)
-        precision: See :class:`pyg_srgnn.inference.catalogue.Catalogue`; a mixture does not use
-            it. (default: ``"int8"``, which finds what ``"float32"`` finds)
+        precision: See :func:`pyg_srgnn.inference.precision.choose`; a mixture does not use it.
+            (default: ``"auto"``: whoever loads the export takes what is fastest there)
         index_above: Items of a catalogue from which on an :class:`Index` is made, which finds 98
             percent of the best; not of a mixture. (default: None, no index)
 
@@ -117,7 +117,7 @@ def export(
         else:
             manifest |= _write_single(checkpoint, checkpoint.model, aside, kind, index_above)
         seal(aside, manifest)
-        off = largest_difference(checkpoint, Artifact.load(aside))
+        off = largest_difference(checkpoint, Artifact.load(aside, precision="float32"))
         if off > TOLERANCE:
             raise RuntimeError(f"the export's scores differ by {off:.2g} from the checkpoint's")
         card = model_card(checkpoint, manifest, off)

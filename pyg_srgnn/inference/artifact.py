@@ -28,6 +28,7 @@ from torch import Tensor
 
 from pyg_srgnn.data.vocabulary import Vocabulary
 from pyg_srgnn.functional.model_mixture import NESTED
+from pyg_srgnn.inference.choice import AUTO, Choice
 from pyg_srgnn.inference.exported import ExportedModel, exported_class, searched
 from pyg_srgnn.inference.exported_mixture import ExportedModelMixture
 from pyg_srgnn.inference.formats import FILES, OPENERS
@@ -76,13 +77,21 @@ class Artifact:
         """See :class:`~pyg_srgnn.checkpoint.Checkpoint`."""
         return {key: value for key, value in self.dataset.items() if key != "name"} or None
 
+    @property
+    def choices(self) -> dict[str, Choice]:
+        """How its items are searched on this processor; empty where nothing was to be chosen."""
+        return getattr(self.scorer, "choices", {})
+
     @classmethod
-    def load(cls, folder: str | Path, threads: int = 1) -> Artifact:
+    def load(cls, folder: str | Path, threads: int = 1, precision: str = AUTO) -> Artifact:
         """Open an exported folder; nothing in it is executed, and nothing outside of it is read.
 
         Args:
             folder: A folder that ``srgnn-export`` wrote.
             threads: Threads of one call of the encoder. (default: 1)
+            precision: How its items are searched, one of
+                :data:`~pyg_srgnn.inference.choice.CHOICES`. (default: ``"auto"``, as the export
+                says, or the fastest way if it says ``"auto"``, too)
 
         Raises:
             FileNotFoundError: If there is no such folder.
@@ -94,17 +103,19 @@ class Artifact:
         if not is_artifact(folder):
             raise FileNotFoundError(f"{folder} is no folder of srgnn-export: it has no {MANIFEST}")
         data = _read(folder, MANIFEST, checked_size(folder, MANIFEST, _MANIFEST))
-        return cls._open(folder, data, threads)
+        return cls._open(folder, data, threads, precision)
 
     @classmethod
-    def _open(cls, folder: Path, data: bytes, threads: int, within: int = 0) -> Artifact:
+    def _open(
+        cls, folder: Path, data: bytes, threads: int, precision: str, within: int = 0
+    ) -> Artifact:
         """Open a folder whose manifest is read, within so many mixtures."""
         with _naming(folder / MANIFEST):
             manifest, facts = read_manifest(data)
             if isinstance(facts, MixtureFacts) and within >= NESTED:
                 raise ValueError("it is a mixture within a mixture of mixtures")
         if isinstance(facts, MixtureFacts):
-            return cls._mixture(folder, data, manifest, facts, threads, within + 1)
+            return cls._mixture(folder, data, manifest, facts, threads, precision, within + 1)
         # A file is read once, and not mapped into memory: the bytes that are used are those that
         # were checked, even if the file changes meanwhile.
         names = [FILES[manifest["export"]], WEIGHTS, VOCABULARY]
@@ -131,7 +142,8 @@ class Artifact:
         with _naming(encoder):
             encode = OPENERS[manifest["export"]](held[names[0]], encoder, threads)
         with _naming(folder / MANIFEST):
-            scorer = exported_class(facts)(encode, facts, weights, manifest["precision"], index)
+            asked = manifest["precision"] if precision == AUTO else precision
+            scorer = exported_class(facts)(encode, facts, weights, asked, index)
             mean = weights.get("text_mean")
             text = check_text(manifest["text"], None if mean is None else len(mean))
         with _naming(encoder):
@@ -157,6 +169,7 @@ class Artifact:
         manifest: Mapping[str, Any],
         facts: MixtureFacts,
         threads: int,
+        precision: str,
         within: int,
     ) -> Artifact:
         """Open the export of a mixture: the exports of its members."""
@@ -167,7 +180,7 @@ class Artifact:
             file = f"{name}/{MANIFEST}"
             size = checked_size(folder, file, _MANIFEST)
             held = _verified(folder, file, size, manifest["files"])
-            members.append(cls._open(folder / name, held, threads, within))
+            members.append(cls._open(folder / name, held, threads, precision, within))
             if members[-1].vocabulary != members[0].vocabulary:
                 raise ValueError(f"{folder / name} has other items than {facts.members[0]}")
         first = members[0]

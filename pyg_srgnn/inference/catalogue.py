@@ -19,30 +19,35 @@ import torch
 from torch import Tensor
 
 from pyg_srgnn.functional.topk import best_of_products, best_of_scores
+from pyg_srgnn.inference.half_products import HalfProducts, half_is_there
 
-PRECISIONS = ("float32", "bfloat16", "int8")
+PRECISIONS = ("float32", "bfloat16", "float16", "int8")
 
 _GROUP = 8  # items that share a scale and a bound
 _LANES = 128  # groups of a block, side by side: the first items of all, the second ones, …
 _BLOCK = _GROUP * _LANES
+_ROUNDED = 16 * _BLOCK  # items at once
 _SESSIONS = 32  # multiplied at once
 _PRODUCTS = 2**19  # rounded ones held at once: what the processor's cache holds
-_FEWEST = 20_000  # items; of fewer, all products are taken as fast
+FEWEST = 20_000
+"""Items; of fewer, all products are taken as fast."""
+
 _FIRST, _WIDEST = 2, 4  # times k: groups that are looked into; what needs more goes over all items
 
 
 class Catalogue:
     """All items' vectors, and their k greatest inner products with sessions' vectors.
 
-    ``"int8"`` and ``"bfloat16"`` find the same items as ``"float32"``, up to products that are
-    equal within the rounding of float32, and return products taken in float32. They cost a copy
-    of the vectors in a quarter or half of their bytes. Any number of threads may ask at once.
+    All precisions find the same items as ``"float32"``, up to products that are equal within the
+    rounding of float32, and return products taken in float32. They cost a copy of the vectors in a
+    quarter or half of their bytes. Any number of threads may ask at once.
 
     Args:
         vectors: Item vectors, float32 [V, d]; kept, not copied.
-        precision: Type of most of the products: ``"float32"``, ``"bfloat16"`` or
-            ``"int8"``, the fastest on a processor with 8-bit dot products, and ``"float32"`` on one
-            whose 8-bit products are cut off. (default: ``"float32"``)
+        precision: Type of most of the products, ``"float32"`` in place of one that is not there:
+            ``"bfloat16"``; ``"int8"``, the fastest on a processor with 8-bit dot products, and not
+            there on one whose 8-bit products are cut off; ``"float16"``, where torch has FBGEMM,
+            in half of the memory that is read. (default: ``"float32"``)
 
     Raises:
         ValueError: If the precision is unknown, or the vectors are not finite float32 [V, d].
@@ -59,7 +64,7 @@ class Catalogue:
             )
         if not vectors.isfinite().all():
             raise ValueError("Catalogue: 'vectors' must be finite")
-        if precision == "int8" and not _int8_is_exact():
+        if not is_there(precision):
             precision = "float32"
         self.vectors = vectors
         self.precision = precision
@@ -85,13 +90,16 @@ class Catalogue:
         Raises:
             ValueError: If k is out of its range.
         """
-        if not 1 <= k <= len(self):
-            raise ValueError(f"Catalogue: k must be from 1 to {len(self)} (got {k})")
-        few = len(self) < max(_FEWEST, 4 * _WIDEST * k * _GROUP)
+        self._check(k)
+        few = len(self) < max(FEWEST, 4 * _WIDEST * k * _GROUP)
         if self.precision == "float32" or few or not len(sessions):
             return best_of_products(sessions, self.vectors, k)
         found = [self._best(some, k) for some in torch.split(sessions, _SESSIONS)]
         return torch.cat([of[0] for of in found]), torch.cat([of[1] for of in found])
+
+    def _check(self, k: int) -> None:
+        if not 1 <= k <= len(self):
+            raise ValueError(f"Catalogue: k must be from 1 to {len(self)} (got {k})")
 
     def _best(self, sessions: Tensor, k: int) -> tuple[Tensor, Tensor]:
         bounds, groups = best_of_scores(self._bounds(sessions), _WIDEST * k)
@@ -122,8 +130,8 @@ class Catalogue:
         """Keep the rounded vectors, and of each group its scale and its bounds."""
         num_items, channels = self.vectors.shape
         parts, scales, lengths, errors = [], [], [], []
-        for start in range(0, num_items, _PRODUCTS):
-            items = torch.arange(start, min(start + _PRODUCTS, -(-num_items // _BLOCK) * _BLOCK))
+        for start in range(0, num_items, _ROUNDED):
+            items = torch.arange(start, min(start + _ROUNDED, -(-num_items // _BLOCK) * _BLOCK))
             # The last block is filled up with the first item of each group.
             own = torch.div(items, _BLOCK, rounding_mode="floor") * _BLOCK + items % _LANES
             items = torch.where(items < num_items, items, own).clamp_(max=num_items - 1)
@@ -134,7 +142,10 @@ class Catalogue:
             scales.append(scale.flatten())
             lengths.append(back.norm(dim=3).amax(dim=1).flatten())
             errors.append((group - back).norm(dim=3).amax(dim=1).flatten())
-        self._vectors = torch.cat(parts)
+        if self.precision == "float16":
+            self._half = HalfProducts(torch.cat(parts))
+        else:
+            self._vectors = torch.cat(parts)
         blocks, rest = divmod(num_items, _BLOCK)
         self._groups = blocks * _LANES + min(rest, _LANES)  # the others have no item
         self._scales, self._lengths = torch.cat(scales), torch.cat(lengths)
@@ -146,11 +157,18 @@ class Catalogue:
         greatest = vectors.abs().amax(dims, keepdim=True)
         if self.precision == "bfloat16":
             return vectors.bfloat16(), torch.ones_like(greatest)
+        if self.precision == "float16":
+            scale = (greatest / 2**10).clamp_(min=1e-30)  # far from the ends of its range
+            return (vectors / scale).half(), scale
         scale = (greatest / 127).clamp_(min=1e-30)
         return (vectors / scale).round_().to(torch.int8), scale
 
     def _bounds(self, sessions: Tensor) -> Tensor:
         """Upper bounds of the products with the items of every group [B, groups]."""
+        if self.precision == "float16":  # its products are of sessions as they are
+            bounds = self._greatest(sessions).mul_(self._scales)
+            bounds.addcmul_(sessions.norm(dim=1, keepdim=True), self._errors)
+            return bounds[:, : self._groups]
         rounded, scale = self._rounded(sessions, (1,))
         off = (sessions - rounded.float() * scale).norm(dim=1, keepdim=True)
         bounds = self._greatest(rounded).mul_(scale).mul_(self._scales)
@@ -161,6 +179,9 @@ class Catalogue:
 
     def _greatest(self, sessions: Tensor) -> Tensor:
         """The greatest product of rounded vectors in every group, as float32 [B, groups]."""
+        if self.precision == "float16":
+            found = (part.view(len(part), -1, _GROUP, _LANES) for part in self._half(sessions))
+            return torch.cat([part.amax(dim=2) for part in found], dim=1).flatten(1)
         exact_integers = self.precision == "int8"
         multiply = torch._int_mm if exact_integers else torch.mm
         rows = len(sessions)
@@ -181,6 +202,13 @@ class Catalogue:
                 best = products.view(-1, _GROUP, _LANES, rows).amax(dim=1).movedim(2, 0)
             greatest[:, start : start + at_once] = best
         return greatest.flatten(1)
+
+
+def is_there(precision: str) -> bool:
+    """Whether this processor's products in a precision keep their bounds."""
+    if precision == "int8":
+        return _int8_is_exact()
+    return precision != "float16" or half_is_there()
 
 
 @cache

@@ -27,10 +27,12 @@ from pyg_srgnn.functional.products import PackedItems
 from pyg_srgnn.functional.text_similarity import similar_weights
 from pyg_srgnn.functional.topk import best_of_scores
 from pyg_srgnn.inference.catalogue import Catalogue
+from pyg_srgnn.inference.choice import Choice
 from pyg_srgnn.inference.formats import Encode
 from pyg_srgnn.inference.index import Index
 from pyg_srgnn.inference.manifest import Facts, Table
 from pyg_srgnn.inference.new_items import with_new_items
+from pyg_srgnn.inference.precision import choose
 from pyg_srgnn.inference.scorer import Session
 from pyg_srgnn.inference.search import best_with
 
@@ -42,8 +44,11 @@ class ExportedModel(ABC):
         encode: The encoder.
         facts: The facts of its manifest.
         weights: The tensors that the facts name.
-        precision: See :class:`pyg_srgnn.inference.catalogue.Catalogue`. (default: ``"float32"``)
+        precision: See :func:`pyg_srgnn.inference.precision.choose`. (default: ``"float32"``)
         index: Searched for the best of all items. (default: none, the search is exact)
+
+    Attributes:
+        choices: How the items are searched, and why; by the name of the catalogue.
     """
 
     mixes_models = False
@@ -59,12 +64,16 @@ class ExportedModel(ABC):
         self.encode = encode
         self.facts = facts
         self.weights = weights
-        self.precision = precision
         self.items = weights["item_vectors"]
         self.clicked = weights.get("clicked_vectors", self.items)
         self.texts = weights.get("text_vectors")
         vectors, self._rows = searched(facts, weights)
-        self.catalogue = Catalogue(vectors, precision) if index is None else index
+        self.choices: dict[str, Choice] = {}
+        self.catalogue: Catalogue | Index
+        if index is None:
+            self.catalogue, self.choices["items"] = choose(vectors, precision)
+        else:
+            self.catalogue = index
         self.sources = [
             Source(each.lookup, each.exclusive, {to: weights[of] for to, of in each.tables.items()})
             for each in facts.components
@@ -137,7 +146,8 @@ class ExportedModel(ABC):
         index = None
         if isinstance(self.catalogue, Index):
             index = self.catalogue.extend(searched(facts, weights)[0])
-        return type(self)(self.encode, facts, weights, self.precision, index)
+        chosen = self.choices["items"].precision if self.choices else "float32"
+        return type(self)(self.encode, facts, weights, chosen, index)
 
     def _best(
         self, clicks: Tensor, lengths: Tensor, marks: ClickMarks, k: int, offsets: Offsets | None
@@ -239,13 +249,15 @@ class ExportedGraphs(ExportedModel):
 class ExportedMixture(ExportedGraphs):
     """An encoder of session graphs, whose scores are log-probabilities of a mixture.
 
-    A mixture asks for the scores of all items, so that neither precision nor index is used.
+    A mixture asks for the scores of all items, so that neither precision nor index is used, and
+    nothing is chosen.
     """
 
     def __init__(
         self, encode: Encode, facts: Facts, weights: Mapping[str, Tensor], *unused: object
     ) -> None:
         super().__init__(encode, facts, weights)
+        self.choices = {}
         self.packed = PackedItems(self.items)
         self._experts = [
             (expert, self.packed, self._rows)

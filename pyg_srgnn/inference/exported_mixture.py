@@ -11,6 +11,7 @@ from pyg_srgnn.functional.graphs import flat_clicks, graph_tensors
 from pyg_srgnn.functional.model_mixture import Weights, mix, mixed_parts, name_of
 from pyg_srgnn.functional.offsets import Offsets, add_offsets
 from pyg_srgnn.functional.topk import best_of_scores
+from pyg_srgnn.inference.choice import Choice
 from pyg_srgnn.inference.scorer import Session, SessionScorer
 
 
@@ -35,6 +36,15 @@ class ExportedModelMixture:
     def num_items(self) -> int:
         """Number of items V in the catalogue."""
         return self.members[0].num_items
+
+    @property
+    def choices(self) -> dict[str, Choice]:
+        """How the items of each member are searched."""
+        return {
+            f"{name_of(number)}.{name}": choice
+            for number, member in enumerate(self.members)
+            for name, choice in getattr(member, "choices", {}).items()
+        }
 
     @torch.inference_mode()
     def topk(

@@ -16,12 +16,12 @@ from torch import Tensor
 from pyg_srgnn.functional.lookups import LOOKUPS, PLACES, check_tables
 from pyg_srgnn.functional.marks import MARKS
 from pyg_srgnn.functional.mixture import CLICKED, ITEMS, ExportedComponent, ExportedExpert
-from pyg_srgnn.inference.catalogue import PRECISIONS
+from pyg_srgnn.inference.choice import AUTO, CHOICES
 from pyg_srgnn.inference.formats import FILES
 from pyg_srgnn.inference.mixture_facts import MixtureFacts
 
 MANIFEST = "manifest.json"
-FORMAT, VERSION = "pyg_srgnn export", 4
+FORMAT, VERSION = "pyg_srgnn export", 5
 WEIGHTS, VOCABULARY, CARD = "weights.safetensors", "vocabulary.json", "model_card.md"
 INDEX = "index.safetensors"
 ENCODERS = ("graphs", "steps")
@@ -338,7 +338,9 @@ def read_manifest(data: bytes) -> tuple[dict[str, Any], Facts | MixtureFacts]:
             f"its version is {found.get('version')!r}; this pyg_srgnn reads 1 to {VERSION}"
         )
     _one_of("export", found.get("export"), FILES)
-    _one_of("precision", found.get("precision"), PRECISIONS)
+    _one_of("precision", found.get("precision"), CHOICES)
+    if found["version"] < 5 and found["precision"] == "int8":
+        found["precision"] = AUTO  # it was the default before there was a choice
     found.setdefault("sizes", {})  # the first exports had none
     for key in ("model", "dataset", "files", "sizes"):
         _read(dict, found.get(key), key)

@@ -15,6 +15,7 @@ from pyg_srgnn.data.attributes import ItemAttributes
 from pyg_srgnn.data.vocabulary import Vocabulary
 from pyg_srgnn.inference.answer import Answer, Explanation, unknown_messages
 from pyg_srgnn.inference.artifact import Artifact, is_artifact
+from pyg_srgnn.inference.choice import AUTO, Choice
 from pyg_srgnn.inference.clicks import known_clicks
 from pyg_srgnn.inference.explain import explain
 from pyg_srgnn.inference.item_catalogue import ItemCatalogue
@@ -33,12 +34,14 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def load_trained(path: str | Path) -> Checkpoint | Artifact:
+def load_trained(path: str | Path, precision: str = AUTO) -> Checkpoint | Artifact:
     """Open a run directory, a checkpoint file or an exported folder, or a run by its name.
 
     Args:
         path: The path, or a name that :func:`~pyg_srgnn.runs.find.find_run` takes: ``"latest"``, or
             a folder of runs.
+        precision: How the items of an export are searched; see
+            :meth:`~pyg_srgnn.inference.artifact.Artifact.load`. (default: ``"auto"``)
 
     Raises:
         FileNotFoundError: If there is none.
@@ -48,7 +51,7 @@ def load_trained(path: str | Path) -> Checkpoint | Artifact:
     if found != Path(path):
         log.info("%s: %s", path, found)
     if is_artifact(found):
-        return Artifact.load(found)
+        return Artifact.load(found, precision=precision)
     # Not needed for an exported model, nor are PyG, Lightning, Hydra and Polars.
     from pyg_srgnn.checkpoint import Checkpoint
 
@@ -90,6 +93,11 @@ class Recommender(Sharing):
         return self._catalogue.scorer
 
     @property
+    def choices(self) -> Mapping[str, Choice]:
+        """How the items of an export are searched on this processor, by the catalogue's name."""
+        return getattr(self.scorer, "choices", {})
+
+    @property
     def vocabulary(self) -> Vocabulary:
         """The raw ids of the catalogue."""
         return self._catalogue.vocabulary
@@ -105,18 +113,21 @@ class Recommender(Sharing):
         return self._catalogue.cold
 
     @classmethod
-    def load(cls, path: str | Path) -> Recommender:
+    def load(cls, path: str | Path, precision: str = AUTO) -> Recommender:
         """Open a run, a checkpoint file, an export or what :meth:`save` wrote; nothing is executed.
 
         Args:
             path: The path; ``"latest"`` is the newest finished run below ``runs/``, a folder of
                 runs its newest finished one.
+            precision: How the items of an export are searched, with the same answers:
+                ``"float32"``, ``"float32_blocks"``, ``"bfloat16"``, ``"float16"`` or ``"int8"``.
+                (default: ``"auto"``, as the export says, else the fastest way on this processor)
 
         Raises:
             FileNotFoundError: If there is none.
             ValueError: If a file is not one of this package, or damaged, or it is a sweep.
         """
-        return cls.of(load_trained(path))
+        return cls.of(load_trained(path, precision))
 
     @classmethod
     def of(cls, trained: Checkpoint | Artifact) -> Recommender:

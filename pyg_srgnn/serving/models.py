@@ -121,6 +121,11 @@ class Models:
         assert self.served is not None, "asked before a model was loaded"
         return self.served
 
+    def searched(self, precision: str) -> int:
+        """How many catalogues of the model are searched in a precision."""
+        choices = {} if self.served is None else self.served.recommender.choices
+        return sum(choice.precision == precision for choice in choices.values())
+
     async def add(
         self,
         ids: Sequence[int | str],
@@ -187,7 +192,7 @@ class Models:
         try:
             async with self._loading:
                 self._seen, self._missed = self._state(), []
-                await try_out(self.path, self.settings.batch_size, self.settings.reload_timeout)
+                await try_out(self.path, self.settings)
                 if self._state() != self._seen:
                     raise ValueError(f"{self.path} has changed while it was tried out")
                 await self._take()
@@ -232,7 +237,7 @@ class Models:
         gc.freeze()
 
     def _load(self) -> Served:
-        recommender = Recommender.load(self.path)
+        recommender = Recommender.load(self.path, self.settings.precision)
         file: str | Path | None = self.settings.names
         if file is None and (beside := find_run(self.path) / NAMES).is_file():
             file = beside

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+
+from pyg_srgnn.inference.choice import WAYS
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 _SECONDS = (0.001, 0.002, 0.003, 0.005, 0.007, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
@@ -53,6 +56,12 @@ class Metrics:
         self.added = Gauge(
             "srgnn_added_items", "Items added to the model that is served.", registry=of
         )
+        self.searched = Gauge(
+            "srgnn_catalogues",
+            "Catalogues of items, by the precision in which they are searched.",
+            ("model", "precision"),
+            registry=of,
+        )
         self.store_errors = Counter(
             "srgnn_redis_errors", "Clicks that Redis did not take or give back.", registry=of
         )
@@ -61,11 +70,15 @@ class Metrics:
 
     def watch(
         self,
+        searched: Mapping[str, Callable[[str], float]],
         queued: Callable[[], float],
         ready: Callable[[], float],
         added: Callable[[], float],
     ) -> None:
         """Read the state of the service whenever the metrics are read."""
+        for model, count in searched.items():
+            for precision in WAYS:
+                self.searched.labels(model, precision).set_function(partial(count, precision))
         self.queued.set_function(queued)
         self.ready.set_function(ready)
         self.added.set_function(added)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -19,6 +20,8 @@ from pyg_srgnn.serving.models import Models
 from pyg_srgnn.serving.prometheus import Metrics
 from pyg_srgnn.serving.session_store import open_store
 from pyg_srgnn.serving.settings import Settings
+
+log = logging.getLogger(__name__)
 
 _WAITING = 32  # explanations, or additions, that wait for the one being made, at most
 
@@ -53,6 +56,7 @@ class Service:
         self.additions = 0  # running or waiting
         self._explaining, self._adding = asyncio.Semaphore(), asyncio.Semaphore()
         self.metrics.watch(
+            {name: models.searched for name, (models, _) in self.arms.items()},
             lambda: sum(batcher.queued for _, batcher in self.arms.values()),
             lambda: self.ready,
             lambda: self.models.served.added if self.models.served is not None else 0,
@@ -124,11 +128,19 @@ class Service:
         """Load every model."""
         for models, _ in self.arms.values():
             await models.load()
+        self._log_choices()
 
     async def reload(self) -> None:
         """Load every model again, as far as that is possible."""
         for models, _ in self.arms.values():
             await models.reload()
+        self._log_choices()
+
+    def _log_choices(self) -> None:
+        for name, (models, _) in self.arms.items():
+            for of, choice in models.current().recommender.choices.items():
+                extra = {"event": "precision", "model": name}
+                log.info("%s are searched in %s", of, choice, extra=extra)
 
     async def watch(self, seconds: float) -> None:
         """Check the files of every model every so many seconds, for ever."""

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from pyg_srgnn.inference.choice import AUTO, CHOICES
 from pyg_srgnn.serving.hosts import is_loopback, is_name
 from pyg_srgnn.utils.arguments import checking
 
@@ -45,6 +46,9 @@ class Settings:
         token: The token of every request but those for /health and /ready. (default: none)
         threads: Threads of the model; null lets torch choose. (default: 1: more are slower, except
             for the largest catalogues)
+        precision: How the items of an export are searched, with the same answers: ``"float32"``,
+            ``"float32_blocks"``, ``"bfloat16"``, ``"float16"`` or ``"int8"``. (default:
+            ``"auto"``, as the export says, else the fastest way on this processor)
         batch_size: Sessions scored at once. (default: 64)
         batch_wait_ms: How long the first session of a batch waits for others, milliseconds.
             (default: 0: a batch is what has arrived while the one before was scored)
@@ -71,6 +75,7 @@ class Settings:
         drain_seconds: How long after SIGTERM requests are still answered while /ready is 503.
             (default: 1)
         stop_seconds: How long the requests in flight may take after that. (default: 30)
+        check: Load the model, say how it would be served, and end. (default: False)
         log_requests: Whether every request is logged. (default: False)
         log_sessions: Whether the log of requests contains the items clicked. (default: False)
 
@@ -91,6 +96,7 @@ class Settings:
     hosts: Sequence[str] | None = None
     token: str | None = field(default=None, repr=False)
     threads: int | None = 1
+    precision: str = AUTO
     batch_size: int = 64
     batch_wait_ms: float = 0.0
     max_queue: int = 1024
@@ -110,6 +116,7 @@ class Settings:
     reload_timeout: float = 120.0
     drain_seconds: float = 1.0
     stop_seconds: float = 30.0
+    check: bool = False
     log_requests: bool = False
     log_sessions: bool = False
 
@@ -122,7 +129,8 @@ class Settings:
             texts = ("names", "challenger", "answers", "attributes", "rules", "token")
             for name in (*texts, "redis_password"):
                 check.text(name, getattr(self, name), optional=True)
-            for name in ("open", "log_requests", "log_sessions"):
+            check.one_of("precision", self.precision, CHOICES)
+            for name in ("open", "check", "log_requests", "log_sessions"):
                 check.flag(name, getattr(self, name))
             check.whole("port", self.port, 0, 65535)
             for name in ("threads", "max_per_address"):

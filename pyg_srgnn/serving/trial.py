@@ -12,8 +12,11 @@ import signal
 import sys
 from contextlib import suppress
 
+import torch
+
 from pyg_srgnn.inference.recommender import Recommender
 from pyg_srgnn.inference.rules import Rules
+from pyg_srgnn.serving.settings import Settings
 
 
 def answer_once(recommender: Recommender, path: str, batch_size: int) -> None:
@@ -30,20 +33,21 @@ def answer_once(recommender: Recommender, path: str, batch_size: int) -> None:
             raise ValueError(f"{path}: the model gives scores that are no numbers")
 
 
-async def try_out(path: str, batch_size: int, seconds: float) -> None:
+async def try_out(path: str, settings: Settings) -> None:
     """Let another process load a model and answer once.
 
     Args:
         path: A run directory, checkpoint file or exported folder.
-        batch_size: Sessions that are scored at once.
-        seconds: Time limit.
+        settings: Sessions that are scored at once, the time limit, threads and precision.
 
     Raises:
         ValueError: If the model cannot be loaded, or did not answer in time.
     """
     # With the path of this process rather than that of -c and the environment.
     code = f"import sys; sys.path = {sys.path!r}; from {__name__} import main; main()"
-    given = [path, str(batch_size), str(math.ceil(seconds))]
+    seconds = settings.reload_timeout
+    given = [path, str(settings.batch_size), str(math.ceil(seconds))]
+    given += [settings.precision, str(settings.threads or "")]
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-I", "-c", code, *given),
         stdin=asyncio.subprocess.DEVNULL,
@@ -66,7 +70,9 @@ async def try_out(path: str, batch_size: int, seconds: float) -> None:
 
 def main() -> None:
     """Try a model, and print what is wrong in one line."""
-    path, batch_size, seconds = sys.argv[1:]
+    path, batch_size, seconds, precision, threads = sys.argv[1:]
+    if threads:
+        torch.set_num_threads(int(threads))
     if hasattr(signal, "alarm"):
         signal.alarm(int(seconds) + 1)  # in case the service has been killed
     with suppress(OSError):
@@ -74,7 +80,7 @@ def main() -> None:
     with suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
         file.write("1000")  # this process is killed first if memory runs out
     try:
-        answer_once(Recommender.load(path), path, int(batch_size))
+        answer_once(Recommender.load(path, precision), path, int(batch_size))
     except (OSError, ValueError) as error:
         print(" ".join(str(error).split()))
         raise SystemExit(1) from None

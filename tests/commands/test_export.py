@@ -127,7 +127,7 @@ def test_a_file_of_sessions_by_the_export_and_by_the_run(
     ("asked", "told"),
     [
         (["format=pickle"], "format='pickle': expected one of onnx, torch_export"),
-        (["precision=int4"], "precision='int4': expected one of float32, bfloat16, int8"),
+        (["precision=int4"], "precision='int4': expected one of auto, float32, int8, "),
         (["output=???"], "output: must be given"),
     ],
 )

@@ -97,13 +97,13 @@ def test_an_encoder_cut_under_a_right_checksum(folder: Path, size: int) -> None:
 
 
 CHANGES: dict[str, tuple[dict[str, Any], str]] = {
-    "a newer version": ({"version": 5}, "version is 5; this pyg_srgnn reads 1 to 4"),
+    "a newer version": ({"version": 6}, "version is 6; this pyg_srgnn reads 1 to 5"),
     "another format": ({"format": "of something else"}, "format is 'pyg_srgnn export'"),
     "another kind": ({"export": "pickle"}, "export must be one of onnx, torch_export"),
     "no model": ({"model": None}, "model must be a dict"),
     "no checksums": ({"files": {}}, "is not the file that was exported"),
     "no sizes": ({"sizes": None}, "sizes must be a dict"),
-    "an unknown precision": ({"precision": "int4"}, "precision must be one of float32"),
+    "an unknown precision": ({"precision": "int4"}, "precision must be one of auto, float32"),
     "no facts": ({"scorer": None}, "scorer must be a dict"),
 }
 

@@ -14,7 +14,7 @@ _ROUNDED = [precision for precision in PRECISIONS if precision != "float32"]
 
 @pytest.fixture(autouse=True)
 def _no_catalogue_is_too_small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(catalogue, "_FEWEST", 0)
+    monkeypatch.setattr(catalogue, "FEWEST", 0)
 
 
 def _vectors(kind: str, items: int, generator: torch.Generator) -> Tensor:
@@ -99,7 +99,7 @@ def test_no_sessions_give_no_rows() -> None:
 @pytest.mark.parametrize(
     ("vectors", "precision", "message"),
     [
-        (torch.ones(3, 2), "int4", "one of float32, bfloat16, int8 .got 'int4'"),
+        (torch.ones(3, 2), "int4", "one of float32, bfloat16, float16, int8 .got 'int4'"),
         (torch.ones(3), "int8", r"float32 \[V, d\] with V >= 1 .got float32 \[3\]"),
         (torch.ones(0, 2), "int8", r"got float32 \[0, 2\]"),
         (torch.ones(3, 2).double(), "float32", "got float64"),

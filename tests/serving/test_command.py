@@ -56,6 +56,8 @@ def test_it_is_configured_as_its_settings_default():
         (["checkpoint=x", "max_k=0"], "max_k=0: expected a whole number >= 1"),
         (["checkpoint=x", "host=0.0.0.0"], "environment variable SRGNN_TOKEN"),
         (["checkpoint=x", "prot=80"], "port"),
+        (["checkpoint=x", "precision=int4"], "precision='int4': expected one of auto, float32, "),
+        (["checkpoint=nothing", "--check"], "nothing"),
     ],
 )
 def test_what_is_refused(arguments, told, monkeypatch):
@@ -107,3 +109,12 @@ def test_the_command_line_without_hydra_has_every_setting():
     options = set(re.findall(r"^  --([a-z-]+)", shown, re.MULTILINE))
     named = {one.name.replace("_", "-") for one in fields(Settings)}
     assert options == named - {"checkpoint"} - {one.replace("_", "-") for one in SECRETS}
+
+
+@pytest.mark.parametrize("argument", ["--check", "check=true"])
+def test_check_says_how_it_would_be_served(exported, argument):
+    result = run(serve.main, "srgnn-serve", f"checkpoint={exported}", "precision=float16", argument)
+    told = result.out.splitlines()
+    assert told[0].startswith("processor: torch uses ")
+    assert told[1] == f"model A: {exported}, 30 items, answers"
+    assert re.fullmatch(r"  items: float(16|32) \(precision=float16; 30 items, 1 thread\)", told[2])

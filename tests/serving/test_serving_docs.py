@@ -44,12 +44,12 @@ def test_every_setting_is_one():
         re.findall(r"srgnn-serve .* ([a-z]+)=", TEXT)
     )
     assert len(used) > 8
-    assert used - set(known) <= {"format", "precision", "index_above"}  # of srgnn-export
+    assert used - set(known) <= {"format", "index_above"}  # of srgnn-export
 
 
 def test_every_metric_is_one():
     told = set(re.findall(r"srgnn_[a-z_]+", TEXT))
     metrics = Metrics()
-    metrics.watch(lambda: 0, lambda: True, lambda: 0)
+    metrics.watch({}, lambda: 0, lambda: True, lambda: 0)
     text = metrics.text().decode()
     assert {name for name in told if f"# TYPE {name} " not in text} == set()
