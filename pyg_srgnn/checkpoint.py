@@ -19,8 +19,7 @@ from pyg_srgnn.data.graphs import session_graphs
 from pyg_srgnn.data.sessions import Vocabulary
 from pyg_srgnn.functional.graphs import flat_clicks
 from pyg_srgnn.functional.marks import marks_of
-from pyg_srgnn.functional.offsets import Offsets, add_offsets
-from pyg_srgnn.functional.topk import best_of_scores
+from pyg_srgnn.functional.wanted import Best, Wanted, best_of_all_scores
 from pyg_srgnn.model_folder import WEIGHTS, read_model, write_model
 from pyg_srgnn.nn import ModelMixture, SessionModel, rebuild_model
 from pyg_srgnn.nn.encoders import Encoder, encoder_of, weights_of
@@ -56,19 +55,13 @@ class ModelScorer:
         return isinstance(self.model, ModelMixture)
 
     @torch.inference_mode()
-    def topk(
-        self,
-        sessions: Sequence[Sequence[int]],
-        k: int,
-        offsets: Offsets | None = None,
-        exclude_seen: bool = False,
-    ) -> tuple[Tensor, Tensor]:
-        """The k best items of every session, scores and items [B, k], best first."""
+    def best(self, sessions: Sequence[Sequence[int]], wanted: Sequence[Wanted]) -> list[Best]:
+        """The best items of every session, as it wants them."""
         graphs = self._graphs(sessions)
-        if offsets is None and not exclude_seen:
-            return self.model.topk(graphs, k)
-        seen = (graphs.batch, graphs.x) if exclude_seen else None
-        return best_of_scores(add_offsets(self.model.scores(graphs), offsets, seen), k)
+        if all(each.offsets is None and not each.exclude_seen for each in wanted):
+            values, items = self.model.topk(graphs, max(each.k for each in wanted))
+            return [(values[each.rows, : each.k], items[each.rows, : each.k]) for each in wanted]
+        return best_of_all_scores(self.model.scores(graphs), (graphs.batch, graphs.x), wanted)
 
     @torch.inference_mode()
     def scores(self, sessions: Sequence[Sequence[int]]) -> Tensor:

@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from pyg_srgnn.functional.offsets import Offsets
-from pyg_srgnn.functional.selection import Cap, cosines, select, shared_labels
+from pyg_srgnn.functional.wanted import Best, Wanted
 from pyg_srgnn.inference.rules import Rules
+from pyg_srgnn.inference.selection import Cap, cosines, select, shared_labels
 
 _POOL, _LEAST = 5, 100  # candidates of a list: times k, and at least
 _WIDER = 8  # times as many where caps leave too few
 _SAID = 300  # characters of the rules in a reason
-_AT_ONCE = 2**17  # candidates of all sessions whose vectors are held
+_AT_ONCE = 2**22  # candidates that are held, where a first search has found too few
 
-Find = Callable[[Sequence[int], int], tuple[Tensor, Tensor]]
-"""The best items of some sessions, by their numbers: scores and items [B, P], best first."""
+Again = Callable[[Sequence[int], int], Best]
+"""Finds so many of the best items of some sessions, by their places."""
+
+Directions = Callable[[Tensor], Tensor]
+"""Unit vectors of items."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Applied:
     """What rules mean for a catalogue.
 
@@ -39,69 +45,79 @@ class Applied:
     offsets: Offsets | None
     exclude_seen: bool
     weight: float
-    by: Tensor | None
-    caps: Sequence[tuple[Tensor, int]]
+    by: NDArray[np.int64] | None
+    caps: Sequence[tuple[NDArray[np.int64], int]]
 
     @property
     def chooses(self) -> bool:
         """Whether an item's place depends on those above."""
         return self.weight > 0 or bool(self.caps)
 
-    def best(
-        self,
-        find: Find,
-        sessions: int,
-        k: int,
-        num_items: int,
-        directions: Callable[[Tensor], Tensor],
-    ) -> tuple[Tensor, Tensor]:
+    def wanted(self, rows: Sequence[int], k: int, num_items: int) -> Wanted:
+        """What some sessions of a batch want, for lists of k of V items."""
+        pool = min(max(_POOL * k, _LEAST), num_items) if self.chooses else k
+        return Wanted(rows, pool, self.offsets, self.exclude_seen)
+
+    def lists(
+        self, found: Best, k: int, num_items: int, again: Again, directions: Directions
+    ) -> Best:
         """The lists of some sessions.
 
         Args:
-            find: Finds items with offsets, without those that the session holds where they are
-                left out.
-            sessions: How many B.
+            found: The scores and items that :meth:`wanted` asks for [B, P].
             k: Items of a list, at most V.
             num_items: Items V.
+            again: Finds more items of some of the sessions.
             directions: Unit vectors of items.
 
         Returns:
             The model's scores and items, in the order of the list, [B, k] both; a score of minus
             infinity means no item, and no later one either.
         """
+        values, items = found
         if self.chooses:
-            values = torch.full((sessions, k), -torch.inf, dtype=torch.float64)
-            items = torch.zeros(sessions, k, dtype=torch.long)
-            rows, width = torch.arange(sessions), min(max(_POOL * k, _LEAST), num_items)
-            while len(rows):
-                short = []
-                for part in torch.split(rows, max(1, _AT_ONCE // width)):
-                    scores, candidates = (each.cpu() for each in find(part.tolist(), width))
-                    scores = scores.double()
-                    values[part], items[part] = self._chosen(scores, candidates, k, directions)
-                    full = values[part, -1] != -torch.inf
-                    short.append(part[~full & (scores[:, -1] != -torch.inf)])
-                rows, width = torch.cat(short) if width < num_items else rows[:0], _WIDER * width
-                width = min(width, num_items)
-        else:
-            values, items = find(range(sessions), k)
+            values, items = self._chosen(found, k, num_items, again, directions)
         if self.offsets is not None:
             added = self.offsets.values.to(values.device)[items]
             values = torch.where(values == -torch.inf, values, values - added)
         return values, items
 
     def _chosen(
-        self, values: Tensor, items: Tensor, k: int, directions: Callable[[Tensor], Tensor]
-    ) -> tuple[Tensor, Tensor]:
-        """The scores and items of lists [B, k] among candidates [B, P]."""
+        self, found: Best, k: int, num_items: int, again: Again, directions: Directions
+    ) -> Best:
+        """Lists in which an item's place depends on those above."""
+        rows: Sequence[int] = range(len(found[0]))
+        values = np.full((len(rows), k), -np.inf)
+        items = np.zeros((len(rows), k), np.int64)
+        candidates, width = _each(*found), found[0].size(1)
+        while True:
+            short = []
+            for row, (scores, numbers) in zip(rows, candidates, strict=True):
+                chosen = self._select(scores, numbers, k, directions)
+                values[row, : len(chosen)] = scores[chosen]
+                items[row, : len(chosen)] = numbers[chosen]
+                if len(chosen) < k and scores[-1] != -np.inf:
+                    short.append(row)
+            if not short or width == num_items:
+                return torch.from_numpy(values), torch.from_numpy(items)
+            rows, width = short, min(_WIDER * width, num_items)
+            candidates = _wider(again, short, width)
+
+    def _select(
+        self,
+        scores: NDArray[np.float64],
+        items: NDArray[np.int64],
+        k: int,
+        directions: Directions,
+    ) -> list[int]:
+        """The places of a list's items among a session's candidates [P]."""
         similar = None
         if self.weight and self.by is not None:
             similar = shared_labels(self.by[items])
         elif self.weight:
-            similar = cosines(directions(items.flatten()).view(*items.shape, -1))
+            similar = cosines(directions(torch.from_numpy(items)).numpy())
         caps = [Cap(labels[items], most) for labels, most in self.caps]
-        chosen, there = select(values, k, self.weight, similar, caps)
-        return values.gather(1, chosen).masked_fill(~there, -torch.inf), items.gather(1, chosen)
+        return select(scores, k, self.weight, similar, caps)
 
     @cached_property
     def reason(self) -> str:
@@ -111,3 +127,17 @@ class Applied:
         if self.offsets is not None and self.offsets.count == 0:
             return f"no item of the catalogue meets {said}"
         return f"no item is left by {said} that can be recommended to the session"
+
+
+def _each(values: Tensor, items: Tensor) -> Iterator[tuple[NDArray[np.float64], NDArray[np.int64]]]:
+    """Scores and items of one session after another."""
+    return zip(values.double().cpu().numpy(), items.cpu().numpy(), strict=True)
+
+
+def _wider(
+    again: Again, rows: Sequence[int], width: int
+) -> Iterator[tuple[NDArray[np.float64], NDArray[np.int64]]]:
+    """More candidates of some sessions, not those of all of them at once."""
+    at_once = max(1, _AT_ONCE // width)
+    for start in range(0, len(rows), at_once):
+        yield from _each(*again(rows[start : start + at_once], width))

@@ -9,7 +9,6 @@ from dataclasses import replace
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 from pyg_srgnn.functional.graphs import SessionGraphs, flat_clicks, graph_tensors
 from pyg_srgnn.functional.lookups import Candidates
@@ -22,10 +21,9 @@ from pyg_srgnn.functional.mixture import (
     log_mixture,
     log_parts,
 )
-from pyg_srgnn.functional.offsets import Offsets, add_offsets
 from pyg_srgnn.functional.products import PackedItems
 from pyg_srgnn.functional.text_similarity import similar_weights
-from pyg_srgnn.functional.topk import best_of_scores
+from pyg_srgnn.functional.wanted import Best, Wanted, best_of_all_scores
 from pyg_srgnn.inference.catalogue import Catalogue
 from pyg_srgnn.inference.choice import Choice
 from pyg_srgnn.inference.formats import Encode
@@ -34,7 +32,7 @@ from pyg_srgnn.inference.manifest import Facts, Table
 from pyg_srgnn.inference.new_items import with_new_items
 from pyg_srgnn.inference.precision import choose
 from pyg_srgnn.inference.scorer import Session
-from pyg_srgnn.inference.search import best_with
+from pyg_srgnn.inference.search import VectorSearch
 
 
 class ExportedModel(ABC):
@@ -74,6 +72,7 @@ class ExportedModel(ABC):
             self.catalogue, self.choices["items"] = choose(vectors, precision)
         else:
             self.catalogue = index
+        self.search = VectorSearch(self.catalogue, self._rows)
         self.sources = [
             Source(each.lookup, each.exclusive, {to: weights[of] for to, of in each.tables.items()})
             for each in facts.components
@@ -90,22 +89,9 @@ class ExportedModel(ABC):
         return self.facts.log_probabilities
 
     @torch.inference_mode()
-    def topk(
-        self,
-        sessions: Sequence[Session],
-        k: int,
-        offsets: Offsets | None = None,
-        exclude_seen: bool = False,
-    ) -> tuple[Tensor, Tensor]:
-        """The k best items of every session, scores and items [B, k], best first."""
-        clicks, lengths, marks = self._flat(sessions)
-        if not exclude_seen:
-            return self._best(clicks, lengths, marks, k, offsets)
-        # As many more as a session can take away.
-        wider = min(k + int(lengths.max()), self.num_items)
-        return _without_seen(
-            *self._best(clicks, lengths, marks, wider, offsets), clicks, lengths, k
-        )
+    def best(self, sessions: Sequence[Session], wanted: Sequence[Wanted]) -> list[Best]:
+        """The best items of every session, as it wants them."""
+        return self.search.best(self._vectors(*self._flat(sessions)), sessions, wanted)
 
     @torch.inference_mode()
     def scores(self, sessions: Sequence[Session]) -> Tensor:
@@ -148,25 +134,6 @@ class ExportedModel(ABC):
             index = self.catalogue.extend(searched(facts, weights)[0])
         chosen = self.choices["items"].precision if self.choices else "float32"
         return type(self)(self.encode, facts, weights, chosen, index)
-
-    def _best(
-        self, clicks: Tensor, lengths: Tensor, marks: ClickMarks, k: int, offsets: Offsets | None
-    ) -> tuple[Tensor, Tensor]:
-        """The k best of all items, for every session."""
-        there = min(k, len(self.catalogue))
-        vectors = self._vectors(clicks, lengths, marks)
-        if offsets is None:
-            values, items = self.catalogue.best(vectors, there)
-        else:
-            if self._rows is not None:
-                offsets = offsets.of(self._rows)
-            elif len(self.catalogue) < self.num_items:
-                offsets = offsets.of(slice(len(self.catalogue)))
-            values, items = best_with(self.catalogue, vectors, there, offsets)
-        if self._rows is not None:
-            items = self._rows[items]
-        beyond = (0, k - there)
-        return F.pad(values, beyond, value=-torch.inf), F.pad(items, beyond)
 
     def _scores(
         self, clicks: Tensor, lengths: Tensor, marks: ClickMarks
@@ -269,12 +236,17 @@ class ExportedMixture(ExportedGraphs):
         results += [(each.query, each.gate) for each in facts.experts]
         self._wanted = ["session", *(name for names in results for name in names if name)]
 
-    def _best(
-        self, clicks: Tensor, lengths: Tensor, marks: ClickMarks, k: int, offsets: Offsets | None
-    ) -> tuple[Tensor, Tensor]:
+    @torch.inference_mode()
+    def best(self, sessions: Sequence[Session], wanted: Sequence[Wanted]) -> list[Best]:
+        """The best items of every session, as it wants them."""
+        clicks, lengths, marks = self._flat(sessions)
         scores, shift = self._scores(clicks, lengths, marks)
-        values, items = best_of_scores(add_offsets(scores, offsets, None), k)
-        return values + shift, items
+        own = torch.arange(len(sessions)).repeat_interleave(lengths), clicks
+        found = best_of_all_scores(scores, own, wanted)
+        return [
+            (values + shift[torch.as_tensor(each.rows)], items)
+            for each, (values, items) in zip(wanted, found, strict=True)
+        ]
 
     @torch.inference_mode()
     def log_parts(self, sessions: Sequence[Session], items: Tensor) -> dict[str, Tensor]:
@@ -331,16 +303,6 @@ def _searched_rows(facts: Facts, weights: Mapping[str, Tensor]) -> Tensor | None
     there = (weights["text_vectors"] != 0).any(dim=1)
     there[: facts.first_cold] = True
     return None if there.all() else there.nonzero().squeeze(1)
-
-
-def _without_seen(
-    values: Tensor, items: Tensor, clicks: Tensor, lengths: Tensor, k: int
-) -> tuple[Tensor, Tensor]:
-    """The k best of the items found [B, K] that are not in their session."""
-    own = pad_sequence([*torch.split(clicks, lengths.tolist())], batch_first=True, padding_value=-1)
-    seen = (items.unsqueeze(2) == own.unsqueeze(1)).any(dim=2)
-    best = values.masked_fill(seen, -torch.inf).topk(k)
-    return best.values, items.gather(1, best.indices)
 
 
 def exported_class(facts: Facts) -> type[ExportedModel]:

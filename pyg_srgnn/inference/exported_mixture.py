@@ -9,8 +9,7 @@ from torch import Tensor
 
 from pyg_srgnn.functional.graphs import flat_clicks, graph_tensors
 from pyg_srgnn.functional.model_mixture import Weights, mix, mixed_parts, name_of
-from pyg_srgnn.functional.offsets import Offsets, add_offsets
-from pyg_srgnn.functional.topk import best_of_scores
+from pyg_srgnn.functional.wanted import Best, Wanted, best_of_all_scores
 from pyg_srgnn.inference.choice import Choice
 from pyg_srgnn.inference.scorer import Session, SessionScorer
 
@@ -47,17 +46,9 @@ class ExportedModelMixture:
         }
 
     @torch.inference_mode()
-    def topk(
-        self,
-        sessions: Sequence[Session],
-        k: int,
-        offsets: Offsets | None = None,
-        exclude_seen: bool = False,
-    ) -> tuple[Tensor, Tensor]:
-        """The k best items of every session, scores and items [B, k], best first."""
-        scores = self.scores(sessions)
-        seen = _nodes(sessions) if exclude_seen else None
-        return best_of_scores(add_offsets(scores, offsets, seen), k)
+    def best(self, sessions: Sequence[Session], wanted: Sequence[Wanted]) -> list[Best]:
+        """The best items of every session, as it wants them."""
+        return best_of_all_scores(self.scores(sessions), _nodes(sessions), wanted)
 
     @torch.inference_mode()
     def scores(self, sessions: Sequence[Session]) -> Tensor:

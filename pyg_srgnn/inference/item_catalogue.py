@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor
 from pyg_srgnn.data.attributes import ItemAttributes
 from pyg_srgnn.data.vocabulary import Vocabulary
 from pyg_srgnn.functional.topk import rows_at_once
+from pyg_srgnn.functional.wanted import Best, Wanted
 from pyg_srgnn.inference.applied import Applied
 from pyg_srgnn.inference.exported import ExportedModel, exported_class
 from pyg_srgnn.inference.manifest import Facts
@@ -103,38 +105,59 @@ class ItemCatalogue:
         return exported_class(facts)(encoder.encode, facts, weights)
 
     def best(
-        self, sessions: Sequence[Session], k: int, applied: Applied
+        self, sessions: Sequence[Session], asked: Sequence[tuple[int, Applied]]
     ) -> Iterator[list[tuple[int | str, float]]]:
-        """The lists of sessions, of those with a known item."""
-        k = min(k, self.scorer.num_items)
+        """The lists of sessions, of those with a known item.
+
+        Args:
+            sessions: The sessions.
+            asked: How many items each of them wants, at most, by which rules.
+        """
         at_once = rows_at_once(self.scorer.num_items, _ROWS_AT_ONCE)
         for start in range(0, len(sessions), at_once):
-            part = sessions[start : start + at_once]
-
-            def find(rows: Sequence[int], width: int, part: Any = part) -> tuple[Tensor, Tensor]:
-                asked = [part[row] for row in rows]
-                return self.scorer.topk(asked, width, applied.offsets, applied.exclude_seen)
-
-            values, items = applied.best(
-                find, len(part), k, self.scorer.num_items, self.scorer.directions
+            yield from self._together(
+                sessions[start : start + at_once], asked[start : start + at_once]
             )
-            for best, scores in zip(items.tolist(), values.tolist(), strict=True):
+
+    def _together(
+        self, sessions: Sequence[Session], asked: Sequence[tuple[int, Applied]]
+    ) -> list[list[tuple[int | str, float]]]:
+        """The lists of sessions that are scored at once."""
+        size = self.scorer.num_items
+        groups: dict[tuple[int, Applied], list[int]] = {}
+        for row, (k, applied) in enumerate(asked):
+            groups.setdefault((min(k, size), applied), []).append(row)
+        wanted = [applied.wanted(rows, k, size) for (k, applied), rows in groups.items()]
+        lists: list[list[tuple[int | str, float]]] = [[]] * len(sessions)
+        for (k, applied), one, found in zip(
+            groups, wanted, self.scorer.best(sessions, wanted), strict=True
+        ):
+
+            def again(places: Sequence[int], width: int, one: Wanted = one) -> Best:
+                some = [sessions[one.rows[place]] for place in places]
+                return self.scorer.best(some, [replace(one, rows=range(len(some)), k=width)])[0]
+
+            values, items = applied.lists(found, k, size, again, self.scorer.directions)
+            for row, best, scores in zip(one.rows, items.tolist(), values.tolist(), strict=True):
                 pairs = zip(self.vocabulary.decode(best), scores, strict=True)
-                yield [pair for pair in pairs if pair[1] != -math.inf]
+                lists[row] = [pair for pair in pairs if pair[1] != -math.inf]
+        return lists
 
     def popular(self, k: int, applied: Applied) -> list[tuple[int | str, float]]:
         """The list of a session without a known item, with the items' shares of all clicks."""
-        k = min(k, len(self.vocabulary))
+        size = len(self.vocabulary)
         # Items without a click come last.
         values = self.clicks.double().clamp(min=0.5).log()
         if applied.offsets is not None:
             values = values + applied.offsets.values
         order = values.argsort(descending=True, stable=True)
 
-        def find(rows: Sequence[int], width: int) -> tuple[Tensor, Tensor]:
+        def again(places: Sequence[int], width: int) -> Best:
             return values[order[:width]].unsqueeze(0), order[:width].unsqueeze(0)
 
-        found, items = applied.best(find, 1, k, len(order), self.scorer.directions)
+        k = min(k, size)
+        first = again([0], applied.wanted([0], k, size).k)
+        found, items = applied.lists(first, k, size, again, self.scorer.directions)
         best = items[found != -torch.inf]
         shares = self.popularity[best].tolist()
         return list(zip(self.vocabulary.decode(best.tolist()), shares, strict=True))

@@ -14,13 +14,14 @@ from torch import Tensor
 from pyg_srgnn.data.attributes import ItemAttributes
 from pyg_srgnn.data.vocabulary import Vocabulary
 from pyg_srgnn.inference.answer import Answer, Explanation, unknown_messages
+from pyg_srgnn.inference.answering import Asked, answers_of
 from pyg_srgnn.inference.artifact import Artifact, is_artifact
 from pyg_srgnn.inference.choice import AUTO, Choice
 from pyg_srgnn.inference.clicks import known_clicks
 from pyg_srgnn.inference.explain import explain
 from pyg_srgnn.inference.item_catalogue import ItemCatalogue
 from pyg_srgnn.inference.new_texts import Texts
-from pyg_srgnn.inference.raw_ids import ids_of, values_of
+from pyg_srgnn.inference.raw_ids import ids_of
 from pyg_srgnn.inference.rule_book import check_known
 from pyg_srgnn.inference.rules import Condition, Rules
 from pyg_srgnn.inference.scorer import SessionScorer
@@ -296,33 +297,23 @@ class Recommender(Sharing):
             ValueError: See :meth:`recommend`.
             TypeError: See :meth:`recommend`.
         """
-        if k < 1:
-            raise ValueError(f"k must be a whole number >= 1 (got {k})")
-        given = values_of(sessions, "recommend: 'sessions'", "a list of sessions")
-        clicks = [
-            ids_of(session, "recommend: a session", ", as in [[17, 4, 17]]") for session in given
-        ]
-        now = self._catalogue
-        applied = now.rule_book.apply(rules)
-        indices = [now.vocabulary.encode(session) for session in clicks]
-        known = [
-            known_clicks(session, index, self.types)
-            for session, index in zip(given, indices, strict=True)
-        ]
-        best = now.best([session for session in known if session], k, applied)
-        popular = [] if all(known) else now.popular(k, applied)
-        logarithms = now.scorer.log_probabilities
-        return [
-            Answer(
-                items=(items := next(best) if session else popular.copy()),
-                unknown=[raw for raw, i in zip(raw_ids, index, strict=True) if i < 0],
-                popular=not session,
-                log_probabilities=logarithms and bool(session),
-                cold=now.cold.intersection(item for item, _ in items) if now.cold else now.cold,
-                reason=None if items else applied.reason,
-            )
-            for session, raw_ids, index in zip(known, clicks, indices, strict=True)
-        ]
+        (answers,) = self.answer_together([Asked(sessions, k, rules)])
+        return answers
+
+    def answer_together(self, asked: Sequence[Asked]) -> list[list[Answer]]:
+        """Answer requests that want different things; their sessions are scored together.
+
+        Args:
+            asked: The requests.
+
+        Returns:
+            The answers of each request, as :meth:`answer` gives them.
+
+        Raises:
+            ValueError: See :meth:`recommend`.
+            TypeError: See :meth:`recommend`.
+        """
+        return answers_of(asked, self._catalogue, self.types)
 
     def explain(
         self,

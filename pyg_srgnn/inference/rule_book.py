@@ -12,7 +12,6 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from pyg_srgnn.data.attributes import ItemAttributes, Labels, Numbers
 from pyg_srgnn.data.vocabulary import Vocabulary
@@ -23,7 +22,7 @@ from pyg_srgnn.inference.rules import RuleError, Rules
 
 log = logging.getLogger(__name__)
 
-_KEPT = 16  # of the rules used last: each costs 4 bytes an item
+_KEPT = 16  # of the rules used last: each costs 4 bytes an item, and vectors of up to 20,000
 
 V = TypeVar("V")
 
@@ -52,7 +51,7 @@ class RuleBook:
         self.rows = rows
         self._offsets: _Kept[Offsets] = _Kept()
         self._applied: _Kept[Applied] = _Kept()
-        self._labels: _Kept[Tensor] = _Kept()
+        self._labels: _Kept[NDArray[np.int64]] = _Kept()
 
     def with_attributes(self, attributes: ItemAttributes) -> RuleBook:
         """The same items with other attributes."""
@@ -160,11 +159,11 @@ class RuleBook:
         assert self.attributes is not None, "a rule has named a column of them"
         return self.attributes.labels(name)
 
-    def _table(self, rule: str, name: str) -> Tensor:
+    def _table(self, rule: str, name: str) -> NDArray[np.int64]:
         """The labels of every item, filled up with -1 [V, m]."""
         self._column(rule, name)
 
-        def made() -> Tensor:
+        def made() -> NDArray[np.int64]:
             labels = self._labels_of(name)
             order = labels.rows.argsort(kind="stable")
             rows, codes = labels.rows[order], labels.codes[order]
@@ -172,7 +171,7 @@ class RuleBook:
             place = np.arange(len(rows)) - (numbers.cumsum() - numbers).repeat(numbers)
             table = np.full((labels.count + 1, max(1, numbers.max(initial=0))), -1)
             table[rows, place] = codes
-            return torch.from_numpy(self._of_items(table))
+            return self._of_items(table)
 
         return self._labels.get(name, made)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
@@ -46,7 +46,7 @@ class Rules:
             (default: none)
         diversify: Weight w of the similarity to items that are above, against the score, from 0
             to below 1: items are chosen one after another by maximal marginal relevance, see
-            :func:`~pyg_srgnn.functional.selection.select`, of the best 5 k, and at least 100.
+            :func:`~pyg_srgnn.inference.selection.select`, of the best 5 k, and at least 100.
             (default: 0)
         diversify_by: The column by whose values items are alike: the share of values that two have
             in common. (default: None, by the cosine of their vectors)
@@ -104,7 +104,7 @@ class Rules:
     @cached_property
     def key(self) -> str:
         """A text that is the same for the same rules."""
-        return json.dumps(asdict(self), default=str)
+        return json.dumps(vars(self), default=str)
 
     def __eq__(self, other: object) -> bool:
         """Whether all fields are the same."""

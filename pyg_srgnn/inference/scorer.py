@@ -7,7 +7,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from pyg_srgnn.functional.offsets import Offsets
+from pyg_srgnn.functional.wanted import Best, Wanted
 
 Session = Sequence[int]
 """Item index of each click, at least one, in order of time."""
@@ -31,24 +31,15 @@ class SessionScorer(Protocol):
         """Whether it is a mixture of whole models."""
         ...
 
-    def topk(
-        self,
-        sessions: Sequence[Session],
-        k: int,
-        offsets: Offsets | None = None,
-        exclude_seen: bool = False,
-    ) -> tuple[Tensor, Tensor]:
-        """The k best items of every session.
+    def best(self, sessions: Sequence[Session], wanted: Sequence[Wanted]) -> list[Best]:
+        """The best items of sessions that are scored together, whatever each of them wants.
 
         Args:
             sessions: The sessions, B of them.
-            k: How many, from 1 to V.
-            offsets: What is added to each item's score. (default: nothing)
-            exclude_seen: Whether a session's own items must not. (default: False)
+            wanted: What they want; each session is in one of these.
 
         Returns:
-            Scores with what was added, and items, best first, [B, k] both; a score of minus
-            infinity means no item.
+            Scores with what was added, and items, of the sessions of each wish.
         """
         ...
 

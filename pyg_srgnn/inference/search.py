@@ -1,24 +1,30 @@
-"""Finds the k best items exactly where some items are barred and the scores of others changed."""
+"""Finds the best items by session vectors, exactly also where some items are barred or raised."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from pyg_srgnn.functional.offsets import Offsets
 from pyg_srgnn.functional.topk import best_of_products
+from pyg_srgnn.functional.wanted import Best, Wanted
 from pyg_srgnn.inference.catalogue import Catalogue
 from pyg_srgnn.inference.index import Index
 
 _FEW = 20_000  # items: their products are taken as fast as others are searched
 _MARGIN = 2  # times as many of the best as rules leave k of, if they bar the good as the bad
+_APART = 4  # times: a search for so many more items than another one is not shared with it
 
 
-def best_with(
-    catalogue: Catalogue | Index, sessions: Tensor, k: int, offsets: Offsets
-) -> tuple[Tensor, Tensor]:
-    """The k items with the greatest sums of inner product and offset.
+class OffsetSearch:
+    """Finds the items with the greatest sums of inner product and offset.
 
     Of few items that are left, all products are taken. Of many, the best are searched as they are
     without offsets, more than k of them: if none of the others can be better than the k-th that is
@@ -27,40 +33,173 @@ def best_with(
 
     Args:
         catalogue: The items, or an index of them, which is approximate where many are left.
-        sessions: Session vectors, float32 [B, d].
-        k: How many, from 1 to V.
         offsets: What is added to each item's product.
-
-    Returns:
-        Sums and items, best first, [B, k] both; a sum of minus infinity means no item.
     """
-    vectors, left = catalogue.vectors, offsets.count
-    if left <= _FEW:
-        there = min(k, left)
-        if there == 0:
-            none = sessions.new_full((len(sessions), k), -torch.inf)
-            return none, torch.zeros_like(none, dtype=torch.long)
-        rows = vectors[offsets.items] if left < len(vectors) else vectors
-        values, index = best_of_products(sessions, rows, there, offsets.values[offsets.items])
-        beyond = (0, k - there)
-        return F.pad(values, beyond, value=-torch.inf), F.pad(offsets.items[index], beyond)
-    if isinstance(catalogue, Catalogue) and catalogue.precision == "float32":
-        return best_of_products(sessions, vectors, k, offsets.values)
-    wider = min(len(vectors), _MARGIN * k * len(vectors) // left + k)
-    products, candidates = catalogue.best(sessions, wider)
-    bound, sums = products[:, -1] + offsets.greatest, products + offsets.values[candidates]
-    raised = offsets.raised
-    if 0 < len(raised) <= _FEW:
-        bound = products[:, -1]
-        sums.masked_fill_(offsets.values[candidates] > 0, -torch.inf)
-        rows, there = vectors[raised], min(k, len(raised))
-        lifted, index = best_of_products(sessions, rows, there, offsets.values[raised])
-        sums, candidates = torch.cat([sums, lifted], 1), torch.cat([candidates, raised[index]], 1)
-    found = sums.topk(k)
-    values, items = found.values, candidates.gather(1, found.indices)
-    # None of the items that were not found has more than the bound.
-    short = values[:, -1] < bound
-    if short.any():
-        exact = best_of_products(sessions[short], vectors, k, offsets.values)
-        values[short], items[short] = exact
-    return values, items
+
+    def __init__(self, catalogue: Catalogue | Index, offsets: Offsets) -> None:
+        self.catalogue = catalogue
+        self.offsets = offsets
+        self.few = offsets.count <= _FEW
+        plain = type(catalogue) is Catalogue and catalogue.precision == "float32"
+        self.takes_all = self.few or plain
+
+    @cached_property
+    def left(self) -> Tensor:
+        """The vectors of the items that are left, if they are few [n, d]."""
+        vectors = self.catalogue.vectors
+        return vectors[self.offsets.items] if self.offsets.count < len(vectors) else vectors
+
+    @cached_property
+    def raised(self) -> Tensor:
+        """The vectors of the items whose scores are raised, if they are few [n, d]."""
+        return self.catalogue.vectors[self.offsets.raised]
+
+    def width(self, k: int) -> int:
+        """How many of the best items without offsets :meth:`best` begins with to find k."""
+        if self.takes_all:
+            return 0
+        size = len(self.catalogue)
+        return min(size, _MARGIN * k * size // self.offsets.count + k)
+
+    def best(self, sessions: Tensor, k: int, without: Best | None = None) -> Best:
+        """The k items with the greatest sums.
+
+        Args:
+            sessions: Session vectors, float32 [B, d].
+            k: How many, from 1 to V.
+            without: The best items without offsets, :meth:`width` of them; needed where that is
+                not 0. (default: they are searched)
+
+        Returns:
+            Sums and items, best first, [B, k] both; a sum of minus infinity means no item.
+        """
+        vectors, offsets = self.catalogue.vectors, self.offsets
+        if self.few:
+            there = min(k, offsets.count)
+            if there == 0:
+                none = sessions.new_full((len(sessions), k), -torch.inf)
+                return none, torch.zeros_like(none, dtype=torch.long)
+            added = offsets.values[offsets.items]
+            values, index = best_of_products(sessions, self.left, there, added)
+            beyond = (0, k - there)
+            return F.pad(values, beyond, value=-torch.inf), F.pad(offsets.items[index], beyond)
+        if self.takes_all:
+            return best_of_products(sessions, vectors, k, offsets.values)
+        products, candidates = without or self.catalogue.best(sessions, self.width(k))
+        added = offsets.values[candidates]
+        bound, sums = products[:, -1] + offsets.greatest, products + added
+        if 0 < len(offsets.raised) <= _FEW:
+            bound = products[:, -1]
+            sums.masked_fill_(added > 0, -torch.inf)
+            there = min(k, len(offsets.raised))
+            values = offsets.values[offsets.raised]
+            lifted, index = best_of_products(sessions, self.raised, there, values)
+            sums = torch.cat([sums, lifted], 1)
+            candidates = torch.cat([candidates, offsets.raised[index]], 1)
+        found = sums.topk(k)
+        values, items = found.values, candidates.gather(1, found.indices)
+        # None of the items that were not found has more than the bound.
+        short = values[:, -1] < bound
+        if short.any():
+            exact = best_of_products(sessions[short], vectors, k, offsets.values)
+            values[short], items[short] = exact
+        return values, items
+
+
+class _Plan(NamedTuple):
+    """What is searched for some sessions of a batch."""
+
+    rows: Tensor
+    k: int
+    search: OffsetSearch | None
+    width: int  # items searched without offsets
+
+
+class VectorSearch:
+    """Finds the best items of sessions by their vectors, for each as its rules want them.
+
+    What offsets need is made once for the same ones, and kept as long as they are.
+
+    Args:
+        catalogue: The vectors of the items that can be recommended, or an index of them.
+        items: The item of each vector; None if they are the first ones.
+    """
+
+    def __init__(self, catalogue: Catalogue | Index, items: Tensor | None) -> None:
+        self.catalogue = catalogue
+        self.items = items
+        self._searches: WeakKeyDictionary[Offsets, OffsetSearch] = WeakKeyDictionary()
+
+    def best(
+        self, sessions: Tensor, own: Sequence[Sequence[int]], wanted: Sequence[Wanted]
+    ) -> list[Best]:
+        """The best items; searches for about as many of them are one.
+
+        Args:
+            sessions: Session vectors, float32 [B, d].
+            own: The items of each session.
+            wanted: See :meth:`pyg_srgnn.inference.scorer.SessionScorer.best`.
+        """
+        plans = [self._plan(own, each) for each in wanted]
+        without = self._without_offsets(sessions, plans)
+        found = []
+        for number, (each, plan) in enumerate(zip(wanted, plans, strict=True)):
+            best = without.get(number)
+            if plan.search is not None:
+                best = plan.search.best(sessions[plan.rows], plan.k, best)
+            assert best is not None, "what is wanted without offsets has been searched"
+            found.append(self._finished(*best, own, each))
+        return found
+
+    def _plan(self, own: Sequence[Sequence[int]], wanted: Wanted) -> _Plan:
+        # As many more as a session can take away.
+        more = max(len(own[row]) for row in wanted.rows) if wanted.exclude_seen else 0
+        k = min(wanted.k + more, len(self.catalogue))
+        search = None if wanted.offsets is None else self._search(wanted.offsets)
+        return _Plan(torch.as_tensor(wanted.rows), k, search, search.width(k) if search else k)
+
+    def _search(self, offsets: Offsets) -> OffsetSearch:
+        found = self._searches.get(offsets)
+        if found is None:
+            # Others in any case: what is kept must not keep its key.
+            of_vectors = offsets.of(
+                slice(len(self.catalogue)) if self.items is None else self.items
+            )
+            found = self._searches[offsets] = OffsetSearch(self.catalogue, of_vectors)
+        return found
+
+    def _without_offsets(self, sessions: Tensor, plans: Sequence[_Plan]) -> dict[int, Best]:
+        """What is found without offsets, by the number of the plan that needs it."""
+        groups: list[list[int]] = []
+        for number in sorted(range(len(plans)), key=lambda number: plans[number].width):
+            width = plans[number].width
+            if groups and width <= _APART * plans[groups[-1][0]].width:
+                groups[-1].append(number)
+            elif width:
+                groups.append([number])
+        found = {}
+        for group in groups:
+            rows = [plans[number].rows for number in group]
+            best = self.catalogue.best(sessions[torch.cat(rows)], plans[group[-1]].width)
+            parts = zip(*(torch.split(each, [*map(len, rows)]) for each in best), strict=True)
+            for number, (values, items) in zip(group, parts, strict=True):
+                width = plans[number].width
+                found[number] = values[:, :width], items[:, :width]
+        return found
+
+    def _finished(
+        self, values: Tensor, items: Tensor, own: Sequence[Sequence[int]], wanted: Wanted
+    ) -> Best:
+        """The items of vectors that were found, without those that a session holds."""
+        if self.items is not None:
+            items = self.items[items]
+        if (beyond := wanted.k - values.size(1)) > 0:
+            values = F.pad(values, (0, beyond), value=-torch.inf)
+            items = F.pad(items, (0, beyond))
+        if not wanted.exclude_seen:
+            return values, items
+        clicks = [torch.tensor(own[row]) for row in wanted.rows]
+        padded = pad_sequence(clicks, batch_first=True, padding_value=-1)
+        seen = (items.unsqueeze(2) == padded.unsqueeze(1)).any(dim=2)
+        best = values.masked_fill(seen, -torch.inf).topk(wanted.k)
+        return best.values, items.gather(1, best.indices)

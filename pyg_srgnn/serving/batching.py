@@ -6,15 +6,15 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from pyg_srgnn.inference.answer import Answer
+from pyg_srgnn.inference.answering import Asked
 from pyg_srgnn.inference.recommender import Recommender
 from pyg_srgnn.inference.rules import Rules
 from pyg_srgnn.serving.prometheus import Metrics
 
 RawSession = Sequence[int | str]
-_USUAL = 100  # items requested; requests for more are scored in batches of their own
 
 
 class QueueFull(Exception):
@@ -26,16 +26,15 @@ class _Waiting:
     """Sessions of one request."""
 
     sessions: Sequence[RawSession]
-    k: int
-    rules: tuple[Rules, ...]
+    asked: Asked
     answers: asyncio.Future[list[Answer]]
 
 
 class Batcher:
     """Scores the sessions of many requests at once, in one thread.
 
-    Requests that arrive while a batch is scored make the next batch: its size follows the load, and
-    a single request never waits for others.
+    Requests that arrive while a batch is scored make the next batch, whatever their rules: its size
+    follows the load, and a single request never waits for others.
 
     Args:
         current: Returns the recommender; called for every batch.
@@ -87,7 +86,7 @@ class Batcher:
         if self.queued + len(sessions) > max(self.max_queue, len(sessions)):
             raise QueueFull
         loop = asyncio.get_running_loop()
-        waiting = _Waiting(sessions, k, rules, loop.create_future())
+        waiting = _Waiting(sessions, Asked(sessions, k, rules), loop.create_future())
         self._queue.append(waiting)
         self.queued += len(sessions)
         if self._running is None:
@@ -105,22 +104,25 @@ class Batcher:
             self._running = None
 
     async def _score(self, batch: list[_Waiting]) -> None:
-        """Answer a batch; if it fails, score each of its requests alone."""
+        """Answer a batch; if it fails, answer its halves."""
         loop = asyncio.get_running_loop()
         try:
-            sessions = [session for waiting in batch for session in waiting.sessions]
-            self.metrics.batch_size.observe(len(sessions))
-            k = max(waiting.k for waiting in batch)
-            answer, rules = self.current().answer, batch[0].rules
-            answers = await loop.run_in_executor(self._thread, answer, sessions, k, rules)
+            self.metrics.batch_size.observe(sum(len(waiting.sessions) for waiting in batch))
+            answer = self.current().answer_together
+            asked = [waiting.asked for waiting in batch]
+            answers = await loop.run_in_executor(self._thread, answer, asked)
         except Exception as error:
             if len(batch) == 1:
-                _fail(batch[0], error)
+                if not batch[0].answers.done():
+                    batch[0].answers.set_exception(error)
                 return
-            for waiting in batch:
-                await self._score([waiting])
+            half = len(batch) // 2
+            await self._score(batch[:half])
+            await self._score(batch[half:])
         else:
-            _give(batch, answers)
+            for waiting, own in zip(batch, answers, strict=True):
+                if not waiting.answers.done():  # cancelled, where the client has gone
+                    waiting.answers.set_result(own)
 
     def _next(self) -> list[_Waiting]:
         """The oldest request, and the later ones that fit into its batch, in order."""
@@ -129,8 +131,7 @@ class Batcher:
         room = self.size
         while self._queue and room > 0:
             waiting = self._queue.popleft()
-            alike = not batch or _kind(waiting) == _kind(batch[0])
-            if alike and len(waiting.sessions) <= room:
+            if len(waiting.sessions) <= room:
                 batch.append(waiting)
                 room -= len(waiting.sessions)
             else:
@@ -138,26 +139,3 @@ class Batcher:
         self._queue.extendleft(reversed(left))
         self.queued -= self.size - room
         return batch
-
-
-def _kind(waiting: _Waiting) -> tuple[object, ...]:
-    """Requests of different kinds are not batched: few items need a smaller search than many.
-
-    Where the items of a list are chosen by those above, their candidates depend on how many.
-    """
-    chosen = any(rules.diversify or rules.max_per for rules in waiting.rules)
-    return waiting.rules, waiting.k > _USUAL, waiting.k if chosen else None
-
-
-def _give(batch: list[_Waiting], answers: list[Answer]) -> None:
-    start = 0
-    for waiting in batch:
-        own = answers[start : start + len(waiting.sessions)]
-        start += len(waiting.sessions)
-        if not waiting.answers.done():  # cancelled, where the client has gone
-            waiting.answers.set_result([replace(one, items=one.items[: waiting.k]) for one in own])
-
-
-def _fail(waiting: _Waiting, error: Exception) -> None:
-    if not waiting.answers.done():
-        waiting.answers.set_exception(error)

@@ -12,6 +12,7 @@ import torch
 from pyg_srgnn.checkpoint import Checkpoint
 from pyg_srgnn.data import Sessions, Vocabulary
 from pyg_srgnn.functional.marks import MarkedSession
+from pyg_srgnn.functional.wanted import Wanted
 from pyg_srgnn.nn import ModelMixture, rebuild_model
 from tests.reference.names import random_sessions, randomise
 
@@ -94,3 +95,10 @@ def sessions() -> list[list[int]]:
         pauses = [draw.choice([-1, 0, 9, 700]) for _ in plain[number]]
         plain[number] = MarkedSession(plain[number], events, pauses if number % 4 else None)
     return [*plain, [7], [3, 3, 3], every, every[::-1]]
+
+
+def topk(
+    scorer: Any, sessions: Any, k: int, offsets: Any = None, exclude_seen: bool = False
+) -> Any:
+    """The k best items of sessions that all want the same, scores and items [B, k]."""
+    return scorer.best(sessions, [Wanted(range(len(sessions)), k, offsets, exclude_seen)])[0]

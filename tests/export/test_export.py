@@ -20,7 +20,7 @@ from pyg_srgnn.functional.offsets import Offsets
 from pyg_srgnn.inference.artifact import Artifact
 from pyg_srgnn.nn import SessionModel
 from pyg_srgnn.utils.files import sha256_of
-from tests.export.exports import IDS, MODELS, checkpoint, sessions
+from tests.export.exports import IDS, MODELS, checkpoint, sessions, topk
 from tests.full_disk import limit, tmpfs
 from tests.test_imports import run_without_training
 
@@ -83,8 +83,8 @@ def test_the_best_items_of_the_checkpoint(
     name, artifact = pair
     third = torch.zeros(len(IDS)).masked_fill(torch.arange(len(IDS)) % 3 == 0, -torch.inf)
     offsets = Offsets(third) if barred else None
-    wanted = checkpoint(name).scorer.topk(sessions(), 10, offsets, exclude_seen)
-    values, items = artifact.scorer.topk(sessions(), 10, offsets, exclude_seen)
+    wanted = topk(checkpoint(name).scorer, sessions(), 10, offsets, exclude_seen)
+    values, items = topk(artifact.scorer, sessions(), 10, offsets, exclude_seen)
     assert largest(values, wanted[0]) < 1e-5
     scores = checkpoint(name).scorer.scores(sessions())
     reached = values > -torch.inf
@@ -141,21 +141,21 @@ def test_a_catalogue_that_is_searched_in_another_precision(tmp_path: Path, preci
     folder = export(checkpoint("gru4rec"), tmp_path / "export", precision=precision)
     scorer = Artifact.load(folder).scorer
     assert scorer.catalogue.precision == precision
-    values, items = scorer.topk(sessions(), 10)
-    wanted = checkpoint("gru4rec").scorer.topk(sessions(), 10)
+    values, items = topk(scorer, sessions(), 10)
+    wanted = topk(checkpoint("gru4rec").scorer, sessions(), 10)
     assert largest(values, wanted[0]) < 1e-5 and torch.equal(items, wanted[1])
 
 
 def test_without_what_a_session_holds(pair: tuple[str, Artifact]) -> None:
     name, artifact = pair
     some = [session for session in sessions() if len(set(session)) < len(IDS) - 10]
-    values, items = artifact.scorer.topk(some, 10, exclude_seen=True)
-    wanted = checkpoint(name).scorer.topk(some, 10, exclude_seen=True)
+    values, items = topk(artifact.scorer, some, 10, exclude_seen=True)
+    wanted = topk(checkpoint(name).scorer, some, 10, exclude_seen=True)
     assert largest(values, wanted[0]) < 1e-5
     for session, own in zip(some, items.tolist(), strict=True):
         assert not set(session) & set(own)
     whole = list(range(len(IDS)))
-    values, _ = artifact.scorer.topk([whole, [3]], len(IDS), exclude_seen=True)
+    values, _ = topk(artifact.scorer, [whole, [3]], len(IDS), exclude_seen=True)
     assert values[0].isinf().all() and values[1].isfinite().sum() == len(IDS) - 1
 
 

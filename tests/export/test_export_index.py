@@ -20,7 +20,7 @@ from pyg_srgnn.inference.artifact import Artifact
 from pyg_srgnn.inference.index import Index
 from pyg_srgnn.nn import build_model
 from pyg_srgnn.training import train
-from tests.export.exports import checkpoint
+from tests.export.exports import checkpoint, topk
 from tests.inference.test_index import _shop
 from tests.tiny import tiny_config
 
@@ -53,7 +53,7 @@ def test_an_export_with_an_index(shop: Checkpoint, tmp_path: Path) -> None:
     scorer = Artifact.load(folder).scorer
     assert isinstance(scorer.catalogue, Index)
     sessions = [[i, i + 1, i] for i in range(0, 5_000, 50)]
-    values, items = scorer.topk(sessions, 20)
+    values, items = topk(scorer, sessions, 20)
     scores = shop.scorer.scores(sessions)
     assert torch.allclose(values, scores.gather(1, items), atol=1e-5)
     assert torch.allclose(scorer.scores(sessions), scores, atol=1e-5)  # of all items, exact

@@ -18,6 +18,7 @@ from pyg_srgnn.inference.artifact import Artifact
 from pyg_srgnn.inference.manifest import CARD
 from pyg_srgnn.nn import ModelMixture, build_model
 from tests.export.exports import checkpoint as without_texts
+from tests.export.exports import topk
 from tests.export.texts import COLD, ENCODER, IDS, TRAINED, checkpoint, sessions, text_vectors
 
 pytestmark = pytest.mark.slow
@@ -33,8 +34,8 @@ def test_the_scores_of_the_checkpoint(tmp_path: Path, name: str, kind: str) -> N
     scores = wanted.scores(sessions())
     torch.testing.assert_close(found.scores(sessions()), scores, atol=1e-5, rtol=0)
     for seen in (False, True):
-        values, items = found.topk(sessions(), TRAINED, exclude_seen=seen)
-        expected = wanted.topk(sessions(), TRAINED, exclude_seen=seen)[0]
+        values, items = topk(found, sessions(), TRAINED, exclude_seen=seen)
+        expected = topk(wanted, sessions(), TRAINED, exclude_seen=seen)[0]
         torch.testing.assert_close(values, expected, atol=1e-5, rtol=0)
         there = values > -torch.inf
         assert torch.allclose(scores.gather(1, items)[there], values[there], atol=1e-5)
@@ -172,7 +173,7 @@ def test_a_plain_model_that_has_cold_items_and_no_texts(tmp_path: Path, name: st
     scorer = Artifact.load(export(trained, tmp_path / "export")).scorer
     asked = [[0, 41, 3], [7], [43]]
     torch.testing.assert_close(scorer.scores(asked), trained.scorer.scores(asked))
-    values, items = scorer.topk(asked, 44)
+    values, items = topk(scorer, asked, 44)
     assert (values.isinf().sum(dim=1) == 4).all()
     for row, value in zip(items, values, strict=True):
         assert sorted(row[value > -torch.inf].tolist()) == list(range(40))

@@ -26,6 +26,7 @@ from pyg_srgnn.nn import build_model
 from pyg_srgnn.nn.text_expert import TextExpert
 from pyg_srgnn.text.files import joined
 from tests.export.exports import checkpoint as without_texts
+from tests.export.exports import topk
 from tests.export.texts import COLD, IDS, MODELS, TEXTS, TRAINED, checkpoint, sessions, text_vectors
 
 BEFORE = COLD - 5  # cold items that the smaller catalogue has
@@ -56,8 +57,8 @@ def test_as_if_the_catalogue_had_them_from_the_start(name: str, parts: list[int]
         torch.testing.assert_close(found.weights[table], wanted.weights[table], atol=1e-5, rtol=0)
     scores = checkpoint(name).scorer.scores(sessions())
     assert largest(found.scores(sessions()), scores) < 1e-5
-    values, items = found.topk(sessions(), TRAINED)
-    assert largest(values, checkpoint(name).scorer.topk(sessions(), TRAINED)[0]) < 1e-5
+    values, items = topk(found, sessions(), TRAINED)
+    assert largest(values, topk(checkpoint(name).scorer, sessions(), TRAINED)[0]) < 1e-5
     there = values > -torch.inf
     assert torch.allclose(scores.gather(1, items)[there], values[there], atol=1e-5)
     # Without ids alone, and in a mixture with texts, new items are among the best of some.

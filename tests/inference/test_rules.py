@@ -7,6 +7,7 @@ import logging
 import random
 import re
 import threading
+from dataclasses import replace
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -19,9 +20,11 @@ from pyg_srgnn import Recommender
 from pyg_srgnn.data.attributes import ItemAttributes
 from pyg_srgnn.export.write import export
 from pyg_srgnn.functional.offsets import Offsets
+from pyg_srgnn.functional.wanted import Wanted
+from pyg_srgnn.inference.answering import Asked
 from pyg_srgnn.inference.catalogue import Catalogue
 from pyg_srgnn.inference.rules import Rules
-from pyg_srgnn.inference.search import best_with
+from pyg_srgnn.inference.search import OffsetSearch, VectorSearch
 from tests.export.exports import IDS, checkpoint
 from tests.reference.names import random_sessions
 from tests.reference.rules import recommended
@@ -148,6 +151,53 @@ def test_a_session_without_a_known_item(recommender: Recommender) -> None:
 
 def math_log(count: int) -> float:
     return float(torch.tensor(max(count, 0.5), dtype=torch.float64).log())
+
+
+def test_requests_with_different_rules_are_answered_together(recommender: Recommender) -> None:
+    """Each as if it were alone: its own rules, its own k, also for sessions without known items."""
+    sessions = [each for each in SESSIONS if apart(recommender, each)]
+    asked = [
+        Asked(
+            [sessions[number % len(sessions)], *([["who?"]] if number % 3 == 0 else [])], k, [one]
+        )
+        for number, one in enumerate(Rules(**rules) for rules in RULES.values())
+        for k in (3, 12)
+    ]
+    for one, answers in zip(asked, recommender.answer_together(asked), strict=True):
+        alone = recommender.answer(one.sessions, one.k, one.rules)
+        assert len(answers) == len(alone)
+        for answer, wanted in zip(answers, alone, strict=True):
+            assert answer.items == [(raw, pytest.approx(s, abs=1e-5)) for raw, s in wanted.items]
+            assert replace(answer, items=[]) == replace(wanted, items=[])
+
+
+def test_searches_for_about_as_many_are_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = torch.Generator().manual_seed(1)
+    vectors, sessions = (torch.randn(n, 16, generator=generator) for n in (50_000, 7))
+    catalogue = Catalogue(vectors, "int8")
+    if catalogue.precision != "int8":
+        pytest.skip("products of bytes are cut off on this processor")
+    asked, search = [], catalogue.best
+    monkeypatch.setattr(catalogue, "best", lambda s, k: asked.append((len(s), k)) or search(s, k))
+    barred, few = torch.zeros(50_000), torch.full((50_000,), -torch.inf)
+    barred[::10] = -torch.inf
+    few[:9], stock = 0, Offsets(barred)
+    wanted = [
+        *(Wanted([0, 4], 20), Wanted([1], 20, stock), Wanted([2], 500, exclude_seen=True)),
+        *(Wanted([3], 12, Offsets(few)), Wanted([5, 6], 16, stock, exclude_seen=True)),
+    ]
+    own = [[1, 2]] * 7
+    found = VectorSearch(catalogue, None).best(sessions, own, wanted)
+    assert sorted(asked) == [(1, 502), (5, 64)]
+    for each, (values, items) in zip(wanted, found, strict=True):
+        scores = sessions[each.rows] @ vectors.T
+        scores += 0 if each.offsets is None else each.offsets.values
+        if each.exclude_seen:
+            scores[:, own[0]] = -torch.inf
+        best = scores.topk(each.k)
+        there = best.values != -torch.inf
+        assert torch.equal(items[there], best.indices[there])
+        assert torch.allclose(values, best.values, atol=1e-4)
 
 
 def test_rules_hold_together() -> None:
@@ -313,7 +363,8 @@ def test_exact_at_any_selectivity(precision: str, left: int) -> None:
     values = torch.full((50_000,), -torch.inf)
     values[order[:left]] = torch.rand(left, generator=generator)
     values[order[:left:2]] = 0
-    found, items = best_with(Catalogue(vectors, precision), sessions, 20, Offsets(values))
+    search = OffsetSearch(Catalogue(vectors, precision), Offsets(values))
+    found, items = search.best(sessions, 20)
     wanted = (sessions @ vectors.T + values).topk(20)
     there = wanted.values != -torch.inf
     assert torch.equal(there, found != -torch.inf)
@@ -333,7 +384,7 @@ def test_an_index_gives_what_is_left() -> None:
     for left in (3, 10, 1_000, 25_000):
         values = torch.full((30_000,), -torch.inf)
         values[worst[:left]] = 0
-        found, items = best_with(index, sessions, 10, Offsets(values))
+        found, items = OffsetSearch(index, Offsets(values)).best(sessions, 10)
         wanted = (products + values).topk(10)
         there = wanted.values != -torch.inf
         assert torch.equal(found != -torch.inf, there)

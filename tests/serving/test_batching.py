@@ -28,13 +28,13 @@ class Slow:
         self.asked = []
         self.go, self.entered = threading.Event(), threading.Event()
 
-    def topk(self, sessions, k, offsets=None, exclude_seen=False):
-        self.asked.append((len(sessions), k, exclude_seen))
+    def best(self, sessions, wanted):
+        self.asked.append([(len(each.rows), each.k, each.exclude_seen) for each in wanted])
         self.entered.set()
         assert self.go.wait(30)
         if any(session == [29] for session in sessions):
             raise RuntimeError("no memory")
-        return self.scorer.topk(sessions, k, offsets, exclude_seen)
+        return self.scorer.best(sessions, wanted)
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +98,7 @@ def test_what_waits_is_one_batch_and_each_gets_its_own(recommender, slow):
         return await asyncio.gather(*tasks)
 
     found = run(recommender, slow, script)
-    assert slow.asked == [(1, 1, False), (4, 5, False)]  # with the largest k
+    assert slow.asked == [[(1, 1, False)], [(1, k, False) for k in range(2, 6)]]  # each its own k
     for k, (answers, session) in enumerate(zip(found, sessions, strict=True), 2):
         same(answers, [expected(recommender, session, k)])
 
@@ -110,12 +110,12 @@ def test_a_batch_is_no_larger_than_it_may_be(recommender, slow):
         return await asyncio.gather(*tasks)
 
     found = run(recommender, slow, script)
-    assert [size for size, *_ in slow.asked] == [1, 8, 8, 4]
+    assert slow.asked == [[(size, 1 if size == 1 else 2, False)] for size in (1, 8, 8, 4)]
     for i, answers in enumerate(found):
         same(answers, [expected(recommender, [100 + i], 2)])
 
 
-def test_only_what_is_alike_goes_together_and_nobody_is_passed_over(recommender, slow):
+def test_requests_with_different_rules_are_one_batch(recommender, slow):
     asked = [False, True, False, True, True]
 
     async def script(batcher):
@@ -125,7 +125,7 @@ def test_only_what_is_alike_goes_together_and_nobody_is_passed_over(recommender,
         return await asyncio.gather(*tasks)
 
     found = run(recommender, slow, script)
-    assert slow.asked[1:] == [(2, 3, False), (3, 3, True)]
+    assert slow.asked[1:] == [[(2, 3, False), (3, 3, True)]]
     for seen, answers in zip(asked, found, strict=True):
         same(answers, [expected(recommender, [100, 101], 3, seen)])
 
@@ -142,7 +142,7 @@ def test_a_large_request_is_taken_in_parts(recommender, slow):
         return await asyncio.gather(large, *small)
 
     large, one, two = run(recommender, slow, script)
-    assert [size for size, *_ in slow.asked] == [1, 8, 3, 8, 4]
+    assert [sum(size for size, *_ in batch) for batch in slow.asked] == [1, 8, 3, 8, 4]
     same(large, [expected(recommender, session, 2) for session in many])
     same(one, [expected(recommender, [125], 2)])
     same(two, [expected(recommender, [126], 2), expected(recommender, [100], 2)])
@@ -179,14 +179,14 @@ def test_who_has_gone_takes_nothing_from_the_others(recommender, slow):
     same(run(recommender, slow, script), [expected(recommender, [102], 2)])
 
 
-def test_who_asks_for_many_is_scored_apart(recommender, slow):
+def test_who_asks_for_many_takes_nothing_from_the_others(recommender, slow):
     async def script(batcher):
         tasks = await queued(batcher, ([[101]], 5), ([[102]], 101), ([[103]], 6))
         slow.go.set()
         return [len(answer.items) for task in tasks for answer in await task]
 
     assert run(recommender, slow, script) == [5, len(IDS), 6]
-    assert slow.asked[1:] == [(2, 6, False), (1, len(IDS), False)]
+    assert slow.asked[1:] == [[(1, 5, False), (1, len(IDS), False), (1, 6, False)]]
 
 
 def test_an_error_is_told_to_its_request_and_no_other(recommender, slow):
@@ -196,6 +196,7 @@ def test_an_error_is_told_to_its_request_and_no_other(recommender, slow):
         with pytest.raises(RuntimeError, match="no memory"):
             await bad
         same(await beside, [expected(recommender, [102], 2)])
+        assert len(slow.asked) == 4  # the first request, both, and each alone
         return await batcher.recommend([[102]], 2)
 
     same(run(recommender, slow, script), [expected(recommender, [102], 2)])
@@ -239,4 +240,4 @@ def test_the_first_may_wait_for_others(recommender, slow, monkeypatch):
         batcher.close()
 
     asyncio.run(main())
-    assert [size for size, *_ in slow.asked] == [3]
+    assert slow.asked == [[(3, 2, False)]]
