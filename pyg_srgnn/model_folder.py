@@ -44,7 +44,7 @@ def write_model(folder: Path, stored: dict[str, Any]) -> None:
     (folder / WEIGHTS).chmod((folder / VOCABULARY).stat().st_mode)  # not its owner's alone
     facts = {key: stored[key] for key in stored if key not in (*_TENSORS, "vocabulary")}
     facts["dataset"] = {k: v for k, v in stored["dataset"].items() if k not in _LOCAL}
-    facts |= {key: _without_paths(facts.get(key)) for key in ("text", "member_texts")}
+    facts |= {key: _without_paths(facts.get(key)) for key in ("text", "member_texts", "categories")}
     held = {"format": _FORMAT, "version": _VERSION, **facts}
     (folder / CONFIG).write_text(json.dumps(held, indent=2) + "\n", encoding="utf-8")
 

@@ -108,7 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _compare_log(args)
     if args.clicks is not None:
         parser.error("--clicks are those behind the answers of a --log")
-    if len(args.run) + len(args.baseline) < 2:
+    if not args.run or len(args.run) + len(args.baseline) < 2:
         parser.error("there must be two runs to compare, or a run and a --baseline of it")
     with gc_paused():
         from pyg_srgnn.reports.comparison import compare, comparison_table, read_side

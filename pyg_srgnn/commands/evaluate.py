@@ -52,7 +52,8 @@ def main(config: DictConfig) -> float:
     validate(config)
     name_runs(config, "checkpoint")
     names = list(config.categories)
-    attributes = open_attributes(config.attributes, config.attributes_id, names)
+    by = [] if config.diversity_by is None else [config.diversity_by]
+    attributes = open_attributes(config.attributes, config.attributes_id, [*names, *by])
     checkpoint = Checkpoint.load(config.checkpoint)
     settings = dict(checkpoint.dataset)
     settings |= {key: value for key, value in config.dataset.items() if value is not None}
@@ -114,10 +115,10 @@ def main(config: DictConfig) -> float:
     }
     if found.categories:
         result["categories"] = found.categories
-    if (by_slice := write_slices(folder, "model")) is not None:
-        log.info(lines(by_slice, ""))
     path = folder / "evaluation.json"
     write_text(path, json.dumps(result, indent=2) + "\n")
+    if (by_slice := write_slices(folder, "model")) is not None:
+        log.info(lines(by_slice, ""))
     title = f"{settings['name']}, {config.split}, {len(part):,} samples, percent"
     tables: list[str] = [metrics_table(title, found.metrics, elsewhere=path.name)]
     by_target = target_table(found.metrics, found.targets, checkpoint.text is not None, path.name)

@@ -33,6 +33,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from pyg_srgnn.runs.rolling import is_rolling
     try:
         if is_rolling(args.directory):
+            if args.metric is not None:
+                raise ValueError(
+                    "--metric ranks runs; those of a rolling evaluation are not ranked"
+                )
             from pyg_srgnn.reports.rolling import write_rolling
 
             show(write_rolling(args.directory))

@@ -16,7 +16,7 @@ def parse_options(
         parser: The command's parser.
         arguments: Of the command line; None for the process's.
     """
-    found, unknown = parser.parse_known_args(arguments)
+    found, unknown = parser.parse_known_intermixed_args(arguments)
     if unknown:
         from pyg_srgnn.commands.suggestions import did_you_mean
 

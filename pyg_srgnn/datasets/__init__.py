@@ -1,5 +1,6 @@
 """Datasets of sessions."""
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -18,7 +19,7 @@ from pyg_srgnn.datasets.synthetic import Synthetic
 from pyg_srgnn.datasets.tmall import Tmall, TmallRaw
 from pyg_srgnn.datasets.window import Window, WindowDataset, known_to
 from pyg_srgnn.datasets.yoochoose import Yoochoose, YoochooseRaw
-from pyg_srgnn.utils.arguments import ArgumentError
+from pyg_srgnn.utils.arguments import ArgumentError, Wrong
 
 __all__ = [
     "DATASETS",
@@ -82,6 +83,16 @@ def open_dataset(settings: Mapping[str, Any], split: str) -> SessionDataset:
     window = None if given is None else Window(**given)
     if name not in DATASETS:
         raise ValueError(f"dataset.name must be one of {', '.join(DATASETS)} (got {name!r})")
+    required = [
+        each.name
+        for each in inspect.signature(DATASETS[name]).parameters.values()
+        if each.default is each.empty and each.kind is not each.VAR_KEYWORD
+    ]
+    if missing := [each for each in required if each != "split" and each not in arguments]:
+        raise ArgumentError(
+            f"dataset={name}",
+            {f"dataset.{each}": Wrong("set, it has no default", None) for each in missing},
+        )
     try:
         if window is not None:
             return _open_window(DATASETS[name], window, split, arguments)

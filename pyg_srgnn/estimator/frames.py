@@ -45,9 +45,12 @@ def write_frame(frame: Any, folder: Path, name: str) -> Path:
     eager = given.collect() if isinstance(given, nw.LazyFrame) else given
     if not len(eager):
         raise ValueError(f"{name} has no row; expected a row a click")
-    columns = {column: _series(eager[column]) for column in eager.columns}
+    columns = {str(column): _series(eager.get_column(column)) for column in eager.columns}
     path = folder / _FILE
-    pl.DataFrame(columns).write_parquet(path)
+    try:
+        pl.DataFrame(columns).write_parquet(path)
+    except pl.exceptions.PolarsError as error:
+        raise ValueError(f"{name}: {error}; leave out columns that are not needed") from error
     return path
 
 
@@ -55,15 +58,19 @@ def _series(values: nw.Series[Any]) -> pl.Series:
     """A column for Polars, without pyarrow; a missing value of any library is null."""
     if isinstance(values.dtype, nw.Datetime):
         micros = values.dt.timestamp("us").to_list()
-        return pl.Series(micros, dtype=pl.Float64).cast(pl.Int64).cast(pl.Datetime("us"))
+        known = pl.Series(micros, dtype=pl.Float64).fill_nan(None)
+        return known.cast(pl.Int64).cast(pl.Datetime("us"))
     native = values.to_native()
-    if isinstance(native, pl.Series):
+    if isinstance(native, pl.Series) and native.dtype != pl.Object:
         return native.fill_nan(None) if native.dtype.is_float() else native
     if values.dtype.is_numeric():
         return pl.Series(values.to_numpy()).fill_nan(None)
     missing = values.is_null().to_list()
     found = [None if gone else value for value, gone in zip(values.to_list(), missing, strict=True)]
-    return pl.Series(found, strict=False)
+    made = pl.Series(found, strict=False)
+    if made.dtype == pl.Object:  # of Python, such as a UUID, which no file can hold
+        return pl.Series([None if value is None else str(value) for value in found])
+    return made
 
 
 @contextmanager

@@ -199,13 +199,22 @@ class SRGNNRecommender:
     def load(cls, path: str | Path) -> SRGNNRecommender:
         """Open what :meth:`save` wrote, a run of ``srgnn-train`` on a click log, or an export.
 
+        Its arguments are the columns and rules that the sessions were made by; those of the
+        training, such as ``model`` and ``epochs``, are not kept and have their defaults.
+
         Raises:
             FileNotFoundError: If there is none.
             ValueError: If a file is damaged, or the model was not trained on a click log.
         """
         recommender = Recommender.load(path)
         stored = _preparation_of(recommender)
-        made = cls(**{name: stored[name] for name in cls._names() if name in stored})
+        usual, own = Preparation().to_dict(), cls._names()
+        rules = {
+            _DATASET + name: value
+            for name, value in stored.items()
+            if name in _RULES - {*own, "test", "cold"} and value != usual[name]
+        }
+        made = cls(**{name: stored[name] for name in own if name in stored}, settings=rules or None)
         made.recommender_, made.valid_ = recommender, None
         return made
 

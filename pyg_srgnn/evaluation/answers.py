@@ -63,13 +63,15 @@ def read_answers(path: str | Path) -> Answers:
     given, anonymous, broken = [], 0, []
     with Path(path).open(encoding="utf-8", errors="replace") as file:
         for number, line in enumerate(file, 1):
-            found = _answer(line)
-            if found is None:
+            try:
+                found = _answer(line)
+            except (ValueError, TypeError):
                 broken.append(number)
-            elif found["session"] is None:
+                continue
+            if found is None:
                 anonymous += 1
             else:
-                given.append(_given(found))
+                given.append(found)
     if len(broken) > 1 + len(given) // 100:
         raise ValueError(
             f"{path}: line {broken[0]:,} (and {len(broken) - 1:,} more) is no answer of a service; "
@@ -78,15 +80,18 @@ def read_answers(path: str | Path) -> Answers:
     return Answers(given, anonymous, len(broken))
 
 
-def _answer(line: str) -> dict[str, Any] | None:
-    try:
-        found = json.loads(line)
-    except ValueError:
+def _answer(line: str) -> Given | None:
+    """The answer of a line; None of one without a session's key.
+
+    Raises:
+        ValueError: If it is none.
+        TypeError: Likewise.
+    """
+    found = json.loads(line)
+    if not isinstance(found, dict) or not found.keys() >= _KEYS:
+        raise ValueError("no answer of a service")
+    if found["session"] is None:
         return None
-    return found if isinstance(found, dict) and found.keys() >= _KEYS else None
-
-
-def _given(found: Mapping[str, Any]) -> Given:
     seconds = datetime.fromisoformat(found["time"]).timestamp()
     ids = (list(map(str, found[name])) for name in ("items", "recommended"))
     return Given(seconds, str(found["session"]), str(found["model"]), *ids)
@@ -113,6 +118,9 @@ def read_clicks(path: str | Path) -> Clicks:
             f"{path}: column {', '.join(sorted(missing))} is missing among "
             f"{', '.join(table.columns)}"
         )
+    for name in ("session", "item", "time"):
+        if len(rows := table[name].is_null().arg_true()):
+            raise ValueError(f"{path}: row {rows[0] + 1:,} has no {name}")
     try:
         if table.schema["time"] == pl.String:
             table = table.with_columns(pl.col("time").str.to_datetime(time_zone="UTC"))
@@ -156,7 +164,8 @@ def compare_models(
     for one in answers.given:
         models[one.session].add(one.model)
     changed = {session for session, names in models.items() if len(names) > 1}
-    followed = [pair for pair in _followed(answers.given, clicks) if pair[0].session not in changed]
+    every = list(_followed(answers.given, clicks))
+    followed = [pair for pair in every if pair[0].session not in changed]
     if not followed:
         raise ValueError(
             f"no click followed any of {len(answers.given):,} answers of sessions with a key; give "
@@ -187,7 +196,7 @@ def compare_models(
         }
     return result | {
         "left_out": {
-            "answers without a later click": len(answers.given) - len(followed),
+            "answers without a later click": len(answers.given) - len(every),
             "answers without a session": answers.anonymous,
             "sessions of both models": len(changed),
             "broken lines": answers.broken,
@@ -204,10 +213,14 @@ def _followed(given: Sequence[Given], clicks: Clicks | None) -> Iterator[tuple[G
                 yield one, item
         return
     before: dict[str, Given] = {}
+    most = max((len(one.items) for one in given), default=0)
     for one in given:
         last = before.get(one.session)
-        if last is not None and one.items and one.items[:-1] == last.items:
-            yield last, one.items[-1]
+        if last is not None and one.items:
+            # A service keeps the last clicks of a session: of a long one, the first is gone.
+            full = len(one.items) == len(last.items) == most
+            if one.items[:-1] == (last.items[1:] if full else last.items):
+                yield last, one.items[-1]
         before[one.session] = one
 
 

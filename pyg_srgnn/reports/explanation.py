@@ -63,7 +63,9 @@ def draw_explanation(explanation: Explanation) -> Figure:
     first, *others = figure.subplots(1, len(ratios), width_ratios=ratios, squeeze=False)[0]
     _graph(first, explanation)
     for axes, (title, values) in zip(others, panels, strict=True):
-        axes.barh(clicks, values, color=_BLUE, height=0.6)
+        axes.barh(range(len(clicks)), values, color=_BLUE, height=0.6)
+        # A dollar of somebody's ids does not begin a formula.
+        axes.set_yticks(range(len(clicks)), clicks, parse_math=False)
         axes.axvline(0, color=_INK, linewidth=0.8)
         axes.set_title(title, fontsize=10)
         axes.invert_yaxis()
@@ -78,7 +80,7 @@ def draw_explanation(explanation: Explanation) -> Figure:
     value = f"probability {chance:.2%}" if logarithms else f"score {score:.3f}"
     shares = (f"{name} {share:.0%}" for name, share in (origin.shares or {}).items())
     of = f" ({', '.join(shares)})" if origin.shares else ""
-    figure.suptitle(f"why {explanation.item}: {value}{of}", fontsize=11)
+    figure.suptitle(f"why {explanation.item}: {value}{of}", fontsize=11, parse_math=False)
     if explanation.attention is not None:
         figure.supxlabel(
             "attention: the weight of a click in the session's vector; a negative one subtracts it",
@@ -131,6 +133,7 @@ def _graph(axes: Axes, explanation: Explanation) -> None:
             va="center",
             fontsize=9,
             color="white",
+            parse_math=False,
             bbox={"boxstyle": "round,pad=0.4", "facecolor": _BLUE, "edgecolor": "none"},
         )
     axes.set(xlim=(-1.5, 1.5), ylim=(-1.5, 1.5), title="session graph")

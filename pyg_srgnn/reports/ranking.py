@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 
 from pyg_srgnn.data.fingerprint import short_digest
 from pyg_srgnn.functional.metrics import MAIN, TIE_BREAKER, beyond, figure
-from pyg_srgnn.runs.directory import flat
+from pyg_srgnn.runs.directory import flat, found_below
 from pyg_srgnn.runs.epochs import read_epochs
 from pyg_srgnn.runs.finished import FREE, Stat
 from pyg_srgnn.runs.result import METRICS_FILE, RunResult
@@ -152,7 +152,7 @@ class Leaderboard:
         """
         root = Path(directory)
         markers = (METRICS_FILE, "error.json", "config.yaml", ".hydra/overrides.yaml")
-        found = {path for name in markers for path in root.rglob(name)}
+        found = {path for name in markers for path in found_below(root, name)}
         folders = {path.parents[1 if path.parent.name == ".hydra" else 0] for path in found}
         folders = {folder for folder in folders if folder.name != ".hydra"}
         jobs = [Job.read(folder, root) for folder in sorted(folders)]
@@ -197,9 +197,18 @@ class Leaderboard:
     @property
     def note(self) -> str:
         """A warning about the runs; empty where there is none."""
-        if not self.mixed:
-            return ""
-        return "The data differs among these runs: compare only those with the same value of data."
+        notes = []
+        if self.mixed:
+            notes.append(
+                "The data differs among these runs: compare only those with the same value of data."
+            )
+        seeds = ([job.seed for job in group.finished] for group in self.groups)
+        if any(len(set(of)) < len(of) for of in seeds):
+            notes.append(
+                "Some configurations were run more than once with the same seed, and every run "
+                "counts: their deviations are not those over seeds."
+            )
+        return " ".join(notes)
 
     @property
     def asked(self) -> list[str]:

@@ -63,6 +63,15 @@ class Rolling(NamedTuple):
     """Metrics of each window: of each model that was trained before the window, by its name, and of
     the first window's, which was not trained again."""
     model: str
+    counts: dict[str, dict[int, int]]
+    """How many seeds the metrics of each window are the means of; as ``scores``."""
+
+    @property
+    def complete(self) -> list[int]:
+        """The windows that every seed has been tested on, with every series that is shown."""
+        names = [name for name in (self.model, _AGED) if self.scores.get(name)]
+        of = [self.counts[name] for name in names]
+        return [n for n in self.results if all(counts.get(n) == self.seeds for counts in of)]
 
     @property
     def shown(self) -> dict[str, dict[int, Scores]]:
@@ -120,7 +129,10 @@ def _rolling(keys: dict[str, str], seeds: Sequence[Mapping[int, Path]]) -> Rolli
         name: {number: _mean(every) for number, every in of.items() if every}
         for name, of in scores.items()
     }
-    return Rolling(keys, len(seeds), results, means, model)
+    counts = {
+        name: {number: len(every) for number, every in of.items()} for name, of in scores.items()
+    }
+    return Rolling(keys, len(seeds), results, means, model, counts)
 
 
 def _mean(every: Sequence[Scores]) -> Scores:
@@ -166,7 +178,7 @@ def _rows(every: Sequence[Rolling]) -> Iterator[list[Any]]:
                 result = rolling.results[number]
                 window, samples = result.window or {}, result.samples
                 facts = [number, window["from"], window["to"], samples["train"], samples["test"]]
-                facts += [result.positions or "every", rolling.seeds]
+                facts += [result.positions or "every", rolling.counts[scorer][number]]
                 yield [*rolling.keys.values(), scorer, *facts, *(metrics.get(n) for n in names)]
 
 
@@ -180,18 +192,20 @@ def _table(rolling: Rolling) -> Styled:
     columns = [Column("window", "label"), Column("from", "label"), Column("test\nsamples", rank=1)]
     columns += [Column(f"{title(name)}\n{scorer}") for scorer in rolling.shown for name in MAIN]
     series = [(by, name) for by in rolling.shown.values() for name in MAIN]
+    complete = rolling.complete
+    partial = len(complete) < len(rolling.results)
     rows = [
         [
-            str(number + 1),
+            f"{number + 1}{'' if number in complete else ' *'}",
             (result.window or {})["from"][:10],
             f"{result.samples['test']:,}",
             *(f"{100 * by[number][name]:.2f}" if number in by else "" for by, name in series),
         ]
         for number, result in rolling.results.items()
     ]
-    means = [Stat.of([100 * of[name] for of in by.values()]) for by, name in series]
-    rows.append(["mean", "", "", *(f"{mean.mean:.2f}" for mean in means)])
-    trends = [Trend.of([*by], [100 * of[name] for of in by.values()]) for by, name in series]
+    values = [[100 * by[number][name] for number in complete] for by, name in series]
+    rows.append(["mean", "", "", *(f"{Stat.of(of).mean:.2f}" if of else "" for of in values)])
+    trends = [Trend.of(complete, of) for of in values]
     rows.append(["trend", "", "", *(f"{of.slope:+.2f}" if of else "" for of in trends)])
     rows.append(
         [
@@ -206,6 +220,7 @@ def _table(rolling: Rolling) -> Styled:
         "; ".join(labels),
         table(columns, rows, [len(rows) - 3], _FILE),
         "trend: percent points from a window to the next, least squares, with its standard error",
+        *["* runs are missing: not in the mean and the trend"] * partial,
     )
 
 

@@ -108,7 +108,8 @@ def draw_slices(every: Mapping[str, list[Slice]], path: Path) -> Path | None:
         return None
     kinds = list(dict.fromkeys(part.kind for part in next(iter(every.values()))))
     figure = Figure(figsize=(3.6 * len(kinds), 6), layout="constrained")
-    for row, metric in zip(figure.subplots(len(MAIN), len(kinds)), MAIN, strict=True):
+    panels = figure.subplots(len(MAIN), len(kinds), squeeze=False)
+    for row, metric in zip(panels, MAIN, strict=True):
         for axes, kind in zip(row, kinds, strict=True):
             names = [part.name for part in next(iter(every.values())) if part.kind == kind]
             for number, (scorer, parts) in enumerate(every.items()):
@@ -125,12 +126,16 @@ def draw_slices(every: Mapping[str, list[Slice]], path: Path) -> Path | None:
             step = -(-len(names) // 3) if kind == "day" else 1
             labels = [name.replace(UNSEEN, "un-\nseen") for name in names[::step]]
             turned = 90 if kind.startswith(OF_ITEM) else 0
-            axes.set_xticks(range(0, len(names), step), labels, fontsize="small", rotation=turned)
+            ticks = range(0, len(names), step)
+            # A dollar of somebody's data does not begin a formula.
+            style = {"fontsize": "small", "rotation": turned, "parse_math": False}
+            axes.set_xticks(ticks, labels, **style)
             axes.set_xlim(-0.5, len(names) - 0.5)
             axes.set_ylim(bottom=0)
             axes.grid(alpha=0.3)
             if metric == MAIN[-1]:
-                axes.set_xlabel(_TITLES.get(kind, f"target's {kind.removeprefix(OF_ITEM)}"))
+                label = _TITLES.get(kind, f"target's {kind.removeprefix(OF_ITEM)}")
+                axes.set_xlabel(label, parse_math=False)
         row[0].set_ylabel(f"{title(metric)}, percent")
     handles, labels = row[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=min(5, len(labels)))

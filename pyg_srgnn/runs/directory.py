@@ -55,6 +55,13 @@ def clear(run_dir: Path) -> None:
             path.unlink(missing_ok=True)
 
 
+def found_below(directory: Path, name: str) -> Iterator[Path]:
+    """The files of one name at any depth, but for those that W&B keeps in a run's directory."""
+    for path in directory.rglob(name):
+        if "wandb" not in path.relative_to(directory).parts:
+            yield path
+
+
 @contextmanager
 def error_kept(run_dir: Path) -> Iterator[None]:
     """Write an error of the block to ``error.json``, which is removed at the start of the block.

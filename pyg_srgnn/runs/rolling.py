@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pyg_srgnn.runs.directory import read_config
+from pyg_srgnn.runs.directory import found_below, read_config
 from pyg_srgnn.runs.finished import PLACES
 from pyg_srgnn.runs.result import METRICS_FILE
 
@@ -15,7 +15,7 @@ _FREE = {*PLACES, WINDOW, "threads", "trainer.enable_progress_bar"}
 
 def is_rolling(directory: Path) -> bool:
     """Whether a directory holds runs of a rolling evaluation, finished or not, and no others."""
-    runs = [read_config(path.parent) for path in directory.rglob("config.yaml")]
+    runs = [read_config(path.parent) for path in found_below(directory, "config.yaml")]
     return bool(runs) and all(WINDOW in config for config in runs)
 
 
@@ -26,7 +26,7 @@ def windows_of(directory: Path) -> list[dict[int, Path]]:
         directory: Of the sweep, whose runs lie at any depth.
     """
     found: dict[str, dict[int, Path]] = {}
-    for path in sorted(directory.rglob(METRICS_FILE)):
+    for path in sorted(found_below(directory, METRICS_FILE)):
         config = read_config(path.parent)
         if WINDOW in config:
             alike = repr(sorted((key, of) for key, of in config.items() if key not in _FREE))

@@ -27,7 +27,7 @@ from pyg_srgnn.utils.extras import pip_install
 from pyg_srgnn.utils.terminal import Styled, lines, show
 
 # The keys that may hold ``latest`` or a folder of runs.
-_RUN_KEYS = ("checkpoint", "warm_start", "dataset.vocabulary")
+_RUN_KEYS = ("checkpoint", "warm_start", "distil", "dataset.vocabulary", "model.members")
 
 
 class Sweep:
@@ -235,13 +235,16 @@ def _name_runs(overrides: list[Override]) -> None:
     """
     for override in overrides:
         key, value = override.key_or_group, override.value()
-        given = value.text if isinstance(value, QuotedString) else value
-        if key not in _RUN_KEYS or not isinstance(given, str):
+        several = value if isinstance(value, list) else [value]
+        given = [each.text if isinstance(each, QuotedString) else each for each in several]
+        if key not in _RUN_KEYS or not all(isinstance(each, str) for each in given):
             continue
-        found = find_run(given, key, unfinished=key == "checkpoint")
-        if found != Path(given):
-            print(f"{Path(sys.argv[0]).name}: {key}={found}", file=sys.stderr)
-            text = f"{override.get_key_element()}={in_quotes(str(found))}"
+        runs = [str(find_run(str(each), key, unfinished=key == "checkpoint")) for each in given]
+        if [Path(run) for run in runs] != [Path(str(each)) for each in given]:
+            print(f"{Path(sys.argv[0]).name}: {key}={','.join(runs)}", file=sys.stderr)
+            quoted = ",".join(map(in_quotes, runs))
+            quoted = f"[{quoted}]" if isinstance(value, list) else quoted
+            text = f"{override.get_key_element()}={quoted}"
             sys.argv = [text if word == override.input_line else word for word in sys.argv]
 
 

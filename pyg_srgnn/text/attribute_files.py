@@ -40,7 +40,7 @@ def read_attributes(path: str | Path, id_column: str | None = None) -> ItemAttri
         ValueError: If it cannot be read, Polars is not installed, an id is empty or stands twice,
             or a column has values of different kinds.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     if not path.is_file():
         raise FileNotFoundError(f"{path}: there is no such file")
     if find_spec("polars") is None:
@@ -114,7 +114,7 @@ def open_attributes(
     if path is None:
         return None
     try:
-        found = read_attributes(Path(path).expanduser(), id_column)
+        found = read_attributes(path, id_column)
     except FileNotFoundError as error:
         raise ValueError(f"attributes={path}: {error}") from error
     for name in columns:

@@ -105,7 +105,8 @@ class Job:
     @cached_property
     def _attributes(self) -> ItemAttributes | None:
         settings = self.settings
-        return open_attributes(settings.attributes, settings.attributes_id, settings.categories)
+        names = [*settings.categories, *filter(None, [settings.diversity_by])]
+        return open_attributes(settings.attributes, settings.attributes_id, names)
 
     @cached_property
     def _categories(self) -> dict[str, Categories]:

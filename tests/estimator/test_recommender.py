@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import tempfile
+import uuid
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import torch
 
 from pyg_srgnn import SRGNNRecommender
 from pyg_srgnn.checkpoint import Checkpoint
+from pyg_srgnn.estimator.frames import write_frame
 from pyg_srgnn.export.write import export
 from pyg_srgnn.inference.recommender import UnknownItemWarning
 from tests.estimator.logs import SETTINGS, clicks, lists
@@ -227,3 +230,13 @@ def test_arguments_as_scikit_learn_has_them() -> None:
     sklearn = pytest.importorskip("sklearn.base")
     other = sklearn.clone(made)
     assert other is not made and other.get_params() == made.get_params()
+
+
+def test_columns_that_pandas_alone_knows(tmp_path: Path) -> None:
+    times = pd.to_datetime(pd.Series(["2026-01-01", None]))
+    ids = [uuid.UUID(int=1), uuid.UUID(int=2)]
+    frame = pd.DataFrame({"session": ids, "bought": times, 7: [{1}, None]})
+    table = pl.read_parquet(write_frame(frame, tmp_path, "clicks"))
+    assert table["session"].to_list() == [str(one) for one in ids]
+    assert table["bought"].to_list() == [datetime(2026, 1, 1), None]
+    assert table["7"].to_list() == ["{1}", None]

@@ -115,7 +115,7 @@ def test_what_is_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     found: Any = json.loads(capsys.readouterr().out)
     assert found["models"].keys() == {"A"} and found["models"]["A"]["hr"]["mean"] == 100
     assert found["left_out"] == {
-        "answers without a later click": 8,
+        "answers without a later click": 6,
         "answers without a session": 1,
         "sessions of both models": 1,
         "broken lines": 1,
@@ -132,3 +132,24 @@ def test_arguments_that_are_wrong(words: list[str], capsys: pytest.CaptureFixtur
     with pytest.raises(SystemExit):
         main(words)
     assert "--log" in capsys.readouterr().err
+
+
+def test_a_session_of_which_a_service_has_kept_the_last_clicks(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    clicks = [[1], [1, 2], [1, 2, 3], [2, 3, 4], [3, 4, 5], [3, 4]]  # three at the most
+    log.write_text("\n".join(line("a", "A", items, [items[-1] + 1]) for items in clicks) + "\n")
+    found = compare_models(read_answers(log), resamples=10)
+    assert found["models"]["A"]["answers"] == 4 and found["models"]["A"]["hr"]["mean"] == 100
+
+
+def test_times_that_are_none(tmp_path: Path) -> None:
+    log, clicks = tmp_path / "log", tmp_path / "clicks.csv"
+    rows = [line("a", "A", [1], [2]), line("a", "A", [1, 2], [3])]
+    rows += [rows[0].replace("2026-01-01T00:00:00.500+00:00", "yesterday")]
+    log.write_text("\n".join(rows) + "\n")
+    assert read_answers(log).broken == 1
+    log.write_text(json.dumps(json.loads(rows[0]) | {"time": 5}) + "\n")
+    assert read_answers(log).broken == 1
+    clicks.write_text("session,item,time\na,2,2026-01-01T00:00:01\na,3,\n")
+    with pytest.raises(ValueError, match=r"clicks.csv: row 2 has no time"):
+        read_clicks(clicks)

@@ -11,8 +11,8 @@ import polars as pl
 import pytest
 
 from pyg_srgnn.evaluation.samples import Samples
-from pyg_srgnn.evaluation.slices import LENGTHS, slices
-from pyg_srgnn.reports.slices import slice_table, write_slices
+from pyg_srgnn.evaluation.slices import LENGTHS, Slice, slices
+from pyg_srgnn.reports.slices import draw_slices, slice_table, write_slices
 from tests.reports.tables import SESSIONS, random_table, save
 
 KINDS = ["prefix"] * 6 + ["target"] * 2 + ["clicks"] * 3 + ["decile"] * 11
@@ -168,3 +168,10 @@ def test_without_matplotlib_there_is_no_picture(
     save(random_table(), tmp_path / "ranks.parquet")
     assert write_slices(tmp_path, "srgnn")
     assert {path.name for path in tmp_path.iterdir()} == {"ranks.parquet", "slices.csv"}
+
+
+def test_a_dollar_in_the_data_begins_no_formula(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    metrics = {"hr@20": 50.0, "mrr@20": 20.0}
+    parts = [Slice("item.category", name, 5, 0.5, metrics) for name in ("$10_$20", "$20_$50")]
+    assert draw_slices({"srgnn": parts}, tmp_path / "slices.png")

@@ -376,6 +376,9 @@ def test_a_drawn_explanation_says_what_its_numbers_are(recommender, ids):
         ticks = [text.get_text() for text in added.get_xticklabels()]
         return figure.get_suptitle(), figure.get_supxlabel(), added.get_title(), ticks
 
+    dollars = replace(found, clicks=["$_", "_$", "$"], nodes=["$_$", "$"], item="$_$")
+    assert texts(dollars)[0].startswith("why $_$: ")  # no formulas
+
     title, caption, adds, ticks = texts(found)
     assert title == f"why {found.item}: score {found.score:.3f}" and adds == "adds to the score"
     assert "a negative one subtracts it" in caption and "×" not in "".join(ticks)

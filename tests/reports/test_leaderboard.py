@@ -204,3 +204,15 @@ def test_command(sweep, capsys):
     (sweep / "pruned" / "metrics.json").write_text("{")
     assert main([str(sweep)]) == 1
     assert "pruned/metrics.json is no JSON" in capsys.readouterr().err
+
+
+def test_the_same_seed_twice_is_said_and_files_of_others_are_no_runs(tmp_path: Path) -> None:
+    run(tmp_path, "a", 0.1, 0, valid=0.5, epochs=(0.5,))
+    assert Leaderboard.read(tmp_path).note == ""
+    run(tmp_path, "b", 0.1, 0, valid=0.6, epochs=(0.6,))
+    files = tmp_path / "a" / "wandb" / "run-1" / "files"
+    files.mkdir(parents=True)
+    (files / "config.yaml").write_text("wandb_version: 1\n")
+    board = Leaderboard.read(tmp_path)
+    assert "more than once with the same seed" in board.note
+    assert [job.path for group in board.groups for job in group.jobs] == ["a", "b"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ from omegaconf import OmegaConf
 from pyg_srgnn.checkpoint import Checkpoint
 from pyg_srgnn.commands import leaderboard, train
 from pyg_srgnn.datasets import open_dataset
-from pyg_srgnn.reports.rolling import Trend
+from pyg_srgnn.reports.rolling import Trend, read_rolling, write_rolling
 from tests.commands import Result, run
+from tests.results import run_result
 from tests.tiny import TINY
 
 pytestmark = pytest.mark.slow
@@ -169,3 +171,26 @@ def test_trend_by_hand() -> None:
     assert trend.slope == pytest.approx(1.2)
     assert trend.error == pytest.approx((1.8 / 2 / 5) ** 0.5)
     assert Trend.of([4], [1.0]) is None and Trend.of([0, 2], [1.0, 2.0]) == (0.5, None)
+
+
+def test_means_are_of_windows_that_all_have(tmp_path: Path) -> None:
+    window = {"from": "2026-01-01", "to": "2026-01-08", "windows": 3, "window": "7d"}
+    for seed, number in ((0, 0), (0, 1), (0, 2), (1, 0), (1, 1)):
+        scores = {"hr@20": 0.1 * (1 + number + seed), "mrr@20": 0.1}
+        folder = tmp_path / f"{seed}-{number}"
+        folder.mkdir()
+        dataset = {"name": "toy", "window": {"number": number}}
+        OmegaConf.save(OmegaConf.create({"seed": seed, "dataset": dataset}), folder / "config.yaml")
+        result = run_result(test=scores, seed=seed)
+        replace(result, window={**window, "number": number}).write(folder)
+        if number and (seed, number) != (1, 1):
+            (folder / "aged.json").write_text(json.dumps({"test": scores}))
+    (rolling,) = read_rolling(tmp_path)
+    assert rolling.seeds == 2 and rolling.complete == [0]
+    text = str(write_rolling(tmp_path))
+    rows = [line.split() for line in text.splitlines()]
+    (mean,) = (row for row in rows if row[:1] == ["mean"])
+    assert mean[1:] == ["15.00", "10.00", "15.00", "10.00"]
+    assert [row[0] for row in rows if row[1:2] == ["*"]] == ["2", "3"] and "* runs are" in text
+    seeds = {(row["scorer"], row["window"]): row["seeds"] for row in rows_of(tmp_path)}
+    assert seeds["srgnn", "1"] == "2" and seeds["srgnn", "2"] == seeds["first model", "1"] == "1"

@@ -164,9 +164,10 @@ def test_all_jobs_start_from_the_run_that_is_the_latest_when_the_sweep_starts(ro
     command = [*TINY, f"dataset.root={root}", "test=false", "trainer.max_epochs=1"]
     trained = run(train.main, "srgnn-train", *command, "hydra.run.dir=runs/toy/a=1")
     assert trained.status == 0, trained.out + trained.err
-    result = sweep(*command, "warm_start=latest", "seed=0,1")
+    result = sweep(*command, "warm_start=latest", "distil=latest", "seed=0,1")
     assert result.status == 0, result.out + result.err
     assert result.err.count("warm_start=runs/toy/a=1") == 1
+    assert result.err.count("distil=runs/toy/a=1") == 1
     (directory,) = Path("runs/sweeps").iterdir()
     starts = [OmegaConf.load(path).warm_start for path in directory.glob("*/config.yaml")]
     assert starts == ["runs/toy/a=1"] * 2
