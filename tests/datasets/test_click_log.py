@@ -355,3 +355,8 @@ def test_the_rules_of_what_was_prepared_before(tmp_path: Path) -> None:
 
 def opened_again(folder: Path) -> ClickLog:
     return ClickLog(folder, path=folder / "sessions")
+
+
+def test_a_log_that_is_not_named() -> None:
+    with pytest.raises(ValueError, match=r"dataset=click_log: 'dataset.path' must be set"):
+        open_dataset({"name": "click_log", "min_support": 1}, "test")

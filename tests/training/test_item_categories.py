@@ -235,6 +235,9 @@ def test_the_file_is_read_before_the_log(tmp_path: Path, file: str, column: str,
     write_items(tmp_path)
     with pytest.raises(ValueError, match=told):
         job(tmp_path, attributes=str(tmp_path / file), categories=[column]).open("train")
+    alone = {"metrics": ["diversity"], "diversity_by": column}
+    with pytest.raises(ValueError, match=told):
+        job(tmp_path, attributes=str(tmp_path / file), **alone).open("train")
     assert not (tmp_path / "synthetic").exists()
 
 
