@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -52,6 +53,26 @@ def write_parquet(folder: str | Path, rows: int, seed: int = 0) -> None:
     """
     for number, chunk in enumerate(_chunks(rows, np.random.default_rng(seed))):
         chunk.write_parquet(Path(folder, f"{number:05}.parquet"))
+
+
+def as_sessions(rows: int = ROWS, seed: int = 0) -> tuple[Any, int]:
+    """The same clicks as sessions in memory, and the number of items; by their ids, without times.
+
+    Args:
+        rows: Number of clicks. (default: those of the real file)
+        seed: Of the random numbers. (default: 0)
+    """
+    import torch
+
+    from pyg_srgnn.data.sessions import Sessions
+
+    items, lengths = [], []
+    for chunk in _chunks(rows, np.random.default_rng(seed)):
+        items.append(chunk["item_id"].to_numpy() - _FIRST_ITEM)
+        lengths.append(np.bincount(chunk["session_id"] - chunk["session_id"][0]))
+    ends = np.concatenate([[0], *lengths]).cumsum()
+    flat = torch.from_numpy(np.concatenate(items))
+    return Sessions(flat, torch.from_numpy(ends)), _ITEMS
 
 
 def _chunks(rows: int, random: np.random.Generator) -> Iterator[pl.DataFrame]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import polars as pl
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
@@ -32,6 +33,7 @@ from benchmarks import (
     loader,
     measure,
     memory,
+    pairs,
     prepare,
     profile,
     rules,
@@ -418,6 +420,35 @@ def test_the_generated_log_is_yoochooses_format(
     assert any(a[0] < b[0] < a[-1] for (_, a), (_, b) in pairwise(runs))  # and overlap
     assert len(rows) / len(runs) == pytest.approx(33_003_944 / 9_249_729, rel=0.1)
     assert rows[-1][1][:7] == "2014-09"
+
+
+def test_the_log_as_parquet_and_as_sessions_has_the_same_clicks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(click_log, "_SESSIONS_AT_ONCE", 300)
+    click_log.write(tmp_path / "clicks.dat", rows=5_001)
+    click_log.write_parquet(tmp_path, rows=5_001)
+    table = pl.read_parquet(tmp_path / "*.parquet")
+    clicks = pl.read_csv(tmp_path / "clicks.dat", new_columns=table.columns, has_header=False)
+    assert table["item_id"].to_list() == clicks["item_id"].to_list()
+    assert table["timestamp"].dt.strftime("%Y-%m-%dT%H:%M:%S%.3fZ").equals(clicks["timestamp"])
+    sessions, num_items = click_log.as_sessions(5_001)
+    grouped = clicks.group_by("session_id", maintain_order=True).agg("item_id")["item_id"]
+    first = min(table["item_id"]) - int(sessions.items.min())
+    assert [[first + item for item in one] for one in sessions.to_lists()] == grouped.to_list()
+    assert int(sessions.items.max()) < num_items
+
+
+def test_pairs_counts_the_same_followers_either_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(pairs, "in_child", lambda job, *args: job(*args))
+    results = []
+    for more in ([], ["--all"]):
+        pairs.main(["--rows=20000", f"--json={tmp_path / 'figures.json'}", *more])
+        results.append(json.loads((tmp_path / "figures.json").read_text()))
+    assert results[0]["checksum"] == results[1]["checksum"] > 0
+    assert "20,000 clicks" in capsys.readouterr().out
 
 
 def test_prepare_prints_and_writes_figures(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from itertools import chain, pairwise
 from typing import Any, overload
@@ -204,6 +204,13 @@ class Sessions(FrameConversions):
             raise IndexError(f"Sessions: no session {index} among {len(self)}")
         index %= len(self)
         return self.items[int(self.offsets[index]) : int(self.offsets[index + 1])]
+
+    def runs(self, clicks: int) -> Iterator[Sessions]:
+        """Runs of sessions of about so many clicks each; no session is cut."""
+        marks = torch.arange(0, self.num_clicks, clicks)
+        bounds = {*torch.searchsorted(self.offsets, marks).tolist(), len(self)}
+        for start, stop in pairwise(sorted(bounds)):
+            yield self[start:stop]
 
     def samples(self, index: Tensor) -> tuple[Tensor, Tensor]:
         """Find the samples of the given numbers.

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -94,7 +92,7 @@ def _tally(sessions: Sessions, num_items: int) -> tuple[Counter[int], Counter[in
     lengths: Counter[int] = Counter()
     days: Counter[int] = Counter()
     repeats = 0
-    for run in _runs(sessions):
+    for run in sessions.runs(_CLICKS_AT_ONCE):
         length = run.lengths.numpy()
         counts = np.bincount(length)
         for value in counts.nonzero()[0].tolist():
@@ -112,14 +110,6 @@ def _tally(sessions: Sessions, num_items: int) -> tuple[Counter[int], Counter[in
         keys.sort()
         repeats += int((keys[1:] == keys[:-1]).sum())
     return lengths, days, repeats
-
-
-def _runs(sessions: Sessions) -> Iterator[Sessions]:
-    """Stretches of sessions that hold few clicks, though no session is cut."""
-    marks = torch.arange(0, sessions.num_clicks, _CLICKS_AT_ONCE)
-    bounds = {*torch.searchsorted(sessions.offsets, marks).tolist(), len(sessions)}
-    for start, stop in pairwise(sorted(bounds)):
-        yield sessions[start:stop]
 
 
 def _popularity(clicks: np.ndarray[Any, Any]) -> list[list[int]]:

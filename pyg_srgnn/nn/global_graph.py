@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pyg_srgnn.data.pairs import UNITS, both_ways, count_pairs, heaviest
+from pyg_srgnn.data.pairs import UNITS, heaviest_pairs
 from pyg_srgnn.data.session_pairs import SessionPairs
 from pyg_srgnn.data.sessions import Sessions
 from pyg_srgnn.functional.lookups import ROUNDED
@@ -177,6 +177,8 @@ def heaviest_neighbours(
         Neighbours int64 [V, K], the heaviest first, the lower index first among equals, and their
         counts [V, K], float64; an item with fewer has counts 0 at the end.
     """
-    pairs = count_pairs(sessions, num_items, [1] * window, half_life)
-    neighbours, count = heaviest(*both_ways(*pairs, num_items), num_items, num_neighbours)
+    weights = [1] * window
+    neighbours, count = heaviest_pairs(
+        sessions, num_items, weights, num_neighbours, half_life, both=True
+    )
     return neighbours, count.double()

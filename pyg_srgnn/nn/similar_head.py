@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from pyg_srgnn.data.pairs import UNITS, both_ways, count_pairs, heaviest, weights_by_distance
+from pyg_srgnn.data.pairs import UNITS, heaviest_pairs, weights_by_distance
 from pyg_srgnn.data.sessions import Sessions
 from pyg_srgnn.functional.graphs import SessionGraphs
 from pyg_srgnn.functional.lookups import PLACES
@@ -62,8 +62,9 @@ class SimilarHead(Component):
         """Count the pairs of the training sessions."""
         num_items, kept = self.similar.shape
         weights = weights_by_distance(_WINDOW)
-        pairs = count_pairs(sessions, num_items, weights, self.half_life, once=True)
-        similar, count = heaviest(*both_ways(*pairs, num_items), num_items, kept)
+        similar, count = heaviest_pairs(
+            sessions, num_items, weights, kept, self.half_life, once=True, both=True
+        )
         self.similar.copy_(similar)
         self.count.copy_(count / UNITS)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from pyg_srgnn.data.pairs import UNITS, count_pairs, heaviest, weights_by_distance
+from pyg_srgnn.data.pairs import UNITS, heaviest_pairs, weights_by_distance
 from pyg_srgnn.data.session_pairs import SessionPairs
 from pyg_srgnn.data.sessions import Sessions
 from pyg_srgnn.functional.graphs import SessionGraphs
@@ -62,8 +62,8 @@ class TransitionHead(Component):
     def set_training(self, sessions: Sessions) -> None:
         """Count the transitions of the training sessions."""
         num_items, kept = self.followers.shape
-        pairs = count_pairs(sessions, num_items, weights_by_distance(_WINDOW), self.half_life)
-        followers, count = heaviest(*pairs, num_items, kept)
+        weights = weights_by_distance(_WINDOW)
+        followers, count = heaviest_pairs(sessions, num_items, weights, kept, self.half_life)
         self.followers.copy_(followers)
         self.count.copy_(count / UNITS)
 
