@@ -10,6 +10,8 @@ training batch; its imports are not timed either.
     python -m benchmarks.prepare                        # 3,000,000 rows
     python -m benchmarks.prepare --growth               # ours on 11 times as many rows, too
     python -m benchmarks.prepare --rows 33003944 --skip-reference
+    python -m benchmarks.prepare --rows 33003944 --all-rules    # sessions cut, repeats dropped
+    python -m benchmarks.prepare --rows 3e8 --parquet           # of a folder of Parquet files
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any
 
 from benchmarks.measure import in_child, options, peak_mb, run, whole
@@ -32,6 +34,7 @@ from benchmarks.measure import in_child, options, peak_mb, run, whole
 
 _GROWTH = 11  # 3 M rows to the 33 M of the real file
 _PLAIN, STORE = "plain.pickle", "store"  # beside the log: what the two made
+_SLOWEST = {"gap": "30m", "dedupe": True, "collapse": True}  # rules that take windows
 RULES = {
     "session": "session_id",
     "item": "item_id",
@@ -52,6 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rounds", type=whole, default=1, help="turns of each (1)")
     parser.add_argument("--keep", type=Path, help="folder for the files, kept (a temporary one)")
     parser.add_argument("--skip-reference", action="store_true", help="ours only")
+    parser.add_argument("--all-rules", action="store_true", help=f"ours only, with {_SLOWEST}")
+    parser.add_argument("--parquet", action="store_true", help="ours only, of Parquet files")
     parser.add_argument(
         "--growth", action="store_true", help=f"ours on {_GROWTH} times the rows, too"
     )
@@ -70,26 +75,27 @@ def measure(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     Raises:
         RuntimeError: If the two do not give the same sessions.
     """
-    log = generated(folder / str(args.rows), args.rows, args.seed)
-    compare = not args.skip_reference
+    log = generated(folder / str(args.rows), args.rows, args.seed, args.parquet)
+    compare = not (args.skip_reference or args.all_rules or args.parquet)
+    more_rules = _SLOWEST if args.all_rules else {}
     runs: dict[str, list[dict[str, Any]]] = {"plain": [], "pyg_srgnn": []}
     for _ in range(args.rounds):  # in turns: a machine that is busy for a while harms both alike
         if compare:
             runs["plain"].append(in_child(plain, log))
-        runs["pyg_srgnn"].append(in_child(ours, log, compare))
+        runs["pyg_srgnn"].append(in_child(ours, log, compare, more_rules))
     if compare and not all(run["same"] for run in runs["pyg_srgnn"]):
         raise RuntimeError(f"the two made different sessions of {log}")
 
     done = {name: figures(args.rows, of) for name, of in runs.items() if of}
     result = {
         "rows": args.rows,
-        "file_mb": log.stat().st_size / 1e6,
+        "file_mb": size_mb(log),
         "rounds": args.rounds,
         **{
             key: {name: of[key] for name, of in done.items()}
-            for key in ("seconds", "rows_per_second", "peak_mb")
+            for key in ("seconds", "cpu_seconds", "rows_per_second", "peak_mb")
         },
-        **stored(log, runs["pyg_srgnn"][-1]),
+        **stored(log, runs["pyg_srgnn"][-1], more_rules),
     }
     if compare:
         rates = result["rows_per_second"]
@@ -97,9 +103,10 @@ def measure(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
         result["same_result"] = True
     if args.growth:
         more = _GROWTH * args.rows
-        log = generated(folder / str(more), more, args.seed)
-        grown = in_child(ours, log, False)
-        result["growth"] = {"rows": more, **figures(more, [grown]), **stored(log, grown)}
+        log = generated(folder / str(more), more, args.seed, args.parquet)
+        grown = in_child(ours, log, False, more_rules)
+        result["growth"] = {"rows": more, **figures(more, [grown])}
+        result["growth"] |= stored(log, grown, more_rules)
         slower = grown["seconds"] / done["pyg_srgnn"]["seconds"]
         result["growth"]["exponent"] = math.log(slower) / math.log(_GROWTH)
     return result
@@ -107,41 +114,48 @@ def measure(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
 def figures(rows: int, runs: Sequence[dict[str, Any]]) -> dict[str, float]:
     """The median time of some runs, and the most memory that one of them took."""
-    seconds = median(run["seconds"] for run in runs)
+    seconds, processor = (median(run[key] for run in runs) for key in ("seconds", "cpu_seconds"))
     peak = max(run["peak_mb"] for run in runs)
-    return {"seconds": seconds, "rows_per_second": rows / seconds, "peak_mb": peak}
+    rates = {"rows_per_second": rows / seconds, "peak_mb": peak}
+    return {"seconds": seconds, "cpu_seconds": processor, **rates}
 
 
-def stored(log: Path, run: dict[str, Any]) -> dict[str, float]:
+def stored(log: Path, run: dict[str, Any], more_rules: dict[str, Any]) -> dict[str, float]:
     """Size of the result on disk, and seconds until its first batch."""
     return {
         "clicks": run["clicks"],
         "bytes_per_click": run["bytes"] / run["clicks"],
-        "first_batch_seconds": in_child(first_batch, log),
+        "first_batch_seconds": in_child(first_batch, log, more_rules),
     }
 
 
-def generated(folder: Path, rows: int, seed: int) -> Path:
+def generated(folder: Path, rows: int, seed: int, parquet: bool = False) -> Path:
     """Make the log in a folder that takes all that is made of it, too."""
-    folder.mkdir(parents=True, exist_ok=True)
-    log = folder / "clicks.dat"
+    log = folder / ("clicks" if parquet else "clicks.dat")
+    (log if parquet else folder).mkdir(parents=True, exist_ok=True)
     in_child(generate, log, rows, seed)
-    print(f"{rows:,} rows in {log.stat().st_size / 1e6:,.0f} MB generated", flush=True)
+    print(f"{rows:,} rows in {size_mb(log):,.0f} MB generated", flush=True)
     return log
 
 
-def generate(log: Path, rows: int, seed: int) -> None:
-    """Job: write the log."""
-    from benchmarks.click_log import write
+def size_mb(log: Path) -> float:
+    """Size of a file, or of the files of a folder."""
+    files = log.iterdir() if log.is_dir() else [log]
+    return sum(file.stat().st_size for file in files) / 1e6
 
-    write(log, rows, seed)
+
+def generate(log: Path, rows: int, seed: int) -> None:
+    """Job: write the log, as Parquet where it is a folder."""
+    from benchmarks.click_log import write, write_parquet
+
+    (write_parquet if log.is_dir() else write)(log, rows, seed)
 
 
 def plain(log: Path) -> dict[str, Any]:
     """Job: all that SR-GNN's script does with Yoochoose, to its pickles."""
     from tests.reference.authors import authors, last, samples
 
-    start = perf_counter()
+    start, before = perf_counter(), process_time()
     prepared = authors(log, "yoochoose")
     of_training, of_test = samples(prepared.training), samples(prepared.test)
     for fraction in (4, 64):
@@ -155,30 +169,37 @@ def plain(log: Path) -> dict[str, Any]:
         ):
             with open(into / name, "wb") as file:
                 pickle.dump(content, file)
-    result = {"seconds": perf_counter() - start, "peak_mb": peak_mb()}
+    result = taken(start, before)
     with open(log.with_name(_PLAIN), "wb") as file:  # to be compared, and not timed
         pickle.dump((prepared.training, prepared.test, [int(i) for i in prepared.items]), file)
     return result
 
 
-def opened(log: Path, split: str) -> Any:
+def taken(start: float, before: float) -> dict[str, float]:
+    """Seconds since a job's start, those of all cores, and its peak memory."""
+    seconds = {"seconds": perf_counter() - start, "cpu_seconds": process_time() - before}
+    return seconds | {"peak_mb": peak_mb()}
+
+
+def opened(log: Path, split: str, **more_rules: Any) -> Any:
     """The log as a dataset, prepared by the same rules when it is opened for the first time."""
     from benchmarks.click_log import COLUMNS
     from pyg_srgnn.datasets import ClickLog
 
-    return ClickLog(log.with_name(STORE), split, path=log, columns=COLUMNS, **RULES)
+    text = {"time_format": None} if log.is_dir() else {"columns": COLUMNS}
+    return ClickLog(log.with_name(STORE), split, path=log, **RULES | text | more_rules)
 
 
-def ours(log: Path, compare: bool) -> dict[str, Any]:
+def ours(log: Path, compare: bool, more_rules: dict[str, Any]) -> dict[str, Any]:
     """Job: the same sessions, stored as a dataset."""
     import pyg_srgnn.datasets  # noqa: F401 - loaded before the clock starts
 
     shutil.rmtree(log.with_name(STORE), ignore_errors=True)  # of an earlier run
-    start = perf_counter()
-    dataset = opened(log, "trainval")
-    result = {"seconds": perf_counter() - start, "peak_mb": peak_mb()}
+    start, before = perf_counter(), process_time()
+    dataset = opened(log, "trainval", **more_rules)
+    result = taken(start, before)
     files = Path(dataset.processed_dir).iterdir()
-    parts = [dataset, opened(log, "test")]
+    parts = [dataset, opened(log, "test", **more_rules)]
     return result | {
         "clicks": sum(part.sessions.num_clicks for part in parts),
         "bytes": sum(file.stat().st_size for file in files),
@@ -196,28 +217,29 @@ def same_sessions(log: Path, parts: Sequence[Any]) -> bool:
     )
 
 
-def first_batch(log: Path) -> float:
+def first_batch(log: Path, more_rules: dict[str, Any]) -> float:
     """Job: seconds from opening the stored dataset to the first shuffled training batch."""
     import pyg_srgnn.datasets  # noqa: F401 - loaded before the clock starts
     from pyg_srgnn.data import SessionLoader
 
     start = perf_counter()
-    next(iter(SessionLoader(opened(log, "train"), batch_size=100, shuffle=True)))
+    next(iter(SessionLoader(opened(log, "train", **more_rules), batch_size=100, shuffle=True)))
     return perf_counter() - start
 
 
 def table(result: dict[str, Any]) -> str:
     """The figures for people."""
-    lines = [f"{'':12}{'rows':>12}{'seconds':>10}{'rows/s':>13}{'peak MB':>10}"]
+    lines = [f"{'':12}{'rows':>12}{'seconds':>10}{'of cores':>10}{'rows/s':>13}{'peak MB':>10}"]
     for name, rate in result["rows_per_second"].items():
         lines.append(
-            f"{name:12}{result['rows']:12,}{result['seconds'][name]:10.2f}{rate:13,.0f}"
+            f"{name:12}{result['rows']:12,}{result['seconds'][name]:10.2f}"
+            f"{result['cpu_seconds'][name]:10.2f}{rate:13,.0f}"
             f"{result['peak_mb'][name]:10,.0f}"
         )
     if "growth" in result:
         more = result["growth"]
         lines.append(
-            f"{'pyg_srgnn':12}{more['rows']:12,}{more['seconds']:10.2f}"
+            f"{'pyg_srgnn':12}{more['rows']:12,}{more['seconds']:10.2f}{more['cpu_seconds']:10.2f}"
             f"{more['rows_per_second']:13,.0f}{more['peak_mb']:10,.0f}"
         )
     lines.append("")

@@ -477,10 +477,13 @@ def test_prepare_prints_and_writes_figures(
     assert (tmp_path / "20000" / "yoochoose1_64" / "train.txt").stat().st_size > 1_000
     assert "the same sessions, click by click" in capsys.readouterr().out
 
-    prepare.main(["--rows=20000", "--skip-reference", f"--json={figures}"])
-    result = json.loads(figures.read_text())
-    assert list(result["rows_per_second"]) == ["pyg_srgnn"]
-    assert not {"ratio", "same_result", "growth"} & set(result)
+    clicks = result["clicks"]
+    for more, as_many in ([], True), (["--parquet"], True), (["--all-rules"], False):
+        prepare.main(["--rows=20000", "--skip-reference", f"--json={figures}", *more])
+        result = json.loads(figures.read_text())
+        assert list(result["rows_per_second"]) == ["pyg_srgnn"]
+        assert (result["clicks"] == clicks) == as_many
+        assert not {"ratio", "same_result", "growth"} & set(result)
 
 
 def test_prepare_notices_other_sessions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
