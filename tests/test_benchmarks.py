@@ -38,6 +38,7 @@ from benchmarks import (
     profile,
     rules,
     scale,
+    spark,
     startup,
     train_step,
 )
@@ -514,3 +515,78 @@ def test_rules_prints_and_writes_figures(
     assert json.loads(file.read_text())["milliseconds"] == result["milliseconds"]
     assert set(result["milliseconds"]["srgnn_plain"]) == set(rules.SIDES)
     assert "no rules" in capsys.readouterr().out
+
+
+def test_what_a_log_of_sparks_events_says() -> None:
+    """Two exchanges of two plans, of which the first is logged twice, and a task that failed."""
+
+    def exchange(text: str, number: int) -> dict[str, Any]:
+        metrics = [
+            {"name": "records read", "accumulatorId": number + 1},
+            {"name": "shuffle bytes written", "accumulatorId": number},
+        ]
+        return {"nodeName": "Exchange", "simpleString": text, "metrics": metrics, "children": []}
+
+    def plan(*children: dict[str, Any]) -> dict[str, Any]:
+        top = {"nodeName": "Project", "simpleString": "", "metrics": [], "children": [*children]}
+        return {"Event": "SQLExecutionStart", "sparkPlanInfo": top}
+
+    def task(written: int, read: int) -> dict[str, Any]:
+        metrics = {
+            "Executor CPU Time": 5 * 10**8,
+            "Shuffle Write Metrics": {"Shuffle Bytes Written": written},
+            "Shuffle Read Metrics": {"Local Bytes Read": read, "Remote Bytes Read": 10**6},
+        }
+        return {"Event": "SparkListenerTaskEnd", "Task Metrics": metrics}
+
+    def stage(number: int, value: int) -> dict[str, Any]:
+        known = [
+            {"ID": number + 1, "Name": "records read", "Value": 9},
+            {"ID": number, "Name": "shuffle bytes written", "Value": str(value)},
+        ]
+        return {"Event": "SparkListenerStageCompleted", "Stage Info": {"Accumulables": known}}
+
+    by_session = exchange("Exchange hashpartitioning(session#12L, part#3, 200), ENSURE", 40)
+    found = spark.read_events(
+        [
+            plan(by_session),
+            plan(by_session, exchange("Exchange SinglePartition, ENSURE_REQUIREMENTS", 50)),
+            task(3_000_000, 0),
+            stage(40, 3_000_000),
+            task(1_000_000, 2_000_000),
+            {"Event": "SparkListenerTaskEnd"},
+            stage(50, 1_000_000),
+        ]
+    )
+    assert found == {
+        "cpu_seconds": 1.0,
+        "shuffled_mb": 4.0,
+        "largest_mb": 3.0,
+        "exchanges": {"hashpartitioning(session, part)": 3.0, "SinglePartition": 1.0},
+    }
+
+
+def test_spark_prints_and_writes_figures(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """tests/clicklog/test_engine.py reads a log that Spark wrote."""
+
+    def prepared(log: Path, master: str) -> dict[str, Any]:
+        rows = sum(1 for _ in log.open())
+        each = {"hashpartitioning(session)": 9e-6 * rows, "hashpartitioning(_file)": 1e-9 * rows}
+        figures = {"seconds": 2.0, "seconds_here": 0.5, "cpu_seconds": rows**0.5, "peak_mb": 300}
+        figures |= {"rows": rows, "shuffled_mb": sum(each.values()), "largest_mb": 1e-6 * rows}
+        return {**figures, "exchanges": each}
+
+    monkeypatch.setattr(prepare, "in_child", lambda job, *args: job(*args))
+    monkeypatch.setattr(spark, "in_child", lambda job, *args: prepared(*args))
+    figures = tmp_path / "figures.json"
+    spark.main(["--rows", "200", "800", f"--json={figures}"])
+    result = json.loads(figures.read_text())
+    assert [of["rows"] for of in result["of"]] == [200, 800]
+    assert all(0.005 < of["file_mb"] < 0.05 for of in result["of"])
+    powers = {"seconds": 0, "cpu_seconds": 0.5, "shuffled_mb": 1, "largest_mb": 1}
+    assert result["exponent"] == pytest.approx(powers)
+    printed = capsys.readouterr().out
+    assert re.search(r"^hashpartitioning\(session\) +[\d.]+ +[\d.]+$", printed, re.MULTILINE)
+    assert "_file" not in printed

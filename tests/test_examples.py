@@ -18,9 +18,11 @@ pytestmark = pytest.mark.slow
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
-def run(name: str, *arguments: str) -> str:
+def run(name: str, *arguments: str, processes: int = 0) -> str:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, str(EXAMPLES / name), *arguments]
+    together = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    launch = together if processes else []
+    command = [sys.executable, *launch, str(EXAMPLES / name), *arguments]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -92,3 +94,30 @@ def test_a_sweep_of_one_epoch_has_points_and_a_legend(tmp_path: Path) -> None:
         [sys.executable, str(module)], capture_output=True, text=True, timeout=600, check=True
     ).stdout
     assert printed.splitlines()[1:] == ["['.', '.']", "['0.2', '0.1']"]
+
+
+def test_a_table_in_parts_trains_as_one(tmp_path: Path) -> None:
+    """In float64, where no more than rounding is left of a difference; of parts of 151 and 150."""
+    size = ("--sessions", "800", "--steps", "8", "--dtype", "float64")
+    printed = run("sharded_table.py", "--root", str(tmp_path), *size, processes=2)
+    differences = re.findall(r"(losses|weights) differ by at most (\S+)", printed)
+    assert [name for name, _ in differences] == ["losses", "weights"]
+    assert all(float(most) < 1e-10 for _, most in differences)
+    losses = re.findall(r"loss after 8 steps: (\S+) whole, (\S+) in parts", printed)[0]
+    assert losses[0] == losses[1] and 3 < float(losses[0]) < 6
+    assert re.search(r"^0 of \d{4} ranks differ", printed, re.MULTILINE)
+    whole, in_parts = re.findall(r"HR@20: (\S+) whole, (\S+) in parts", printed)[0]
+    assert float(whole) == pytest.approx(float(in_parts), abs=1e-3)
+    held = re.findall(r"table ([\d,]+) bytes, gradient ([\d,]+), moments ([\d,]+)", printed)
+    row = 100 * 8
+    rows = [301, 301, 151, 150]
+    assert [[int(each.replace(",", "")) for each in of] for of in held] == [
+        [n * row, n * row, 2 * n * row] for n in rows
+    ]
+
+
+def test_a_catalogue_in_parts_is_served_as_one(tmp_path: Path) -> None:
+    printed = run("sharded_serving.py", "--root", str(tmp_path), "--steps=10", processes=3)
+    assert "20 best of 301 items in 2 parts" in printed
+    assert float(re.findall(r"differ by at most (\S+)", printed)[0]) < 1e-4
+    assert re.search(r"^0 of \d{5} listed items", printed, re.MULTILINE)

@@ -5,18 +5,22 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import json
 import sys
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import polars as pl
 import pytest
 from hypothesis import given
 
 from benchmarks.click_log import write as write_yoochoose
+from benchmarks.spark import read_events
 from pyg_srgnn.clicklog import spark_values
 from pyg_srgnn.clicklog.prepare import prepare
 from pyg_srgnn.clicklog.prepared import Prepared
@@ -75,7 +79,7 @@ def test_duckdb_runs_any_rules(log: Path, rows: list[Any], rules: dict[str, Any]
 
 
 @pytest.fixture(scope="module")
-def spark() -> Iterator[Any]:
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """One session for all tests here; the engine takes the one that is there."""
     from pyspark.sql import SparkSession
 
@@ -91,6 +95,10 @@ def spark() -> Iterator[Any]:
         "spark.log.level": "OFF",
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.driver.host": "127.0.0.1",
+        "spark.eventLog.enabled": "true",
+        "spark.eventLog.compress": "false",
+        "spark.eventLog.rolling.enabled": "false",
+        "spark.eventLog.dir": tmp_path_factory.mktemp("events").as_uri(),
     }.items():
         builder = builder.config(key, value)
     with pytest.MonkeyPatch.context() as patch:
@@ -121,6 +129,23 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def stamp(second: int) -> datetime:
     return START + timedelta(seconds=second)
+
+
+@pytest.mark.spark
+def test_the_benchmark_reads_what_spark_logs(spark: Any) -> None:
+    from pyspark.sql import Window
+    from pyspark.sql import functions as F
+
+    items = spark.range(1_000).withColumn("item", F.col("id") % 70).groupBy("item").count()
+    number = F.row_number().over(Window.orderBy("count", "item"))
+    assert items.withColumn("number", number).agg(F.max("number")).collect()[0][0] == 70
+    (log,) = Path(url2pathname(urlsplit(spark.conf.get("spark.eventLog.dir")).path)).iterdir()
+    with log.open(encoding="utf-8") as lines:
+        found = read_events(map(json.loads, lines))
+    assert found["cpu_seconds"] > 0
+    assert 0 < found["largest_mb"] < found["shuffled_mb"]
+    assert sum(found["exchanges"].values()) == pytest.approx(found["shuffled_mb"], rel=0.01)
+    assert {"hashpartitioning(item)", "SinglePartition"} <= set(found["exchanges"])
 
 
 @pytest.mark.spark
