@@ -24,7 +24,7 @@ _CACHE = 2**26  # bytes: more than what most processors' caches hold
 _TURNS = 3
 _HOPELESS = 4.0  # times as slow as the fastest: not measured any further
 _SLOWER = 1.1  # times float32's time: more is no noise
-_WORTH = 0.8  # of the time of a way that takes less memory
+_WORTH = 0.9  # of the time of a way that takes less memory
 
 log = logging.getLogger(__name__)
 

@@ -71,6 +71,8 @@ def bfloat16_is_fast(device: torch.device) -> bool:
     # Before torch 2.13 a processor's abilities cannot be asked for.
     if device.type != "cpu" or not hasattr(torch.cpu, "get_capabilities"):
         return False
+    if torch.backends.cpu.get_cpu_capability() == "AVX2":  # as ATEN_CPU_CAPABILITY may say
+        return False
     known = torch.cpu.get_capabilities()
     return any(known.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 

@@ -247,6 +247,7 @@ def test_blocks_do_not_show(rows, monkeypatch):
 
 
 def test_what_hardware_is_fast_in_bfloat16(monkeypatch):
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
     for known, fast in (
         ({"avx512_f": True, "avx512_bf16": False, "amx_bf16": False}, False),
         ({"avx512_f": True, "avx512_bf16": True, "amx_bf16": False}, True),
@@ -256,6 +257,12 @@ def test_what_hardware_is_fast_in_bfloat16(monkeypatch):
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda k=known: k, raising=False)
         assert losses.bfloat16_is_fast(torch.device("cpu")) == fast
     assert not losses.bfloat16_is_fast(torch.device("meta"))
+    fast = {"avx512_f": True, "avx512_bf16": True}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: fast, raising=False)
+    assert losses.bfloat16_is_fast(torch.device("cpu"))
+    # Told to do without, by ATEN_CPU_CAPABILITY=avx2.
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
+    assert not losses.bfloat16_is_fast(torch.device("cpu"))
     monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
     assert not losses.bfloat16_is_fast(torch.device("cpu"))
 
