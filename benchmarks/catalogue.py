@@ -56,12 +56,12 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
 def table(result: dict[str, Any]) -> str:
     """The figures for people."""
     heads = "".join(f"{f'{count} at once':>14}" for count in result["sessions"])
-    lines = [f"{'milliseconds':34}{heads}"]
+    lines = [f"{'milliseconds':36}{heads}"]
     for items, of in result["items"].items():
         for name, took in of["milliseconds"].items():
             told = "chosen" if name == of["chosen"] else ""
             times = "".join(f"{each:14.2f}" for each in took)
-            lines.append(f"{int(items):<12,}{name:14}{told:8}{times}")
+            lines.append(f"{int(items):<12,}{name:16}{told:8}{times}")
     return "\n".join(lines)
 
 
