@@ -110,11 +110,11 @@ class ModelScorer:
         return graphs.to(next(self.model.parameters()).device)
 
 
-def _known(model: SessionModel | ModelMixture) -> tuple[int, bool]:
-    """How many types of clicks a model knows, and whether it knows pauses."""
+def _known(model: SessionModel | ModelMixture) -> tuple[int, bool, int]:
+    """See :attr:`SessionModel.marks_known`; of a mixture, what any member knows."""
     if isinstance(model, ModelMixture):
-        members = [_known(member) for member in model.models]
-        return max(number for number, _ in members), any(gaps for _, gaps in members)
+        events, gaps, earlier = zip(*map(_known, model.models), strict=True)
+        return max(events), any(gaps), max(earlier)
     return model.marks_known
 
 

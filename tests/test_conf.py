@@ -23,7 +23,7 @@ from pyg_srgnn.training import SessionModule
 from pyg_srgnn.training.settings import RunSettings
 
 OF_THE_DATA = (  # arguments of a model
-    *("num_items", "num_trained", "num_events", "text_channels", "category_sizes"),
+    *("num_items", "num_trained", "num_events", "num_earlier", "text_channels", "category_sizes"),
 )
 
 

@@ -14,6 +14,7 @@ from pyg_srgnn.clicklog.polars_engine import scan_folders
 from pyg_srgnn.clicklog.prepared import Prepared
 from pyg_srgnn.clicklog.rules import Chosen
 from pyg_srgnn.clicklog.spec import Preparation
+from pyg_srgnn.clicklog.users import count_users
 from pyg_srgnn.data.sessions import Sessions
 from pyg_srgnn.data.vocabulary import Vocabulary
 from pyg_srgnn.functional.marks import pauses_of
@@ -47,12 +48,13 @@ def assemble(
     seconds = None
     if chosen.timed:
         seconds = chosen.sessions["second"].to_numpy().astype(np.int64)
+    visits = _visits(chosen.sessions) if preparation.earlier_clicks else None
     end, start, split = _split(preparation, len(lengths), seconds)
     numbers = _Numbers(chosen.items["item"], vocabulary)
     pieces = _Pieces(chosen, lengths)
     with pieces.bar:
-        training = _training(pieces, numbers, end, lengths, seconds)
-        test, of_test = _test(pieces, numbers, start, lengths, seconds, preparation)
+        training = _training(pieces, numbers, end, lengths, seconds, visits)
+        test, of_test = _test(pieces, numbers, start, lengths, seconds, visits, preparation)
     steps = [_step("training part", training.num_clicks, len(training), "training")]
     if start > end:
         kept = lengths.sum() - lengths[end:start].sum()
@@ -73,6 +75,8 @@ def assemble(
         "split": split,
         "duplicates": pieces.duplicates,
     }
+    if visits is not None:
+        report["users"] = count_users(training, test, preparation)
     if preparation.cold == "drop":  # those that stay are counted in what was made
         clicks = of_test[0]["clicks"]
         unseen = clicks - of_test[1]["clicks"]
@@ -84,8 +88,20 @@ def assemble(
     return Prepared(training, test, numbers.vocabulary(), report)
 
 
+def _visits(sessions: pl.DataFrame) -> Ints:
+    """User of each session, -1 of none, and the seconds of its first and last click [S, 3]."""
+    user = sessions["user"].rank("dense").cast(pl.Int64).fill_null(0) - 1
+    ends = (sessions[name].cast(pl.Int64) for name in ("start", "end"))
+    return np.column_stack([column.to_numpy() for column in (user, *ends)])
+
+
 def _training(
-    pieces: _Pieces, numbers: _Numbers, end: int, lengths: Ints, seconds: Ints | None
+    pieces: _Pieces,
+    numbers: _Numbers,
+    end: int,
+    lengths: Ints,
+    seconds: Ints | None,
+    visits: Ints | None,
 ) -> Sessions:
     """The sessions before the one of number ``end``."""
     items = np.empty(int(lengths[:end].sum()), np.int64)
@@ -95,8 +111,8 @@ def _training(
         items[filled : filled + len(codes)] = numbers.number(codes)
         filled += len(codes)
         marks.append(of_clicks)
-    times = None if seconds is None else seconds[:end]
-    return _sessions(items, lengths[:end], times, _joined(marks))
+    times, users = (None if each is None else each[:end] for each in (seconds, visits))
+    return _sessions(items, lengths[:end], times, users, _joined(marks))
 
 
 def _test(
@@ -105,6 +121,7 @@ def _test(
     start: int,
     lengths: Ints,
     seconds: Ints | None,
+    visits: Ints | None,
     preparation: Preparation,
 ) -> tuple[Sessions, list[dict[str, Any]]]:
     """The sessions from number ``start`` on, and what each rule left of them."""
@@ -119,9 +136,9 @@ def _test(
     index, s = np.concatenate(parts), np.concatenate(of_session)
     known = np.bincount(s, minlength=len(lengths) - start)
     long = known >= min_length
-    times = None if seconds is None else seconds[start:][long]
+    times, users = (None if each is None else each[start:][long] for each in (seconds, visits))
     joined = {name: values[long[s]] for name, values in _joined(marks).items()}
-    test = _sessions(index[long[s]], known[long], times, joined)
+    test = _sessions(index[long[s]], known[long], times, users, joined)
     clicks = int(lengths[start:].sum())
     if not len(test):
         raise ValueError(
@@ -149,16 +166,19 @@ def _joined(marks: list[Marks]) -> Marks:
     return {name: np.concatenate([one[name] for one in marks]) for name in names}
 
 
-def _sessions(items: Ints, lengths: Ints, seconds: Ints | None, marks: Marks) -> Sessions:
+def _sessions(
+    items: Ints, lengths: Ints, seconds: Ints | None, visits: Ints | None, marks: Marks
+) -> Sessions:
     offsets = np.zeros(len(lengths) + 1, np.int64)
     np.cumsum(lengths, out=offsets[1:])
-    times = None if seconds is None else torch.from_numpy(seconds)
+    times, users = (None if each is None else torch.from_numpy(each) for each in (seconds, visits))
     events = pauses = None
     if "event" in marks:
         events = torch.from_numpy(marks["event"].astype(np.uint8))
     if "clock" in marks:
         pauses = pauses_of(torch.from_numpy(marks["clock"]), torch.from_numpy(lengths))
-    return Sessions(torch.from_numpy(items), torch.from_numpy(offsets), times, events, pauses)
+    clicks = torch.from_numpy(items), torch.from_numpy(offsets)
+    return Sessions(*clicks, times, events, pauses, users)
 
 
 def _split(

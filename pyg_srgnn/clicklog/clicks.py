@@ -45,8 +45,9 @@ def read_clicks(
     """Stage a log's clicks in Parquet files and leave out, or refuse, its bad rows.
 
     The staged columns are ``session`` and ``item`` (whole numbers or text), ``time`` (microseconds
-    since 1970 UTC), ``order``, ``event`` (the number of the type) and ``text`` (of the item) where
-    there are any, and ``row``, which counts the log's rows.
+    since 1970 UTC), ``order``, ``event`` (the number of the type), ``user`` (text, null where there
+    is none) and ``text`` (of the item) where there are any, and ``row``, which counts the log's
+    rows.
 
     Returns:
         The clicks, and what was found.

@@ -43,9 +43,10 @@ def roles(
     }
     declared = {role: getattr(preparation, role) for role in COMMON_NAMES}
     base = "user" if preparation.gap and not declared["session"] else "session"
-    if base == "session" and not declared["session"] and not guesses["session"] and guesses["user"]:
+    users = declared["user"] or guesses["user"]
+    if base == "session" and not declared["session"] and not guesses["session"] and users:
         raise ValueError(
-            f"{file}: there is a column {guesses['user']!r} of users and none of sessions; give "
+            f"{file}: there is a column {users!r} of users and none of sessions; give "
             f"dataset.gap=30m (how long a silence ends a session), or dataset.session=COLUMN"
         )
     columns: dict[str, str] = {}
@@ -58,6 +59,10 @@ def roles(
             raise ValueError(_no_column(file, role, name, names))
         columns[role] = name
         guessed += [] if declared[role] else [role]
+    if base == "session" and declared["user"]:
+        if declared["user"] not in names:
+            raise ValueError(_no_column(file, "user", declared["user"], names))
+        columns["user"] = declared["user"]
     if preparation.order not in ("time", "file"):
         if preparation.order not in names:
             raise ValueError(_no_column(file, "order", preparation.order, names))

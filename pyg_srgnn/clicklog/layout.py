@@ -45,8 +45,9 @@ class Layout:
         delimiter: The delimiter of a text file.
         header: Whether a text file begins with its column names.
         names: The names of all columns.
-        columns: The column of each role: ``session`` (or ``user``), ``item``, ``time``, ``order``,
-            ``event``.
+        columns: The column of each role: ``session``, or ``user`` where sessions are made of users'
+            clicks, ``item``, ``time``, ``order``, ``event``, and ``user`` beside ``session`` where
+            users are known.
         whole: The roles whose ids are whole numbers; the others are text.
         time_format: How times are written, as in ``Preparation``; None without times.
         sample: A time as the log writes it.
@@ -68,6 +69,11 @@ class Layout:
     def session(self) -> str:
         """The column whose equal values make a session, or a user."""
         return self.columns.get("session") or self.columns["user"]
+
+    @property
+    def known_user(self) -> str | None:
+        """The column of the user of each session, where there is one."""
+        return self.columns.get("user") if "session" in self.columns else None
 
     def describe(self) -> str:
         """One line with the columns, the format of times, and which of them were guessed."""

@@ -300,6 +300,8 @@ def _parsed(
         columns.append(_whole(pl.col(name), schema[name]).alias("order"))
     if name := layout.columns.get("event", ""):
         columns.append(_id(pl.col(name), schema[name], whole=False).alias("event"))
+    if name := layout.known_user or "":
+        columns.append(_id(pl.col(name), schema[name], whole=False).alias("user"))
     if preparation.text:
         columns.append(_joined([(pl.col(c), schema[c]) for c in preparation.text]).alias("text"))
     if preparation.where:  # a row whose form is wrong is looked at though it is not asked for

@@ -23,6 +23,8 @@ TRAINING, TEST, ITEMS, REPORT = FILES = (
 )
 """The files of such a folder."""
 
+_VISITS = "user", "start", "end"  # columns of the same values for all clicks of a session
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -49,7 +51,8 @@ class Prepared:
 
         ``training.parquet`` and ``test.parquet`` hold a row a click (``session`` and ``item`` as
         numbers from 0, ``time`` of the session in seconds since 1970 UTC, if there are times,
-        ``event`` and ``pause`` of the click, if there are types or pauses),
+        ``event`` and ``pause`` of the click, if there are types or pauses, ``user`` of the session,
+        -1 of none, and ``start`` and ``end``, its first and last second, if users are known),
         ``items.parquet`` the raw id of item 0, 1, … and, if there are texts, its ``text``,
         ``report.json`` the report. The folder is written whole or not at all; an older one of that
         name is replaced.
@@ -98,6 +101,9 @@ class Prepared:
 def _write(sessions: Sessions, file: Path) -> None:
     """Write sessions with their marks, a row a click."""
     marks = {"event": sessions.events, "pause": sessions.pauses}
+    if sessions.visits is not None:
+        of_clicks = sessions.visits.repeat_interleave(sessions.lengths, dim=0)
+        marks |= dict(zip(_VISITS, of_clicks.unbind(1), strict=True))
     columns = [pl.Series(name, one.numpy()) for name, one in marks.items() if one is not None]
     sessions.to_polars().with_columns(columns).write_parquet(file)
 
@@ -109,7 +115,7 @@ def _read(file: Path) -> Sessions:
         ValueError: If a file with marks is not sorted by sessions.
     """
     sessions, names = Sessions.from_parquet(file), pl.read_parquet_schema(file)
-    marks = [name for name in ("event", "pause") if name in names]
+    marks = [name for name in ("event", "pause", *_VISITS) if name in names]
     if not marks:
         return sessions
     table = pl.read_parquet(file, columns=["session", *marks])
@@ -117,7 +123,10 @@ def _read(file: Path) -> Sessions:
         raise ValueError(f"{file}: expected rows sorted by session, as they were written")
     found = {name: torch.from_numpy(table[name].to_numpy(writable=True)) for name in marks}
     of_clicks = found.get("event"), found.get("pause")
-    return Sessions(sessions.items, sessions.offsets, sessions.times, *of_clicks)
+    visits = None
+    if _VISITS[0] in found:
+        visits = torch.stack([found[name] for name in _VISITS], dim=1)[sessions.offsets[:-1]]
+    return Sessions(sessions.items, sessions.offsets, sessions.times, *of_clicks, visits)
 
 
 def is_prepared(path: str | Path) -> bool:

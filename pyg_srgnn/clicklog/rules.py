@@ -36,7 +36,9 @@ class Chosen:
             there are times, ``time``; in no order.
         size: Sessions of a piece.
         keys: What a session's clicks are sorted by.
-        sessions: ``n`` (clicks) and ``second`` (the time), a row a session in order of s.
+        sessions: ``n`` (clicks), ``second`` (the time) and, where users are known, ``user``,
+            ``start`` and ``end`` (seconds of its first and last click), a row a session in order
+            of s.
         items: ``item`` (raw id), a row an item in order of code.
         steps: For every rule, how many clicks and sessions it left.
         timed: Whether there are times.
@@ -205,14 +207,14 @@ class _Rules:
 
     def _in_time_order(self, sessions: list[Frame]) -> tuple[pl.DataFrame, list[Path]]:
         """Sessions in time order; for each part a file with the numbers of its sessions."""
-        place, second = nw.col("first"), []
+        place, known = nw.col("first"), self.of_session.of_user
         if self.found.timed:  # by time, then by first row: one whole number is sorted far faster
-            second = ["second"]
+            known = ["second", *known]
             start, seconds = span_of(self.found)
             place += (nw.col("second") - start) * fitting(self.found.rows, seconds)
         names, tables = [], []
         for frame in sessions:
-            asked = frame.with_columns(place=place).select(*self.by, "place", "n", *second)
+            asked = frame.with_columns(place=place).select(*self.by, "place", "n", *known)
             table = self.tables.table(asked)
             names.append(self.tables.write(table.select(self.by)))
             tables.append(table.drop(self.by))

@@ -106,7 +106,7 @@ def _staged(
     if not complete.is_file():
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
-        preparation = replace(preparation, text=None)  # that of training
+        preparation = replace(preparation.anonymous(), text=None)  # those of training
         if new_log is not None:
             preparation = adapt(preparation, files, new_log)
         _write_sessions(files, preparation, whole, folder)

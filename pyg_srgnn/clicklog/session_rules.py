@@ -69,6 +69,7 @@ class SessionRules:
         by: What tells sessions apart: ``session`` and, of what a gap cuts, ``part``.
         keys: What a session's clicks are sorted by.
         marks: What is kept of a click beside its item.
+        of_user: What is kept of a session where users are known.
 
     Raises:
         ValueError: If a rule needs times and there are none.
@@ -88,6 +89,14 @@ class SessionRules:
             self.marks["event"] = nw.col("event")
         if preparation.pauses is not None:
             self.marks["clock"] = self._clock(preparation.pauses).alias("clock")
+        self.of_user: list[str] = []
+        if preparation.earlier_clicks:
+            self.of_user = ["user", "start", "end"]
+            if not found.timed:
+                raise ValueError(
+                    "dataset.user: which sessions of a user are earlier is known by the times of "
+                    "the clicks; give dataset.time=COLUMN"
+                )
 
     def _clock(self, pauses: str) -> nw.Expr:
         """The instant of each click, in microseconds since some other one."""
@@ -104,7 +113,8 @@ class SessionRules:
 
         Returns:
             The clicks; a row a session with ``n`` (clicks), ``first`` (row) and, where there are
-            times, ``second``; how many clicks and sessions each rule left.
+            times, ``second``, and where users are known, ``user``, ``start`` and ``end``; how many
+            clicks and sessions each rule left.
         """
         steps = []
         if self.preparation.gap_seconds is not None:
@@ -124,6 +134,8 @@ class SessionRules:
             clicks = self.tables.keep(clicks)
         # A session has the time and the place it had before any of its clicks was dropped.
         spans = self._spans(clicks)
+        if self.of_user:
+            spans = self._with_users(clicks, spans)
         steps.append(Step(rule, *self.tables.size(spans)))
         if self.preparation.collapse:
             clicks, spans = self._collapsed(clicks, spans)
@@ -190,6 +202,22 @@ class SessionRules:
         asked.append(nw.col("packed").max().alias("second"))
         spans = clicks.group_by(*self.by).agg(*asked)
         return self.tables.keep(spans.with_columns(second=nw.col("second") % size + start))
+
+    def _with_users(self, clicks: Frame, spans: Frame) -> Frame:
+        """The spans with the first and the last second of each session, and its user.
+
+        That is the user of its first click: a later one is not known yet when it begins.
+        """
+        ends = {"start": nw.col("time").min(), "end": nw.col("time").max()}
+        found = clicks.group_by(*self.by).agg(*(at.alias(name) for name, at in ends.items()))
+        found = found.with_columns(**{name: nw.col(name) // MICROS for name in ends})
+        if self.preparation.of_users:
+            users = found.with_columns(user=nw.col("session"))
+        else:
+            number = nw.col("row").cum_count().over(*self.by, order_by=["time", "row"])
+            first = clicks.with_columns(number=number).filter(nw.col("number") == 1)
+            users = found.join(first.select(*self.by, "user"), on=self.by, how="inner")
+        return self.tables.keep(spans.join(users, on=self.by, how="inner"))
 
 
 def span_of(found: Found) -> tuple[int, int]:

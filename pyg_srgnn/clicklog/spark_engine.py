@@ -94,7 +94,7 @@ class SparkEngine:
             bad_rows.refuse()
         roles = [
             role
-            for role in ("session", "item", "time", "order", "event", "local", "text")
+            for role in ("session", "item", "time", "order", "event", "user", "local", "text")
             if role in read.columns
         ]
         good = F.col("_problem").isNull() & F.col("_chosen")

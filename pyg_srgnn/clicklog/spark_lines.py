@@ -78,6 +78,8 @@ def clicks_of(spark: Any, layout: Layout, preparation: Preparation) -> Any:
 
 def used_columns(layout: Layout) -> dict[str, str]:
     """The columns that a click is made of, by their roles."""
+    if layout.known_user is not None:
+        return layout.columns
     return {"session" if role == "user" else role: name for role, name in layout.columns.items()}
 
 
@@ -144,7 +146,8 @@ def _clicks(
         place["file_block_start"].alias("_block"),
         F.monotonically_increasing_id().alias("_id"),
     )
-    doubtful = reduce(lambda one, other: one | other, [F.col(role).isNull() for role in clicks])
+    needed = [F.col(role).isNull() for role in clicks if role != "user"]
+    doubtful = reduce(lambda one, other: one | other, needed)
     if "time" in clicks:
         doubtful = doubtful | ~F.col("time").between(EARLIEST, LATEST)
     if preparation.time_zone:  # which clicks are bad is known later

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import date
 from typing import Any
 
@@ -15,6 +15,7 @@ _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 ON_BAD_ROWS = ("error", "skip")
 COLD = ("drop", "keep")
 PAUSES = ("time", "order")
+USER_CLICKS = 20
 MOST_EVENTS = 255
 
 
@@ -26,7 +27,11 @@ class Preparation:
 
     Args:
         session: Column of the session's id. (default: guessed from common names)
-        user: Column of the user's id, for logs without sessions; takes ``gap``. (default: guessed)
+        user: Column of the user's id. With ``gap`` and without ``session``, sessions are made of
+            users' clicks (default: guessed); with sessions, users are known, see ``user_clicks``.
+        user_clicks: How many clicks, the last ones of the user's earlier sessions, go into a
+            session's graph; a session without a user has none. (default: None: 20 where sessions
+            have users, none where sessions are made of users' clicks)
         item: Column of the item's id, whole numbers or text. (default: guessed)
         time: Column of the click's time. (default: guessed)
         text: Columns whose values, joined as ``title. brand``, are a text of the row's item; an
@@ -70,6 +75,7 @@ class Preparation:
 
     session: str | None = None
     user: str | None = None
+    user_clicks: int | None = None
     item: str | None = None
     time: str | None = None
     text: Sequence[str] | None = None
@@ -112,10 +118,9 @@ class Preparation:
         object.__setattr__(self, "where", _plain(self.where or {}))
         object.__setattr__(self, "test", _plain(self.test))
         with checking(self) as check:
-            both = self.session is not None and self.user is not None
-            check.that(not both, "user", "None where 'session' is given", self.user)
-            if self.user is not None:
-                check.that(self.gap is not None, "gap", "given with 'user', such as 30m", self.gap)
+            check.whole("user_clicks", self.user_clicks, 1, optional=True)
+            fits = self.user_clicks is None or self.user is not None or self.of_users
+            check.that(fits, "user_clicks", "None without 'user'", self.user_clicks)
             if self.text is not None:
                 once = len({*self.text}) == len(self.text) > 0
                 check.that(once, "text", "None or the names of columns, each once", self.text)
@@ -165,6 +170,21 @@ class Preparation:
             fits = fits and all(name in names for name in self.targets)
             expected = f"some of {', '.join(names)}" if names else "None without 'events'"
             check.that(fits, "targets", expected, self.targets)
+
+    @property
+    def of_users(self) -> bool:
+        """Whether sessions are made of users' clicks, which a silence cuts."""
+        return self.session is None and self.gap is not None
+
+    @property
+    def earlier_clicks(self) -> int:
+        """How many clicks of the user's earlier sessions a session has; 0: users are not known."""
+        known = self.user is not None and not self.of_users
+        return self.user_clicks or (USER_CLICKS if known else 0)
+
+    def anonymous(self) -> Preparation:
+        """The same without known users."""
+        return replace(self, user=self.user if self.of_users else None, user_clicks=None)
 
     @property
     def target_types(self) -> list[str]:

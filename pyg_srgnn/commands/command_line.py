@@ -62,8 +62,8 @@ def quoted(override: str, multirun: bool) -> str:
 
     What exists is a path. With ``-m`` another list with commas is a sweep; without, it is a path,
     too, unless all of its parts exist: then Hydra's error shows how to write a list. Each id of
-    ``items=[…]`` is a text: Hydra reads ``1_000`` as 1000 and ``1e3`` as 1000.0, and stops at
-    ``ü``. Ids in quotes or with a backslash are left to it.
+    ``items=[…]`` and ``earlier=[…]`` is a text: Hydra reads ``1_000`` as 1000 and ``1e3`` as
+    1000.0, and stops at ``ü``. Ids in quotes or with a backslash are left to it.
 
     Args:
         override: Such as ``checkpoint=runs/a=1,b=2``.
@@ -73,8 +73,8 @@ def quoted(override: str, multirun: bool) -> str:
         ValueError: If the list of ids does not end; shows how to quote it.
     """
     key, _, value = override.partition("=")
-    if key == "items":
-        return f"items={_quoted_ids(value)}"
+    if key in ("items", "earlier"):
+        return f"{key}={_quoted_ids(key, value)}"
     if key.lstrip("+") not in PATHS or not value or value[0] in "'\"[":
         return override
     exists = Path(value).exists()
@@ -92,16 +92,20 @@ def quoted(override: str, multirun: bool) -> str:
     return f"{key}={in_quotes(value)}"
 
 
-def _quoted_ids(value: str) -> str:
+def _quoted_ids(key: str, value: str) -> str:
     if value.startswith("@"):
         return in_quotes(value)
     if not value.startswith("["):
         return value
     if not value.endswith("]"):
         raise ValueError(
-            f"items={value}: the list does not end; the shell splits at blanks and takes quotes "
-            f"away. Quote it whole, as in 'items=[red shoe,\"cap, blue\"]', or give one id a line "
-            f"with items=@FILE or items=- (standard input)"
+            f"{key}={value}: the list does not end; the shell splits at blanks and takes quotes "
+            f"away. Quote it whole, as in '{key}=[red shoe,\"cap, blue\"]'"
+            + (
+                ", or give one id a line with items=@FILE or items=- (standard input)"
+                if key == "items"
+                else ""
+            )
         )
     ids = [found[1] for found in _ID.finditer(value[1:-1].strip()) if found[0]]
     if not all(ids) or any(raw[0] in "[{" for raw in ids):

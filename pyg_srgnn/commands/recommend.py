@@ -86,6 +86,9 @@ def validate(config: DictConfig) -> None:
             both = (input is None) == (keys["output"] is None)
             check.that(both, "output", "a file with input=FILE, and None without", keys["output"])
         check.text("output", keys["output"], optional=True)
+        if _are_ids(check, "earlier", keys["earlier"]):
+            fits = keys["earlier"] is None or input is None
+            check.that(fits, "earlier", "None with input=FILE", keys["earlier"])
         check.whole("k", keys["k"], 1)
         if _are_ids(check, "allow", keys["allow"]) and _are_ids(check, "deny", keys["deny"]):
             _rules(keys)
@@ -99,6 +102,7 @@ def main(config: DictConfig) -> None:
     """Print the best items with their scores, or write those of a file of sessions."""
     with gc_paused():
         from pyg_srgnn.inference.answer import unknown_messages
+        from pyg_srgnn.inference.clicks import Clicks
         from pyg_srgnn.inference.recommender import Recommender, load_trained
 
     validate(config)
@@ -133,7 +137,8 @@ def main(config: DictConfig) -> None:
         print(f"{count:,} sessions: {config.output}")
         return
     items = given_ids(config["items"], whole)
-    (answer,) = answers = recommender.answer([items], config.k, [rules])
+    session = Clicks(items, earlier=given_ids(config.earlier or [], whole))
+    (answer,) = answers = recommender.answer([session], config.k, [rules])
     for message in [*unknown_messages(answers), answer.reason]:
         if message is not None:
             print(f"warning: {message}", file=sys.stderr)

@@ -38,7 +38,7 @@ def fingerprint(training: Sessions, test: Sessions, vocabulary: Vocabulary) -> d
 
 def _part(sessions: Sessions) -> dict[str, Any]:
     digest = hashlib.sha256()
-    marks = sessions.events, sessions.pauses
+    marks = sessions.events, sessions.pauses, sessions.visits
     for tensor in (sessions.offsets, sessions.items, sessions.times, *marks):
         if tensor is not None:
             digest.update(tensor.contiguous().numpy())  # type: ignore[arg-type]

@@ -10,6 +10,7 @@ from torch_geometric.data import Batch, Data
 from torch_geometric.utils import cumsum
 
 from pyg_srgnn.data.vocabulary import Vocabulary
+from pyg_srgnn.functional.earlier import EARLIER
 from pyg_srgnn.functional.graphs import graph_tensors
 from pyg_srgnn.functional.marks import ClickMarks, mark_tensors
 
@@ -22,7 +23,7 @@ def session_graph(
     Args:
         items: Item index of each click, int64 [L], at least one.
         target: Item index of the next click; optional.
-        marks: Types of the clicks, and pauses before them; optional.
+        marks: Types of the clicks, pauses before them, and earlier clicks; optional.
 
     Returns:
         ``Data`` with ``x`` [N] (item indices), ``edge_index`` [2, E] sorted by its nodes,
@@ -38,9 +39,9 @@ def session_graph(
     """
     lengths = torch.tensor([items.numel()])
     tensors = graph_tensors(items, lengths)
-    del tensors["batch"]
     if marks:
         tensors |= mark_tensors(marks, tensors, lengths)
+    del tensors["batch"]
     if target is not None:
         tensors["y"] = torch.tensor([target])
     return Data.from_dict(tensors)
@@ -83,7 +84,7 @@ def session_graphs(
         lengths: Number of clicks of each session, each at least 1, int64 [B].
         targets: Item index of each session's next click, int64 [B]; optional.
         rows: Number of each sample in its dataset, int64 [B]; optional.
-        marks: Types of the clicks, and pauses before them; optional.
+        marks: Types of the clicks, pauses before them, and earlier clicks; optional.
         weights: Weight of each target in the loss, ``target_weight``, float [B]; optional.
         steps: Steps from each click to the target, where clicks between were left out, int64 [L];
             optional.
@@ -92,7 +93,7 @@ def session_graphs(
         ValueError: If a session is empty or the lengths do not add up to the clicks.
     """
     tensors = graph_tensors(items, lengths)
-    of_node = tensors.pop("batch")
+    of_node = tensors["batch"]
     num_graphs = lengths.numel()
     nodes = torch.bincount(of_node, minlength=num_graphs)
     edges = torch.bincount(of_node[tensors["edge_index"][0]], minlength=num_graphs)
@@ -106,6 +107,11 @@ def session_graphs(
     if marks:
         tensors |= mark_tensors(marks, tensors, lengths)
         counts |= {"event": lengths, "edge_attr": edges, "gap": lengths}
+    if marks and marks.earlier is not None:
+        one, of_click = torch.ones_like(lengths), tensors["earlier_clicks"]
+        sizes = tensors["earlier_nodes"], of_click, of_click, one, one
+        counts |= dict(zip(EARLIER, sizes, strict=True))
+    del tensors["batch"]
     if steps is not None:
         tensors["steps"], counts["steps"] = steps, lengths
     of_sessions = {

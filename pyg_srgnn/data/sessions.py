@@ -41,6 +41,8 @@ class Sessions(FrameConversions):
         times: Time of each session, in seconds since 1970 UTC, int64 [sessions]; optional.
         events: Number of each click's type, uint8 [clicks]; optional.
         pauses: Seconds before each click, int32 [clicks]; optional.
+        visits: User of each session, -1 of one without, and the seconds of its first and last click
+            since 1970 UTC, int64 [sessions, 3]; optional.
 
     Raises:
         ValueError: If the shapes do not belong together, or a session is empty.
@@ -58,6 +60,7 @@ class Sessions(FrameConversions):
         times: Tensor | None = None,
         events: Tensor | None = None,
         pauses: Tensor | None = None,
+        visits: Tensor | None = None,
     ) -> None:
         if items.dim() != 1 or offsets.dim() != 1 or offsets.numel() < 1:
             raise ValueError(
@@ -77,6 +80,11 @@ class Sessions(FrameConversions):
                 f"Sessions: 'times' must hold one entry for each of the {offsets.numel() - 1} "
                 f"sessions (got shape {list(times.shape)})"
             )
+        if visits is not None and visits.shape != (offsets.numel() - 1, 3):
+            raise ValueError(
+                f"Sessions: 'visits' must hold three numbers for each of the {offsets.numel() - 1} "
+                f"sessions (got shape {list(visits.shape)})"
+            )
         for name, marks in (("events", events), ("pauses", pauses)):
             if marks is not None and marks.shape != items.shape:
                 raise ValueError(
@@ -88,6 +96,7 @@ class Sessions(FrameConversions):
         self.times = None if times is None else times.long()
         self.events = events
         self.pauses = pauses
+        self.visits = visits
 
     @classmethod
     def from_lists(
@@ -128,13 +137,13 @@ class Sessions(FrameConversions):
         return [items[a:b] for a, b in pairwise(offsets)]
 
     def append(self, other: Sessions) -> Sessions:
-        """These sessions and behind them a later log's, whose items are numbered alike.
+        """These sessions and behind them a later log's, with items and users numbered alike.
 
         Raises:
-            ValueError: If one has times, types or pauses and the other none, or the times run
-                backwards.
+            ValueError: If one has times, types, pauses or users and the other none, or the times
+                run backwards.
         """
-        for name in ("times", "events", "pauses"):
+        for name in ("times", "events", "pauses", "visits"):
             if (getattr(self, name) is None) != (getattr(other, name) is None):
                 raise ValueError(f"Sessions: of two logs, both or neither must have {name}")
         times = None
@@ -153,7 +162,11 @@ class Sessions(FrameConversions):
             times,
             *(
                 None if one is None or more is None else torch.cat([one, more])
-                for one, more in ((self.events, other.events), (self.pauses, other.pauses))
+                for one, more in (
+                    (self.events, other.events),
+                    (self.pauses, other.pauses),
+                    (self.visits, other.visits),
+                )
             ),
         )
 
@@ -198,8 +211,10 @@ class Sessions(FrameConversions):
             offsets = self.offsets[start : stop + 1]
             times = None if self.times is None else self.times[start:stop]
             offsets = offsets - first if first else offsets
-            marks = (None if one is None else one[first:last] for one in (self.events, self.pauses))
-            return Sessions(self.items[first:last], offsets, times, *marks)
+            marks = self.events, self.pauses
+            events, pauses = (None if one is None else one[first:last] for one in marks)
+            visits = None if self.visits is None else self.visits[start:stop]
+            return Sessions(self.items[first:last], offsets, times, events, pauses, visits)
         if not -len(self) <= index < len(self):
             raise IndexError(f"Sessions: no session {index} among {len(self)}")
         index %= len(self)
@@ -263,13 +278,13 @@ class Sessions(FrameConversions):
         if cut == 1:
             return rest
         length = int(rest.offsets[1]) - cut + 1
-        items, *marks = (
+        items, events, pauses = (
             None if one is None else torch.cat([one[:length], one[int(rest.offsets[1]) :]])
             for one in (rest.items, rest.events, rest.pauses)
         )
         assert items is not None
         offsets = torch.cat([rest.offsets[:1], rest.offsets[1:] - (cut - 1)])
-        return Sessions(items, offsets, rest.times, *marks)
+        return Sessions(items, offsets, rest.times, events, pauses, rest.visits)
 
     def renumbered(self, index: Tensor) -> Sessions:
         """The sessions with their items numbered otherwise.
@@ -295,18 +310,22 @@ class Sessions(FrameConversions):
             None if self.times is None else self.times[kept],
             None if self.events is None else self.events[known],
             None if pauses is None else pauses.int(),
+            None if self.visits is None else self.visits[kept],
         )
 
     def among(self, mask: Tensor) -> Sessions:
         """Some of the sessions: those where a mask [sessions] is true."""
         clicks = mask.repeat_interleave(self.lengths)
         lengths = self.lengths[mask]
-        marks = (None if one is None else one[clicks] for one in (self.events, self.pauses))
+        marks = self.events, self.pauses
+        events, pauses = (None if one is None else one[clicks] for one in marks)
         return Sessions(
             self.items[clicks],
             torch.cat([lengths.new_zeros(1), lengths.cumsum(0)]),
             None if self.times is None else self.times[mask],
-            *marks,
+            events,
+            pauses,
+            None if self.visits is None else self.visits[mask],
         )
 
     def split_last(self, part: float | str) -> tuple[Sessions, Sessions]:
@@ -338,14 +357,14 @@ class Sessions(FrameConversions):
         return self[:cut], self[cut:]
 
     def __eq__(self, other: object) -> bool:
-        """Whether both hold the same clicks, with the same times, types and pauses."""
+        """Whether both hold the same clicks, with the same times, types, pauses and users."""
         if not isinstance(other, Sessions):
             return False
         return all(
             one is more is None or (None not in (one, more) and torch.equal(one, more))
             for one, more in (
                 (getattr(self, name), getattr(other, name))
-                for name in ("items", "offsets", "times", "events", "pauses")
+                for name in ("items", "offsets", "times", "events", "pauses", "visits")
             )
         )
 

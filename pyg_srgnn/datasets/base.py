@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch_geometric.data import Batch, Data, Dataset
 
+from pyg_srgnn.data.earlier import EarlierClicks
 from pyg_srgnn.data.fingerprint import fingerprint
 from pyg_srgnn.data.graphs import session_graph, session_graphs
 from pyg_srgnn.data.sessions import PART, Sessions, is_part
@@ -36,6 +37,7 @@ SPLITS = ("train", "valid", "trainval", "test")
 _FORMAT = 1  # of the processed files; another number makes every cache anew
 _REPORT = "report.json"
 _TEXTS = "texts.json"
+_OPTIONAL = "events", "pauses", "visits"  # of sessions
 
 
 class SessionDataset(Dataset):
@@ -163,6 +165,27 @@ class SessionDataset(Dataset):
     def events(self) -> dict[str, float]:
         """The types of clicks with the weights of targets in the loss; empty without types."""
         return {} if self.preparation is None else dict(self.preparation.events or {})
+
+    @property
+    def earlier_clicks(self) -> int:
+        """How many clicks of its user's earlier sessions a sample has at most; 0: none."""
+        if self.preparation is None or self.sessions.visits is None:
+            return 0
+        return self.preparation.earlier_clicks
+
+    @cached_property
+    def _earlier(self) -> tuple[EarlierClicks, int] | None:
+        """What finds earlier clicks, and its number of this split's first session.
+
+        Of a test session, those of the training sessions and of earlier test sessions.
+        """
+        if not self.earlier_clicks:
+            return None
+        training, test = self._parts
+        if self.split == "test":
+            return EarlierClicks([training, test], self.earlier_clicks), len(training)
+        first = len(training) - len(self.sessions) if self.split == "valid" else 0
+        return EarlierClicks([training], self.earlier_clicks), first
 
     def _choose_targets(self) -> None:
         """Leave out samples whose targets are of other types than asked, and weigh the others."""
@@ -293,7 +316,7 @@ class SessionDataset(Dataset):
         (session,), (cut,) = (part.tolist() for part in self.sessions.samples(row))
         clicks = self.sessions[session]
         start = int(self.sessions.offsets[session])
-        marks = self._marks_of(torch.arange(start, start + cut))
+        marks = self._marks_of(torch.arange(start, start + cut), torch.tensor([session]))
         data = session_graph(clicks[:cut], int(clicks[cut]), marks)
         data.row = row
         if (weight := self._weight_of(torch.tensor([start + cut]))) is not None:
@@ -344,7 +367,7 @@ class SessionDataset(Dataset):
             click = click[kept]
             steps = target[of_click] - click
             cut = torch.bincount(of_click, minlength=len(cut))
-        weights, marks = self._weight_of(target), self._marks_of(click)
+        weights, marks = self._weight_of(target), self._marks_of(click, session)
         pauses = self.sessions.pauses
         if augmentation is not None and marks is not None and pauses is not None:
             # A pause goes back to the click before that is left; a session's first one has none.
@@ -352,12 +375,16 @@ class SessionDataset(Dataset):
             marks = marks._replace(pause=clock.diff(prepend=clock[:1]))
         return session_graphs(items[click], cut, items[target], number, marks, weights, steps)
 
-    def _marks_of(self, click: Tensor) -> ClickMarks | None:
-        """The marks of some clicks; None where there are none."""
-        sessions = self.sessions
-        if sessions.events is None and sessions.pauses is None:
+    def _marks_of(self, click: Tensor, session: Tensor) -> ClickMarks | None:
+        """The marks of some clicks, and the earlier clicks of their sessions; None without any."""
+        sessions, earlier = self.sessions, self._earlier
+        if sessions.events is None and sessions.pauses is None and earlier is None:
             return None
-        return ClickMarks(sessions.events, len(self.events), sessions.pauses).of(click)
+        marks = ClickMarks(sessions.events, len(self.events), sessions.pauses).of(click)
+        if earlier is None:
+            return marks
+        finder, first = earlier
+        return marks._replace(earlier=finder.of(first + session))
 
     def _weight_of(self, click: Tensor) -> Tensor | None:
         """Weights of some clicks as targets; None where all weigh alike."""
@@ -386,7 +413,7 @@ def _tensors_of(**parts: Sessions) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = {}
     storages: set[int] = set()
     for part, sessions in parts.items():
-        for name in ("items", "offsets", "times", "events", "pauses"):
+        for name in ("items", "offsets", "times", *_OPTIONAL):
             tensor: Tensor | None = getattr(sessions, name)
             if tensor is None:
                 continue
@@ -400,4 +427,4 @@ def _tensors_of(**parts: Sessions) -> dict[str, Tensor]:
 
 def _sessions_from(tensors: dict[str, Tensor], name: str) -> Sessions:
     clicks = tensors[f"{name}.items"], tensors[f"{name}.offsets"]
-    return Sessions(*clicks, *(tensors.get(f"{name}.{of}") for of in ("times", "events", "pauses")))
+    return Sessions(*clicks, *(tensors.get(f"{name}.{of}") for of in ("times", *_OPTIONAL)))

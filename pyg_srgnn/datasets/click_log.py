@@ -209,7 +209,10 @@ def _rules(preparation: Preparation) -> dict[str, Any]:
     """The rules as a part of a cache's key; those that came later leave older caches valid."""
     later = {"cold": "drop", "text": None, "event": None, "events": None, "pauses": None}
     rules = asdict(preparation)
-    del rules["targets"]  # which samples count, and what they weigh, is known to the dataset alone
+    # Which samples count, what they weigh, and what goes with them, is known to the dataset alone.
+    del rules["targets"], rules["user_clicks"]
+    if preparation.of_users and preparation.earlier_clicks:
+        rules["users"] = "known"
     if preparation.events is not None:
         rules["events"] = list(preparation.events)
     return {

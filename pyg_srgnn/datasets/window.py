@@ -135,6 +135,10 @@ def known_to(dataset: SessionDataset, vocabulary: Vocabulary) -> SessionDataset:
     click, of = before[start + cut][kept], place[session][kept]
     found = copy.copy(dataset)
     found.sessions = sessions.renumbered(index)
+    if dataset.earlier_clicks:  # whose items have other numbers, too
+        training, test = dataset.parts
+        found._parts = training.renumbered(index), test.renumbered(index)
+        found.__dict__.pop("_earlier", None)
     found.vocabulary = vocabulary
     found._indices = (click - of - 1).numpy()
     return found

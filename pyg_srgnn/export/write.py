@@ -21,6 +21,7 @@ from pyg_srgnn.data.vocabulary import Vocabulary
 from pyg_srgnn.export.formats import write_onnx, write_pt2
 from pyg_srgnn.export.held_out import held_out_vectors
 from pyg_srgnn.export.model_card import model_card
+from pyg_srgnn.functional.marks import MarkedSession
 from pyg_srgnn.functional.model_mixture import name_of
 from pyg_srgnn.inference.artifact import Artifact
 from pyg_srgnn.inference.choice import AUTO, CHOICES
@@ -209,9 +210,11 @@ def seal(folder: Path, manifest: dict[str, Any]) -> None:
 def largest_difference(model: Checkpoint | Recommender, artifact: Artifact) -> float:
     """The largest difference of a score between a model and its export, of random sessions."""
     draw, num_items = random.Random(0), len(model.vocabulary)
-    sessions = [
-        [draw.randrange(num_items) for _ in range(draw.randint(1, 12))] for _ in range(_CHECKED)
-    ]
+
+    def clicks(least: int) -> list[int]:
+        return [draw.randrange(num_items) for _ in range(draw.randint(least, 12))]
+
+    sessions = [MarkedSession(clicks(1), earlier=clicks(0)) for _ in range(_CHECKED)]
     wanted, found = model.scorer.scores(sessions), artifact.scorer.scores(sessions)
     apart = (found - wanted).abs().masked_fill_(found == wanted, 0)  # minus infinity, too
     return float(apart.nan_to_num_(torch.inf).max())

@@ -17,6 +17,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from pyg_srgnn.functional.earlier import OlderPart
+
 
 class Clicks(NamedTuple):
     """The clicks of B sessions, one session after another."""
@@ -50,8 +52,8 @@ class SessionGraphs:
 
     What several parts of a model ask of them is counted once.
 
-    The last three are marks of clicks, where there are any; see
-    :func:`pyg_srgnn.functional.marks.mark_tensors`.
+    The last four are marks of clicks, where there are any, see
+    :func:`pyg_srgnn.functional.marks.mark_tensors`, and the older part of the graphs.
     """
 
     edge_index: Tensor
@@ -63,6 +65,7 @@ class SessionGraphs:
     event: Tensor | None = None
     edge_attr: Tensor | None = None
     gap: Tensor | None = None
+    older: OlderPart | None = None
 
     _counted: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
@@ -174,7 +177,7 @@ def places_in(kept: Tensor, count: int) -> Tensor:
 
 
 def graphs_of_some(graphs: SessionGraphs, kept: Tensor) -> tuple[Tensor, SessionGraphs]:
-    """The graphs of some of the sessions.
+    """The graphs of some of the sessions, without their older part.
 
     Args:
         graphs: The graphs of B sessions.
@@ -196,6 +199,7 @@ def graphs_of_some(graphs: SessionGraphs, kept: Tensor) -> tuple[Tensor, Session
         of_node.index_select(0, node),
         len(kept),
         **_marks_of_some(graphs, edge, click),
+        older=None,
     )
 
 

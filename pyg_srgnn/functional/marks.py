@@ -1,4 +1,4 @@
-"""Marks of clicks, what is known of them beside their items: types, and the pauses before them."""
+"""What is known of clicks beside their items: types, pauses, and the user's earlier clicks."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from pyg_srgnn.functional.earlier import Earlier, earlier_tensors
+
 MICROS = 1_000_000
 """Microseconds of a second."""
 
@@ -16,7 +18,7 @@ GAPS = 23
 further one twice as wide, the last one from 2**20 seconds (12 days) on."""
 
 MARKS = ("event", "edge_attr", "gap")
-"""The keys of a session graph that :func:`mark_tensors` makes."""
+"""The keys of a session graph that :func:`mark_tensors` makes of types and pauses."""
 
 
 class ClickMarks(NamedTuple):
@@ -28,13 +30,15 @@ class ClickMarks(NamedTuple):
     """Number of types T."""
     pause: Tensor | None = None
     """Seconds before each click, -1 where they are unknown [L]."""
+    earlier: Earlier | None = None
+    """Clicks of the users' earlier sessions."""
 
     def __bool__(self) -> bool:
         """Whether anything is known."""
-        return self.event is not None or self.pause is not None
+        return any(one is not None for one in (self.event, self.pause, self.earlier))
 
     def of(self, click: Tensor) -> ClickMarks:
-        """The marks of some of the clicks."""
+        """The marks of some of the clicks, without earlier ones."""
         event, pause = (None if one is None else one[click] for one in (self.event, self.pause))
         return ClickMarks(event, self.num_events, pause)
 
@@ -46,6 +50,8 @@ class MarkedSession(list[int]):
         items: The indices [L].
         events: Number of each click's type [L]. (default: unknown, as the first type)
         pauses: Seconds before each click, -1 where they are unknown [L]. (default: unknown)
+        earlier: Item indices of the clicks of the user's earlier sessions, in order of time.
+            (default: none)
     """
 
     def __init__(
@@ -53,10 +59,12 @@ class MarkedSession(list[int]):
         items: Sequence[int],
         events: Sequence[int] | None = None,
         pauses: Sequence[int] | None = None,
+        earlier: Sequence[int] = (),
     ) -> None:
         super().__init__(items)
         self.events = events
         self.pauses = pauses
+        self.earlier = earlier
 
     def without(self, place: int) -> MarkedSession:
         """The session without the click at a place; the pause before the next one grows."""
@@ -69,10 +77,13 @@ class MarkedSession(list[int]):
             pauses = [*before, *after]
         if events is not None:
             events = [*events[:place], *events[place + 1 :]]
-        return MarkedSession([*self[:place], *self[place + 1 :]], events, pauses)
+        items = [*self[:place], *self[place + 1 :]]
+        return MarkedSession(items, events, pauses, self.earlier)
 
 
-def marks_of(sessions: Sequence[Sequence[int]], num_events: int, gaps: bool) -> ClickMarks:
+def marks_of(
+    sessions: Sequence[Sequence[int]], num_events: int, gaps: bool, num_earlier: int = 0
+) -> ClickMarks:
     """The marks of sessions as a model wants them.
 
     Args:
@@ -80,18 +91,22 @@ def marks_of(sessions: Sequence[Sequence[int]], num_events: int, gaps: bool) -> 
             a pause as one whose pause is unknown.
         num_events: Number of types that the model knows; 0: it knows none.
         gaps: Whether it knows pauses.
+        num_earlier: How many clicks of earlier sessions it takes, the last ones. (default: 0)
     """
     event: list[int] = []
     pause: list[int] = []
+    earlier: list[Sequence[int]] = []
     for session in sessions:
         known = session if isinstance(session, MarkedSession) else MarkedSession(())
         events, pauses = known.events, known.pauses
         event += [0] * len(session) if events is None else events
         pause += [-1] * len(session) if pauses is None else pauses
+        earlier.append(known.earlier[-num_earlier:])
     return ClickMarks(
         torch.tensor(event) if num_events else None,
         num_events,
         torch.tensor(pause) if gaps else None,
+        Earlier.of(earlier) if num_earlier else None,
     )
 
 
@@ -159,7 +174,8 @@ def mark_tensors(
         lengths: Number of clicks of each session [B].
 
     Returns:
-        With types, ``event`` [L] and ``edge_attr`` [E, T]; with pauses, ``gap`` [L].
+        With types, ``event`` [L] and ``edge_attr`` [E, T]; with pauses, ``gap`` [L]; with earlier
+        clicks, what :func:`~pyg_srgnn.functional.earlier.earlier_tensors` gives.
     """
     found = {}
     if marks.event is not None:
@@ -168,4 +184,6 @@ def mark_tensors(
         found["edge_attr"] = edge_events(*graph, marks.event, marks.num_events)
     if marks.pause is not None:
         found["gap"] = gap_buckets(marks.pause, lengths)
+    if marks.earlier is not None:
+        found |= earlier_tensors(marks.earlier, tensors, lengths)
     return found

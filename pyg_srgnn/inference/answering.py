@@ -79,7 +79,8 @@ def _read(asked: Asked, catalogue: ItemCatalogue, types: Mapping[str, int]) -> l
         ids = ids_of(session, "recommend: a session", ", as in [[17, 4, 17]]")
         index = catalogue.vocabulary.encode(ids)
         unknown = [raw for raw, item in zip(ids, index, strict=True) if item < 0]
-        read.append(_Read(unknown, known_clicks(session, index, types)))
+        known = known_clicks(session, index, types, catalogue.vocabulary)
+        read.append(_Read(unknown, known))
     return read
 
 

@@ -1,10 +1,11 @@
-"""A session of raw ids with the types and the times of its clicks."""
+"""A session of raw ids with the types and times of its clicks, and the user's earlier clicks."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, overload
 
+from pyg_srgnn.data.vocabulary import Vocabulary
 from pyg_srgnn.functional.marks import MICROS, MarkedSession
 from pyg_srgnn.inference.raw_ids import ids_of
 
@@ -14,9 +15,9 @@ class UnknownType(ValueError):
 
 
 class Clicks(Sequence[int | str]):
-    """A session to recommend for, whose clicks have types, times, or both.
+    """A session to recommend for, with types and times of its clicks, and earlier clicks.
 
-    A model that knows neither ignores them.
+    A model that does not know them ignores them.
 
     Args:
         items: Each click as a raw id, in order of time.
@@ -24,6 +25,8 @@ class Clicks(Sequence[int | str]):
             the first type of ``dataset.events``. (default: all unknown)
         times: When it was, in seconds since any instant; None where that is unknown. (default: all
             unknown)
+        earlier: Raw ids of the clicks of the user's earlier sessions, in order of time, of which a
+            model takes the last ones; unknown ones are left out. (default: none)
 
     Raises:
         ValueError: If there are not as many types or times as clicks.
@@ -39,7 +42,9 @@ class Clicks(Sequence[int | str]):
         items: Any,
         types: Sequence[str | None] | None = None,
         times: Sequence[float | None] | None = None,
+        earlier: Any = (),
     ) -> None:
+        self.earlier = ids_of(earlier, "Clicks: 'earlier'")
         self.items = ids_of(items, "Clicks: 'items'")
         self.types = None if types is None else list(types)
         self.times = None if times is None else list(times)
@@ -64,11 +69,12 @@ class Clicks(Sequence[int | str]):
 
     def __repr__(self) -> str:
         """As it was made."""
-        return f"Clicks({self.items!r}, types={self.types!r}, times={self.times!r})"
+        earlier = f", earlier={self.earlier!r}" if self.earlier else ""
+        return f"Clicks({self.items!r}, types={self.types!r}, times={self.times!r}{earlier})"
 
 
 def known_clicks(
-    session: Any, indices: Sequence[int], types: Mapping[str, int]
+    session: Any, indices: Sequence[int], types: Mapping[str, int], vocabulary: Vocabulary
 ) -> list[int] | MarkedSession:
     """The clicks of a session on known items, with their marks where it has any.
 
@@ -78,6 +84,7 @@ def known_clicks(
         session: A :class:`Clicks`, or any collection of raw ids.
         indices: Index of each item, -1 of an unknown one.
         types: The number of each type that the model knows; empty if it knows none.
+        vocabulary: The raw ids of the catalogue.
 
     Raises:
         ValueError: If a type is unknown.
@@ -94,7 +101,8 @@ def known_clicks(
     if session.times is not None:
         times = [session.times[place] for place in places]
         pauses = [-1, *map(_pause, times, times[1:])][: len(places)]
-    return MarkedSession(items, events, pauses)
+    earlier = [index for index in vocabulary.encode(session.earlier) if index >= 0]
+    return MarkedSession(items, events, pauses, earlier)
 
 
 def check_types(clicks: Clicks, types: Collection[str]) -> None:

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pyg_srgnn.functional.earlier import older_part
 from pyg_srgnn.functional.graphs import SessionGraphs, flat_clicks, graph_tensors
 from pyg_srgnn.functional.lookups import Candidates
 from pyg_srgnn.functional.marks import ClickMarks, mark_tensors, marks_of
@@ -114,8 +115,8 @@ class ExportedModel(ABC):
     def _flat(self, sessions: Sequence[Session]) -> tuple[Tensor, Tensor, ClickMarks]:
         """The clicks of all sessions [L], the length of each [B], and the marks that count."""
         facts = self.facts
-        marks = marks_of(sessions, facts.num_events or 0, "gap" in facts.marks)
-        return *flat_clicks(sessions), marks
+        known = facts.num_events or 0, "gap" in facts.marks, facts.num_earlier or 0
+        return *flat_clicks(sessions), marks_of(sessions, *known)
 
     def with_items(self, texts: Tensor) -> ExportedModel:
         """The same model with more items at the end, cold ones.
@@ -191,7 +192,7 @@ class ExportedGraphs(ExportedModel):
         """Results of the encoder, and the candidates of every component."""
         tensors = graph_tensors(clicks, lengths)
         x = tensors.pop("x")
-        graphs = SessionGraphs(**tensors, num_graphs=lengths.numel())
+        graphs = SessionGraphs(**tensors, num_graphs=lengths.numel(), older=None)
         candidates, _ = find_candidates(self.sources, x, graphs)
         blank = torch.zeros(lengths.numel())
         if (factor := self.weights.get("text_factor")) is not None:
@@ -203,14 +204,23 @@ class ExportedGraphs(ExportedModel):
             "sessions": blank,
             "known": blank,  # as version 1 of exports calls it
         }
-        for name, mark in mark_tensors(marks, tensors, lengths).items():
-            arguments[self.facts.marks[name]] = mark
+        arguments |= self._of_marks(mark_tensors(marks, {**tensors, "x": x}, lengths), graphs)
         for component, found in zip(self.facts.components, candidates, strict=True):
             if component.known is not None and found.known is not None:
                 arguments[component.known] = found.known
         for expert in (each for each in self.facts.experts if not each.of_items):
             arguments[expert.clicked] = self.weights[expert.rows].index_select(0, x)
         return self.encode(arguments, wanted), candidates
+
+    def _of_marks(self, found: Mapping[str, Tensor], graphs: SessionGraphs) -> dict[str, Tensor]:
+        """The arguments of the encoder for the marks of clicks, and for the older part."""
+        facts = self.facts
+        arguments = {argument: found[name] for name, argument in facts.marks.items()}
+        if facts.older:
+            embedded = self.clicked.index_select(0, found["earlier_x"])
+            older = older_part(found, graphs.batch, embedded)
+            arguments |= {facts.older[name]: part for name, part in older._asdict().items()}
+        return arguments
 
 
 class ExportedMixture(ExportedGraphs):

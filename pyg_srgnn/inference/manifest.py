@@ -13,6 +13,7 @@ from typing import Any, Protocol, get_args, get_origin, get_type_hints
 import torch
 from torch import Tensor
 
+from pyg_srgnn.functional.earlier import OlderPart
 from pyg_srgnn.functional.lookups import LOOKUPS, PLACES, check_tables
 from pyg_srgnn.functional.marks import MARKS
 from pyg_srgnn.functional.mixture import CLICKED, ITEMS, ExportedComponent, ExportedExpert
@@ -74,7 +75,9 @@ class Described(Protocol):
     normalised: bool
     extensible: bool
     num_events: int
+    num_earlier: int
     marks: dict[str, str]
+    older: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,9 @@ class Facts:
         num_events: Number of types of clicks that the encoder takes; None: none.
         marks: The argument of the encoder for each of
             :data:`~pyg_srgnn.functional.marks.MARKS` that it takes.
+        num_earlier: Clicks of the user's earlier sessions that it takes, the last ones; None: none.
+        older: The argument of the encoder for each field of
+            :class:`~pyg_srgnn.functional.earlier.OlderPart`, if it takes any.
     """
 
     encoder: str
@@ -120,6 +126,8 @@ class Facts:
     experts: list[ExportedExpert] = field(default_factory=list)
     num_events: int | None = None
     marks: dict[str, str] = field(default_factory=dict)
+    num_earlier: int | None = None
+    older: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, encoder: Described, weights: Mapping[str, Tensor]) -> Facts:
@@ -137,6 +145,8 @@ class Facts:
             encoder.experts,
             encoder.num_events or None,
             encoder.marks,
+            encoder.num_earlier or None,
+            encoder.older,
         )
 
     @property
@@ -173,6 +183,15 @@ class Facts:
             raise ValueError(
                 f"scorer.marks must name {wanted} with num_events={facts.num_events} (got "
                 f"{[*facts.marks]})"
+            )
+        wanted = []
+        if facts.num_earlier is not None:
+            _size("scorer.num_earlier", facts.num_earlier)
+            wanted = [*OlderPart._fields]
+        if [*facts.older] != wanted:
+            raise ValueError(
+                f"scorer.older must name {wanted} with num_earlier={facts.num_earlier} (got "
+                f"{[*facts.older]})"
             )
         for name, table in tables.items():
             _one_of(f"scorer.tables.{name}.dtype", table.dtype, _DTYPES)
@@ -356,7 +375,8 @@ def read_manifest(data: bytes) -> tuple[dict[str, Any], Facts | MixtureFacts]:
             found["scorer"] |= {"num_trained": None, "normalised": False, "extensible": False}
         if found["version"] < 4:
             found["scorer"]["experts"] = []
-        found["scorer"].setdefault("marks", {})  # of exports before there were any
+        for name in ("marks", "older"):  # of exports before there were any
+            found["scorer"].setdefault(name, {})
     return found, Facts.from_json(found.get("scorer"))
 
 

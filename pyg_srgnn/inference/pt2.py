@@ -4,7 +4,7 @@
 up as attributes of ``torch``, evaluates the expressions of sizes, and makes Python code of names
 and guards. So before torch sees a file, it must have the form that
 :func:`pyg_srgnn.export.formats.write_pt2` leaves: raw tensors, known operators, names that are
-identifiers, sizes that are symbols.
+identifiers, sizes that are symbols and sums of them.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ _OPERATORS = """
     zeros.default zeros_like.default
 """
 OPERATORS = frozenset(f"torch.ops.aten.{name}" for name in _OPERATORS.split())
+OPERATORS |= {"_operator.add"}  # of sizes
 _MEMBERS = re.compile(
     r"[^/]+/(archive_format|archive_version|byteorder|\.data/(version|serialization_id)"
     r"|models/model\.json|data/sample_inputs/model\.pt"
@@ -52,7 +53,8 @@ _MEMBERS = re.compile(
 )
 _NAME = re.compile(r"[A-Za-z0-9_.+]*")
 _SYMBOL = r"Symbol\('s\d+', positive=True, integer=True\)"
-_SIZE = re.compile(rf"{_SYMBOL}|Mul\(Integer\(\d+\), {_SYMBOL}\)")
+_TERM = rf"(?:{_SYMBOL}|Mul\(Integer\(\d+\), {_SYMBOL}\))"
+_SIZE = re.compile(rf"{_TERM}|Add\({_TERM}(?:, {_TERM})+\)")
 _SPECIFICATIONS = {"in_spec", "out_spec"}  # JSON within JSON
 _TYPES = {None, "builtins.tuple", "builtins.dict"}
 

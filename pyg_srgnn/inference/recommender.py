@@ -244,7 +244,8 @@ class Recommender(Sharing):
         Args:
             sessions: Each session's clicks as raw ids, in order of time. A session, and ``allow``
                 and ``deny``, may be any collection: a list, an array, a tensor, a series; a session
-                of clicks with types or times is a :class:`~pyg_srgnn.inference.clicks.Clicks`.
+                with types, times or earlier clicks is a
+                :class:`~pyg_srgnn.inference.clicks.Clicks`.
             k: Number of items; capped at what may be recommended. (default: 20)
             exclude_seen: Whether a session's own items are left out. (default: False)
             allow: The only items that may be recommended. (default: the whole catalogue)
@@ -341,5 +342,6 @@ class Recommender(Sharing):
         """
         ids = ids_of(session, "explain: the session", ", as in [17, 4, 17]")
         now, others = self._catalogue, ids_of(others, "explain: 'others'")
-        clicks = known_clicks(session, now.vocabulary.encode(ids), self.types)
+        known = self.types, now.vocabulary
+        clicks = known_clicks(session, now.vocabulary.encode(ids), *known)
         return explain(now.scorer, now.vocabulary, clicks, item, others)

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from pyg_srgnn.functional.earlier import OlderPart
 from pyg_srgnn.functional.graphs import SessionGraphs, graph_tensors
 from pyg_srgnn.functional.marks import ClickMarks, mark_tensors
 from pyg_srgnn.functional.mixture import (
@@ -42,7 +43,7 @@ class Encoder(nn.Module):
     """
 
     kind: str
-    """See :attr:`pyg_srgnn.inference.manifest.Facts.encoder`, and there for the next seven."""
+    """See :attr:`pyg_srgnn.inference.manifest.Facts.encoder`, and there for the next ones."""
     layers = 1
     attends = False
     components: list[ExportedComponent]
@@ -51,7 +52,9 @@ class Encoder(nn.Module):
     normalised: bool
     extensible: bool
     num_events = 0
+    num_earlier = 0
     marks: dict[str, str]
+    older: dict[str, str]
     arguments: tuple[str, ...]
     """Names of the arguments, in their order."""
     example: tuple[Tensor, ...]
@@ -64,7 +67,7 @@ class Encoder(nn.Module):
         self.num_trained = model.num_trained
         self.normalised = model.scale is not None
         self.extensible = model.text is not None
-        self.marks = {}
+        self.marks, self.older = {}, {}
 
     @torch.inference_mode()
     def encode(self, arguments: Mapping[str, Tensor], wanted: Sequence[str]) -> dict[str, Tensor]:
@@ -92,7 +95,7 @@ class GraphEncoder(Encoder):
         lengths = torch.tensor([3, 5, 2, 7])
         tensors = graph_tensors(torch.arange(17) % 4, lengths)
         x = torch.zeros_like(tensors.pop("x"))
-        graphs = SessionGraphs(**tensors, num_graphs=lengths.numel())
+        graphs = SessionGraphs(**tensors, num_graphs=lengths.numel(), older=None)
         sources = {name: each.source() for name, each in model.components.items()}
         candidates, _ = find_candidates([*sources.values()], x, graphs)
         tables = _named(sources)
@@ -119,8 +122,15 @@ class GraphEncoder(Encoder):
         marks = _marks(model, tensors, lengths)
         self.marks = {name: f"known_{number}" for number, name in enumerate(marks, len(known))}
         known += marks.values()
+        if model.older is not None:
+            edge, session = torch.arange(10).view(5, 2), torch.tensor([0, 0, 1, 3, 3])
+            older = OlderPart(embedded[:6], edge, torch.ones(5, 2), session)
+            self.older = {
+                name: f"known_{number}" for number, name in enumerate(older._fields, len(known))
+            }
+            known += older
         inputs = (f"known_{number}" for number in range(len(known)))
-        self.num_events, _ = model.marks_known
+        self.num_events, _, self.num_earlier = model.marks_known
         self.example = embedded, *tensors.values(), torch.zeros(lengths.numel()), *known
         self.arguments = "embedded", *tensors, "sessions", *inputs
         edges = 1  # the dimension of edge_index that has any size
@@ -155,7 +165,8 @@ class GraphEncoder(Encoder):
             *known: The gates' inputs from the lookups [B, ...], see
                 :attr:`pyg_srgnn.functional.lookups.Candidates.known`; then for each expert its
                 vectors of the nodes' items [N, e]; then the marks of clicks, see
-                :func:`pyg_srgnn.functional.marks.mark_tensors`.
+                :func:`pyg_srgnn.functional.marks.mark_tensors`; then the fields of an
+                :class:`~pyg_srgnn.functional.earlier.OlderPart`.
 
         Returns:
             ``session`` [B, d], the vectors whose products with all items are the scores;
@@ -164,9 +175,11 @@ class GraphEncoder(Encoder):
             and its gate [B].
         """
         model = self.model
-        marks = dict(zip(self.marks, known[len(known) - len(self.marks) :], strict=True))
+        of_clicks = known[len(known) - len(self.marks) - len(self.older) :]
+        marks = dict(zip(self.marks, of_clicks, strict=False))
+        older = OlderPart(*of_clicks[len(marks) :]) if self.older else None
         edges = edge_index, edge_weight, edge_weight_in
-        graphs = SessionGraphs(*edges, alias_index, batch, sessions.size(0), **marks)
+        graphs = SessionGraphs(*edges, alias_index, batch, sessions.size(0), **marks, older=older)
         h = model.propagate(embedded, graphs)
         session = model.finish(model.read(h, graphs))
         found = {"session": session}

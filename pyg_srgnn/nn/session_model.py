@@ -85,6 +85,8 @@ class SessionModel(nn.Module):
         num_trained: Items from the first that training sessions hold. The others are *cold*: the
             softmax leaves them out, unless they are known by their texts. (default: all)
         num_events: Number of types of clicks, for models that know them. (default: 0: none)
+        num_earlier: Clicks of the user's earlier sessions, at most, for models that know them.
+            (default: 0: none)
         category_sizes: Number of values of each column of categories, see :meth:`set_categories`.
             (default: none)
 
@@ -113,6 +115,7 @@ class SessionModel(nn.Module):
         text_channels: int = 0,
         num_trained: int | None = None,
         num_events: int = 0,
+        num_earlier: int = 0,
         category_sizes: Sequence[int] = (),
     ) -> None:
         super().__init__()
@@ -138,6 +141,7 @@ class SessionModel(nn.Module):
             check.number("output_dropout", output_dropout, least=0, below=1)
             check.whole("num_trained", num_trained, 1, num_items, optional=True)
             check.whole("num_events", num_events, 0)
+            check.whole("num_earlier", num_earlier, 0)
             sized = check.numbers_above("category_sizes", category_sizes, 0)
             trained = num_items if num_trained is None else num_trained
             sampler = NegativeSampler(trained, negatives, sampling)
@@ -295,9 +299,9 @@ class SessionModel(nn.Module):
         raise NotImplementedError
 
     @property
-    def marks_known(self) -> tuple[int, bool]:
-        """How many types of clicks the model knows, and whether it knows pauses."""
-        return 0, False
+    def marks_known(self) -> tuple[int, bool, int]:
+        """How many types of clicks the model knows, whether pauses, and how many earlier clicks."""
+        return 0, False, 0
 
     @property
     def components(self) -> dict[str, Component]:

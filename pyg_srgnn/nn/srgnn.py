@@ -15,6 +15,7 @@ from pyg_srgnn.data.graphs import session_of_node
 from pyg_srgnn.data.recency import recency
 from pyg_srgnn.data.session_pairs import SessionPairs
 from pyg_srgnn.data.sessions import Sessions
+from pyg_srgnn.functional.earlier import EARLIER, OlderPart, older_part
 from pyg_srgnn.functional.graphs import SessionGraphs, graphs_of_some
 from pyg_srgnn.functional.lookups import Hidden, Pairs, pairs_of_some
 from pyg_srgnn.functional.marks import MARKS
@@ -38,6 +39,7 @@ from pyg_srgnn.nn.global_graph import GlobalGraph
 from pyg_srgnn.nn.losses import at_least_float32
 from pyg_srgnn.nn.mark_embeddings import MarkEmbeddings
 from pyg_srgnn.nn.multi_level_readout import MultiLevelReadout
+from pyg_srgnn.nn.older_clicks import OlderClicks
 from pyg_srgnn.nn.output import not_counted
 from pyg_srgnn.nn.readout import Readout, SessionReadout
 from pyg_srgnn.nn.repeat_counts_head import RepeatCountsHead
@@ -121,6 +123,9 @@ class SRGNN(SessionModel):
             :class:`MarkEmbeddings`, where the data have types; without ``binary_edges``.
             (default: False)
         gaps: Whether the pauses before clicks do, which the data must have. (default: False)
+        earlier: Whether the clicks of a known user's earlier sessions are an older part of the
+            graph, see :class:`OlderClicks`, where the data have users; without ``binary_edges``.
+            (default: False)
         **kwargs: Further arguments of :class:`SessionModel`.
 
     Raises:
@@ -157,6 +162,7 @@ class SRGNN(SessionModel):
         text_expert: bool = False,
         events: bool = False,
         gaps: bool = False,
+        earlier: bool = False,
         **kwargs: Any,
     ) -> None:
         with checking(self, mode="readout", bias="readout_bias") as check:
@@ -190,6 +196,7 @@ class SRGNN(SessionModel):
             check.flag("text_expert", text_expert)
             check.flag("events", events)
             check.flag("gaps", gaps)
+            check.flag("earlier", earlier)
             super().__init__(num_items, channels, **kwargs)
             if self.loss_name == "binary":
                 check.that(not repeat, "repeat", "False with loss='binary'", repeat)
@@ -205,6 +212,9 @@ class SRGNN(SessionModel):
             num_events = kwargs.get("num_events", 0) if events else 0
             fits = not (binary_edges and num_events)
             check.that(fits, "binary_edges", "False with events, which weigh edges", binary_edges)
+            num_earlier = kwargs.get("num_earlier", 0) if earlier else 0
+            fits = not (binary_edges and num_earlier)
+            check.that(fits, "binary_edges", "False with earlier, which weighs edges", binary_edges)
             self.conv = SRGNNConv(channels, num_steps, reset_after)
             self.readout: Readout = (
                 MultiLevelReadout(channels, readout_levels, readout_bias, positions)
@@ -256,6 +266,8 @@ class SRGNN(SessionModel):
             else None
         )
         self.marks = MarkEmbeddings(channels, num_events, gaps) if num_events or gaps else None
+        self.older = OlderClicks(channels, num_earlier) if num_earlier else None
+        self.num_earlier = num_earlier
         self.counts_half_life = counts_half_life
         self._num_samples = 0
         self.leave_out = leave_out
@@ -266,8 +278,9 @@ class SRGNN(SessionModel):
     def reset_parameters(self) -> None:
         """See :meth:`SessionModel.reset_parameters`; counts start as session popularity."""
         super().reset_parameters()
-        if self.marks is not None:
-            self.marks.reset_parameters()
+        for part in (self.marks, self.older):
+            if part is not None:
+                part.reset_parameters()
         if isinstance(self.repeat, RepeatCountsHead):
             self.repeat.reset_parameters()
         if self.text_factor is not None:
@@ -367,15 +380,33 @@ class SRGNN(SessionModel):
             data: A ``Batch`` of session graphs.
             counted: Whether :meth:`set_training` has counted these samples. (default: in training)
         """
-        graphs = self._weighted(_graphs(data), data.x)
-        return self.propagate(self._entered(data, counted), graphs)
+        return self._propagated(data, self._entered(data, counted), _graphs(data), counted)
+
+    def _propagated(
+        self, data: Data, embedded: Tensor, graphs: SessionGraphs, counted: bool | None = None
+    ) -> Tensor:
+        """Features of nodes that enter as ``embedded``, after propagation; see :meth:`nodes`."""
+        graphs = self._weighted(graphs, data.x)
+        if self.older is not None and "earlier_x" in data:
+            graphs = replace(graphs, older=self._older(data, graphs, counted))
+        return self.propagate(embedded, graphs)
+
+    def _older(self, data: Data, graphs: SessionGraphs, counted: bool | None) -> OlderPart:
+        """The older part of the graphs."""
+        x, nodes = data.earlier_x, data.earlier_nodes
+        batch = torch.arange(graphs.num_graphs, device=x.device).repeat_interleave(nodes)
+        found = {name: data[name] for name in EARLIER}
+        return older_part(found, graphs.batch, self._enter(x, batch, data, counted))
 
     def _entered(self, data: Data, counted: bool | None = None) -> Tensor:
         """What the nodes' items enter the model as [N, d]; see :meth:`nodes`."""
+        return self._enter(data.x, session_of_node(data)[0], data, counted)
+
+    def _enter(self, x: Tensor, batch: Tensor, data: Data, counted: bool | None) -> Tensor:
+        """What items [N] of sessions [N] enter the model as [N, d]; see :meth:`nodes`."""
         counted = self.training if counted is None else counted
-        batch, _ = session_of_node(data)
-        weight = self._neighbours_without(data, batch) if counted else None
-        return self.clicked(data.x) if weight is None else self._clicked(data.x, weight)
+        weight = self._neighbours_without(x, batch, data) if counted else None
+        return self.clicked(x) if weight is None else self._clicked(x, weight)
 
     def _weighted(self, graphs: SessionGraphs, x: Tensor) -> SessionGraphs:
         """The graphs with the weights that their edges have by the texts of the items."""
@@ -384,12 +415,12 @@ class SRGNN(SessionModel):
         weights = similar_weights(graphs, x, self.text.vectors, self.text_factor)
         return replace(graphs, edge_weight=weights[0], edge_weight_in=weights[1])
 
-    def _neighbours_without(self, data: Data, batch: Tensor) -> Tensor | None:
+    def _neighbours_without(self, x: Tensor, batch: Tensor, data: Data) -> Tensor | None:
         """Weights of the items' neighbours in other sessions than their own, or None: in all."""
         if self.global_graph is None or not self.global_graph.leave_out:
             return None
         session = self._session(self._row(data, "neighbours_leave_out"))
-        return self.global_graph.weight_without(data.x, batch, data.y, session)
+        return self.global_graph.weight_without(x, batch, data.y, session)
 
     def propagate(self, embedded: Tensor, graphs: SessionGraphs) -> Tensor:
         """Features of nodes that enter as ``embedded``, after propagation [N, d] both."""
@@ -400,7 +431,16 @@ class SRGNN(SessionModel):
         if self.marks is not None:
             embedded = embedded + self.marks.nodes(graphs)
             weights = weights and self.marks.weights(graphs)
-        h: Tensor = self.conv(embedded, graphs.edge_index, *weights)
+        edge_index = graphs.edge_index
+        h: Tensor
+        if self.older is not None and graphs.older is not None:
+            assert weights, "checked above"
+            joined = self.older(embedded, edge_index, weights, graphs.older)
+            h = self.older.read(self.conv(joined[0], joined[1], *joined[2]), graphs, graphs.older)
+            own = torch.arange(graphs.batch.size(0), device=embedded.device)
+            embedded = joined[0].index_select(0, own)
+        else:
+            h = self.conv(embedded, edge_index, *weights)
         if self.residual == "add":
             return embedded + h
         if self.lin_residual is not None:
@@ -432,9 +472,11 @@ class SRGNN(SessionModel):
         return self.readout.attention(h, *click, marks)
 
     @property
-    def marks_known(self) -> tuple[int, bool]:
+    def marks_known(self) -> tuple[int, bool, int]:
         """See :attr:`SessionModel.marks_known`."""
-        return (0, False) if self.marks is None else (self.marks.num_events, self.marks.gaps)
+        marks = self.marks
+        known = (0, False) if marks is None else (marks.num_events, marks.gaps)
+        return *known, self.num_earlier
 
     @property
     def experts(self) -> dict[str, Expert]:
@@ -480,7 +522,7 @@ class SRGNN(SessionModel):
         components, graphs = self.components.values(), _graphs(data)
         hidden = self._hidden(data) if counted else None
         embedded = self._entered(data, counted)
-        h = self.propagate(embedded, self._weighted(graphs, data.x))
+        h = self._propagated(data, embedded, graphs, counted)
         s_h = self.finish(self.read(h, graphs))
         found, _ = find_candidates([each.source() for each in components], data.x, graphs, hidden)
         shares = [
@@ -539,7 +581,7 @@ class SRGNN(SessionModel):
             return super().loss(data)
         components, graphs = self.components.values(), _graphs(data)
         embedded = self._entered(data)
-        h = self.propagate(embedded, self._weighted(graphs, data.x))
+        h = self._propagated(data, embedded, graphs)
         s_h = self.finish(self.read(h, graphs))
         sources = [component.source() for component in components]
         hidden = self._hidden(data) if self.training else None
@@ -631,7 +673,7 @@ class SRGNN(SessionModel):
         taken = None if taken is None else pairs_of_some(taken, at, data.num_graphs)
         as_cold = AsCold(self, cold, some, taken)
         with torch.no_grad():
-            weight = self._neighbours_without(some, graphs.batch)
+            weight = self._neighbours_without(some.x, graphs.batch, some)
             clicked = as_cold.clicked(self._clicked(some.x, weight), self._clicked)
             h = self.propagate(clicked, self._weighted(graphs, some.x))
             s_h = self.finish(self.read(h, graphs))

@@ -76,6 +76,11 @@ def _log(report: Mapping[str, Any]) -> Table:
         rows.append(["times that the clock shows twice, by file order", _number(repeated)])
     if "duplicates" in report:
         rows.append(["duplicates", _number(report["duplicates"])])
+    if users := report.get("users"):
+        earlier = ", ".join(f"{_number(n)} of {part}" for part, n in users["with_earlier"].items())
+        rows.append(["users", _number(users["users"])])
+        rows.append(["sessions without a user", _number(users["anonymous"])])
+        rows.append(["sessions with earlier ones of their user", earlier])
     return Table("Click log", (), rows)
 
 

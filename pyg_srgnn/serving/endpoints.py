@@ -68,7 +68,8 @@ def recommend_routes(service: Service) -> APIRouter:
         """The next items of a session."""
         asked: Any = await read(request, requests.one)
         _log(request, service, asked.items)
-        session = _clicks(service, asked.session, asked.items, asked.types, asked.times)
+        given = asked.items, asked.types, asked.times, asked.earlier
+        session = _clicks(service, asked.session, *given)
         (answer,) = await service.recommend([session], asked, asked.session)
         return _json(_content(answer) | _model(service, asked.session))
 
@@ -79,7 +80,7 @@ def recommend_routes(service: Service) -> APIRouter:
         if len(asked.sessions) * asked.k > _MOST:
             raise HTTPException(422, f"sessions times k: an answer holds at most {_MOST:,} items")
         _log(request, service, asked.sessions)
-        sessions = _sessions(service, asked.sessions, asked.types, asked.times)
+        sessions = _sessions(service, asked.sessions, asked.types, asked.times, asked.earlier)
         answers = await service.recommend(sessions, asked)
         return _json({"results": [_content(answer) for answer in answers]})
 
@@ -171,7 +172,8 @@ def session_routes(service: Service, store: Store) -> APIRouter:
             items, kept = await store.append(id, clicked), True
         except Unreachable:
             items, kept = [clicked], False
-        (answer,) = await service.recommend([_kept(service, id, items)], asked, id)
+        session = _kept(service, id, items, asked.earlier)
+        (answer,) = await service.recommend([session], asked, id)
         facts = {"clicks": len(items), "kept": kept}
         return _json(_content(answer) | _model(service, id) | facts)
 
@@ -197,45 +199,47 @@ def _clicks(
     items: list[int | str],
     types: list[str | None] | None,
     times: list[float | None] | None,
+    earlier: list[int | str] | None = None,
 ) -> list[int | str] | Clicks:
-    """A session with the types and times of its clicks, where the request has any.
+    """A session with types and times of its clicks, and earlier ones, where the request has any.
 
     Raises:
         HTTPException: 422, if there are not as many as clicks, or a type is unknown.
     """
-    if types is None and times is None:
+    if types is None and times is None and not earlier:
         return items
     try:
-        clicks = Clicks(items, types, times)
+        clicks = Clicks(items, types, times, earlier or ())
         check_types(clicks, service.types_of(key))
     except ValueError as error:
         raise HTTPException(422, str(error)) from error
     return clicks
 
 
-def _kept(service: Service, key: str, clicks: Items) -> list[int | str] | Clicks:
-    """A kept session, with types and times where a click has any.
+def _kept(
+    service: Service, key: str, clicks: Items, earlier: list[int | str] | None
+) -> list[int | str] | Clicks:
+    """A kept session, with types and times where a click has any, and the earlier clicks given.
 
     A type of an earlier model, which the present one does not know, is left out.
     """
     items, types, times = map(list, zip(*map(MarkedClick.of, clicks), strict=True))
     if not any(isinstance(click, MarkedClick) for click in clicks):
-        return items
+        return _clicks(service, key, items, None, None, earlier)
     known = service.types_of(key)
-    return Clicks(items, [one if one in known else None for one in types], times)
+    types = [one if one in known else None for one in types]
+    return _clicks(service, key, items, types, times, earlier)
 
 
-def _sessions(
-    service: Service, sessions: list[Any], types: list[Any] | None, times: list[Any] | None
-) -> list[Any]:
+def _sessions(service: Service, sessions: list[Any], *marks_of_all: list[Any] | None) -> list[Any]:
     """The same of many sessions."""
-    for name, marks in (("types", types), ("times", times)):
+    for name, marks in zip(("types", "times", "earlier"), marks_of_all, strict=True):
         if marks is not None and len(marks) != len(sessions):
             raise HTTPException(
                 422, f"{name}: expected a list for each of the {len(sessions)} sessions"
             )
     none = [None] * len(sessions)
-    every = zip(sessions, types or none, times or none, strict=True)
+    every = zip(sessions, *(marks or none for marks in marks_of_all), strict=True)
     return [_clicks(service, None, *each) for each in every]
 
 

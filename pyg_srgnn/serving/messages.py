@@ -13,6 +13,7 @@ ItemId = _WHOLE | Annotated[str, Field(max_length=512)]
 _TYPE = Annotated[str, Field(max_length=512)]
 _Time = Annotated[FiniteFloat, Field(ge=-1e12, le=1e12)]
 _TIMES = "when each click was, in seconds since any instant"
+_EARLIER = "items of the user's earlier sessions, the last one at the end"
 _TEXT = 10_000  # characters of an item's text
 _DIMENSIONS = 16_384  # of a vector
 _Cell = bool | FiniteFloat | str | list[str] | None  # a value of an item
@@ -140,6 +141,10 @@ class Requests:
         sessions = Field(max_length=settings.max_sessions, fail_fast=True)
         all_types: Any = Annotated[list[types], sessions]
         all_times: Any = Annotated[list[times], sessions]
+        # FailFast cannot be a part of a union.
+        earlier: Any = Annotated[list[ItemId], size]
+        all_earlier: Any = Annotated[list[earlier], sessions]
+        of_user = Field(None, description=_EARLIER)
         self.one = create_model(
             "Session",
             __base__=Message,
@@ -148,6 +153,7 @@ class Requests:
             session=(SessionKey | None, Field(None, description=SESSION_KEY)),
             types=(types | None, Field(None, description="the type of each click")),
             times=(times | None, Field(None, description=_TIMES)),
+            earlier=(earlier | None, of_user),
             **asked,
         )
         self.many = create_model(
@@ -157,9 +163,9 @@ class Requests:
             sessions=(many, ...),
             types=(all_types | None, Field(None, description="the type of each click")),
             times=(all_times | None, Field(None, description=_TIMES)),
+            earlier=(all_earlier | None, of_user),
             **asked,
         )
-        # FailFast cannot be a part of a union.
         most = Field(max_length=settings.max_added, fail_fast=True)
         dimensions = Field(max_length=_DIMENSIONS, fail_fast=True)
         ids = Annotated[list[ItemId], most]
@@ -204,6 +210,7 @@ class Requests:
             item=(ItemId, ...),
             type=(_TYPE | None, Field(None, description="the type of the click")),
             time=(_Time | None, Field(None, description="when it was, in seconds")),
+            earlier=(earlier | None, of_user),
             **asked,
         )
 

@@ -194,6 +194,7 @@ def _model_settings(
         "num_trained": trained if cold and trained < training.num_items else None,
         "text_channels": 0 if text is None else text.vectors.size(1),
         "num_events": len(training.events),
+        "num_earlier": training.earlier_clicks,
         "category_sizes": [] if categories is None else categories.sizes,
     }
 

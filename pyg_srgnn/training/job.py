@@ -159,6 +159,7 @@ class Job:
             "compile=true and texts of the items": self.settings.compile
             and "text" in self.data(training),
             "types of clicks": sessions.events is not None or sessions.pauses is not None,
+            "known users": sessions.visits is not None,
             f"drop_items={self.settings.drop_items}": self.settings.drop_items > 0,
             f"crop={self.settings.crop}": self.settings.crop > 0,
             "a transform": training.transform is not None,

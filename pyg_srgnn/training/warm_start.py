@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 # Settings that may differ: the weights fit all the same.
 _MAY_DIFFER = {"num_items", "num_trained", "init", "loss", "negatives", "sampling"}
-_MAY_DIFFER |= {"category_sizes"}
+_MAY_DIFFER |= {"category_sizes", "num_earlier"}
 _SAME_TEXT = 0.99  # cosine of an item's vector there and here, from which it is the same
 
 
@@ -251,7 +251,8 @@ def _with_defaults(settings: Mapping[str, Any]) -> dict[str, Any]:
     found = added | dict(settings)
     of_texts = ("text_similarity", "text_edges", "text_expert", "text_neighbours")
     found = found if found["text_channels"] else found | dict.fromkeys(of_texts, 0)
-    return found if found["num_events"] else found | {"events": False}
+    found = found if found["num_events"] else found | {"events": False}
+    return found if found["num_earlier"] else found | {"earlier": False}
 
 
 def _match(path: str | Path, old: Vocabulary, new: Vocabulary) -> Tensor:

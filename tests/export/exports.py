@@ -49,6 +49,10 @@ MODELS: dict[str, dict[str, Any]] = {
         **{"name": "srgnn", **_MIXED, "transitions": 6},
         **{"events": True, "num_events": 3, "gaps": True},
     },
+    "users": {
+        **{"name": "srgnn", **_MIXED, "transitions": 6, "earlier": True, "num_earlier": 6},
+        **{"num_steps": 2, "gaps": True},
+    },
     "biased": {"name": "gru4rec", "item_bias": True, "popularity": [0.3]},
     "mixture": {"name": "mixture", "members": ["default", "gru4rec", "plain"]},
 }
@@ -86,14 +90,16 @@ def checkpoint(
 def sessions() -> list[list[int]]:
     """Many sessions: single clicks, one item over and over, long ones, the whole catalogue.
 
-    Some have types and pauses, of which most models know nothing.
+    Some have types, pauses and earlier clicks, of which most models know nothing.
     """
     every, draw = list(range(len(IDS))), random.Random(0)
     plain = random_sessions(150, len(IDS), seed=9, longest=14)
     for number in range(0, len(plain), 2):
         events = [draw.randrange(3) for _ in plain[number]]
         pauses = [draw.choice([-1, 0, 9, 700]) for _ in plain[number]]
-        plain[number] = MarkedSession(plain[number], events, pauses if number % 4 else None)
+        earlier = plain[number - 1][: number % 10]
+        given = events, pauses if number % 4 else None
+        plain[number] = MarkedSession(plain[number], *given, earlier)
     return [*plain, [7], [3, 3, 3], every, every[::-1]]
 
 

@@ -75,7 +75,8 @@ def test_a_live_session_has_the_graph_of_its_sample(dataset: ClickLog) -> None:
     for row, clicks in raw_sessions(dataset):
         types = {name: number for number, name in enumerate(TYPES)}
         indices = dataset.vocabulary.encode(clicks.items)
-        graph = scorer._graphs([known_clicks(clicks, indices, types)]).get_example(0)
+        known = known_clicks(clicks, indices, types, dataset.vocabulary)
+        graph = scorer._graphs([known]).get_example(0)
         sample = dataset[row]
         for key in ("x", "edge_index", "event", "gap", "edge_attr"):
             assert torch.equal(graph[key], sample[key]), key

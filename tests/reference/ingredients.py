@@ -20,6 +20,7 @@ from tests.reference import (
     marks,
     repeat_counts,
     similar_items,
+    users,
 )
 from tests.reference import text_expert as reference_expert
 from tests.reference.graphs import dense_weights, session_graph
@@ -70,6 +71,7 @@ def log_probabilities(
     num_events: int = 0,
     sequence: str = "none",
     softmaxes: int = 1,
+    earlier: Sequence[int] = (),
 ) -> Tensor:
     """Logarithm of every item's probability [V].
 
@@ -77,7 +79,8 @@ def log_probabilities(
     transitions without those of its session, where these are left out; ``texts`` are whitened,
     ``clicks`` those of each item in training, ``scored`` the items in the softmax,
     ``expert_scored`` in the text expert's; ``popularity`` is that of every item, by each half-life;
-    ``events`` are the clicks' types, ``pauses`` the seconds before them.
+    ``events`` are the clicks' types, ``pauses`` the seconds before them; ``earlier`` are the clicks
+    of the user's earlier sessions.
     """
     p: dict[str, Any] = dict(model.named_parameters())
     names = conv_names(model.conv, lambda parameter: parameter)
@@ -117,6 +120,10 @@ def log_probabilities(
         for name, values in marked.items():
             x = x + sum(p[f"marks.node.{name}.weight"][values[t]] for t in at) / len(at)
         rows.append(x)
+    older = users.older_graph(session, earlier)
+    rows += [entered(item) for item in older.nodes[len(graph.nodes) :]]
+    for node in {older.alias[t] for t in range(len(earlier))}:
+        rows[node] = rows[node] + p["older.node"]
     before = torch.stack(rows)
     a_in, a_out = dense_weights(graph)
     if events is not None:
@@ -136,7 +143,17 @@ def log_probabilities(
             outgoing, incoming = torch.exp(p["text_factor"] * cosine)
             a_out = a_out + moved[0] * a_out[u, v] * (outgoing - 1)
             a_in = a_in + moved[1] * a_in[v, u] * (incoming - 1)
+    count = len(graph.nodes)
+    if earlier:
+        outgoing, incoming = torch.exp(p["older.log_factor"])
+        further, older_in, older_out = len(rows) - count, *dense_weights(older)
+        a_in, a_out = (torch.nn.functional.pad(a, (0, further, 0, further)) for a in (a_in, a_out))
+        a_in, a_out = a_in + incoming * older_in, a_out + outgoing * older_out
     h = dense_srgnn.propagate(names, a_in, a_out, before, 1, False)
+    if earlier:
+        added_to_all = users.summary(p, h, graph.alias[-1], older.alias[:-1])
+        h = torch.stack([row + added_to_all for row in h])
+    h, before = h[:count], before[:count]
     if residual == "add":
         h = h + before
     if residual == "highway":
