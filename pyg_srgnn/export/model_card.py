@@ -97,14 +97,28 @@ def _exactness(manifest: Mapping[str, Any]) -> str:
     """How the best items are found."""
     index, precision = manifest.get("index"), manifest["precision"]
     if index is not None:
-        return (
+        found = (
             f"The best items are looked for in {index['probes']} of {index['lists']} lists: recall@"
             f"{index['k']} is {index['recall']:.4f} beside exact search ({index['queries']:,} "
-            f"{index['queried_with']}). Their scores are exact."
+            f"{index['queried_with']})."
         )
-    if manifest["scorer"]["log_probabilities"] or precision.startswith("float32"):
+        if "log_sum_off" not in index:
+            return f"{found} Their scores are exact."
+        mean, most = index["log_sum_off"]
+        return (
+            f"{found}\nCandidates of the mixture's other parts are all looked at. The logarithm "
+            f"of the\nsoftmax's sum is an estimate: off by {mean:.2g} on average, by {most:.2g} at "
+            f"most."
+        )
+    scorer = manifest["scorer"]
+    if precision.startswith("float32") or "members" in scorer or scorer["experts"]:
         return "Items are scored in float32."
     looked = "the precision that is fastest where it is loaded" if precision == AUTO else precision
+    if scorer["log_probabilities"]:
+        return (
+            f"Many items are looked for in {looked} and scored in float32.\nThe softmax's sum is "
+            f"of the same products: 8 bits change probabilities by thousandths of themselves."
+        )
     return (
         f"Items are looked for in {looked} and scored in float32; the best are the same as in "
         f"float32 (recall 1 by construction)."

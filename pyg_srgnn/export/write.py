@@ -78,10 +78,11 @@ def export(
         output: The folder; an export that is there is replaced.
         kind: ``"onnx"``, run by onnxruntime, or ``"torch_export"``, run by torch. (default:
             ``"onnx"``)
-        precision: See :func:`pyg_srgnn.inference.precision.choose`; a mixture does not use it.
-            (default: ``"auto"``: whoever loads the export takes what is fastest there)
+        precision: See :func:`pyg_srgnn.inference.precision.choose`; a model of several softmaxes
+            does not use it. (default: ``"auto"``: whoever loads the export takes what is fastest
+            there)
         index_above: Items of a catalogue from which on an :class:`Index` is made, which finds 98
-            percent of the best; not of a mixture. (default: None, no index)
+            percent of the best; not of a model of several softmaxes. (default: None, no index)
 
     Returns:
         The folder.
@@ -93,10 +94,10 @@ def export(
     """
     output = Path(output)
     check_settings(kind, precision, index_above)
-    if index_above is not None and checkpoint.model.log_probabilities:
+    if index_above is not None and (several := _softmaxes(checkpoint.model)):
         raise ValueError(
-            f"index_above={index_above}: this model mixes probabilities, which asks for the scores "
-            f"of all items; an index is for plain products (model=srgnn_plain, gru4rec)"
+            f"index_above={index_above}: this model mixes {several}, which asks for the scores of "
+            f"all items; an index is for models with one softmax or plain products"
         )
     check_output(output)
     checkpoint.model.to("cpu", torch.float32).eval()
@@ -139,9 +140,18 @@ def _write_single(
     index = None
     if index_above is not None and len(checkpoint.vocabulary) > index_above:
         vectors, _ = searched(facts, weights)
-        index, entries["index"] = Index.build(vectors, held_out_vectors(checkpoint))
+        queries = held_out_vectors(checkpoint)
+        index, entries["index"] = Index.build(vectors, queries, log_sums=facts.log_probabilities)
     write_items(folder, checkpoint.vocabulary, weights, index)
     return entries
+
+
+def _softmaxes(model: SessionModel | ModelMixture) -> str:
+    """The softmaxes that a model mixes, for people; nothing of a model with one."""
+    if isinstance(model, ModelMixture):
+        return "whole models"
+    experts = [*getattr(model, "experts", {})]
+    return f"several softmaxes ({', '.join(['model', *experts])})" if experts else ""
 
 
 def _write_members(

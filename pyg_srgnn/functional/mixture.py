@@ -24,6 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pyg_srgnn.functional.graphs import SessionGraphs, summed
+from pyg_srgnn.functional.log_sums import log_sum
 from pyg_srgnn.functional.lookups import LOOKUPS, Candidates, Hidden, Pairs
 
 
@@ -190,14 +191,37 @@ def log_mixture(softmaxes: Softmaxes, shares: Sequence[Share]) -> tuple[Tensor, 
     elif scores.requires_grad:
         scores = scores.clone()
     for share in shares:
-        shift = shift + F.logsigmoid(-share.gate).unsqueeze(1)
-        session, item, logs = _each_once(share, scores.size(1))
-        gate = F.logsigmoid(share.gate) - shift.squeeze(1)
-        logs = logs + gate.index_select(0, session)
-        if not share.exclusive:
-            logs = torch.logaddexp(scores[session, item], logs)
-        scores[session, item] = logs
+        session, item, logs = each_once(share, scores.size(1))
+        shift = mix_in_(scores, shift, share, logs, session, (session, item))
     return scores, shift
+
+
+def mix_in_(
+    scores: Tensor,
+    shift: Tensor,
+    share: Share,
+    logs: Tensor,
+    session: Tensor,
+    places: Tensor | tuple[Tensor, Tensor],
+) -> Tensor:
+    """Mix a component into logarithms of probabilities, which are changed in place.
+
+    Args:
+        scores: They are these and ``shift``.
+        shift: What all items of a session share [B, 1].
+        share: The component's share.
+        logs: Logarithm of each candidate's probability in it [C].
+        session: Session of each candidate [C].
+        places: Where each candidate is among the scores.
+
+    Returns:
+        The shift after it [B, 1].
+    """
+    shift = shift + F.logsigmoid(-share.gate).unsqueeze(1)
+    gate = F.logsigmoid(share.gate) - shift.squeeze(1)
+    logs = logs + gate.index_select(0, session)
+    scores[places] = logs if share.exclusive else torch.logaddexp(scores[places], logs)
+    return shift
 
 
 def log_parts(softmaxes: Softmaxes, shares: Sequence[Share], items: Tensor) -> Tensor:
@@ -222,7 +246,7 @@ def log_parts(softmaxes: Softmaxes, shares: Sequence[Share], items: Tensor) -> T
         parts = [part + weight for part, weight in zip(parts, weights, strict=True)]
     for share in shares:
         rest = F.logsigmoid(-share.gate).unsqueeze(1)
-        session, item, logs = _each_once(share, scores.size(1))
+        session, item, logs = each_once(share, scores.size(1))
         given = torch.full_like(scores, -torch.inf)
         given[session, item] = logs.to(given.dtype)
         own = F.logsigmoid(share.gate).unsqueeze(1) + given.gather(1, items)
@@ -243,7 +267,9 @@ def _softmax_total_(scores: Tensor, shares: Sequence[Share]) -> Tensor:
     for share in shares:
         if share.exclusive:
             scores[share.candidates.pairs()] = -torch.inf
-    total = scores.logsumexp(dim=1, keepdim=True)
+    plain = scores.requires_grad or not scores.is_cpu
+    total = scores.logsumexp(dim=1) if plain else log_sum(scores)
+    total = total.unsqueeze(1)
     # A session that holds the whole catalogue leaves no item for the softmax.
     return total.masked_fill(total.isinf(), 0)
 
@@ -290,7 +316,7 @@ def _of_sessions(values: Tensor, session: Tensor, target: Tensor) -> Tensor:
     return summed(values.sum(dim=1) if values.dim() > 1 else values, session, target.numel())
 
 
-def _each_once(share: Share, num_items: int) -> tuple[Tensor, Tensor, Tensor]:
+def each_once(share: Share, num_items: int) -> tuple[Tensor, Tensor, Tensor]:
     """Session, item and log-share of every candidate, those without probability left out."""
     (session, item), counted = share.candidates.pairs(), share.candidates.share
     if share.log_share is not None:

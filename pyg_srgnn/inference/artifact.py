@@ -29,7 +29,8 @@ from torch import Tensor
 from pyg_srgnn.data.vocabulary import Vocabulary
 from pyg_srgnn.functional.model_mixture import NESTED
 from pyg_srgnn.inference.choice import AUTO, Choice
-from pyg_srgnn.inference.exported import ExportedModel, exported_class, searched
+from pyg_srgnn.inference.exported import ExportedModel, searched
+from pyg_srgnn.inference.exported_components import exported_class
 from pyg_srgnn.inference.exported_mixture import ExportedModelMixture
 from pyg_srgnn.inference.formats import FILES, OPENERS
 from pyg_srgnn.inference.index import Index

@@ -22,7 +22,7 @@ class BlockCatalogue(Catalogue):
 
     def __init__(self, vectors: Tensor) -> None:
         super().__init__(vectors)
-        self._packed = PackedItems(vectors)
+        self.packed = PackedItems(vectors)
 
     @torch.no_grad()
     def best(self, sessions: Tensor, k: int) -> tuple[Tensor, Tensor]:
@@ -30,5 +30,8 @@ class BlockCatalogue(Catalogue):
         self._check(k)
         rows = rows_at_once(len(self), max(1, len(sessions)))
         parts = torch.split(sessions, rows)
-        found = [best_of_scores(self._packed.scores(part), k) for part in parts]
+        found = [best_of_scores(self.packed.scores(part), k) for part in parts]
         return torch.cat([of[0] for of in found]), torch.cat([of[1] for of in found])
+
+    def _products(self, sessions: Tensor) -> Tensor:
+        return self.packed.scores(sessions)

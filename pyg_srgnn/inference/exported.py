@@ -15,16 +15,11 @@ from pyg_srgnn.functional.graphs import SessionGraphs, flat_clicks, graph_tensor
 from pyg_srgnn.functional.lookups import Candidates
 from pyg_srgnn.functional.marks import ClickMarks, mark_tensors, marks_of
 from pyg_srgnn.functional.mixture import (
-    Share,
-    Softmaxes,
     Source,
     find_candidates,
-    log_mixture,
-    log_parts,
 )
-from pyg_srgnn.functional.products import PackedItems
 from pyg_srgnn.functional.text_similarity import similar_weights
-from pyg_srgnn.functional.wanted import Best, Wanted, best_of_all_scores
+from pyg_srgnn.functional.wanted import Best, Wanted
 from pyg_srgnn.inference.catalogue import Catalogue
 from pyg_srgnn.inference.choice import Choice
 from pyg_srgnn.inference.formats import Encode
@@ -51,6 +46,7 @@ class ExportedModel(ABC):
     """
 
     mixes_models = False
+    _log_sums = False  # whether the sums of a softmax are asked for
 
     def __init__(
         self,
@@ -70,7 +66,7 @@ class ExportedModel(ABC):
         self.choices: dict[str, Choice] = {}
         self.catalogue: Catalogue | Index
         if index is None:
-            self.catalogue, self.choices["items"] = choose(vectors, precision)
+            self.catalogue, self.choices["items"] = choose(vectors, precision, self._log_sums)
         else:
             self.catalogue = index
         self.search = VectorSearch(self.catalogue, self._rows)
@@ -223,74 +219,6 @@ class ExportedGraphs(ExportedModel):
         return arguments
 
 
-class ExportedMixture(ExportedGraphs):
-    """An encoder of session graphs, whose scores are log-probabilities of a mixture.
-
-    A mixture asks for the scores of all items, so that neither precision nor index is used, and
-    nothing is chosen.
-    """
-
-    def __init__(
-        self, encode: Encode, facts: Facts, weights: Mapping[str, Tensor], *unused: object
-    ) -> None:
-        super().__init__(encode, facts, weights)
-        self.choices = {}
-        self.packed = PackedItems(self.items)
-        self._experts = [
-            (expert, self.packed, self._rows)
-            if expert.of_items
-            else (expert, PackedItems(weights[expert.rows]), _searched_rows(facts, weights))
-            for expert in facts.experts
-        ]
-        results = [(each.gate, each.log_share) for each in facts.components]
-        results += [(each.query, each.gate) for each in facts.experts]
-        self._wanted = ["session", *(name for names in results for name in names if name)]
-
-    @torch.inference_mode()
-    def best(self, sessions: Sequence[Session], wanted: Sequence[Wanted]) -> list[Best]:
-        """The best items of every session, as it wants them."""
-        clicks, lengths, marks = self._flat(sessions)
-        scores, shift = self._scores(clicks, lengths, marks)
-        own = torch.arange(len(sessions)).repeat_interleave(lengths), clicks
-        found = best_of_all_scores(scores, own, wanted)
-        return [
-            (values + shift[torch.as_tensor(each.rows)], items)
-            for each, (values, items) in zip(wanted, found, strict=True)
-        ]
-
-    @torch.inference_mode()
-    def log_parts(self, sessions: Sequence[Session], items: Tensor) -> dict[str, Tensor]:
-        """Logarithms of what each part of a mixture gives to items [B, K], by its name."""
-        parts = log_parts(*self._shares(*self._flat(sessions)), items)
-        names = ["model", *(expert.name for expert in self.facts.experts)]
-        names += [component.name for component in self.facts.components]
-        return dict(zip(names, parts, strict=True))
-
-    def _scores(self, clicks: Tensor, lengths: Tensor, marks: ClickMarks) -> tuple[Tensor, Tensor]:
-        return log_mixture(*self._shares(clicks, lengths, marks))
-
-    def _shares(
-        self, clicks: Tensor, lengths: Tensor, marks: ClickMarks
-    ) -> tuple[Softmaxes, list[Share]]:
-        """The softmaxes, and the share of every component."""
-        results, candidates = self._encoded(clicks, lengths, marks, *self._wanted)
-        shares = [
-            Share.of(
-                found,
-                results[component.gate],
-                results[component.log_share] if component.log_share else None,
-                component.exclusive,
-            )
-            for component, found in zip(self.facts.components, candidates, strict=True)
-        ]
-        scores = self._of_all(self.packed.scores(results["session"]), self._rows)
-        softmaxes = Softmaxes([scores], [])
-        for expert, packed, rows in self._experts:
-            softmaxes.scores.append(self._of_all(packed.scores(results[expert.query]), rows))
-            softmaxes.gates.append(results[expert.gate])
-        return softmaxes, shares
-
-
 def searched(facts: Facts, weights: Mapping[str, Tensor]) -> tuple[Tensor, Tensor | None]:
     """The vectors of the items that can be recommended without a mixture.
 
@@ -302,21 +230,14 @@ def searched(facts: Facts, weights: Mapping[str, Tensor]) -> tuple[Tensor, Tenso
     vectors = weights["item_vectors"]
     if facts.first_cold >= len(vectors):
         return vectors, None
-    rows = _searched_rows(facts, weights)
+    rows = searched_rows(facts, weights)
     return (vectors, None) if rows is None else (vectors[rows], rows)
 
 
-def _searched_rows(facts: Facts, weights: Mapping[str, Tensor]) -> Tensor | None:
+def searched_rows(facts: Facts, weights: Mapping[str, Tensor]) -> Tensor | None:
     """The trained items, and cold ones that have a text; None if these are all."""
     if facts.first_cold >= facts.num_items:
         return None
     there = (weights["text_vectors"] != 0).any(dim=1)
     there[: facts.first_cold] = True
     return None if there.all() else there.nonzero().squeeze(1)
-
-
-def exported_class(facts: Facts) -> type[ExportedModel]:
-    """The class that scores with an exported model."""
-    if facts.encoder == "steps":
-        return ExportedSequence
-    return ExportedMixture if facts.components or facts.experts else ExportedGraphs

@@ -1,8 +1,17 @@
-"""An approximate index for large catalogues: inverted lists, by faiss.
+r"""An approximate index for large catalogues: inverted lists, by faiss.
 
 Items are put into lists by the nearest of some centroids, and only the lists whose centroids have
 the greatest products with a session are looked into. The number of lists that a recall needs
 is measured when the index is made; products are exact, in float32.
+
+A mixture of probabilities asks for the logarithm of a softmax's sum, too. Items in the lists that
+are looked into count as they are; the others by the first two moments of their list's products,
+
+.. math:: \sum_{i \in c} \exp(s^\top v_i) \approx
+    n_c \exp(s^\top \mu_c + \tfrac12 s^\top \Sigma_c s),
+
+with the diagonal of :math:`\Sigma_c` in the directions in which all lists together vary
+independently. It is an estimate without a bound; how far it was off is measured as well.
 
 Graphs (HNSW) do not suit inner products of vectors of unequal lengths: they lead from
 neighbour to neighbour.
@@ -14,6 +23,8 @@ trusts them.
 
 from __future__ import annotations
 
+import math
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +32,16 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save_file
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
+from pyg_srgnn.functional.log_sums import LOG2_E, LogSums, log_sum
 from pyg_srgnn.functional.topk import best_of_products
 from pyg_srgnn.utils.extras import pip_install
 
 _LISTS = 4  # times the square root of V
 _POINTS = 64  # items that centroids are trained on, for each
 _QUERIES = 2_000  # at most, to measure recall with
+_SUMS, _AT_ONCE = 256, 16  # of which sums are measured, and scored at once
 _MOST = 4  # an index that looks at more than one list in so many is of no use
 
 
@@ -76,6 +90,7 @@ class Index:
             len(vectors), *map(faiss.swig_ptr, (held.numpy(), ids.numpy(), lists.numpy()))
         )
         self._parameters = faiss.SearchParametersIVF(nprobe=probes)
+        self._index.nprobe = probes
 
     def __len__(self) -> int:
         """Number of items V."""
@@ -83,7 +98,12 @@ class Index:
 
     @classmethod
     def build(
-        cls, vectors: Tensor, queries: Tensor | None = None, k: int = 20, recall: float = 0.98
+        cls,
+        vectors: Tensor,
+        queries: Tensor | None = None,
+        k: int = 20,
+        recall: float = 0.98,
+        log_sums: bool = False,
     ) -> tuple[Index, dict[str, Any]]:
         """Make an index with at least a given recall.
 
@@ -93,10 +113,12 @@ class Index:
                 training, for it is theirs that will come. (default: item vectors, drawn)
             k: Of how many best items recall is the share that is found. (default: 20)
             recall: The least mean recall. (default: 0.98)
+            log_sums: Whether the sums of a mixture's softmax are measured, too. (default: False)
 
         Returns:
             The index, and for a manifest: ``lists``, ``probes``, ``k``, ``recall``, ``queries``
-            (how many) and ``queried_with`` (``"sessions"`` or ``"items"``).
+            (how many) and ``queried_with`` (``"sessions"`` or ``"items"``), and with ``log_sums``
+            ``log_sum_off``: how far the logarithms of sums are off, the mean and the greatest.
 
         Raises:
             ImportError: If faiss is not installed.
@@ -120,7 +142,7 @@ class Index:
                 f"an index of these {len(vectors)} items has no recall@{k} of {recall} with a "
                 f"quarter of its {len(centroids)} lists (got {found:.3f}): search them exactly"
             )
-        return index, {
+        facts: dict[str, Any] = {
             "lists": len(centroids),
             "probes": probes,
             "k": k,
@@ -128,6 +150,14 @@ class Index:
             "queries": len(asked),
             "queried_with": "items" if queries is None else "sessions",
         }
+        if log_sums:
+            some = asked[:_SUMS]
+            exact_sums = torch.cat(
+                [log_sum(each @ vectors.T) for each in torch.split(some, _AT_ONCE)]
+            )
+            off = (index.best_and_log_sum(some, k)[2] - exact_sums).abs()
+            facts["log_sum_off"] = [float(off.mean()), float(off.max())]
+        return index, facts
 
     @torch.no_grad()
     def best(self, sessions: Tensor, k: int) -> tuple[Tensor, Tensor]:
@@ -151,6 +181,64 @@ class Index:
         if short.any():
             values[short], items[short] = best_of_products(sessions[short], self.vectors, k)
         return values, items
+
+    @torch.no_grad()
+    def best_and_log_sum(
+        self, sessions: Tensor, k: int, barred: tuple[Tensor, Tensor] | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        r"""The k items with the greatest inner products, and the logarithm of a softmax's sum.
+
+        Args:
+            sessions: Session vectors, float32 [B, d].
+            k: How many, from 1 to V.
+            barred: Sessions and items [P] each that do not count in the sums, if their lists are
+                looked into; they may be among the best. (default: none)
+
+        Returns:
+            Products and items as :meth:`best` has them, and estimates of the logarithms of
+            :math:`\sum_i \exp(s^\top v_i)`, float32 [B].
+
+        Raises:
+            ValueError: If k is out of its range.
+        """
+        values, items = self.best(sessions, k)
+        near = (sessions @ self.centroids.T).topk(self.probes, sorted=False).indices
+        asked = sessions.contiguous().numpy()
+        ends, *scored = _ivf_tools().range_search_preassigned(
+            self._index, asked, -math.inf, near.numpy()
+        )
+        products, found = map(torch.from_numpy, scored)
+        counts = torch.from_numpy(ends.astype("int64")).diff()
+        if barred is not None:
+            session = torch.arange(len(sessions)).repeat_interleave(counts)
+            gone = torch.isin(session * len(self) + found, barred[0] * len(self) + barred[1])
+            products.masked_fill_(gone, -torch.inf)
+        powers = pad_sequence(
+            [*torch.split(products, counts.tolist())], batch_first=True, padding_value=-torch.inf
+        )
+        sums = LogSums(len(sessions), powers.size(1) + len(self.centroids))
+        sums.add_(powers.mul_(LOG2_E))
+        of_lists = self._moments(sessions).scatter_(1, near, -torch.inf)
+        sums.add_(of_lists.mul_(LOG2_E))
+        return values, items, sums.value()
+
+    @cached_property
+    def _lists(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Directions [d, d], and of each list the mean, the variances in them and log n."""
+        count = self.lists.bincount(minlength=len(self.centroids)).float()
+        least = count.clamp(min=1).unsqueeze(1)
+        means = torch.zeros_like(self.centroids).index_add_(0, self.lists, self.vectors) / least
+        apart = self.vectors - means[self.lists]
+        directions = torch.linalg.eigh(apart.T @ apart)[1]
+        squares = (apart @ directions).square_()
+        variances = torch.zeros_like(self.centroids).index_add_(0, self.lists, squares) / least
+        return directions, means, variances, count.log()
+
+    def _moments(self, sessions: Tensor) -> Tensor:
+        """Estimated logarithm of the sum of every list's exponentials [B, C]."""
+        directions, means, variances, logs = self._lists
+        own = (sessions @ directions).square()
+        return (sessions @ means.T + logs).addmm_(own, variances.T, alpha=0.5)
 
     def _search(self, sessions: Tensor, k: int) -> tuple[Tensor, Tensor]:
         """The best items of the lists searched, -1 if they hold too few."""
@@ -217,6 +305,12 @@ def _recall(found: Tensor, exact: Tensor) -> float:
     """Share of the exact items [B, k] that were found [B, k]."""
     hits = (found.unsqueeze(2) == exact.unsqueeze(1)).any(dim=2)
     return float(hits.double().mean())
+
+
+def _ivf_tools() -> Any:
+    from faiss.contrib import ivf_tools
+
+    return ivf_tools
 
 
 def _faiss() -> Any:

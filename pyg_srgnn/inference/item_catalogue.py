@@ -17,7 +17,8 @@ from pyg_srgnn.data.vocabulary import Vocabulary
 from pyg_srgnn.functional.topk import rows_at_once
 from pyg_srgnn.functional.wanted import Best, Wanted
 from pyg_srgnn.inference.applied import Applied
-from pyg_srgnn.inference.exported import ExportedModel, exported_class
+from pyg_srgnn.inference.exported import ExportedModel
+from pyg_srgnn.inference.exported_components import exported_class
 from pyg_srgnn.inference.manifest import Facts
 from pyg_srgnn.inference.new_texts import named, vectors_of
 from pyg_srgnn.inference.rule_book import RuleBook

@@ -30,7 +30,9 @@ log = logging.getLogger(__name__)
 
 
 @torch.no_grad()
-def choose(vectors: Tensor, asked: str = AUTO, k: int = 20) -> tuple[Catalogue, Choice]:
+def choose(
+    vectors: Tensor, asked: str = AUTO, log_sums: bool = False, k: int = 20
+) -> tuple[Catalogue, Choice]:
     """Make a catalogue that is searched in the way that is asked for, or in the fastest one.
 
     All ways find the same items. Each is timed with some of the items and drawn sessions, in some
@@ -40,6 +42,7 @@ def choose(vectors: Tensor, asked: str = AUTO, k: int = 20) -> tuple[Catalogue, 
     Args:
         vectors: Item vectors, float32 [V, d]; kept.
         asked: One of :data:`CHOICES`. (default: ``"auto"``)
+        log_sums: Whether the sums of a mixture's softmax are asked for, too. (default: False)
         k: Best items of a search that is timed. (default: 20)
 
     Raises:
@@ -54,7 +57,8 @@ def choose(vectors: Tensor, asked: str = AUTO, k: int = 20) -> tuple[Catalogue, 
         return catalogue, Choice(kept, **facts)  # type: ignore[arg-type]
     sample = vectors[:: -(-len(vectors) // _SAMPLE)].contiguous()
     made = ways(sample)
-    times = measure(made, _sessions(sample), k, cold=len(sample) < len(vectors))
+    cold = len(sample) < len(vectors)
+    times = measure(made, _sessions(sample), k, cold, log_sums)
     best = fastest(times)
     scale = 1e3 * len(vectors) / len(sample)
     choice = Choice(
@@ -93,7 +97,7 @@ def fastest(times: Mapping[str, tuple[float, ...]]) -> str:
 
 
 def measure(
-    made: Mapping[str, Catalogue], sessions: Tensor, k: int, cold: bool
+    made: Mapping[str, Catalogue], sessions: Tensor, k: int, cold: bool, log_sums: bool = False
 ) -> dict[str, tuple[float, ...]]:
     """Seconds of a search in each way, for each number of :data:`SESSIONS`.
 
@@ -102,6 +106,7 @@ def measure(
         sessions: Session vectors, at least as many as the greatest number [B, d].
         k: Best items that are searched for.
         cold: Whether the items are some of many, which no cache holds.
+        log_sums: Whether softmaxes' sums are asked for, too. (default: False)
     """
     found: dict[str, tuple[float, ...]] = dict.fromkeys(made, ())
     going_on = list(made)
@@ -109,7 +114,7 @@ def measure(
         took: dict[str, float] = {}
         for turn in range(1 + _TURNS):  # in turns: what else the machine does slows all
             for name in list(going_on):
-                seconds = _seconds(made[name], sessions[:count], k, cold)
+                seconds = _seconds(made[name], sessions[:count], k, cold, log_sums)
                 if turn == 0:  # buffers and kernels are made
                     continue
                 took[name] = min(seconds, took.get(name, seconds))
@@ -120,14 +125,14 @@ def measure(
     return found
 
 
-def _seconds(catalogue: Catalogue, sessions: Tensor, k: int, cold: bool) -> float:
+def _seconds(catalogue: Catalogue, sessions: Tensor, k: int, cold: bool, log_sums: bool) -> float:
     """Seconds of one search."""
     # Of a single thread, without the time in which others have the processor.
     clock = thread_time if torch.get_num_threads() == 1 else perf_counter
     if cold:
         torch.empty(_CACHE, dtype=torch.uint8).zero_()
     started = clock()
-    catalogue.best(sessions, k)
+    (catalogue.best_and_log_sum if log_sums else catalogue.best)(sessions, k)
     return clock() - started
 
 

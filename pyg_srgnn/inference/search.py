@@ -152,9 +152,7 @@ class VectorSearch:
         return found
 
     def _plan(self, own: Sequence[Sequence[int]], wanted: Wanted) -> _Plan:
-        # As many more as a session can take away.
-        more = max(len(own[row]) for row in wanted.rows) if wanted.exclude_seen else 0
-        k = min(wanted.k + more, len(self.catalogue))
+        k = min(wanted.k + most_seen(own, wanted), len(self.catalogue))
         search = None if wanted.offsets is None else self._search(wanted.offsets)
         return _Plan(torch.as_tensor(wanted.rows), k, search, search.width(k) if search else k)
 
@@ -196,10 +194,21 @@ class VectorSearch:
         if (beyond := wanted.k - values.size(1)) > 0:
             values = F.pad(values, (0, beyond), value=-torch.inf)
             items = F.pad(items, (0, beyond))
-        if not wanted.exclude_seen:
-            return values, items
-        clicks = [torch.tensor(own[row]) for row in wanted.rows]
-        padded = pad_sequence(clicks, batch_first=True, padding_value=-1)
-        seen = (items.unsqueeze(2) == padded.unsqueeze(1)).any(dim=2)
-        best = values.masked_fill(seen, -torch.inf).topk(wanted.k)
-        return best.values, items.gather(1, best.indices)
+        return (
+            without_seen((values, items), own, wanted) if wanted.exclude_seen else (values, items)
+        )
+
+
+def most_seen(own: Sequence[Sequence[int]], wanted: Wanted) -> int:
+    """How many items more than are wanted leave enough once a session's own are taken away."""
+    return max(len(own[row]) for row in wanted.rows) if wanted.exclude_seen else 0
+
+
+def without_seen(best: Best, own: Sequence[Sequence[int]], wanted: Wanted) -> Best:
+    """The wanted number of items, of those found, that their session does not hold."""
+    values, items = best
+    clicks = [torch.tensor(own[row]) for row in wanted.rows]
+    padded = pad_sequence(clicks, batch_first=True, padding_value=-1)
+    seen = (items.unsqueeze(2) == padded.unsqueeze(1)).any(dim=2)
+    found = values.masked_fill(seen, -torch.inf).topk(wanted.k)
+    return found.values, items.gather(1, found.indices)

@@ -12,7 +12,7 @@ import torch
 pytest.importorskip("faiss", reason="faiss is not installed: pip install '.[index]'")
 
 from pyg_srgnn.checkpoint import Checkpoint
-from pyg_srgnn.data import Vocabulary
+from pyg_srgnn.data import Sessions, Vocabulary
 from pyg_srgnn.datasets import open_dataset
 from pyg_srgnn.export.held_out import held_out_vectors
 from pyg_srgnn.export.write import export
@@ -75,10 +75,45 @@ def test_a_damaged_index_is_refused(shop: Checkpoint, tmp_path: Path) -> None:
         Artifact.load(folder)
 
 
-def test_a_mixture_has_none(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="index_above=10: this model mixes probabilities"):
-        export(checkpoint("default"), tmp_path / "export", index_above=10)
+@pytest.mark.parametrize(
+    ("model", "mixes"),
+    [
+        ("mixture", "whole models"),
+        ("encoders", r"several softmaxes \(model, sequence, softmax_2\)"),
+    ],
+)
+def test_models_of_several_softmaxes_have_none(model: str, mixes: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=f"index_above=10: this model mixes {mixes}"):
+        export(checkpoint(model), tmp_path / "export", index_above=10)
     assert not (tmp_path / "export").exists()
+
+
+@pytest.mark.slow
+def test_a_mixture_with_an_index(shop: Checkpoint, tmp_path: Path) -> None:
+    settings = {**shop.settings, "scale": 6.0, "repeat": True, "transitions": 6}
+    torch.manual_seed(0)
+    model = build_model(settings).eval()
+    with torch.no_grad():
+        model.embedding.weight.copy_(shop.model.embedding.weight)
+    draw = torch.Generator().manual_seed(1)
+    clicked = torch.randint(shop.clicks.numel(), (400, 8), generator=draw)
+    model.set_training(Sessions.from_lists(clicked.tolist()))
+    mixture = replace(shop, model=model, settings=settings)
+    folder = export(mixture, tmp_path / "export", "torch_export", index_above=1_000)
+    facts = json.loads((folder / "manifest.json").read_text())["index"]
+    assert facts["recall"] >= 0.98 and facts["log_sum_off"][0] < 0.01
+    card = (folder / "model_card.md").read_text()
+    assert f"recall@20 is {facts['recall']:.4f}" in card and "softmax's sum is an estimate" in card
+    scorer = Artifact.load(folder).scorer
+    assert isinstance(scorer.catalogue, Index)
+    sessions = clicked[:200, :5].tolist()
+    values, items = topk(scorer, sessions, 20)
+    scores = mixture.scorer.scores(sessions)
+    found, best = scores.gather(1, items), scores.topk(20)
+    assert torch.allclose(values, found, atol=0.1)
+    hits = (items.unsqueeze(2) == best.indices.unsqueeze(1)).any(dim=2).double().mean()
+    assert hits >= 0.97  # of random sessions, which the recall was not measured with
+    assert torch.allclose(scorer.scores(sessions), scores, atol=1e-5)  # of all items, exact
 
 
 def test_sessions_that_the_model_has_not_learned_from(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from pyg_srgnn.functional.mixture import (
     mixed_losses,
     mixture_losses,
 )
+from pyg_srgnn.functional.sparse_mixture import SparseMixture
 
 SESSIONS, ITEMS = 6, 9
 
@@ -163,6 +164,35 @@ def test_the_parts_of_a_probability(name: str, seed: int, experts: int) -> None:
             found = parts[:, session, place].exp()
             torch.testing.assert_close(found, torch.stack(given).detach(), rtol=0, atol=1e-12)
             torch.testing.assert_close(found.sum(), whole[session, item], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", [name for name in MIXTURES if name != "softmax"])
+@pytest.mark.parametrize("boosted", [False, True])
+@pytest.mark.parametrize("seed", range(3))
+def test_the_best_without_the_scores_of_all(name: str, boosted: bool, seed: int) -> None:
+    """Of the best by products, the candidates and the softmax's sum alone."""
+    shares = make(MIXTURES[name], seed)
+    (scores,), _ = softmaxes(0)
+    added = torch.zeros(ITEMS, dtype=torch.float64)
+    if boosted:
+        added[:3] = torch.tensor([0.5, -1.0, -torch.inf])
+    wanted = dense([scores], [], shares).log().detach() + added
+    log_sums = scores.masked_fill(barred_by(shares), -torch.inf).logsumexp(dim=1)
+
+    def products(session: Tensor, item: Tensor) -> Tensor:
+        return scores[session, item]
+
+    for k in range(1, ITEMS + 1):
+        taken = int(barred_by(shares).sum(dim=1).max())
+        best = (scores + added).topk(min(ITEMS, k + taken))
+        with torch.no_grad():
+            mixture = SparseMixture(log_sums, shares, products, ITEMS)
+            every = torch.arange(SESSIONS)
+            values, items = mixture.best((best.values, best.indices), every, k, added)
+        torch.testing.assert_close(values, wanted.topk(k).values, rtol=0, atol=1e-12)
+        there = values.isfinite()
+        found = wanted.gather(1, items)
+        torch.testing.assert_close(values[there], found[there], rtol=0, atol=1e-12)
 
 
 def test_the_parts_of_a_session_that_holds_the_whole_catalogue() -> None:

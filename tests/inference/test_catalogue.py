@@ -91,7 +91,46 @@ def test_the_bounds_leave_few_groups_where_vectors_differ(precision: str) -> Non
     assert int(needed.max()) < 4 * 20  # of 3752; more would be multiplied with all items
 
 
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("kind", ["normal", "lengths", "outliers", "cone", "alike", "zeros"])
+@pytest.mark.parametrize(("items", "sessions"), [(9_001, 40), (5_120, 3), (300, 2)])
+def test_the_sum_is_off_by_its_bound_at_most(
+    precision: str, kind: str, items: int, sessions: int
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    vectors = _vectors(kind, items, generator)
+    asked = torch.randn(sessions, 24, generator=generator)
+    pairs = torch.arange(sessions).repeat(2), torch.arange(2 * sessions) * 7 % items
+    made = Catalogue(vectors, precision)
+    for barred in (None, pairs):
+        values, found, logs = made.best_and_log_sum(asked, 5, barred)
+        products = asked.double() @ vectors.double().T
+        best = products.topk(5).values
+        if barred is None:
+            size = asked.norm(dim=1, keepdim=True) * vectors.norm(dim=1).max()
+            assert torch.all((values - best).abs() <= 1e-5 * size)
+            assert torch.all((values - products.gather(1, found)).abs() <= 1e-5 * size)
+        else:
+            products[barred] = -torch.inf
+        off = (logs - products.logsumexp(dim=1)).abs()
+        rounding = 1e-6 * products.amax(dim=1).abs()  # of the result
+        assert torch.all(off <= made.log_sum_bound(asked) + rounding)
+
+
+@pytest.mark.parametrize("precision", _ROUNDED)
+def test_the_bound_of_a_sum_is_small_beside_what_tells_items_apart(precision: str) -> None:
+    generator = torch.Generator().manual_seed(4)
+    vectors = torch.nn.functional.normalize(torch.randn(9_000, 64, generator=generator))
+    asked = 12 * torch.nn.functional.normalize(torch.randn(20, 64, generator=generator))
+    made = Catalogue(vectors, precision)
+    assert float(made.log_sum_bound(asked).max()) < 0.3
+    off = made.best_and_log_sum(asked, 1)[2] - (asked @ vectors.T).logsumexp(dim=1)
+    assert float(off.abs().max()) < 0.01
+
+
 def test_no_sessions_give_no_rows() -> None:
+    found = Catalogue(torch.randn(9_000, 4), "int8").best_and_log_sum(torch.empty(0, 4), 5)
+    assert [list(each.shape) for each in found] == [[0, 5], [0, 5], [0]]
     values, items = Catalogue(torch.randn(9_000, 4), "int8").best(torch.empty(0, 4), 5)
     assert values.shape == items.shape == (0, 5)
 

@@ -44,6 +44,35 @@ def test_recall_is_what_was_asked_for_and_what_it_says(held_out: bool) -> None:
         assert torch.equal(values, values.sort(dim=1, descending=True).values)
 
 
+def test_the_sum_of_a_softmax_is_as_far_off_as_it_says() -> None:
+    vectors, sessions = _shop()
+    index, facts = Index.build(vectors, sessions, log_sums=True)
+    values, items, logs = index.best_and_log_sum(sessions, 20)
+    assert all(map(torch.equal, index.best(sessions, 20), (values, items)))
+    products = sessions.double() @ vectors.double().T
+    off = (logs - products.logsumexp(dim=1)).abs()
+    mean, most = facts["log_sum_off"]
+    assert float(off.mean()) == pytest.approx(mean, rel=0.5) and mean < 0.02
+    assert mean < most <= float(off.max()) + 1e-5
+    own = torch.arange(len(sessions)), items[:, 0]
+    without = index.best_and_log_sum(sessions, 20, own)[2]
+    products[own] = -torch.inf
+    assert float((without - products.logsumexp(dim=1)).abs().mean()) < 0.02
+
+
+def test_lists_that_are_not_looked_into_are_estimated_exactly_where_they_are_normal() -> None:
+    generator = torch.Generator().manual_seed(0)
+    vectors = torch.randn(40_000, 3, generator=generator) * torch.tensor([1.0, 0.5, 0.2])
+    turned = vectors @ torch.linalg.qr(torch.randn(3, 3, generator=generator))[0]
+    near = torch.full((3, 3), 100.0) + torch.randn(3, 3, generator=generator)  # a list far away
+    lists = torch.cat([torch.zeros(len(turned)), torch.ones(3)]).long()
+    centroids = torch.stack([turned.mean(dim=0), near.mean(dim=0)])
+    index = Index(torch.cat([turned, near]), centroids, lists, probes=1)
+    asked = torch.tensor([[0.5, 0.7, -0.3], [-0.8, 0.1, 0.2]])
+    wanted = (asked.double() @ turned.double().T).logsumexp(dim=1)
+    torch.testing.assert_close(index._moments(asked)[:, 0].double(), wanted, rtol=0, atol=0.02)
+
+
 def test_a_saved_index_finds_the_same(tmp_path: Path) -> None:
     vectors, sessions = _shop()
     index, _ = Index.build(vectors, sessions)

@@ -20,7 +20,8 @@ from pyg_srgnn.data import Vocabulary
 from pyg_srgnn.functional import lookups
 from pyg_srgnn.functional.lookups import LOOKUPS
 from pyg_srgnn.inference import new_texts
-from pyg_srgnn.inference.exported import ExportedModel, exported_class
+from pyg_srgnn.inference.exported import ExportedModel
+from pyg_srgnn.inference.exported_components import exported_class
 from pyg_srgnn.inference.manifest import Facts
 from pyg_srgnn.nn import build_model
 from pyg_srgnn.nn.text_expert import TextExpert

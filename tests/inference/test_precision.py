@@ -35,7 +35,7 @@ def seconds(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
     """The time that each way is found to take, whatever it takes; no catalogue is too small."""
     told = dict.fromkeys(WAYS, 5.0)
 
-    def timed(made: Catalogue, sessions: Tensor, k: int, cold: bool) -> float:
+    def timed(made: Catalogue, sessions: Tensor, k: int, cold: bool, sums: bool) -> float:
         made.best(sessions, k)
         return told[_way(made)] * len(sessions)
 
@@ -109,7 +109,7 @@ def test_never_slower_than_float32(times: dict[str, tuple[float, ...]], expected
 def test_what_is_far_slower_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[str, int]] = []
 
-    def timed(made: Catalogue, sessions: Tensor, k: int, cold: bool) -> float:
+    def timed(made: Catalogue, sessions: Tensor, k: int, cold: bool, sums: bool) -> float:
         asked.append((made.precision, len(sessions)))
         return 100.0 if made.precision == "bfloat16" else 1.0
 
