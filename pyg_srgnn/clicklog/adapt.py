@@ -19,7 +19,8 @@ log = logging.getLogger(__name__)
 def adapt(trained: Preparation, files: Sequence[Path], given: Mapping[str, Any]) -> Preparation:
     """The same rules, and the same columns where the new log has them; the others are guessed.
 
-    A condition of ``where`` on a column that the new log lacks is left out, with a warning.
+    A condition of ``where`` on a column that the new log lacks is left out, with a warning, and so
+    are types of clicks.
 
     Args:
         trained: The preparation of the first log.
@@ -46,6 +47,9 @@ def adapt(trained: Preparation, files: Sequence[Path], given: Mapping[str, Any])
             "%s has no column %r: %s=%s, as in training, is not required",
             *(files[0], name, name, asked.where[name]),
         )
+    if asked.event not in (None, *names):
+        log.warning("%s has no column %r: its clicks have no types", files[0], asked.event)
+        gone += ["event", "events", "targets"]
     guessed: dict[str, Any] = dict.fromkeys(gone)
     found = replace(asked, where=where, **guessed)
     if found.time_zone is not None and "time_zone" not in given:

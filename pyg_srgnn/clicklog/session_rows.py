@@ -15,11 +15,14 @@ from pyg_srgnn.clicklog.adapt import adapt
 from pyg_srgnn.clicklog.clicks import read_clicks
 from pyg_srgnn.clicklog.layout import find_layout, scan_parquet
 from pyg_srgnn.clicklog.polars_engine import PolarsEngine
-from pyg_srgnn.clicklog.session_rules import last_sessions
+from pyg_srgnn.clicklog.session_rules import MICROS, last_sessions
 from pyg_srgnn.clicklog.spec import Preparation
 from pyg_srgnn.utils.files import is_parquet, os_errors
 
 log = logging.getLogger(__name__)
+
+MARKS = ("types", "times")
+"""Columns of lists with what is known of each click: its type, and its time in seconds."""
 
 
 def session_rows(
@@ -30,6 +33,9 @@ def session_rows(
     work: Path,
 ) -> tuple[pl.LazyFrame, str]:
     """Read sessions as a table with a row for each.
+
+    Types and times of the clicks, where the input has them, are in columns named :data:`MARKS`: of
+    a log, what ``preparation.event`` and ``preparation.pauses`` ask for.
 
     Args:
         files: Parquet files with a column of lists, or the files of a click log.
@@ -70,8 +76,19 @@ def _list_column(file: Path) -> str | None:
     """
     schema = scan_parquet(file).collect_schema()
     lists = {name: kind for name, kind in schema.items() if isinstance(kind, pl.List | pl.Array)}
+    marks = {name: lists.pop(name) for name in MARKS if name in lists and len(lists) > 1}
     if len(lists) > 1:
-        raise ValueError(f"{file}: columns {', '.join(lists)} hold lists; expected one, of clicks")
+        raise ValueError(
+            f"{file}: columns {', '.join(lists)} hold lists; expected one, of clicks, beside "
+            f"{' and '.join(MARKS)}"
+        )
+    for name, kind in marks.items():
+        fits = kind.inner.is_numeric() if name == "times" else kind.inner == pl.String
+        if not (fits or kind.inner == pl.Null):
+            expected = "seconds" if name == "times" else "types of clicks, texts"
+            raise ValueError(
+                f"{file}: column {name!r} holds lists of {kind.inner}; expected {expected}"
+            )
     for name, kind in lists.items():
         inner = kind.inner
         if not (inner.is_integer() or inner in (pl.String, pl.Categorical, pl.Enum, pl.Null)):
@@ -126,6 +143,7 @@ def _write_sessions(
     if not whole:
         layout = replace(layout, whole=layout.whole - {"item"})
     clicks, found = read_clicks(engine, layout, preparation, staged)
+    marks = _marks(preparation)
     parts = engine.parts(clicks, found.rows, staged / "parts") if found.chosen else []
     for number, part in enumerate(parts):
         path = folder / f"{number:06d}.parquet"
@@ -134,10 +152,22 @@ def _write_sessions(
         ordered = last_sessions(part, preparation, engine, found, aside).to_native()
         sessions = ordered.group_by("session", maintain_order=True)
         with os_errors(path):
-            sessions.agg(pl.col("item").alias("clicks")).sink_parquet(path)
+            sessions.agg(pl.col("item").alias("clicks"), *marks).sink_parquet(path)
         shutil.rmtree(aside)
     if not parts:  # no row passes dataset.where
         kinds = clicks.collect_schema().to_polars()
         empty = {"session": kinds["session"], "clicks": pl.List(kinds["item"])}
         pl.DataFrame(schema=empty).write_parquet(folder / "none.parquet")
     shutil.rmtree(staged)
+
+
+def _marks(preparation: Preparation) -> list[pl.Expr]:
+    """The types and times of a session's clicks, as lists."""
+    found = []
+    if preparation.events is not None:
+        names = [*preparation.events]
+        types = pl.col("event").replace_strict(range(len(names)), names, return_dtype=pl.String)
+        found.append(types.alias("types"))
+    if preparation.pauses is not None:
+        found.append((pl.col("clock") / MICROS).alias("times"))
+    return found

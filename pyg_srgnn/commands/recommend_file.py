@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import shutil
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from pyg_srgnn.clicklog.files import find_files
-from pyg_srgnn.clicklog.session_rows import session_rows
+from pyg_srgnn.clicklog.session_rows import MARKS, session_rows
 from pyg_srgnn.clicklog.spec import Preparation
+from pyg_srgnn.inference.clicks import Clicks, check_types
 from pyg_srgnn.inference.recommender import Recommender
 from pyg_srgnn.inference.rules import Rules
 from pyg_srgnn.utils.files import write_text, written_aside
@@ -36,8 +37,9 @@ def recommend_file(
 ) -> int:
     """Recommend for every session of a file, or of a click log, in bounded memory.
 
-    A Parquet file with a column of lists holds one session a row; its other columns are copied to
-    the output. Any other input is a click log, read as ``dataset=click_log`` reads it. Its
+    A Parquet file with a column of lists holds one session a row, and may have the types and the
+    times of its clicks in lists ``types`` and ``times``; its other columns are copied to the
+    output. Any other input is a click log, read as ``dataset=click_log`` reads it. Its
     sessions are those of training before rare items and short sessions are dropped; of a user
     whose clicks a gap cuts into several sessions, only the last one is used.
 
@@ -66,7 +68,8 @@ def recommend_file(
         The number of sessions.
 
     Raises:
-        ValueError: If the input cannot be read as sessions, or the output has another suffix.
+        ValueError: If the input cannot be read as sessions, a click has a type that the model does
+            not know, or the output has another suffix.
         FileNotFoundError: If there is no such file.
     """
     output = Path(output)
@@ -84,7 +87,9 @@ def recommend_file(
     )
     whole = isinstance(recommender.vocabulary.ids[0], int)
     sessions, column = session_rows(files, preparation, new_log, whole, work)
-    others = set(sessions.collect_schema()) - {column}
+    schema = sessions.collect_schema()
+    marks = [name for name in MARKS if isinstance(schema.get(name), pl.List) and name != column]
+    others = {*schema} - {column, *marks}
     made = {"items", *_MADE} | ({"cold"} if recommender.cold else set())
     made |= {"reason"} if rules.bars else set()
     if replaced := others & made:
@@ -102,7 +107,9 @@ def recommend_file(
             part = work / f"part-{start:012d}.parquet"
             if not part.is_file():
                 rows = sessions.slice(start, sessions_at_once).collect()
-                found = _recommended(recommender, rows, column, k, rules)
+                clicks = _sessions(rows, [column, *marks], start, files[0], recommender.types)
+                rest = rows.drop(column, *marks)
+                found = _recommended(recommender, clicks, rest, rows.schema[column], k, rules)
                 with written_aside(part) as aside:
                     found.write_parquet(aside)
             parts.append(part)
@@ -134,10 +141,42 @@ def _keep_parts_of(work: Path, task: dict[str, Any]) -> None:
     write_text(note, text)
 
 
+def _sessions(
+    rows: pl.DataFrame, columns: Sequence[str], start: int, file: Path, types: Collection[str]
+) -> list[Clicks]:
+    """The sessions of a part, with the marks of their clicks.
+
+    Args:
+        rows: The part.
+        columns: The column of the clicks, and those of their marks.
+        start: Rows before the part.
+        file: The input, which errors name.
+        types: The types of clicks that the model knows.
+
+    Raises:
+        ValueError: If a session has not as many marks as clicks, or a type is unknown; names the
+            row.
+    """
+    found = []
+    for row, (items, *marks) in enumerate(rows.select(columns).iter_rows(), start + 1):
+        try:
+            session = Clicks(items or [], **dict(zip(columns[1:], marks, strict=True)))
+            check_types(session, types)
+        except ValueError as error:
+            raise ValueError(f"{file}, session {row}: {error}") from error
+        found.append(session)
+    return found
+
+
 def _recommended(
-    recommender: Recommender, rows: pl.DataFrame, column: str, k: int, rules: Rules
+    recommender: Recommender,
+    sessions: Sequence[Clicks],
+    rest: pl.DataFrame,
+    ids: Any,
+    k: int,
+    rules: Rules,
 ) -> pl.DataFrame:
-    sessions = [session or [] for session in rows[column].to_list()]
+    """The output for some sessions, beside the other columns of the input; ids have a type."""
     answers = recommender.answer(sessions, k, [rules])
     made = pl.DataFrame(
         {
@@ -146,7 +185,7 @@ def _recommended(
             "unknown": [len(answer.unknown) for answer in answers],
             "popular": [answer.popular for answer in answers],
         },
-        {"items": rows.schema[column], **_MADE},
+        {"items": ids, **_MADE},
     )
     if recommender.cold:
         cold = [[item in answer.cold for item, _ in answer.items] for answer in answers]
@@ -154,5 +193,5 @@ def _recommended(
     if rules.bars:
         reasons = pl.Series("reason", [answer.reason for answer in answers], pl.String)
         made = made.with_columns(reasons)
-    rest = rows.drop(column, *(name for name in made.columns if name in rows.columns), strict=False)
+    rest = rest.drop(made.columns, strict=False)
     return pl.concat([rest, made], how="horizontal")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import re
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -22,6 +24,7 @@ from pyg_srgnn.data import Vocabulary
 from pyg_srgnn.data.attributes import ItemAttributes
 from pyg_srgnn.datasets import RetailRocket
 from pyg_srgnn.inference.answer import Answer
+from pyg_srgnn.inference.clicks import Clicks
 from pyg_srgnn.inference.rules import Rules
 from pyg_srgnn.nn import SRGNN
 from tests.clicklog.test_rules import few, logs, rules, steady, write
@@ -73,6 +76,74 @@ def test_a_file_of_sessions(recommender, tmp_path, at_once, kind):
     assert rows["customer"].to_list() == numbers
     holds(rows, recommender, sessions, 4)
     assert list(output.parent.iterdir()) == [output], "the parts are removed"
+
+
+@pytest.fixture
+def marked() -> Recommender:
+    """A model that knows types of clicks and pauses."""
+    model = randomise(SRGNN(19, 5, num_events=2, events=True, gaps=True), 0, 0.9)
+    ids = Vocabulary(IDS["int"])
+    return Recommender(ModelScorer(model), ids, torch.arange(1, 20), types=["view", "cart"])
+
+
+MARKED = [
+    Clicks([3, 6, 9], ["view", "cart", "cart"], [5.0, 7.5, 400.0]),
+    Clicks([12, 6], ["cart", "view"], [0.0, 90_000.0]),
+]
+
+
+def test_clicks_with_types_and_times(marked: Recommender, tmp_path: Path) -> None:
+    """In lists beside the clicks, or in a click log as in training."""
+    wanted = [[item for item, _ in answer.items] for answer in marked.answer(MARKED, 6)]
+    assert wanted != [[i for i, _ in a.items] for a in marked.answer([c.items for c in MARKED], 6)]
+    columns = {name: [getattr(c, name) for c in MARKED] for name in ("items", "types", "times")}
+    pl.DataFrame(columns).write_parquet(tmp_path / "in.parquet")
+    output = tmp_path / "top.parquet"
+    recommend_file(marked, tmp_path / "in.parquet", output, 6, sessions_at_once=1)
+    made = pl.read_parquet(output)
+    assert made.columns == ["items", "scores", "unknown", "popular"]
+    assert made["items"].to_list() == wanted
+
+    rows = [
+        f"{session},{item},{1_500_000_000 + time},{kind}"
+        for session, clicks in enumerate(MARKED)
+        for item, kind, time in zip(
+            clicks.items, clicks.types or (), clicks.times or (), strict=True
+        )
+    ]
+    (tmp_path / "log.csv").write_text("\n".join(["session,item,time,action", *rows]))
+    log = Preparation(event="action", events={"view": 1, "cart": 3}, pauses="time")
+    recommend_file(marked, tmp_path / "log.csv", output, 6, preparation=log)
+    assert pl.read_parquet(output)["items"].to_list() == wanted
+
+
+def test_a_new_log_without_types(
+    marked: Recommender, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "log.csv").write_text("session,item,time\n1,3,1500000000\n1,6,1500000042\n")
+    log = Preparation(event="action", events={"view": 1, "cart": 3}, targets=["cart"])
+    output = tmp_path / "top.parquet"
+    recommend_file(marked, tmp_path / "log.csv", output, 6, preparation=log, new_log={})
+    assert "has no column 'action': its clicks have no types" in caplog.text
+    (wanted,) = marked.answer([[3, 6]], 6)
+    assert pl.read_parquet(output)["items"].to_list() == [[item for item, _ in wanted.items]]
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"types": [["view"], ["buy"]]}, "session 2: the model knows no clicks of the type 'buy'"),
+        ({"types": [["view"], []]}, "session 2: Clicks: 'types' must have one for each of the 1"),
+        ({"times": [["noon"], ["now"]]}, "column 'times' holds lists of String; expected seconds"),
+        ({"types": [[1], [2]]}, "column 'types' holds lists of Int64; expected types of clicks"),
+    ],
+)
+def test_wrong_types_and_times(
+    marked: Recommender, tmp_path: Path, columns: dict[str, Any], message: str
+) -> None:
+    pl.DataFrame({"clicks": [[3], [6]], **columns}).write_parquet(tmp_path / "in.parquet")
+    with pytest.raises(ValueError, match=re.escape(message)):
+        recommend_file(marked, tmp_path / "in.parquet", tmp_path / "top.parquet", 4)
 
 
 def test_columns_that_the_output_replaces_are_named(recommender, tmp_path):
