@@ -2,8 +2,8 @@
 
 A law of shopping, to see whether a model can use what it is told: real logs need not follow it.
 A shelf holds ten items. After a view the next click is on the same shelf, after a cart or a
-purchase on the item's accessory; after a click that came later than ten minutes after the one
-before, on the item opposite. One click in five goes anywhere.
+purchase on the next one; but after a click that came later than ten minutes after the one before,
+on the shelf opposite. One click in five goes anywhere.
 
     python -m benchmarks.shop_log FOLDER        # writes log.csv and items.csv
 """
@@ -16,7 +16,7 @@ import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-ITEMS, SHELF = 300, 10
+ITEMS, SHELF = 100, 10
 TYPES, SHARES = ("view", "cart", "purchase"), (7, 2, 1)
 PAUSES, LONG = (5, 30, 200, 900), 600  # seconds
 
@@ -50,12 +50,9 @@ def clicks(sessions: int, seed: int = 0) -> Iterator[tuple[int, int, int, str]]:
             yield session, item, time, kind
             if draw.random() < 0.2:
                 item = draw.randrange(ITEMS)
-            elif pause > LONG:
-                item = (item + ITEMS // 2) % ITEMS
-            elif kind == "view":
-                item = item // SHELF * SHELF + draw.randrange(SHELF)
             else:
-                item = (7 * item + 100) % ITEMS
+                on = ITEMS // 2 if pause > LONG else 0 if kind == "view" else SHELF
+                item = (item // SHELF * SHELF + on + draw.randrange(SHELF)) % ITEMS
             pause = draw.choice(PAUSES)
             time += pause
 

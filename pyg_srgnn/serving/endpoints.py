@@ -10,7 +10,7 @@ from starlette.responses import PlainTextResponse
 
 from pyg_srgnn.data.attributes import ItemAttributes
 from pyg_srgnn.inference.answer import Answer
-from pyg_srgnn.inference.clicks import Clicks, check_types
+from pyg_srgnn.inference.clicks import Clicks
 from pyg_srgnn.serving import messages
 from pyg_srgnn.serving.bodies import described, read
 from pyg_srgnn.serving.guard import problem
@@ -69,7 +69,7 @@ def recommend_routes(service: Service) -> APIRouter:
         asked: Any = await read(request, requests.one)
         _log(request, service, asked.items)
         given = asked.items, asked.types, asked.times, asked.earlier
-        session = _clicks(service, asked.session, *given)
+        session = service.marked(asked.session, *given)
         (answer,) = await service.recommend([session], asked, asked.session)
         return _json(_content(answer) | _model(service, asked.session))
 
@@ -164,7 +164,7 @@ def session_routes(service: Service, store: Store) -> APIRouter:
         """
         asked: Any = await read(request, model)
         _log(request, service, [asked.item])
-        _clicks(service, id, [asked.item], [asked.type], [asked.time])  # refuses an unknown type
+        service.marked(id, [asked.item], [asked.type], [asked.time])  # refuses an unknown type
         clicked: Click = asked.item
         if asked.type is not None or asked.time is not None:
             clicked = MarkedClick(asked.item, asked.type, asked.time)
@@ -193,29 +193,6 @@ def _model(service: Service, session: str | None) -> dict[str, str]:
     return {"model": service.model_of(session)} if len(service.arms) > 1 else {}
 
 
-def _clicks(
-    service: Service,
-    key: str | None,
-    items: list[int | str],
-    types: list[str | None] | None,
-    times: list[float | None] | None,
-    earlier: list[int | str] | None = None,
-) -> list[int | str] | Clicks:
-    """A session with types and times of its clicks, and earlier ones, where the request has any.
-
-    Raises:
-        HTTPException: 422, if there are not as many as clicks, or a type is unknown.
-    """
-    if types is None and times is None and not earlier:
-        return items
-    try:
-        clicks = Clicks(items, types, times, earlier or ())
-        check_types(clicks, service.types_of(key))
-    except ValueError as error:
-        raise HTTPException(422, str(error)) from error
-    return clicks
-
-
 def _kept(
     service: Service, key: str, clicks: Items, earlier: list[int | str] | None
 ) -> list[int | str] | Clicks:
@@ -225,10 +202,10 @@ def _kept(
     """
     items, types, times = map(list, zip(*map(MarkedClick.of, clicks), strict=True))
     if not any(isinstance(click, MarkedClick) for click in clicks):
-        return _clicks(service, key, items, None, None, earlier)
+        return service.marked(key, items, None, None, earlier)
     known = service.types_of(key)
     types = [one if one in known else None for one in types]
-    return _clicks(service, key, items, types, times, earlier)
+    return service.marked(key, items, types, times, earlier)
 
 
 def _sessions(service: Service, sessions: list[Any], *marks_of_all: list[Any] | None) -> list[Any]:
@@ -240,7 +217,7 @@ def _sessions(service: Service, sessions: list[Any], *marks_of_all: list[Any] | 
             )
     none = [None] * len(sessions)
     every = zip(sessions, *(marks or none for marks in marks_of_all), strict=True)
-    return [_clicks(service, None, *each) for each in every]
+    return [service.marked(None, *each) for each in every]
 
 
 def _content(answer: Answer) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pyg_srgnn.serving.settings import Settings
 
 _WHOLE = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 ItemId = _WHOLE | Annotated[str, Field(max_length=512)]
-_TYPE = Annotated[str, Field(max_length=512)]
+ClickType = Annotated[str, Field(max_length=512)]
 _Time = Annotated[FiniteFloat, Field(ge=-1e12, le=1e12)]
 _TIMES = "when each click was, in seconds since any instant"
 _EARLIER = "items of the user's earlier sessions, the last one at the end"
@@ -136,7 +136,7 @@ class Requests:
             **self._rules(),
         }
         size = Field(max_length=settings.max_clicks, fail_fast=True)
-        types: Any = Annotated[list[_TYPE | None], size]
+        types: Any = Annotated[list[ClickType | None], size]
         times: Any = Annotated[list[_Time | None], size]
         sessions = Field(max_length=settings.max_sessions, fail_fast=True)
         all_types: Any = Annotated[list[types], sessions]
@@ -208,7 +208,7 @@ class Requests:
             __base__=Message,
             __doc__="A click.",
             item=(ItemId, ...),
-            type=(_TYPE | None, Field(None, description="the type of the click")),
+            type=(ClickType | None, Field(None, description="the type of the click")),
             time=(_Time | None, Field(None, description="when it was, in seconds")),
             earlier=(earlier | None, of_user),
             **asked,

@@ -13,7 +13,7 @@ from pydantic import BaseModel, FailFast, Field, RootModel
 
 from pyg_srgnn.inference.answer import Explanation
 from pyg_srgnn.serving.bodies import described, read
-from pyg_srgnn.serving.messages import SESSION_KEY, ItemId, Message, SessionKey
+from pyg_srgnn.serving.messages import SESSION_KEY, ClickType, ItemId, Message, SessionKey
 from pyg_srgnn.serving.models import Served
 from pyg_srgnn.serving.service import Service
 
@@ -52,6 +52,10 @@ class Items(RootModel[list[Item]]):
     """Items in the order in which they were found or requested."""
 
 
+class Types(RootModel[list[str]]):
+    """Types of clicks, none of a model that knows no types."""
+
+
 _NAMED = 1000  # items, at most
 _OTHERS = 100  # items, at most
 _EXPLAINED = 200  # clicks, at most: each costs a scoring of the catalogue
@@ -67,6 +71,9 @@ class Explained(Message):
     """A session, and the item whose score is explained."""
 
     items: Annotated[list[ItemId], Field(max_length=_EXPLAINED), FailFast()]
+    types: (
+        Annotated[list[ClickType | None], Field(max_length=_EXPLAINED, fail_fast=True)] | None
+    ) = Field(None, description="the type of each click")
     item: ItemId | None = Field(None, description="null: the best one")
     session: SessionKey | None = Field(None, description=SESSION_KEY)
     others: Annotated[list[ItemId], Field(max_length=_OTHERS), FailFast()] = Field(
@@ -113,13 +120,19 @@ def page_routes(service: Service) -> APIRouter:
         wanted = await read(request, Wanted)
         return _named(service.models.current(), wanted.ids)
 
+    @router.get("/types")
+    def types() -> Types:
+        """The types of clicks that the model knows, the one of clicks without a type first."""
+        return Types([*service.types_of(None)])
+
     @router.post("/explain", response_model=Explanation, **described(Explanation, Explained))
     async def explain(request: Request) -> Explanation | Response:
         """Why an item is recommended: graph, attention, what each click adds, and its origin."""
         asked = await read(request, Explained)
+        clicks = service.marked(asked.session, asked.items, asked.types)
         try:
             found = await service.explain(
-                asked.items, asked.item, asked.others, request.is_disconnected, asked.session
+                clicks, asked.item, asked.others, request.is_disconnected, asked.session
             )
         except ValueError as error:  # no item is known
             raise HTTPException(422, str(error)) from error

@@ -12,7 +12,7 @@ from fastapi import HTTPException
 from fastapi.concurrency import run_in_threadpool
 
 from pyg_srgnn.inference.answer import Answer, Explanation
-from pyg_srgnn.inference.clicks import UnknownType
+from pyg_srgnn.inference.clicks import Clicks, UnknownType, check_types
 from pyg_srgnn.inference.rules import RuleError
 from pyg_srgnn.serving.batching import Batcher, QueueFull, RawSession
 from pyg_srgnn.serving.experiment import CHALLENGER, CHAMPION, AnswerLog, model_of
@@ -89,6 +89,28 @@ class Service:
         """The types of clicks that the model of a session knows."""
         models, _ = self.arms[self.model_of(key)]
         return models.current().recommender.types
+
+    def marked(
+        self,
+        key: str | None,
+        items: list[int | str],
+        types: list[str | None] | None,
+        times: list[float | None] | None = None,
+        earlier: list[int | str] | None = None,
+    ) -> list[int | str] | Clicks:
+        """A session with types and times of its clicks, and earlier ones, where a request has any.
+
+        Raises:
+            HTTPException: 422, if there are not as many as clicks, or a type is unknown.
+        """
+        if types is None and times is None and not earlier:
+            return items
+        try:
+            clicks = Clicks(items, types, times, earlier or ())
+            check_types(clicks, self.types_of(key))
+        except ValueError as error:
+            raise HTTPException(422, str(error)) from error
+        return clicks
 
     async def recommend(
         self, sessions: Sequence[RawSession], asked: Any, key: str | None = None

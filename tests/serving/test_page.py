@@ -16,6 +16,11 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 from pyg_srgnn import Recommender
+from pyg_srgnn.datasets import ClickLog
+from pyg_srgnn.export.write import export
+from pyg_srgnn.inference.clicks import Clicks
+from tests.clicklog.test_events import EVENTS, log, write
+from tests.inference.test_clicks import trained
 from tests.serving import shop
 from tests.serving.running import Held, eventually, in_thread
 
@@ -163,6 +168,53 @@ def test_filters_and_what_is_out_of_stock(open_page, model, names, tmp_path, rec
         page.get_by_label("in_stock").select_option("any")
         choice.select_option("any")
         expect(page.locator("#best li")).to_have_count(10)
+
+
+def test_types_of_clicks(open_page, tmp_path):
+    """A click has the type that is chosen for it: in the answer, explanation and address."""
+    dataset = ClickLog(
+        tmp_path,
+        "trainval",
+        path=write(log(sessions=60), tmp_path / "log.csv"),
+        pauses="time",
+        min_support=17,
+        test=0.3,
+        event="event",
+        events=EVENTS,
+    )
+    folder = export(trained(dataset), tmp_path / "export", "torch_export")
+    recommender = Recommender.load(folder)
+    session = recommender.vocabulary.ids[:2]
+    with in_thread(folder) as running:
+        page = open_page(running.url, json.dumps(session))
+        first, second = (page.get_by_label(f"Type of click {place}") for place in (1, 2))
+        assert first.locator("option").all_inner_texts() == list(EVENTS)
+
+        def items(*types):
+            (best,) = recommender.recommend([Clicks(session, types)], 10)
+            return [str(item) for item, _ in best]
+
+        def names():
+            settled(page)
+            return page.locator("#best .names b").all_inner_texts()
+
+        assert names() == items(None, None)
+        second.focus()
+        second.select_option("purchase")
+        assert names() == items("view", "purchase") != items(None, None)
+        expect(second).to_be_focused()
+        assert json.loads(unquote(re.search("types=([^&]*)", page.url)[1])) == [None, "purchase"]
+        added = recommender.explain(Clicks(session, [None, "purchase"])).added
+        wanted = [("+" if one >= 0.005 else "") + f"{one:.2f}".replace("-", "−") for one in added]
+        assert page.locator("#clicks .adds .value").all_inner_texts() == wanted
+        page.reload()
+        assert names() == items("view", "purchase")
+        expect(second).to_have_value("purchase")
+        second.select_option("view")
+        assert names() == items(None, None)
+        assert "types=" not in page.url
+        page.get_by_role("button", name="Undo").click()
+        assert names() == items(None, "purchase")
 
 
 def test_a_session_made_by_mouse(open_page, service, recommender):

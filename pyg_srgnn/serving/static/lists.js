@@ -6,12 +6,15 @@ import { similarityMeter } from "./origins.js";
 /**
  * The clicks, each with its attention and its effect on the first item of the list.
  * @param {HTMLElement} list
- * @param {{items: any[], why: object | null, known: (id) => boolean, label: (id) => string,
- *   named: (id) => boolean, remove: (at: number) => void}} session  why is the explanation of
- *   these items, or null while there is none
+ * @param {{items: any[], types: (string | null)[], kinds: string[], why: object | null,
+ *   known: (id) => boolean, label: (id) => string, named: (id) => boolean,
+ *   remove: (at: number) => void, retype: (at: number, type: string | null) => void}} session
+ *   kinds are the types to choose from, null the first one; why is the explanation of these items,
+ *   or null while there is none
  */
-export function showClicks(list, { items, why, known, label, named, remove }) {
+export function showClicks(list, { items, types, kinds, why, known, label, named, remove, retype }) {
   const held = [...list.children].findIndex((row) => row.contains(document.activeElement));
+  const control = document.activeElement?.tagName === "SELECT" ? "select" : "button";
   const [seen, rows] = [list.scrollTop, list.children.length];
   const atEnd = seen + list.clientHeight > list.scrollHeight - 4;
   let next = 0; // of the clicks explained: the known ones, by what the model knew when it answered
@@ -25,7 +28,7 @@ export function showClicks(list, { items, why, known, label, named, remove }) {
       return html(
         "li",
         { class: isKnown ? "click" : "click unknown" },
-        html("div", { class: "top" }, ordinal(place), names(id, label, named), button),
+        html("div", { class: "top" }, ordinal(place), names(id, label, named), typeOf(place, types, kinds, retype), button),
         isKnown ? null : html("p", { class: "note" }, "unknown to the model, left out"),
         at >= 0 && why.attention ? meter("attention", why.attention, at) : null,
         at >= 0 && why.added ? meter("adds", why.added, at, why.log_probabilities) : null,
@@ -34,7 +37,17 @@ export function showClicks(list, { items, why, known, label, named, remove }) {
     }),
   );
   list.scrollTop = items.length > rows || atEnd ? list.scrollHeight : seen; // to a click that is new
-  if (held >= 0) list.children[Math.min(held, items.length - 1)]?.querySelector("button").focus();
+  if (held >= 0) list.children[Math.min(held, items.length - 1)]?.querySelector(control).focus();
+}
+
+/** A choice of a click's type, where the model knows several. */
+function typeOf(place, types, kinds, retype) {
+  if (kinds.length < 2) return null;
+  const options = kinds.map((kind) => html("option", {}, kind));
+  const select = html("select", { "aria-label": `Type of click ${place + 1}` }, ...options);
+  select.selectedIndex = types[place] === null ? 0 : kinds.indexOf(types[place]);
+  select.addEventListener("change", () => retype(place, select.selectedIndex > 0 ? select.value : null));
+  return select;
 }
 
 /**

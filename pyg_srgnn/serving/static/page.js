@@ -25,6 +25,7 @@ let places = null; // of the items in the list before
 let drawn = null; // the graph, and the keys of its edges
 let shown = null; // the explanation that is shown
 let columns = []; // of the items' attributes
+let kinds = []; // types of clicks that the model knows
 
 const label = (id) => met.get(id)?.name ?? String(id);
 const named = (id) => (met.get(id)?.name ?? null) !== null;
@@ -38,14 +39,14 @@ async function update() {
   cancel = new AbortController();
   clearTimeout(again);
   const { signal } = cancel;
-  const { items, k, excludeSeen, where } = session;
+  const { items, clicks, k, excludeSeen, where } = session;
   history.replaceState(null, "", session.hash);
   showSession(null);
   $("next").setAttribute("aria-busy", "true");
   $("picture").setAttribute("aria-busy", "true");
   try {
     await experiment.begin(signal);
-    const answer = await ask("recommend", { items, k, exclude_seen: excludeSeen, where, ...experiment.key }, signal);
+    const answer = await ask("recommend", { ...clicks, k, exclude_seen: excludeSeen, where, ...experiment.key }, signal);
     const ids = [...new Set([...items, ...answer.items.map((item) => item.id)])];
     const strangers = ids.filter((id) => !met.has(id));
     // If another model has been loaded, ask which items it knows.
@@ -59,7 +60,7 @@ async function update() {
     const others = answer.items.slice(1, 1 + OTHERS).map((item) => item.id);
     const nothing = answer.popular || best === undefined;
     const long = items.length > EXPLAINED;
-    const why = nothing || long ? null : await ask("explain", { items, item: best, others, ...experiment.key }, signal);
+    const why = nothing || long ? null : await ask("explain", { ...clicks, item: best, others, ...experiment.key }, signal);
     if (mine !== turn) return;
     showWhy(why);
     if (long && !nothing) say($("measures"), `Only sessions of up to ${EXPLAINED} clicks are explained.`);
@@ -89,7 +90,8 @@ function failed(error) {
 }
 
 function showSession(why) {
-  showClicks($("clicks"), { items: session.items, why, known, label, named, remove });
+  const { items, types } = session;
+  showClicks($("clicks"), { items, types, kinds, why, known, label, named, remove, retype });
   $("empty").hidden = session.items.length > 0;
   $("undo").disabled = !session.canUndo;
   $("clear").disabled = session.items.length === 0;
@@ -160,16 +162,18 @@ function showWhy(why) {
   drawn = graph;
 }
 
-function change(items) {
-  session.set(items);
+function change(items, types) {
+  session.set(items, types);
   update();
 }
 
-const add = (id) => change([...session.items, id]);
+const add = (id) => change([...session.items, id], [...session.types, null]);
+const retype = (place, type) => change(session.items, session.types.with(place, type));
 const last = () => session.items.length > 0 && remove(session.items.length - 1);
 
 function remove(place) {
-  change(session.items.filter((_, at) => at !== place));
+  const others = (_, at) => at !== place;
+  change(session.items.filter(others), session.types.filter(others));
   if (session.items.length === 0) $("query").focus();
 }
 
@@ -202,7 +206,7 @@ $("query").addEventListener("keydown", (event) => {
 $("undo").addEventListener("click", undo);
 $("clear").addEventListener("click", () => {
   experiment.renew(); // other clicks are another session
-  change([]);
+  change([], []);
   $("query").focus();
 });
 $("k").addEventListener("change", ({ target }) => {
@@ -234,6 +238,12 @@ new ResizeObserver(([{ contentRect }]) => {
 
 readAddress();
 ask("items?limit=8").then(picker.know).catch(failed);
+ask("types")
+  .then((answer) => {
+    kinds = answer;
+    showSession(shown);
+  })
+  .catch(failed);
 ask("items/attributes")
   .then((answer) => {
     columns = answer.columns;
