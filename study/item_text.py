@@ -208,7 +208,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given: dict[str, Any] = vars(parser.parse_args(arguments))
     places = {key: value for key, value in given.items() if value is not None}
     found = derive(ROOT / "runs" / RECORDS.name, **places)
-    write_text(RECORDS / DERIVED, json.dumps(found, indent=1) + "\n")
+    path = RECORDS / DERIVED
+    # What was made of runs that lie elsewhere stays.
+    kept = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    write_text(path, json.dumps(kept | found, indent=1) + "\n")
     return 0
 
 
