@@ -61,10 +61,17 @@ def session_rows(
             f"{files[0]}: column {column!r} holds a session a row, and "
             f"{', '.join(f'dataset.{name}' for name in new_log)} is for click logs; leave it out"
         )
+    first = scan_parquet(files[0]).collect_schema().names()
     for file in files[1:]:
         if _list_column(file) != column:
             raise ValueError(f"{file}: expected a column {column!r} of lists, as in {files[0]}")
-    scans = [_with_ids(scan_parquet(file), column, whole) for file in files]
+        names = scan_parquet(file).collect_schema().names()
+        if {*names} != {*first}:
+            raise ValueError(
+                f"{file}: columns {', '.join(names)}; expected those of {files[0]}: "
+                f"{', '.join(first)}"
+            )
+    scans = [_with_ids(scan_parquet(file).select(first), column, whole) for file in files]
     return pl.concat(scans, how="vertical_relaxed"), column
 
 

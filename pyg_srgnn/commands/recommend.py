@@ -73,7 +73,9 @@ def validate(config: DictConfig) -> None:
     with checking_keys(config) as (check, keys):
         items, input = keys["items"], keys["input"]
         check.text("checkpoint", keys["checkpoint"])
-        file = isinstance(items, str) and (items == "-" or (items[0] == "@" and len(items) > 1))
+        file = isinstance(items, str) and (
+            items == "-" or (items.startswith("@") and len(items) > 1)
+        )
         ids = isinstance(items, list) and all(type(one) in (int, str) for one in items)
         expected = (
             "a list of raw item ids, such as [17,4] or 'items=[red shoe,\"cap, blue\"]' in the "

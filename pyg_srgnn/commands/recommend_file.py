@@ -76,6 +76,8 @@ def recommend_file(
     if output.suffix not in _OUTPUTS:
         raise ValueError(f"output={output}: expected a file that ends in {' or '.join(_OUTPUTS)}")
     files = find_files(path)
+    if output.resolve() in {file.resolve() for file in files}:
+        raise ValueError(f"output={output}: this is a file of the input; name another one")
     preparation = preparation or Preparation()
     work, rules = _work(output), rules or Rules()
     _keep_parts_of(

@@ -525,3 +525,20 @@ def test_a_new_log_is_described_only_where_there_is_one(tmp_path):
     pl.DataFrame({"a": [[1]]}).write_parquet(file)
     with pytest.raises(ValueError, match=r"dataset\.item is for click logs"):
         served_from(file, Preparation(), item="a")
+
+
+def test_files_whose_columns_differ_and_an_output_that_is_the_input(tmp_path):
+    model = Recommender(ModelScorer(SRGNN(19, 5)), Vocabulary(IDS["int"]), torch.arange(1, 20))
+    one, two = tmp_path / "in" / "1.parquet", tmp_path / "in" / "2.parquet"
+    one.parent.mkdir()
+    pl.DataFrame({"customer": [1], "clicks": [[3]]}).write_parquet(one)
+    pl.DataFrame({"clicks": [[6]], "customer": [2]}).write_parquet(two)  # in another order
+    assert recommend_file(model, one.parent, tmp_path / "out.parquet", 4) == 2
+    assert pl.read_parquet(tmp_path / "out.parquet")["customer"].to_list() == [1, 2]
+    before = two.read_bytes()
+    with pytest.raises(ValueError, match="is a file of the input"):
+        recommend_file(model, one.parent, two, 4)
+    assert two.read_bytes() == before
+    pl.DataFrame({"clicks": [[6]], "age": [2]}).write_parquet(two)
+    with pytest.raises(ValueError, match=r"2\.parquet: columns clicks, age; expected those of"):
+        recommend_file(model, one.parent, tmp_path / "out.parquet", 4)
