@@ -32,7 +32,7 @@ from pyg_srgnn.inference.choice import AUTO, Choice
 from pyg_srgnn.inference.exported import ExportedModel, searched
 from pyg_srgnn.inference.exported_components import exported_class
 from pyg_srgnn.inference.exported_mixture import ExportedModelMixture
-from pyg_srgnn.inference.formats import FILES, OPENERS
+from pyg_srgnn.inference.formats import FILES, Encoder
 from pyg_srgnn.inference.index import Index
 from pyg_srgnn.inference.manifest import (
     INDEX,
@@ -141,7 +141,7 @@ class Artifact:
             with _naming(folder / INDEX):
                 index = Index.load(folder / INDEX, searched(facts, weights)[0], held[INDEX])
         with _naming(encoder):
-            encode = OPENERS[manifest["export"]](held[names[0]], encoder, threads)
+            encode = Encoder(manifest["export"], held[names[0]], encoder, threads)
         with _naming(folder / MANIFEST):
             asked = manifest["precision"] if precision == AUTO else precision
             scorer = exported_class(facts)(encode, facts, weights, asked, index)

@@ -92,6 +92,10 @@ class Index:
         self._parameters = faiss.SearchParametersIVF(nprobe=probes)
         self._index.nprobe = probes
 
+    def __reduce__(self) -> tuple[type[Index], tuple[Tensor, Tensor, Tensor, int]]:
+        """Copied and pickled as what it is made of: faiss's own memory cannot be."""
+        return Index, (self.vectors, self.centroids, self.lists, self.probes)
+
     def __len__(self) -> int:
         """Number of items V."""
         return len(self.vectors)

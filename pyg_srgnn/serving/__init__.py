@@ -2,34 +2,53 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 import threading
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from pyg_srgnn.serving.settings import Settings
 from pyg_srgnn.utils.extras import pip_install
 
 
 def serve(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT; see :func:`pyg_srgnn.serving.server.serve`.
+    """Serve until SIGTERM or SIGINT.
 
-    With ``check`` only print what :func:`pyg_srgnn.serving.check.check` says.
+    See :func:`pyg_srgnn.serving.server.serve`, and of several workers
+    :func:`pyg_srgnn.serving.workers.serve`. With ``check`` only print what
+    :func:`pyg_srgnn.serving.check.check` says.
 
     Raises:
         OSError: If the port is taken, or a file cannot be read.
-        ValueError: If the artifact does not hold a model, or a package is not installed.
+        ValueError: If the artifact does not hold a model, a package is not installed, or there
+            cannot be several workers.
     """
+    if settings.workers > 1 and sys.platform != "linux":
+        raise ValueError(
+            f"workers={settings.workers}: several workers need Linux, which deals out connections "
+            f"among them; expected 1 on {sys.platform}"
+        )
     if hasattr(signal, "SIGHUP") and threading.current_thread() is threading.main_thread():
         # Until the server has its handler, a SIGHUP would end the process.
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
-        # Not needed by --help and wrong settings.
-        from pyg_srgnn.serving import server
-        from pyg_srgnn.serving.check import check
+    try:  # imports are not needed by --help and wrong settings
+        if settings.check:
+            from pyg_srgnn.serving.check import check
+
+            print(check(settings))
+        elif settings.workers > 1:
+            with TemporaryDirectory(prefix="srgnn-") as folder:
+                os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder  # before prometheus_client comes
+                from pyg_srgnn.serving import workers
+
+                workers.serve(settings, Path(folder))
+        else:
+            from pyg_srgnn.serving import server
+
+            server.serve(settings)
     except ModuleNotFoundError as error:
         raise ValueError(
             f"serving needs {error.name}, which is not installed: {pip_install('serve')}"
         ) from error
-    if settings.check:
-        print(check(settings))
-    else:
-        server.serve(settings)

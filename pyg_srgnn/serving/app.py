@@ -13,6 +13,7 @@ from fastapi.exceptions import RequestValidationError
 
 from pyg_srgnn.serving import endpoints, page
 from pyg_srgnn.serving.bodies import REFUSALS, invalid
+from pyg_srgnn.serving.channel import Channel
 from pyg_srgnn.serving.guard import Guard
 from pyg_srgnn.serving.hosts import Hosts, is_loopback
 from pyg_srgnn.serving.messages import Problem
@@ -23,7 +24,11 @@ from pyg_srgnn.version import __version__
 log = logging.getLogger(__name__)
 
 
-def create_app(settings: Settings, failed: Callable[[Exception], None] | None = None) -> FastAPI:
+def create_app(
+    settings: Settings,
+    failed: Callable[[Exception], None] | None = None,
+    parent: Channel | None = None,
+) -> FastAPI:
     """Make the application; its model is loaded once it runs.
 
     ``app.state.service`` is the :class:`~pyg_srgnn.serving.service.Service` behind it.
@@ -31,23 +36,25 @@ def create_app(settings: Settings, failed: Callable[[Exception], None] | None = 
     Args:
         settings: Where the model is, and the limits.
         failed: Called if the model cannot be loaded. (default: the error is logged)
+        parent: The process that loads the models, of a worker. (default: none, it is loaded here)
 
     Raises:
         ValueError: If the store of sessions cannot be what the settings say.
     """
-    service = Service(settings)
+    service = Service(settings, parent)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         if settings.threads is not None:
             torch.set_num_threads(settings.threads)
-        work = asyncio.create_task(_serve_models(service, failed))
+        work = None if parent else asyncio.create_task(_serve_models(service, failed))
         try:
             yield
         finally:
-            work.cancel()
-            with suppress(asyncio.CancelledError):
-                await work
+            if work is not None:
+                work.cancel()
+                with suppress(asyncio.CancelledError):
+                    await work
             await service.close()
 
     app = FastAPI(

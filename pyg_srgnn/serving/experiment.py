@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import os
@@ -40,7 +41,7 @@ class AnswerLog:
 
     A line has the ``time`` (UTC), the key of the ``session`` or null, the ``model``, the ``items``
     clicked and the items ``recommended``. A file that is moved away, as logrotate does, is made
-    anew with the next line.
+    anew with the next line. Several processes may append to one file.
 
     Args:
         path: The file; it is appended to.
@@ -51,7 +52,7 @@ class AnswerLog:
 
     def __init__(self, path: str | Path) -> None:
         _end_line(Path(path))
-        self._handler = WatchedFileHandler(path, encoding="utf-8")
+        self._handler = _WholeLines(path, encoding="utf-8")
 
     def write(
         self, session: str | None, model: str, items: Sequence[int | str], answer: Answer
@@ -75,10 +76,18 @@ class AnswerLog:
         self._handler.close()
 
 
+class _WholeLines(WatchedFileHandler):
+    """Writes a line at once, whatever its length, so that those of several processes do not mix."""
+
+    def _open(self) -> io.TextIOWrapper:
+        file = io.FileIO(self.baseFilename, "a")
+        return io.TextIOWrapper(file, encoding=self.encoding, write_through=True)
+
+
 def _end_line(path: Path) -> None:
     """End a line that a killed service has left unfinished, so that the next one is whole."""
     if path.is_file() and path.stat().st_size:
-        with path.open("rb+") as file:
+        with path.open("ab+") as file:  # what is written comes last, whatever others write
             file.seek(-1, os.SEEK_END)
             if file.read(1) != b"\n":
                 file.write(b"\n")

@@ -1,27 +1,28 @@
-"""Loads the model that is served, and reloads it when its files change."""
+"""The model that is served, in this process."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
 import logging
-import os
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from functools import cached_property
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from fastapi.concurrency import run_in_threadpool
 
 from pyg_srgnn.inference.recommender import Recommender
+from pyg_srgnn.inference.shared import map_shared
 from pyg_srgnn.runs.find import find_run
 from pyg_srgnn.serving.item_names import NAMES, load_names
-from pyg_srgnn.serving.item_search import ItemSearch
 from pyg_srgnn.serving.prometheus import Metrics
+from pyg_srgnn.serving.reloading import Reloading, states_of
 from pyg_srgnn.serving.rules import NamedRules
+from pyg_srgnn.serving.served import Served, State
 from pyg_srgnn.serving.settings import Settings
 from pyg_srgnn.serving.trial import answer_once, try_out
 
@@ -30,77 +31,8 @@ log = logging.getLogger(__name__)
 LOADING = "loading a model"  # name of the thread
 
 
-class Served:
-    """A recommender, and how its items are named and found.
-
-    Args:
-        recommender: The recommender.
-        names: Names of items; those of items that are added follow.
-        rules: Rules of every request, and those that one may name. (default: none)
-        read: The state of the file that the items' attributes were read from. (default: none was)
-    """
-
-    def __init__(
-        self,
-        recommender: Recommender,
-        names: dict[int | str, str],
-        rules: NamedRules | None = None,
-        read: tuple[object, ...] = (),
-    ) -> None:
-        self.recommender = recommender
-        self.names = names
-        self.rules = rules or NamedRules()
-        self.read = read
-        self.added = 0  # items
-        self._building = threading.Lock()
-        self._adding = threading.Lock()
-
-    def add(
-        self,
-        ids: Sequence[int | str],
-        texts: Sequence[str] | None,
-        vectors: Sequence[Sequence[float]] | None,
-    ) -> None:
-        """Add items; a text is the name of an item that has no other.
-
-        Args:
-            ids: Their raw ids.
-            texts: A text of each, or None.
-            vectors: A vector of each, or None.
-
-        Raises:
-            ValueError: See :meth:`pyg_srgnn.Recommender.add_items`.
-        """
-        given = vectors if texts is None else texts
-        assert given is not None, "either texts or vectors are given"
-        with self._adding:
-            known = len(self.recommender.vocabulary)
-            self.recommender.add_items(ids, given)
-            with self._building:
-                for raw, text in zip(ids, texts or (), strict=False):
-                    self.names.setdefault(raw, " ".join(text.split()))
-                search = self.__dict__.pop("_search", None)
-                # One that was made meanwhile has the new items, but not their names.
-                if search is not None and len(search.vocabulary) == known:
-                    self._search = search.with_items(self.recommender.vocabulary, self.names)
-            self.added += len(ids)
-
-    def find(self, query: str, limit: int) -> list[int | str]:
-        """Find items; see :class:`~pyg_srgnn.serving.item_search.ItemSearch`."""
-        with self._building:
-            search = self._search
-        return search(query, limit)
-
-    @cached_property
-    def _search(self) -> ItemSearch:
-        return ItemSearch(self.recommender.vocabulary, self.recommender.popularity, self.names)
-
-
-class Models:
-    """Loads the model, and loads it again when its files have changed.
-
-    The old model serves until the new one has answered once; requests that are being scored finish
-    with the model that they began with.
+class Models(Reloading):
+    """The model of this process; requests in progress finish with the one that they began with.
 
     Args:
         settings: Where the model and the names are, and how long a reload may take.
@@ -108,12 +40,9 @@ class Models:
     """
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
-        self.settings = settings
-        self.path = settings.checkpoint
-        self.metrics = metrics
+        super().__init__(settings, metrics)
         self.served: Served | None = None
-        self._loading = asyncio.Lock()
-        self._seen: tuple[object, ...] = ()
+        self._prepared: Served | None = None
         self._missed: list[tuple[Sequence[int | str], Mapping[str, Sequence[Any]]]] = []
 
     def current(self) -> Served:
@@ -176,59 +105,52 @@ class Models:
         extra = {"event": "attributes", "items": len(ids)}
         log.info("attributes of %s items replaced", f"{len(ids):,}", extra=extra)
 
-    async def load(self) -> None:
-        """Load the model, let it answer once, and serve it.
-
-        Raises:
-            OSError: If a file cannot be read.
-            ValueError: If a file is damaged or of another kind.
-        """
-        async with self._loading:
-            self._seen, self._missed = self._state(), []
-            await self._take()
-
-    async def reload(self) -> None:
-        """Try the model out, then load it; if that fails, the old one stays."""
-        try:
-            async with self._loading:
-                self._seen, self._missed = self._state(), []
-                await try_out(self.path, self.settings)
-                if self._state() != self._seen:
-                    raise ValueError(f"{self.path} has changed while it was tried out")
-                await self._take()
-        except Exception as error:
-            self.metrics.reloads.labels("failed").inc()
-            mendable = isinstance(error, OSError | ValueError)
-            log.error(
-                "the new artifact cannot be served, the old one still is: %s",
-                error,
-                exc_info=None if mendable else error,
-                extra={"event": "reload_failed"},
-            )
-        else:
-            self.metrics.reloads.labels("ok").inc()
-            log.info("a new artifact is being served", extra={"event": "reloaded"})
-
-    async def watch(self, seconds: float) -> None:
-        """Check the files every so many seconds, for ever, and reload when they have changed."""
-        while True:
-            await asyncio.sleep(seconds)
-            state = self._state()
-            if state and state != self._seen:
-                await self.reload()
-
-    def _state(self) -> tuple[object, ...]:
-        """A state that changes with the files of the model, attributes and rules; empty if none."""
-        others = [file for file in (self.settings.attributes, self.settings.rules) if file]
-        model = _state(self.path)
-        return (*model, *_states(others)) if model else ()
+    async def _prepare(self, first: bool) -> None:
+        self._missed = []
+        if not first:
+            await try_out(self.path, self.settings)
 
     async def _take(self) -> None:
-        served = await _aside(self._load)
+        load = partial(Recommender.load, self.path, self.settings.precision)
+        served = await _aside(partial(self._load, load))
         while self._missed:  # what was put while it was loaded
             with suppress(ValueError):  # which the one who put it was told
                 update = served.recommender.update_attributes
                 await run_in_threadpool(update, *self._missed.pop(0))
+        self._serve(served)
+
+    async def prepare(self, file: Path, state: State | None) -> None:
+        """Open a model that another process has laid out, to serve it once it is to be taken.
+
+        Args:
+            file: What :func:`~pyg_srgnn.inference.shared.write_shared` wrote.
+            state: What another worker has beside the model, or None to read it from the files.
+
+        Raises:
+            OSError: If a file cannot be read.
+            ValueError: If a file does not fit the model.
+        """
+
+        def load() -> Recommender:
+            return Recommender.of(map_shared(file))
+
+        def load_as_other() -> Served:
+            assert state is not None, "there is another to take over from"
+            return state.applied(load())
+
+        self._prepared = await _aside(partial(self._load, load) if state is None else load_as_other)
+
+    def take(self) -> None:
+        """Serve what was prepared."""
+        assert self._prepared is not None, "nothing was prepared"
+        self._serve(self._prepared)
+        self.forget()
+
+    def forget(self) -> None:
+        """Let go of what was prepared."""
+        self._prepared = None
+
+    def _serve(self, served: Served) -> None:
         self.served = served
         # A garbage collection that visits the model would stop everything for 0.1 s; the previous
         # model, frozen until now, is garbage.
@@ -236,8 +158,8 @@ class Models:
         gc.collect()
         gc.freeze()
 
-    def _load(self) -> Served:
-        recommender = Recommender.load(self.path, self.settings.precision)
+    def _load(self, load: Callable[[], Recommender]) -> Served:
+        recommender = load()
         file: str | Path | None = self.settings.names
         if file is None and (beside := find_run(self.path) / NAMES).is_file():
             file = beside
@@ -257,7 +179,7 @@ class Models:
             The state of the file.
         """
         file, served = self.settings.attributes, self.served
-        state = () if file is None else _states([file])
+        state = () if file is None else states_of([file])
         if file is not None and (served is None or state != served.read):
             recommender.set_attributes(file)
         elif served is not None and served.recommender.attributes is not None:
@@ -281,28 +203,3 @@ async def _aside(work: Callable[[], Served]) -> Served:
 
     threading.Thread(target=run, name=LOADING, daemon=True).start()
     return await asyncio.wrap_future(done)
-
-
-def _state(path: str) -> tuple[object, ...]:
-    """A state that changes with the files of an artifact; empty if there are none."""
-    try:
-        folder = find_run(path)
-    except (OSError, ValueError):
-        return ()
-    files = [folder]
-    if folder.is_dir():
-        files = [folder / "manifest.json", folder / "metrics.json"]
-        files += sorted((folder / "checkpoints").glob("*.ckpt"))
-    return _states(files)
-
-
-def _states(files: Iterable[str | Path]) -> tuple[object, ...]:
-    """The states of those files that are there."""
-    found: list[object] = []
-    for file in files:
-        try:
-            stat = os.stat(file)
-        except OSError:
-            continue
-        found += [str(file), stat.st_ino, stat.st_mtime_ns, stat.st_size]
-    return tuple(found)

@@ -14,7 +14,7 @@ from pydantic import BaseModel, FailFast, Field, RootModel
 from pyg_srgnn.inference.answer import Explanation
 from pyg_srgnn.serving.bodies import described, read
 from pyg_srgnn.serving.messages import SESSION_KEY, ClickType, ItemId, Message, SessionKey
-from pyg_srgnn.serving.models import Served
+from pyg_srgnn.serving.served import Served
 from pyg_srgnn.serving.service import Service
 
 _TYPES = {

@@ -14,11 +14,13 @@ from types import FrameType
 import uvicorn
 
 from pyg_srgnn.serving.app import create_app
+from pyg_srgnn.serving.channel import Channel
 from pyg_srgnn.serving.logs import log_json
 from pyg_srgnn.serving.models import LOADING
 from pyg_srgnn.serving.protocol import Bounded, Connections
 from pyg_srgnn.serving.service import Service
 from pyg_srgnn.serving.settings import Settings
+from pyg_srgnn.serving.sockets import listen, url_of
 
 log = logging.getLogger(__name__)
 
@@ -28,10 +30,11 @@ class Server(uvicorn.Server):
 
     Args:
         settings: The settings of the service.
+        parent: The process that loads the models, of a worker. (default: none, it is loaded here)
     """
 
-    def __init__(self, settings: Settings) -> None:
-        app = create_app(settings, self._failed)
+    def __init__(self, settings: Settings, parent: Channel | None = None) -> None:
+        app = create_app(settings, self._failed, parent)
         self.service: Service = app.state.service
         self.failure: Exception | None = None
         self._leaves_at: float | None = None
@@ -93,40 +96,16 @@ def serve(settings: Settings) -> None:
     """
     listening = listen(settings.host, settings.port)
     log_json()
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)  # these events are logged here
     server = Server(settings)
-    host, port = listening.getsockname()[:2]
-    host = f"[{host}]" if ":" in host else host
-    log.info("listening", extra={"event": "listening", "url": f"http://{host}:{port}"})
+    log.info("listening", extra={"event": "listening", "url": url_of(listening)})
     server.run(sockets=[listening])
     if server.failure is not None:
         raise server.failure
     log.info("stopped", extra={"event": "stopped"})
+    end()
+
+
+def end() -> None:
+    """End the process, if a load that may never finish would keep it."""
     if any(thread.name == LOADING for thread in threading.enumerate()):
-        os._exit(0)  # the load may never finish
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """Listen on a port, so that no other service can take it.
-
-    Raises:
-        OSError: If that is impossible; suggests another port.
-    """
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        listening = socket.socket(family, kind, protocol)
-        try:
-            if os.name == "posix":
-                listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listening.bind(address)
-            listening.listen(2048)
-        except OSError:
-            listening.close()
-            raise
-    except OSError as error:
-        why = error.strerror or str(error)
-        hint = "; give another one, or port=0 for any that is free" if port else ""
-        raise OSError(f"host={host} port={port}: cannot listen there ({why}){hint}") from error
-    return listening
+        os._exit(0)

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from fastapi import HTTPException
@@ -15,10 +16,12 @@ from pyg_srgnn.inference.answer import Answer, Explanation
 from pyg_srgnn.inference.clicks import Clicks, UnknownType, check_types
 from pyg_srgnn.inference.rules import RuleError
 from pyg_srgnn.serving.batching import Batcher, QueueFull, RawSession
+from pyg_srgnn.serving.channel import Channel
 from pyg_srgnn.serving.experiment import CHALLENGER, CHAMPION, AnswerLog, model_of
 from pyg_srgnn.serving.models import Models
+from pyg_srgnn.serving.parent_memory import ParentMemory
 from pyg_srgnn.serving.prometheus import Metrics
-from pyg_srgnn.serving.session_store import open_store
+from pyg_srgnn.serving.session_store import Store, open_store
 from pyg_srgnn.serving.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -36,21 +39,28 @@ class Service:
 
     Args:
         settings: Where the model is, and the limits.
+        parent: The process that started this one and its siblings; what is changed in one of them
+            it changes in all. (default: none, this one is alone)
 
     Raises:
         ValueError: If the store of sessions cannot be what the settings say.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, parent: Channel | None = None) -> None:
         self.settings = settings
-        self.metrics = Metrics()
+        self.metrics = Metrics(shared=parent is not None)
         self.models, self.batcher = self._arm(settings)
         self.arms = {CHAMPION: (self.models, self.batcher)}
         if settings.challenger is not None:
             other = replace(settings, checkpoint=settings.challenger)
             self.arms[CHALLENGER] = self._arm(other)
         self.answers = None if settings.answers is None else AnswerLog(settings.answers)
-        self.store = open_store(settings, self.metrics)
+        self.store: Store | None
+        if parent is not None and settings.sessions == "memory":
+            self.store = ParentMemory(parent)
+        else:
+            self.store = open_store(settings, self.metrics)
+        self._everywhere = self.change if parent is None else partial(parent.call, "change")
         self.stopping = False
         self.explanations = 0  # running or waiting
         self.additions = 0  # running or waiting
@@ -150,15 +160,16 @@ class Service:
         """Load every model."""
         for models, _ in self.arms.values():
             await models.load()
-        self._log_choices()
+        self.log_choices()
 
     async def reload(self) -> None:
         """Load every model again, as far as that is possible."""
         for models, _ in self.arms.values():
             await models.reload()
-        self._log_choices()
+        self.log_choices()
 
-    def _log_choices(self) -> None:
+    def log_choices(self) -> None:
+        """Log how the items of every model are searched."""
         for name, (models, _) in self.arms.items():
             for of, choice in models.current().recommender.choices.items():
                 extra = {"event": "precision", "model": name}
@@ -187,7 +198,7 @@ class Service:
         self.additions += 1
         try:
             async with self._adding:
-                return await self.models.add(ids, texts, vectors)
+                return int(await self._everywhere("items", ids, texts, vectors))
         finally:
             self.additions -= 1
 
@@ -205,12 +216,27 @@ class Service:
         self.additions += 1
         try:
             async with self._adding:
-                for models, _ in self.arms.values():
-                    await models.update_attributes(ids, columns)
+                await self._everywhere("attributes", ids, columns)
         finally:
             self.additions -= 1
         vocabulary = self.models.current().recommender.vocabulary
         return sum(raw not in vocabulary for raw in vocabulary.like(ids))
+
+    async def change(self, what: str, *given: Any) -> Any:
+        """Make a change to the models of this process.
+
+        Args:
+            what: ``"items"`` that are added, or their ``"attributes"``.
+            *given: See :meth:`~pyg_srgnn.serving.models.Models.add` and
+                :meth:`~pyg_srgnn.serving.models.Models.update_attributes`.
+
+        Raises:
+            ValueError: See there.
+        """
+        if what == "items":
+            return await self.models.add(*given)
+        for models, _ in self.arms.values():
+            await models.update_attributes(*given)
 
     async def explain(
         self,

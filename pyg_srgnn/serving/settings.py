@@ -44,8 +44,9 @@ class Settings:
             are given, a request is refused whose Host or Origin is neither one of these nor
             localhost. (default: none)
         token: The token of every request but those for /health and /ready. (default: none)
-        threads: Threads of the model; null lets torch choose. (default: 1: more are slower, except
-            for the largest catalogues)
+        workers: Processes that answer, behind one port; the model is in memory once. (default: 1)
+        threads: Threads of the model in each of them; null lets torch choose. (default: 1: more
+            are slower, except for the largest catalogues)
         precision: How the items of an export are searched, with the same answers: ``"float32"``,
             ``"float32_blocks"``, ``"bfloat16"``, ``"float16"`` or ``"int8"``. (default:
             ``"auto"``, as the export says, else the fastest way on this processor)
@@ -58,8 +59,8 @@ class Settings:
         max_sessions: Sessions of a batch request. (default: 1000)
         max_body: Bytes of a body. (default: 1 MiB)
         max_added: Items added to a model by requests. (default: 10000)
-        max_connections: Open connections; at the limit the one that has been idle longest is
-            closed. (default: 1000)
+        max_connections: Open connections of a process; at the limit the one that has been idle
+            longest is closed. (default: 1000)
         max_per_address: Open connections from one address; null behind a proxy, whose address all
             requests have. (default: 500)
         request_timeout: Seconds from the first byte of a request to its last, and seconds in which
@@ -95,6 +96,7 @@ class Settings:
     open: bool = False
     hosts: Sequence[str] | None = None
     token: str | None = field(default=None, repr=False)
+    workers: int = 1
     threads: int | None = 1
     precision: str = AUTO
     batch_size: int = 64
@@ -136,7 +138,7 @@ class Settings:
             for name in ("threads", "max_per_address"):
                 check.whole(name, getattr(self, name), 1, optional=True)
             for name in (
-                *("batch_size", "max_queue", "max_clicks", "max_k", "max_sessions"),
+                *("workers", "batch_size", "max_queue", "max_clicks", "max_k", "max_sessions"),
                 *("max_body", "max_added", "max_connections", "max_kept"),
             ):
                 check.whole(name, getattr(self, name), 1)

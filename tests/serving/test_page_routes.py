@@ -21,7 +21,7 @@ import pytest
 
 from pyg_srgnn import Recommender
 from pyg_srgnn.serving import page
-from pyg_srgnn.serving.models import Served
+from pyg_srgnn.serving.served import Served
 from pyg_srgnn.serving.settings import Settings
 from tests.serving import shop
 from tests.serving.running import eventually, in_thread
