@@ -34,20 +34,39 @@ class Served:
         self.ready_seconds = ready_seconds
 
     def rss_mb(self) -> float | None:
-        """Memory that it holds, in MB; None where there is no /proc."""
+        """Memory that its first process holds, in MB; None where there is no /proc."""
         status = Path(f"/proc/{self.process.pid}/status")
         if not status.is_file():
             return None
         line = next(line for line in status.read_text().splitlines() if line.startswith("VmRSS"))
         return int(line.split()[1]) * 1024e-6
 
+    def pss_mb(self) -> float | None:
+        """Memory of all its processes, in MB, what several share once; None without /proc."""
+        total = 0
+        for pid in self._pids():
+            for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+                total += int(line.split()[1]) if line.startswith("Pss:") else 0
+        return total * 1024e-6 if total else None
+
     def cpu_seconds(self) -> float | None:
-        """Seconds of all cores that it has taken; None where there is no /proc."""
-        stat = Path(f"/proc/{self.process.pid}/stat")
-        if not stat.is_file():
-            return None
-        fields = stat.read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        """Seconds of all cores that its processes have taken; None where there is no /proc."""
+        ticks = 0
+        for pid in self._pids():
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            ticks += int(fields[11]) + int(fields[12])
+        return ticks / os.sysconf("SC_CLK_TCK") if ticks else None
+
+    def _pids(self) -> list[int]:
+        """Its process, and those that it has started, directly or not."""
+        found, new = [], [self.process.pid]
+        while new:
+            pid = new.pop()
+            children = Path(f"/proc/{pid}/task/{pid}/children")
+            if children.is_file():
+                found.append(pid)
+                new += map(int, children.read_text().split())
+        return found
 
 
 @contextmanager
@@ -75,7 +94,7 @@ def serving(export: str, threads: int, *arguments: str) -> Iterator[Served]:
     reader.start()
     try:
         address = _address(process, output, started)
-        while not _is_ready(address):
+        while not (any('"event": "ready"' in line for line in output) and _is_ready(address)):
             _check(process, output, started)
             sleep(0.01)
         yield Served(process, address, perf_counter() - started)

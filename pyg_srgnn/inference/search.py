@@ -130,6 +130,10 @@ class VectorSearch:
         self.items = items
         self._searches: WeakKeyDictionary[Offsets, OffsetSearch] = WeakKeyDictionary()
 
+    def __reduce__(self) -> tuple[type[VectorSearch], tuple[Catalogue | Index, Tensor | None]]:
+        """Copied and pickled without what was made for offsets."""
+        return VectorSearch, (self.catalogue, self.items)
+
     def best(
         self, sessions: Tensor, own: Sequence[Sequence[int]], wanted: Sequence[Wanted]
     ) -> list[Best]:

@@ -6,8 +6,10 @@ import os
 import signal
 import sys
 import threading
+from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from pyg_srgnn.serving.settings import Settings
 from pyg_srgnn.utils.extras import pip_install
@@ -33,21 +35,20 @@ def serve(settings: Settings) -> None:
     if hasattr(signal, "SIGHUP") and threading.current_thread() is threading.main_thread():
         # Until the server has its handler, a SIGHUP would end the process.
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:  # imports are not needed by --help and wrong settings
-        if settings.check:
-            from pyg_srgnn.serving.check import check
+    if settings.check:
+        print(_module("check").check(settings))
+    elif settings.workers > 1:
+        with TemporaryDirectory(prefix="srgnn-") as folder:
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder  # before prometheus_client is imported
+            _module("workers").serve(settings, Path(folder))
+    else:
+        _module("server").serve(settings)
 
-            print(check(settings))
-        elif settings.workers > 1:
-            with TemporaryDirectory(prefix="srgnn-") as folder:
-                os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder  # before prometheus_client comes
-                from pyg_srgnn.serving import workers
 
-                workers.serve(settings, Path(folder))
-        else:
-            from pyg_srgnn.serving import server
-
-            server.serve(settings)
+def _module(name: str) -> Any:
+    """One of the modules that --help and wrong settings do without."""
+    try:
+        return import_module(f"{__name__}.{name}")
     except ModuleNotFoundError as error:
         raise ValueError(
             f"serving needs {error.name}, which is not installed: {pip_install('serve')}"

@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import os
+import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from hashlib import blake2b
@@ -14,6 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from pyg_srgnn.inference.answer import Answer
+
+if sys.platform != "win32":
+    import fcntl
 
 log = logging.getLogger(__name__)
 
@@ -88,6 +92,8 @@ def _end_line(path: Path) -> None:
     """End a line that a killed service has left unfinished, so that the next one is whole."""
     if path.is_file() and path.stat().st_size:
         with path.open("ab+") as file:  # what is written comes last, whatever others write
+            if sys.platform != "win32":
+                fcntl.flock(file, fcntl.LOCK_EX)  # several workers start at once
             file.seek(-1, os.SEEK_END)
             if file.read(1) != b"\n":
                 file.write(b"\n")

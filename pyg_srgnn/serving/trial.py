@@ -92,8 +92,10 @@ def main() -> None:
         answer_once(Recommender.of(trained), path, int(batch_size))
         if into:
             write_shared(trained, into)
-    except (ImportError, OSError, ValueError) as error:
-        print(" ".join(str(error).split()))
+    except Exception as error:
+        mendable = isinstance(error, ImportError | OSError | ValueError)
+        kind = "" if mendable else f"{path}: {type(error).__name__}: "
+        print(kind + " ".join(str(error).split()))
         raise SystemExit(1) from None
 
 

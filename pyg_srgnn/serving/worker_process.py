@@ -63,7 +63,7 @@ class WorkerProcess:
             self._listening = bind_too(*self._address)
         ours, link = socket.socketpair()
         given = (self.settings, self.number, self._listening, link)
-        self._process = _FORKED.Process(target=_work, args=given, name=f"worker {self.number}")
+        self._process = _FORKED.Process(target=_work, args=given, daemon=True)
         await asyncio.to_thread(self._process.start)  # the first waits for what is imported
         link.close()
         self._ended.clear()

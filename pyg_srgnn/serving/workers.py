@@ -140,7 +140,11 @@ class Workers:
         """Start a worker, and start it again when it has ended."""
         failures = 0
         while not self._stopped.is_set():
-            await worker.start()
+            try:
+                await worker.start()
+            except OSError as error:
+                self._fail(error)
+                return
             log.info("a worker starts", extra={"event": "worker_started", **worker.facts})
             started = monotonic()
             try:

@@ -24,8 +24,8 @@ def test_it_answers_as_the_model_does(tmp_path, name):
     sessions = [[IDS[1], IDS[2]], [IDS[4]], []]
     trained = load_trained(export(checkpoint(name), tmp_path / "export"))
     for kind, given in (("export", trained), ("checkpoint", checkpoint(name))):
-        mapped = shared(given, tmp_path / kind)
-        (tmp_path / kind).unlink()  # the memory stays
+        mapped = shared(given, tmp_path / f"{kind}.bin")
+        (tmp_path / f"{kind}.bin").unlink()  # the memory stays
         wanted = Recommender.of(given).answer(sessions, 10)
         assert Recommender.of(mapped).answer(sessions, 10) == wanted
 

@@ -54,6 +54,7 @@ def two(served, *arguments):
     given = ("--workers=2", "--sessions=memory", *arguments)
     with in_process(served, *given, SRGNN_TOKEN=TOKEN) as process:
         process.client.headers.update(BEARER)
+        process.event("ready")  # all of them
         yield process
 
 
