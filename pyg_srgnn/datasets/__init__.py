@@ -86,7 +86,7 @@ def open_dataset(settings: Mapping[str, Any], split: str) -> SessionDataset:
     required = [
         each.name
         for each in inspect.signature(DATASETS[name]).parameters.values()
-        if each.default is each.empty and each.kind is not each.VAR_KEYWORD
+        if each.default is each.empty and each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)
     ]
     if missing := [each for each in required if each != "split" and each not in arguments]:
         raise ArgumentError(
