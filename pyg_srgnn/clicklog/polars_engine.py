@@ -14,14 +14,12 @@ import polars as pl
 from pyg_srgnn.clicklog.bad_rows import BadRows, copy_without, look_at_lines, nth_record
 from pyg_srgnn.clicklog.dialect import dialect, scan_text, whole_file
 from pyg_srgnn.clicklog.engine import Staged, parquet_row, piece_folders
-from pyg_srgnn.clicklog.layout import Layout, number_text, scan_parquet
+from pyg_srgnn.clicklog.layout import Layout, scan_parquet
+from pyg_srgnn.clicklog.polars_values import id_of, is_asked, joined_text, no_id, whole_of
 from pyg_srgnn.clicklog.spec import Preparation
 from pyg_srgnn.clicklog.times import is_local, micros
 from pyg_srgnn.utils.files import os_errors
 from pyg_srgnn.utils.progress import working
-
-_EXACT = {"Float16": 2**11, "Float32": 2**24, "Float64": 2**53}
-"""From where on two whole numbers may be the same float."""
 
 
 @dataclass(frozen=True)
@@ -159,8 +157,8 @@ class PolarsEngine:
         for source in self.sources:
             scan = _scan(source, layout)
             schema = scan.collect_schema()
-            asked = scan.filter(_asked(preparation, schema))
-            frame = asked.select(_no_id(pl.col(column), schema[column]).sum())
+            asked = scan.filter(is_asked(preparation, schema))
+            frame = asked.select(no_id(pl.col(column), schema[column]).sum())
             count += int(frame.collect(engine="streaming").item() or 0)
         return count
 
@@ -271,23 +269,13 @@ def _write(frame: pl.LazyFrame, path: Path, pieces: pl.PartitionBy | None = None
         frame.sink_parquet(pieces or path, compression="uncompressed", statistics=False)
 
 
-def _asked(preparation: Preparation, schema: pl.Schema) -> pl.Expr:
-    """Whether ``where`` selects a row."""
-    asked = pl.lit(True)
-    for name, texts in preparation.asked.items():
-        kind = schema[name]
-        texts = [number_text(text) for text in texts] if kind.is_numeric() else texts
-        asked &= _text(pl.col(name), kind).is_in(texts)
-    return asked
-
-
 def _parsed(
     frame: pl.LazyFrame, layout: Layout, preparation: Preparation, careful: bool, *checks: pl.Expr
 ) -> pl.LazyFrame:
     """Typed columns, and whether a row is too short or lacks a value in an unused column."""
     schema = frame.collect_schema()
     columns = [
-        _id(pl.col(name), schema[name], role in layout.whole).alias(role)
+        id_of(pl.col(name), schema[name], role in layout.whole).alias(role)
         for role, name in (("session", layout.session), ("item", layout.columns["item"]))
     ]
     if name := layout.columns.get("time", ""):
@@ -297,63 +285,15 @@ def _parsed(
             local = is_local(pl.col(name), schema[name], str(layout.time_format))
             columns.append(local.alias("local"))
     if name := layout.columns.get("order", ""):
-        columns.append(_whole(pl.col(name), schema[name]).alias("order"))
+        columns.append(whole_of(pl.col(name), schema[name]).alias("order"))
     if name := layout.columns.get("event", ""):
-        columns.append(_id(pl.col(name), schema[name], whole=False).alias("event"))
+        columns.append(id_of(pl.col(name), schema[name], whole=False).alias("event"))
     if name := layout.known_user or "":
-        columns.append(_id(pl.col(name), schema[name], whole=False).alias("user"))
+        columns.append(id_of(pl.col(name), schema[name], whole=False).alias("user"))
     if preparation.text:
-        columns.append(_joined([(pl.col(c), schema[c]) for c in preparation.text]).alias("text"))
+        columns.append(
+            joined_text([(pl.col(c), schema[c]) for c in preparation.text]).alias("text")
+        )
     if preparation.where:  # a row whose form is wrong is looked at though it is not asked for
-        frame = frame.filter(_asked(preparation, schema) | checks[0])
+        frame = frame.filter(is_asked(preparation, schema) | checks[0])
     return frame.select(*columns, pl.col(_row(layout)).cast(pl.Int64).alias("row"), *checks)
-
-
-def _no_id(column: pl.Expr, kind: pl.DataType) -> pl.Expr:
-    """Whether a value is no id: null, NaN, empty, or a float too large to be exact."""
-    if kind.is_float():
-        return column.is_null() | column.is_nan() | (column.abs() >= _EXACT[str(kind)])
-    if kind == pl.String:
-        return column.is_null() | (column == "") | column.str.contains("\0", literal=True)
-    return column.is_null()
-
-
-def _id(column: pl.Expr, kind: pl.DataType, whole: bool) -> pl.Expr:
-    if not whole:
-        return pl.when(~_no_id(column, kind)).then(_text(column, kind))
-    number = _whole(column, kind)
-    if kind != pl.String:
-        return pl.when(~_no_id(column, kind)).then(number) if kind.is_float() else number
-    # 007 is not 7: where whole numbers are written so, the ids are text.
-    zero = column.str.starts_with("0") & (column.str.len_bytes() > 1)
-    padded = zero | column.str.starts_with("-0") | column.str.starts_with("+")
-    return pl.when(~padded).then(number)
-
-
-def _text(column: pl.Expr, kind: pl.DataType) -> pl.Expr:
-    """Any value as text, a number of any type alike: 7, not 7.0 or 7.00."""
-    text = column.cast(pl.String)
-    if kind.is_float():
-        return pl.coalesce(_whole(column, kind).cast(pl.String), text)
-    if isinstance(kind, pl.Decimal) and kind.scale:  # then there is a point
-        return text.str.replace(r"\.?0+$", "")
-    return text
-
-
-def _joined(columns: list[tuple[pl.Expr, pl.DataType]]) -> pl.Expr:
-    """The values of columns as one text; null where all are null or blank."""
-    parts = []
-    for column, kind in columns:
-        written = _text(column.fill_nan(None) if kind.is_float() else column, kind)
-        stripped = written.str.strip_chars()
-        parts.append(pl.when(stripped != "").then(stripped))
-    joined = pl.concat_str(parts, separator=". ", ignore_nulls=True)
-    return pl.when(joined != "").then(joined)
-
-
-def _whole(column: pl.Expr, kind: pl.DataType) -> pl.Expr:
-    """Whole numbers; null where there is another value."""
-    number = column.cast(pl.Int64, strict=False)
-    if kind.is_decimal():
-        return pl.when(number.cast(kind, strict=False) == column).then(number)
-    return pl.when(column % 1 == 0).then(number) if kind.is_float() else number
