@@ -38,6 +38,7 @@ from benchmarks import (
     profile,
     rules,
     scale,
+    shop_log,
     spark,
     startup,
     train_step,
@@ -590,3 +591,23 @@ def test_spark_prints_and_writes_figures(
     printed = capsys.readouterr().out
     assert re.search(r"^hashpartitioning\(session\) +[\d.]+ +[\d.]+$", printed, re.MULTILINE)
     assert "_file" not in printed
+
+
+def test_a_shop_s_log_follows_its_law(tmp_path: Path) -> None:
+    shop_log.main([str(tmp_path), "--sessions", "400"])
+    log = pl.read_csv(tmp_path / "log.csv").with_columns(shelf=pl.col("item") // shop_log.SHELF)
+    after = log.select(
+        "session",
+        "action",
+        late=pl.col("time").diff().over("session") > shop_log.LONG,
+        on=(pl.col("shelf").shift(-1).over("session") - pl.col("shelf")) % 10,
+    ).drop_nulls("on")
+    late = after["late"].fill_null(False)
+    for rows, shelves in (
+        (after.filter(late), 5),
+        (after.filter(~late, pl.col("action") == "view"), 0),
+        (after.filter(~late, pl.col("action") != "view"), 1),
+    ):
+        assert 0.7 < (rows["on"] == shelves).mean() < 0.9
+    items = pl.read_csv(tmp_path / "items.csv")
+    assert items["item"].n_unique() == shop_log.ITEMS == 10 * items["shelf"].n_unique()
