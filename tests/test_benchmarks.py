@@ -38,6 +38,7 @@ from benchmarks import (
     profile,
     rules,
     scale,
+    searched,
     shop_log,
     spark,
     startup,
@@ -118,6 +119,18 @@ def test_catalogue_prints_and_writes_figures(
         assert of["fastest"] in of["milliseconds"] and of["chosen"] in WAYS
     printed = capsys.readouterr().out
     assert "float32_blocks" in printed and "16 at once" in printed and "used by torch" in printed
+
+
+def test_searched_compares_a_mixtures_lists(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("faiss", reason="faiss is not installed: pip install '.[index]'")
+    figures = tmp_path / "figures.json"
+    options = ["--items=2000", "--channels=8", "--minutes=0.01", "--sessions=40"]
+    searched.main([*options, f"--json={figures}"])
+    ways = json.loads(figures.read_text())["ways"]
+    assert ways["float32"]["recall"] == 1 and ways["int8"]["recall"] > 0.99
+    assert ways["int8"]["wrong"] == 0 and "recall" in capsys.readouterr().out
 
 
 def test_train_step_notices_other_gradients(
