@@ -62,10 +62,9 @@ class Served:
         found, new = [], [self.process.pid]
         while new:
             pid = new.pop()
-            children = Path(f"/proc/{pid}/task/{pid}/children")
-            if children.is_file():
-                found.append(pid)
-                new += map(int, children.read_text().split())
+            threads = list(Path(f"/proc/{pid}/task").glob("*/children"))
+            found += [pid] if threads else []
+            new += [int(child) for thread in threads for child in thread.read_text().split()]
         return found
 
 
