@@ -520,15 +520,18 @@ def test_a_job_of_prepare_has_a_process_of_its_own() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("http", [[], ["--http"]])
 def test_rules_prints_and_writes_figures(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], http: list[str]
 ) -> None:
     file = tmp_path / "rules.json"
-    small = ["--items=2000", "--channels=8", "--rounds=2", "--models", "srgnn_plain"]
+    small = ["--items=2000", "--channels=8", "--rounds=2", "--models", "srgnn_plain", *http]
     result = rules.main([*small, f"--json={file}"])
     assert json.loads(file.read_text())["milliseconds"] == result["milliseconds"]
     assert set(result["milliseconds"]["srgnn_plain"]) == set(rules.SIDES)
-    assert "no rules" in capsys.readouterr().out
+    assert all(0 < ms < 1e5 for ms in result["milliseconds"]["srgnn_plain"].values())
+    printed = capsys.readouterr().out
+    assert "no rules" in printed and ("over HTTP" in printed) is bool(http)
 
 
 def test_what_a_log_of_sparks_events_says() -> None:
