@@ -32,6 +32,8 @@ def adapt(trained: Preparation, files: Sequence[Path], given: Mapping[str, Any])
     """
     other = {"session": "user", "user": "session"}
     cleared: dict[str, Any] = {other[name]: None for name in given if name in other}
+    if trained.session is not None and trained.user is not None and "user" in given:
+        cleared.pop("session", None)  # its sessions are not made of users' clicks
     asked = replace(trained, **(cleared | dict(given)))
     asked, names = _read_as(asked, files[0], given)
     gone = [
@@ -47,7 +49,7 @@ def adapt(trained: Preparation, files: Sequence[Path], given: Mapping[str, Any])
             "%s has no column %r: %s=%s, as in training, is not required",
             *(files[0], name, name, asked.where[name]),
         )
-    if asked.event not in (None, *names):
+    if "event" not in given and asked.event not in (None, *names):
         log.warning("%s has no column %r: its clicks have no types", files[0], asked.event)
         gone += ["event", "events", "targets"]
     guessed: dict[str, Any] = dict.fromkeys(gone)

@@ -207,19 +207,20 @@ class _Rules:
 
     def _in_time_order(self, sessions: list[Frame]) -> tuple[pl.DataFrame, list[Path]]:
         """Sessions in time order; for each part a file with the numbers of its sessions."""
-        place, known = nw.col("first"), self.of_session.of_user
-        if self.found.timed:  # by time, then by first row: one whole number is sorted far faster
-            known = ["second", *known]
-            start, seconds = span_of(self.found)
-            place += (nw.col("second") - start) * fitting(self.found.rows, seconds)
+        known = ["first", *["second"] * self.found.timed, *self.of_session.of_user]
         names, tables = [], []
         for frame in sessions:
-            asked = frame.with_columns(place=place).select(*self.by, "place", "n", *known)
-            table = self.tables.table(asked)
+            table = self.tables.table(frame.select(*self.by, "n", *known))
             names.append(self.tables.write(table.select(self.by)))
             tables.append(table.drop(self.by))
         everyone = pl.concat(tables)
-        order = everyone["place"].arg_sort()
+        place = everyone.drop_in_place("first")
+        if self.found.timed:  # by time, then by first row: one whole number is sorted far faster
+            start, seconds = span_of(self.found)
+            # Rows are numbered with the blank ones, which found.rows leaves out.
+            size = fitting(int(place.to_numpy().max(initial=0)), seconds)
+            place = (everyone["second"].cast(pl.Int64) - start) * size + place.cast(pl.Int64)
+        order = place.arg_sort()
         number = np.empty(len(order), np.uint32)
         number[order.to_numpy()] = np.arange(len(order), dtype=np.uint32)
         numbers, start = [], 0
@@ -227,7 +228,7 @@ class _Rules:
             own = number[start : start + len(table)]
             numbers.append(self.tables.write(pl.read_parquet(file).with_columns(s=own)))
             start += len(table)
-        return everyone.drop("place")[order], numbers
+        return everyone[order], numbers
 
     def _joined(
         self, parts: Iterator[Frame], numbers: list[Path], items: Frame, size: int

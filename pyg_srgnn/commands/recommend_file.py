@@ -90,7 +90,11 @@ def recommend_file(
     whole = isinstance(recommender.vocabulary.ids[0], int)
     sessions, column = session_rows(files, preparation, new_log, whole, work)
     schema = sessions.collect_schema()
-    marks = [name for name in MARKS if isinstance(schema.get(name), pl.List) and name != column]
+    marks = [
+        name
+        for name in MARKS
+        if isinstance(schema.get(name), pl.List | pl.Array) and name != column
+    ]
     others = {*schema} - {column, *marks}
     made = {"items", *_MADE} | ({"cold"} if recommender.cold else set())
     made |= {"reason"} if rules.bars else set()

@@ -14,7 +14,7 @@ from pyg_srgnn.data.recency import recency
 from pyg_srgnn.data.sessions import Sessions
 
 T = TypeVar("T")
-_CLICKS_AT_ONCE = 1 << 20  # bounds the memory: about 300 MB a core with a window of 10
+_CLICKS_AT_ONCE = 1 << 20  # about 300 MB a core with a window of 10, beside 3 bytes of each click
 UNITS = 2520  # a multiple of 1, 2, … 10: of a window of up to 10 no weight is rounded
 
 

@@ -216,7 +216,7 @@ def _followed(given: Sequence[Given], clicks: Clicks | None) -> Iterator[tuple[G
     most = max((len(one.items) for one in given), default=0)
     for one in given:
         last = before.get(one.session)
-        if last is not None and one.items:
+        if last is not None and one.items and one.items != last.items:  # not asked again
             # A service keeps the last clicks of a session: of a long one, the first is gone.
             full = len(one.items) == len(last.items) == most
             if one.items[:-1] == (last.items[1:] if full else last.items):

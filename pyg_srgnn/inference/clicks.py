@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, overload
 
@@ -124,6 +125,6 @@ def check_types(clicks: Clicks, types: Collection[str]) -> None:
 
 def _pause(before: float | None, now: float | None) -> int:
     """Whole seconds between two clicks; -1 where a time is unknown."""
-    if before is None or now is None:
+    if before is None or now is None or not (math.isfinite(before) and math.isfinite(now)):
         return -1
     return max(0, round(now * MICROS) - round(before * MICROS)) // MICROS

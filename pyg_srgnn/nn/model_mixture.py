@@ -51,6 +51,9 @@ class ModelMixture(nn.Module):
             depth = 1 + max((_depth(member) for member in members), default=0)
             expected = f"models, or mixtures of models: at most {NESTED} mixtures in each other"
             check.that(depth <= NESTED, "members", expected, depth)
+            earlier = sorted({known for member in members for known in _earlier(member)})
+            expected = "models that were trained with the same dataset.user_clicks"
+            check.that(len(earlier) < 2, "members", expected, earlier)
         self.members = nn.ModuleList(members)
         for name in WEIGHTS:
             value = 1.0 if name == "temperature" else 1 / len(members)
@@ -124,6 +127,13 @@ class ModelMixture(nn.Module):
     def _distributions(self, data: Data, counted: bool) -> Iterator[Tensor]:
         for member in self.models:
             yield member.log_distribution(data, counted)
+
+
+def _earlier(member: SessionModel | ModelMixture) -> set[int]:
+    """How many of a user's earlier clicks the models take that know users."""
+    if isinstance(member, ModelMixture):
+        return {number for each in member.models for number in _earlier(each)}
+    return {member.marks_known[2]} - {0}
 
 
 def _depth(model: SessionModel | ModelMixture) -> int:

@@ -101,6 +101,9 @@ def warm_start(
         trained_weights[name] = _of_categories(
             old.categories or {}, categories, trained_weights[name], model.state_dict()[name]
         )
+    if (places := trained_weights.get("older.place.weight")) is not None:
+        own = model.state_dict()["older.place.weight"]
+        trained_weights["older.place.weight"] = last_places(places, own)
     model.load_state_dict(model.state_dict() | trained_weights)
 
     kept = int(known.sum())
@@ -116,6 +119,17 @@ def warm_start(
             "this run, the figures on validation are too good",
             path,
         )
+
+
+def last_places(trained: Tensor, own: Tensor) -> Tensor:
+    """The embeddings of places from the end that both have, and the others as they are.
+
+    Args:
+        trained: Those of the trained model [P_old, d].
+        own: Those of this one, where ``dataset.user_clicks`` may be another number [P, d].
+    """
+    both = min(len(trained), len(own))
+    return torch.cat([trained[:both].detach(), own[both:]])
 
 
 def neighbour_means(sessions: Sessions, row: Tensor, trained: Tensor) -> tuple[Tensor, Tensor]:

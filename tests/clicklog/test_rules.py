@@ -6,6 +6,7 @@ The examples are always the same, so that a run is quick and repeatable.
 from __future__ import annotations
 
 import csv
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -354,3 +355,17 @@ def test_numbers_too_far_apart_to_be_times_are_refused(log: Path) -> None:
     clicks[:1_000].with_columns(time=times).write_parquet(file)
     last = prepare(file, Preparation(**rules)).test.times
     assert last is not None and last.tolist()[-2:] == [5, 8_000_000_000_000]
+
+
+def test_blank_lines_do_not_change_the_order_in_time(tmp_path: Path) -> None:
+    draw = random.Random(0)
+    sessions = list(range(100))
+    draw.shuffle(sessions)
+    # Rows are numbered with the blank ones, up to twice as many as there are.
+    rows = [f"s{n},item {k},{1_500_000_000 + n}" for n in sessions for k in (n % 5, 5)]
+    log = tmp_path / "log.csv"
+    log.write_text("session,item,time\n\n" + "\n\n".join(rows) + "\n")
+    found = prepare(log, Preparation(min_support=1, test=0.1))
+    times = found.training.times
+    assert times is not None and len(times) == 90
+    assert (times[1:] > times[:-1]).all()

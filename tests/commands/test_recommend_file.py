@@ -542,3 +542,12 @@ def test_files_whose_columns_differ_and_an_output_that_is_the_input(tmp_path):
     pl.DataFrame({"clicks": [[6]], "age": [2]}).write_parquet(two)
     with pytest.raises(ValueError, match=r"2\.parquet: columns clicks, age; expected those of"):
         recommend_file(model, one.parent, tmp_path / "out.parquet", 4)
+
+
+def test_times_that_are_no_numbers_are_unknown() -> None:
+    model, vocabulary = SRGNN(19, 5, gaps=True), Vocabulary(IDS["int"])
+    known = Recommender(ModelScorer(model), vocabulary, torch.arange(1, 20))
+    session = [3, 6, 9]
+    wanted = known.recommend([Clicks(session, times=[0, None, 2])], 3)
+    for strange in (float("nan"), float("inf")):
+        assert known.recommend([Clicks(session, times=[0, strange, 2])], 3) == wanted

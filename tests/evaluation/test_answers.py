@@ -137,7 +137,9 @@ def test_arguments_that_are_wrong(words: list[str], capsys: pytest.CaptureFixtur
 def test_a_session_of_which_a_service_has_kept_the_last_clicks(tmp_path: Path) -> None:
     log = tmp_path / "log"
     clicks = [[1], [1, 2], [1, 2, 3], [2, 3, 4], [3, 4, 5], [3, 4]]  # three at the most
-    log.write_text("\n".join(line("a", "A", items, [items[-1] + 1]) for items in clicks) + "\n")
+    rows = [line("a", "A", items, [items[-1] + 1]) for items in clicks]
+    rows += [line("b", "A", [5, 5, 5], [5])] * 2  # asked again
+    log.write_text("\n".join(rows) + "\n")
     found = compare_models(read_answers(log), resamples=10)
     assert found["models"]["A"]["answers"] == 4 and found["models"]["A"]["hr"]["mean"] == 100
 

@@ -170,3 +170,12 @@ def test_a_split_that_is_put_together_is_the_whole() -> None:
     whole = new + torch.log1p(-gate.exp()).unsqueeze(1)
     whole[batch.batch, batch.x] = own + gate[batch.batch]
     torch.testing.assert_close(whole, log_p, rtol=0, atol=1e-9)
+
+
+def test_members_take_as_many_earlier_clicks() -> None:
+    def model(number: int) -> SRGNN:
+        return SRGNN(ITEMS, CHANNELS, earlier=True, num_earlier=number)
+
+    ModelMixture([model(3), SRGNN(ITEMS, CHANNELS), model(3)])  # one that knows no users
+    with pytest.raises(ValueError, match=r"same dataset\.user_clicks \(got \[3, 10\]\)"):
+        ModelMixture([model(3), ModelMixture([model(10)])])

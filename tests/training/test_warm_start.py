@@ -24,7 +24,7 @@ from pyg_srgnn.functional.metrics import KS
 from pyg_srgnn.nn import build_model
 from pyg_srgnn.training import train
 from pyg_srgnn.training.callbacks import EpochLog
-from pyg_srgnn.training.warm_start import neighbour_means, warm_start
+from pyg_srgnn.training.warm_start import last_places, neighbour_means, warm_start
 from tests.tiny import tiny_config
 
 pytestmark = pytest.mark.slow
@@ -422,3 +422,9 @@ def test_no_checkpoint(root: Path, tmp_path: Path) -> None:
             train(shop(root, "new", f"warm_start={path}"), tmp_path / "run" / path.name)
         assert str(error.value).startswith(f"warm_start={path}: ")
         assert "checkpoint=" not in str(error.value)
+
+
+def test_places_of_earlier_clicks_that_both_have() -> None:
+    three, five = torch.arange(3.0)[:, None], 10 + torch.arange(5.0)[:, None]
+    assert last_places(three, five).flatten().tolist() == [0, 1, 2, 13, 14]
+    assert last_places(five, three).flatten().tolist() == [10, 11, 12]
