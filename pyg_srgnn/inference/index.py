@@ -11,7 +11,9 @@ are looked into count as they are; the others by the first two moments of their 
     n_c \exp(s^\top \mu_c + \tfrac12 s^\top \Sigma_c s),
 
 with the diagonal of :math:`\Sigma_c` in the directions in which all lists together vary
-independently. It is an estimate without a bound; how far it was off is measured as well.
+independently, and at most by :math:`n_c` times the greatest exponential that was found. It is an
+estimate without a bound. How far it was off is measured as well; where products are so large that
+a few items make the sum, it is of no use, and the index is refused.
 
 Graphs (HNSW) do not suit inner products of vectors of unequal lengths: they lead from
 neighbour to neighbour.
@@ -42,6 +44,7 @@ _LISTS = 4  # times the square root of V
 _POINTS = 64  # items that centroids are trained on, for each
 _QUERIES = 2_000  # at most, to measure recall with
 _SUMS, _AT_ONCE = 256, 16  # of which sums are measured, and scored at once
+_OFF = 0.05  # the most that logarithms of sums may be off on average
 _MOST = 4  # an index that looks at more than one list in so many is of no use
 
 
@@ -127,7 +130,8 @@ class Index:
         Raises:
             ImportError: If faiss is not installed.
             ValueError: If no less than a quarter of the lists has this recall: such vectors are
-                not in clusters, and exact search is as fast.
+                not in clusters, and exact search is as fast. If the logarithms of sums are off by
+                more than 0.05 on average.
         """
         generator = torch.Generator().manual_seed(0)
         given = vectors if queries is None else queries
@@ -161,6 +165,12 @@ class Index:
             )
             off = (index.best_and_log_sum(some, k)[2] - exact_sums).abs()
             facts["log_sum_off"] = [float(off.mean()), float(off.max())]
+            if not facts["log_sum_off"][0] <= _OFF:
+                raise ValueError(
+                    f"an index of these {len(vectors)} items does not give the softmax's sums: "
+                    f"their logarithms are off by {facts['log_sum_off'][0]:.2g} on average "
+                    f"(expected at most {_OFF}): search them exactly"
+                )
         return index, facts
 
     @torch.no_grad()
@@ -213,16 +223,19 @@ class Index:
         )
         products, found = map(torch.from_numpy, scored)
         counts = torch.from_numpy(ends.astype("int64")).diff()
+        greatest = torch.segment_reduce(products, "max", lengths=counts).unsqueeze(1)
         if barred is not None:
+            there = (barred[1] >= 0) & (barred[1] < len(self))  # others have no vector
+            keys = (barred[0] * len(self) + barred[1])[there]
             session = torch.arange(len(sessions)).repeat_interleave(counts)
-            gone = torch.isin(session * len(self) + found, barred[0] * len(self) + barred[1])
+            gone = torch.isin(session * len(self) + found, keys)
             products.masked_fill_(gone, -torch.inf)
         powers = pad_sequence(
             [*torch.split(products, counts.tolist())], batch_first=True, padding_value=-torch.inf
         )
         sums = LogSums(len(sessions), powers.size(1) + len(self.centroids))
         sums.add_(powers.mul_(LOG2_E))
-        of_lists = self._moments(sessions).scatter_(1, near, -torch.inf)
+        of_lists = self._moments(sessions, greatest).scatter_(1, near, -torch.inf)
         sums.add_(of_lists.mul_(LOG2_E))
         return values, items, sums.value()
 
@@ -238,11 +251,19 @@ class Index:
         variances = torch.zeros_like(self.centroids).index_add_(0, self.lists, squares) / least
         return directions, means, variances, count.log()
 
-    def _moments(self, sessions: Tensor) -> Tensor:
-        """Estimated logarithm of the sum of every list's exponentials [B, C]."""
+    def _moments(self, sessions: Tensor, greatest: Tensor) -> Tensor:
+        """Estimated logarithm of the sum of every list's exponentials [B, C].
+
+        Args:
+            sessions: Session vectors [B, d].
+            greatest: The greatest product of each that is known [B, 1]: those of the lists are
+                taken for none greater.
+        """
         directions, means, variances, logs = self._lists
         own = (sessions @ directions).square()
-        return (sessions @ means.T + logs).addmm_(own, variances.T, alpha=0.5)
+        found = (sessions @ means.T).addmm_(own, variances.T, alpha=0.5)
+        # Without any product, because the lists looked into are empty, there is no limit.
+        return found.minimum(greatest.masked_fill(greatest.isinf(), torch.inf)).add_(logs)
 
     def _search(self, sessions: Tensor, k: int) -> tuple[Tensor, Tensor]:
         """The best items of the lists searched, -1 if they hold too few."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,31 @@ def test_the_sum_of_a_softmax_is_as_far_off_as_it_says() -> None:
     assert float((without - products.logsumexp(dim=1)).abs().mean()) < 0.02
 
 
+def test_sums_that_are_far_off_are_refused() -> None:
+    vectors, sessions = _shop()
+    sessions *= 20  # a single item has nearly all of a sum
+    index, _ = Index.build(vectors, sessions)
+    sums = index.best_and_log_sum(sessions, 20)[2]
+    greatest = (sessions @ vectors.T).amax(dim=1)
+    assert torch.all(sums <= greatest + math.log(len(vectors)) + 1e-3)
+    with pytest.raises(ValueError, match=r"logarithms are off by .* .expected at most 0.05.: sear"):
+        Index.build(vectors, sessions, log_sums=True)
+
+
+def test_barred_items_without_a_vector_bar_none_of_another_session() -> None:
+    vectors, sessions = _shop()
+    index, _ = Index.build(vectors, sessions)
+    sessions = sessions[:3]
+    best = index.best(sessions, 1)[1]
+    size = len(index)
+    # As keys of session and item, these are the best items of the last session.
+    barred = torch.tensor([1, 0]), torch.stack([best[2, 0] + size, best[1, 0] + size])
+    wanted = index.best_and_log_sum(sessions, 5)[2]
+    assert torch.equal(index.best_and_log_sum(sessions, 5, barred)[2], wanted)
+    barred = torch.arange(3), torch.full((3,), -1)
+    assert torch.equal(index.best_and_log_sum(sessions, 5, barred)[2], wanted)
+
+
 def test_lists_that_are_not_looked_into_are_estimated_exactly_where_they_are_normal() -> None:
     generator = torch.Generator().manual_seed(0)
     vectors = torch.randn(40_000, 3, generator=generator) * torch.tensor([1.0, 0.5, 0.2])
@@ -70,7 +96,10 @@ def test_lists_that_are_not_looked_into_are_estimated_exactly_where_they_are_nor
     index = Index(torch.cat([turned, near]), centroids, lists, probes=1)
     asked = torch.tensor([[0.5, 0.7, -0.3], [-0.8, 0.1, 0.2]])
     wanted = (asked.double() @ turned.double().T).logsumexp(dim=1)
-    torch.testing.assert_close(index._moments(asked)[:, 0].double(), wanted, rtol=0, atol=0.02)
+    found = index._moments(asked, torch.full((2, 1), 100.0))[:, 0]
+    torch.testing.assert_close(found.double(), wanted, rtol=0, atol=0.02)
+    limited = index._moments(asked, torch.full((2, 1), -1.0))[:, 0]
+    assert limited.tolist() == pytest.approx([math.log(40_000) - 1] * 2)
 
 
 def test_a_saved_index_finds_the_same(tmp_path: Path) -> None:
