@@ -38,16 +38,15 @@ class LogSums:
         """Add two to the power of what some items have.
 
         Args:
-            powers: Of items from ``start`` on [B, n]; changed in place. Those beyond V are none
-                that exceed the others.
+            powers: Of items from ``start`` on [B, n]; changed in place.
             start: The first item. (default: 0)
         """
         if self._barred is not None:
             session, item = self._barred
             inside = (item >= start) & (item < start + powers.size(1))
             powers[session[inside], item[inside] - start] = -torch.inf
+        powers[:, self._num_items - start :] = -torch.inf
         peak = torch.maximum(self._peak, _greatest(powers))
-        powers = powers[:, : self._num_items - start]
         total = powers.sub_(peak).exp2_().sum(dim=1, keepdim=True)
         self._total = self._total * (self._peak - peak).exp2_() + total
         self._peak = peak

@@ -72,7 +72,7 @@ class Catalogue:
             )
         if not vectors.isfinite().all():
             raise ValueError("Catalogue: 'vectors' must be finite")
-        if not is_there(precision):
+        if not is_there(precision, vectors.size(1)):
             precision = "float32"
         self.vectors = vectors
         self.precision = precision
@@ -99,7 +99,7 @@ class Catalogue:
             ValueError: If k is out of its range.
         """
         self._check(k)
-        if self._all_at_once(k) or not len(sessions):
+        if self._is_plain or not self._has_groups(k) or not len(sessions):
             return best_of_products(sessions, self.vectors, k)
         found = [self._best(some, k) for some in torch.split(sessions, _SESSIONS)]
         return torch.cat([of[0] for of in found]), torch.cat([of[1] for of in found])
@@ -110,8 +110,9 @@ class Catalogue:
     ) -> tuple[Tensor, Tensor, Tensor]:
         r"""The k items with the greatest inner products, and the logarithm of a softmax's sum.
 
-        Both come of one pass over the rounded vectors. The logarithm of
-        :math:`\sum_i \exp(s^\top v_i)` is off by :meth:`log_sum_bound` at most.
+        Both come of one pass over the rounded vectors, but for a k that goes over all items. The
+        logarithm of :math:`\sum_i \exp(s^\top v_i)` is off by :meth:`log_sum_bound` at most. It
+        is the same whatever k: scores of a session do not depend on what others of a batch want.
 
         Args:
             sessions: Session vectors, float32 [B, d].
@@ -133,10 +134,13 @@ class Catalogue:
                 there = (barred[0] >= start) & (barred[0] < start + len(some))
                 own = barred[0][there] - start, barred[1][there]
             sums = LogSums(len(some), len(self), own)
-            if self._all_at_once(k):
+            if self._is_plain:
                 scores = self._products(some)
                 best = best_of_scores(scores, k)
                 sums.add_(scores.mul_(LOG2_E))
+            elif not self._has_groups(k):
+                self._bounds(some, sums)
+                best = best_of_products(some, self.vectors, k)
             else:
                 best = self._best(some, k, sums)
             found.append((*best, sums.value()))
@@ -173,10 +177,14 @@ class Catalogue:
         """Products with all items in float32 [B, V]."""
         return sessions @ self.vectors.T
 
-    def _all_at_once(self, k: int) -> bool:
-        """Whether all products are taken in float32."""
-        few = len(self) < max(FEWEST, 4 * _WIDEST * k * _GROUP)
-        return few or self.precision == "float32"
+    @property
+    def _is_plain(self) -> bool:
+        """Whether all products are taken in float32, whatever k."""
+        return self.precision == "float32" or len(self) < FEWEST
+
+    def _has_groups(self, k: int) -> bool:
+        """Whether the groups that may hold the k best are few of all."""
+        return len(self) >= 4 * _WIDEST * k * _GROUP
 
     def _check(self, k: int) -> None:
         if not 1 <= k <= len(self):
@@ -309,10 +317,10 @@ class Catalogue:
         return greatest.flatten(1)
 
 
-def is_there(precision: str) -> bool:
-    """Whether this processor's products in a precision keep their bounds."""
-    if precision == "int8":
-        return _int8_is_exact()
+def is_there(precision: str, channels: int = 2) -> bool:
+    """Whether this processor's products of vectors in a precision keep their bounds."""
+    if precision == "int8":  # torch._int_mm of vectors of a single number is wrong
+        return channels > 1 and _int8_is_exact()
     return precision != "float16" or half_is_there()
 
 

@@ -72,7 +72,7 @@ def choose(
 
 def ways(vectors: Tensor) -> dict[str, Catalogue]:
     """A catalogue for each way that this processor has, those that take the least memory first."""
-    return {name: _MAKERS[name](vectors) for name in WAYS if is_there(name)}
+    return {name: _MAKERS[name](vectors) for name in WAYS if is_there(name, vectors.size(1))}
 
 
 def fastest(times: Mapping[str, tuple[float, ...]]) -> str:

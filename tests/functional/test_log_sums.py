@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
@@ -23,6 +25,14 @@ def test_parts_and_barred_pairs(offset: float, sessions_last: bool) -> None:
     wanted = scores.double()
     wanted[barred] = -torch.inf
     torch.testing.assert_close(sums.value().double(), wanted.logsumexp(dim=1), rtol=2e-6, atol=2e-6)
+
+
+def test_columns_beyond_the_last_item_do_not_count() -> None:
+    scores = torch.zeros(1, 8)
+    scores[:, 5:] = 300.0  # the last item, which is barred, and two copies of it
+    sums = LogSums(1, 6, (torch.tensor([0]), torch.tensor([5])))
+    sums.add_(LOG2_E * scores)
+    assert float(sums.value()) == pytest.approx(math.log(5))
 
 
 def test_a_row_without_any_is_minus_infinity() -> None:

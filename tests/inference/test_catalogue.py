@@ -128,6 +128,39 @@ def test_the_bound_of_a_sum_is_small_beside_what_tells_items_apart(precision: st
     assert float(off.abs().max()) < 0.01
 
 
+@pytest.mark.parametrize("precision", _ROUNDED)
+def test_a_barred_item_does_not_count_as_what_fills_up_the_last_block(precision: str) -> None:
+    vectors = torch.randn(1_100, 4, generator=torch.Generator().manual_seed(5))
+    vectors[1_024] = torch.tensor([120.0, 0.0, 0.0, 0.0])  # the others of its group are copies
+    asked = torch.tensor([[1.0, 0.0, 0.0, 0.0]])
+    barred = torch.tensor([0]), torch.tensor([1_024])
+    found = Catalogue(vectors, precision).best_and_log_sum(asked, 1, barred)[2]
+    products = asked @ vectors.T
+    products[barred] = -torch.inf
+    torch.testing.assert_close(found, products.logsumexp(dim=1), rtol=0, atol=0.05)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_the_sum_does_not_depend_on_how_many_are_wanted(precision: str) -> None:
+    generator = torch.Generator().manual_seed(6)
+    vectors, asked = torch.randn(5_000, 16, generator=generator), torch.randn(3, 16)
+    made = Catalogue(vectors, precision)
+    few, many = made.best_and_log_sum(asked, 2), made.best_and_log_sum(asked, 500)
+    assert torch.equal(few[2], many[2])
+    assert torch.equal(many[1], (asked @ vectors.T).topk(500).indices)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_vectors_of_one_number(precision: str) -> None:
+    vectors = torch.randn(2_000, 1, generator=torch.Generator().manual_seed(7))
+    made, asked = Catalogue(vectors, precision), torch.tensor([[1.5], [-2.0]])
+    assert made.precision != "int8"  # torch's products of such bytes are wrong
+    products = asked.double() @ vectors.double().T
+    values, _, logs = made.best_and_log_sum(asked, 3)
+    assert torch.allclose(values.double(), products.topk(3).values, atol=1e-5)
+    assert torch.allclose(logs.double(), products.logsumexp(dim=1), atol=0.05)
+
+
 def test_no_sessions_give_no_rows() -> None:
     found = Catalogue(torch.randn(9_000, 4), "int8").best_and_log_sum(torch.empty(0, 4), 5)
     assert [list(each.shape) for each in found] == [[0, 5], [0, 5], [0]]
