@@ -28,7 +28,7 @@ from torch import Tensor
 
 from pyg_srgnn.data.vocabulary import Vocabulary
 from pyg_srgnn.functional.model_mixture import NESTED
-from pyg_srgnn.inference.choice import AUTO, Choice
+from pyg_srgnn.inference.choice import AUTO, CHOICES, Choice
 from pyg_srgnn.inference.exported import ExportedModel, searched
 from pyg_srgnn.inference.exported_components import exported_class
 from pyg_srgnn.inference.exported_mixture import ExportedModelMixture
@@ -97,9 +97,12 @@ class Artifact:
         Raises:
             FileNotFoundError: If there is no such folder.
             ValueError: If a file is missing, is not the one that was written, or does not belong
-                to the others; names it.
+                to the others; names it. If there is no such precision.
             ImportError: If what its encoder or index needs is not installed; names it.
         """
+        if precision not in CHOICES:
+            expected = f"one of {', '.join(CHOICES)} (got {precision!r})"
+            raise ValueError(f"precision must be {expected}")
         folder = Path(folder)
         if not is_artifact(folder):
             raise FileNotFoundError(f"{folder} is no folder of srgnn-export: it has no {MANIFEST}")
@@ -116,7 +119,7 @@ class Artifact:
             if isinstance(facts, MixtureFacts) and within >= NESTED:
                 raise ValueError("it is a mixture within a mixture of mixtures")
         if isinstance(facts, MixtureFacts):
-            return cls._mixture(folder, data, manifest, facts, threads, precision, within + 1)
+            return cls._mixture(folder, data, manifest, facts, threads, within + 1)
         # A file is read once, and not mapped into memory: the bytes that are used are those that
         # were checked, even if the file changes meanwhile.
         names = [FILES[manifest["export"]], WEIGHTS, VOCABULARY]
@@ -170,10 +173,12 @@ class Artifact:
         manifest: Mapping[str, Any],
         facts: MixtureFacts,
         threads: int,
-        precision: str,
         within: int,
     ) -> Artifact:
-        """Open the export of a mixture: the exports of its members."""
+        """Open the export of a mixture: the exports of its members.
+
+        It takes all of their scores, in float32, whatever precision is asked for.
+        """
         members: list[Artifact] = []
         for name in facts.members:
             if (folder / name).is_symlink():
@@ -181,7 +186,7 @@ class Artifact:
             file = f"{name}/{MANIFEST}"
             size = checked_size(folder, file, _MANIFEST)
             held = _verified(folder, file, size, manifest["files"])
-            members.append(cls._open(folder / name, held, threads, precision, within))
+            members.append(cls._open(folder / name, held, threads, "float32", within))
             if members[-1].vocabulary != members[0].vocabulary:
                 raise ValueError(f"{folder / name} has other items than {facts.members[0]}")
         first = members[0]

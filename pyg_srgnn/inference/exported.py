@@ -129,8 +129,8 @@ class ExportedModel(ABC):
         index = None
         if isinstance(self.catalogue, Index):
             index = self.catalogue.extend(searched(facts, weights)[0])
-        chosen = self.choices["items"].precision if self.choices else "float32"
-        return type(self)(self.encode, facts, weights, chosen, index)
+        asked = self.choices["items"].asked if self.choices else "float32"
+        return type(self)(self.encode, facts, weights, asked, index)
 
     def _scores(
         self, clicks: Tensor, lengths: Tensor, marks: ClickMarks

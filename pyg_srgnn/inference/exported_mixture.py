@@ -10,7 +10,6 @@ from torch import Tensor
 from pyg_srgnn.functional.graphs import flat_clicks, graph_tensors
 from pyg_srgnn.functional.model_mixture import Weights, mix, mixed_parts, name_of
 from pyg_srgnn.functional.wanted import Best, Wanted, best_of_all_scores
-from pyg_srgnn.inference.choice import Choice
 from pyg_srgnn.inference.scorer import Session, SessionScorer
 
 
@@ -35,15 +34,6 @@ class ExportedModelMixture:
     def num_items(self) -> int:
         """Number of items V in the catalogue."""
         return self.members[0].num_items
-
-    @property
-    def choices(self) -> dict[str, Choice]:
-        """How the items of each member are searched."""
-        return {
-            f"{name_of(number)}.{name}": choice
-            for number, member in enumerate(self.members)
-            for name, choice in getattr(member, "choices", {}).items()
-        }
 
     @torch.inference_mode()
     def best(self, sessions: Sequence[Session], wanted: Sequence[Wanted]) -> list[Best]:

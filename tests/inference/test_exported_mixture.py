@@ -42,6 +42,14 @@ def test_it_holds_an_export_for_each_member(folder: Path) -> None:
         assert "Not known: this is not the final checkpoint of a run" in card
 
 
+def test_no_copy_of_a_member_s_items_is_made_that_none_searches(folder: Path) -> None:
+    opened = artifact.Artifact.load(folder, precision="bfloat16")
+    assert not opened.choices
+    assert all(member.catalogue.precision == "float32" for member in opened.scorer.members)
+    with pytest.raises(ValueError, match=r"precision must be one of auto, .* .got 'int4'"):
+        artifact.Artifact.load(folder, precision="int4")
+
+
 def test_it_recommends_and_explains_as_the_checkpoint(folder: Path) -> None:
     exported, trained = Recommender.load(folder), Recommender.of(checkpoint("mixture"))
     session = ["item 3", "item 5", "item 3"]

@@ -47,6 +47,17 @@ def in_memory(name: str, cold: int) -> ExportedModel:
     return exported_class(facts)(encoder.encode, facts, weights)
 
 
+@pytest.mark.parametrize("asked", ["auto", "bfloat16"])
+def test_the_precision_is_the_one_that_was_asked_for(asked: str) -> None:
+    trained = checkpoint("neighbours", BEFORE)
+    encoder, weights = trained.scorer.exported(trained.clicks)
+    facts = Facts.of(encoder, weights)
+    found = exported_class(facts)(encoder.encode, facts, weights, asked)
+    more = found.with_items(text_vectors()[KNOWN:]).choices["items"]
+    assert more.asked == found.choices["items"].asked == asked
+    assert more.items > found.choices["items"].items
+
+
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("parts", [[5], [1, 3, 1]])
 def test_as_if_the_catalogue_had_them_from_the_start(name: str, parts: list[int]) -> None:
