@@ -110,24 +110,15 @@ class ExportedMixture(ExportedGraphs):
 
         counts = [each.k + most_seen(sessions, each) for each in wanted]
         wider = [min(count + taken, self.num_items) for count in counts]
-        plain = [k for each, k in zip(wanted, wider, strict=True) if not each.offsets]
-        most = min(max(plain, default=1), len(self.catalogue))
-        values, items, log_sums = self.catalogue.best_and_log_sum(vectors, most, barred)
-        if self._rows is not None:
-            items = self._rows[items]
-        with_offsets = [
-            Wanted(each.rows, k, each.offsets)
-            for each, k in zip(wanted, wider, strict=True)
-            if each.offsets
+        by_products = [
+            Wanted(each.rows, k, each.offsets) for each, k in zip(wanted, wider, strict=True)
         ]
-        of_offsets = iter(self.search.best(vectors, sessions, with_offsets))
+        lists, log_sums = self.search.best_and_log_sum(vectors, sessions, by_products, barred)
         mixture = SparseMixture(log_sums, shares, products, self.num_items)
         found = []
-        for each, count in zip(wanted, counts, strict=True):
-            rows = torch.as_tensor(each.rows)
-            best = next(of_offsets) if each.offsets else (values[rows], items[rows])
+        for each, count, best in zip(wanted, counts, lists, strict=True):
             added = each.offsets.values if each.offsets else None
-            best = mixture.best(best, rows, count, added)
+            best = mixture.best(best, torch.as_tensor(each.rows), count, added)
             found.append(without_seen(best, sessions, each) if each.exclude_seen else best)
         return found
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
@@ -115,6 +115,21 @@ class _Plan(NamedTuple):
     width: int  # items searched without offsets
 
 
+_Group = list[tuple[int, _Plan]]
+"""Plans by their numbers that one search serves, the narrowest first."""
+
+
+def _groups(plans: Sequence[_Plan]) -> list[_Group]:
+    """The plans that search without offsets, those of about as many items together."""
+    groups: list[_Group] = []
+    for number, plan in sorted(enumerate(plans), key=lambda each: each[1].width):
+        if groups and plan.width <= _APART * groups[-1][0][1].width:
+            groups[-1].append((number, plan))
+        elif plan.width:
+            groups.append([(number, plan)])
+    return groups
+
+
 class VectorSearch:
     """Finds the best items of sessions by their vectors, for each as its rules want them.
 
@@ -145,7 +160,45 @@ class VectorSearch:
             wanted: See :meth:`pyg_srgnn.inference.scorer.SessionScorer.best`.
         """
         plans = [self._plan(own, each) for each in wanted]
-        without = self._without_offsets(sessions, plans)
+        groups = _groups(plans)
+        return self._found(sessions, own, wanted, plans, self._without_offsets(sessions, groups))
+
+    def best_and_log_sum(
+        self,
+        sessions: Tensor,
+        own: Sequence[Sequence[int]],
+        wanted: Sequence[Wanted],
+        barred: tuple[Tensor, Tensor] | None = None,
+    ) -> tuple[list[Best], Tensor]:
+        """The best items as :meth:`best` has them, and the logarithms of softmaxes' sums [B].
+
+        The pass over the items that gives the sums finds the items of most lists as well, those
+        with offsets among them.
+
+        Args:
+            sessions: Session vectors, float32 [B, d].
+            own: The items of each session.
+            wanted: See :meth:`best`.
+            barred: Sessions and vectors [P] each that do not count in the sums. (default: none)
+        """
+        plans = [self._plan(own, each) for each in wanted]
+        first, *others = _groups(plans) or [[]]
+        k = max((plan.width for _, plan in first), default=1)
+        values, items, log_sums = self.catalogue.best_and_log_sum(sessions, k, barred)
+        without = self._without_offsets(sessions, others)
+        for number, plan in first:
+            without[number] = values[plan.rows, : plan.width], items[plan.rows, : plan.width]
+        return self._found(sessions, own, wanted, plans, without), log_sums
+
+    def _found(
+        self,
+        sessions: Tensor,
+        own: Sequence[Sequence[int]],
+        wanted: Sequence[Wanted],
+        plans: Sequence[_Plan],
+        without: Mapping[int, Best],
+    ) -> list[Best]:
+        """The lists, by what has been found without offsets, by the number of the plan."""
         found = []
         for number, (each, plan) in enumerate(zip(wanted, plans, strict=True)):
             best = without.get(number)
@@ -170,23 +223,15 @@ class VectorSearch:
             found = self._searches[offsets] = OffsetSearch(self.catalogue, of_vectors)
         return found
 
-    def _without_offsets(self, sessions: Tensor, plans: Sequence[_Plan]) -> dict[int, Best]:
+    def _without_offsets(self, sessions: Tensor, groups: Sequence[_Group]) -> dict[int, Best]:
         """What is found without offsets, by the number of the plan that needs it."""
-        groups: list[list[int]] = []
-        for number in sorted(range(len(plans)), key=lambda number: plans[number].width):
-            width = plans[number].width
-            if groups and width <= _APART * plans[groups[-1][0]].width:
-                groups[-1].append(number)
-            elif width:
-                groups.append([number])
         found = {}
         for group in groups:
-            rows = [plans[number].rows for number in group]
-            best = self.catalogue.best(sessions[torch.cat(rows)], plans[group[-1]].width)
+            rows = [plan.rows for _, plan in group]
+            best = self.catalogue.best(sessions[torch.cat(rows)], group[-1][1].width)
             parts = zip(*(torch.split(each, [*map(len, rows)]) for each in best), strict=True)
-            for number, (values, items) in zip(group, parts, strict=True):
-                width = plans[number].width
-                found[number] = values[:, :width], items[:, :width]
+            for (number, plan), (values, items) in zip(group, parts, strict=True):
+                found[number] = values[:, : plan.width], items[:, : plan.width]
         return found
 
     def _finished(

@@ -11,7 +11,7 @@ import torch
 from pyg_srgnn.data import Sessions
 from pyg_srgnn.functional.offsets import Offsets
 from pyg_srgnn.functional.wanted import Wanted
-from pyg_srgnn.inference import catalogue, exported_components
+from pyg_srgnn.inference import catalogue, exported, exported_components, search
 from pyg_srgnn.inference.exported_components import ExportedMixture
 from pyg_srgnn.inference.manifest import Facts
 from pyg_srgnn.nn import build_model
@@ -137,3 +137,44 @@ def test_sessions_of_a_batch_that_want_different_lists() -> None:
         assert found[0].shape == exact[0].shape
         assert torch.allclose(found[0], exact[0], atol=0.1)
         assert (found[1] == exact[1]).double().mean() > 0.95
+
+
+def test_scores_do_not_depend_on_how_many_items_others_of_a_batch_want() -> None:
+    searched, _ = _scorers("default", "int8")
+    sessions = _sessions()[:2]
+    (alone,) = searched.best(sessions, [Wanted([0, 1], K)])
+    few, _ = searched.best(sessions, [Wanted([0], K), Wanted([1], 1_000)])
+    assert torch.equal(few[0][0], alone[0][0]) and torch.equal(few[1][0], alone[1][0])
+
+
+def test_rules_take_no_second_pass_over_the_items(monkeypatch: pytest.MonkeyPatch) -> None:
+    searched, _ = _scorers("default", "int8")
+    monkeypatch.setattr(search, "_FEW", 0)
+    monkeypatch.setattr(searched.catalogue, "best", lambda *given: pytest.fail("a second pass"))
+    values, _ = exports.topk(searched, _sessions(), K, _offsets("some left"))
+    assert values.isfinite().all()
+
+
+def test_clicked_cold_items_change_no_sum_of_an_index() -> None:
+    pytest.importorskip("faiss", reason="faiss is not installed: pip install '.[index]'")
+    from pyg_srgnn.inference.index import Index
+
+    settings = {**exports.MODELS["repeats"], "num_items": ITEMS, "channels": CHANNELS}
+    settings |= {"num_trained": ITEMS - COLD, "text_channels": 8}
+    net = randomise(build_model(settings), seed=3, scale=0.3)
+    net.set_text(torch.randn(ITEMS, 8, generator=torch.Generator().manual_seed(1)))
+    net.set_training(Sessions.from_lists(random_sessions(300, ITEMS - COLD, seed=2, longest=9)))
+    encoder = encoder_of(net.eval())
+    facts = Facts.of(encoder, weights := weights_of(net, torch.ones(ITEMS, dtype=torch.long)))
+    vectors, _ = exported.searched(facts, weights)
+    lists = torch.arange(len(vectors)) % 8
+    index = Index(vectors, vectors[:8].clone(), lists, probes=8)  # all: it is exact
+    found, whole = (
+        ExportedMixture(encoder.encode, facts, weights, index=of) for of in (index, None)
+    )
+    cold = [*range(ITEMS - COLD, ITEMS)]
+    sessions = [cold, [3, 8], cold, [9, 4]]
+    values, items = exports.topk(found, sessions, K)
+    wanted, same = exports.topk(whole, sessions, K)
+    assert found._is_searched and len(vectors) == ITEMS - COLD
+    assert torch.equal(items, same) and torch.allclose(values, wanted, atol=1e-4)
