@@ -117,7 +117,8 @@ def _exactness(manifest: Mapping[str, Any]) -> str:
     if scorer["log_probabilities"]:
         return (
             f"Many items are looked for in {looked} and scored in float32.\nThe softmax's sum is "
-            f"of the same products: 8 bits change probabilities by thousandths of themselves."
+            f"of the same products: where they are rounded, log-probabilities are off by some\n"
+            f"hundredths at most, as measured; by more, the larger the model's scale."
         )
     return (
         f"Items are looked for in {looked} and scored in float32; the best are the same as in "
