@@ -230,8 +230,8 @@ def test_what_was_put_outlives_a_new_model(running: Running, files: dict[str, An
     models = running.service.models
     load = models._load
 
-    def held() -> Any:
-        served = load()
+    def held(*given: Any) -> Any:
+        served = load(*given)
         answer = put(running, before[:1], in_stock=[False])  # while another model is loaded
         assert answer.status_code == 200
         return served
