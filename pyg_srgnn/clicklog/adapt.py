@@ -32,8 +32,6 @@ def adapt(trained: Preparation, files: Sequence[Path], given: Mapping[str, Any])
     """
     other = {"session": "user", "user": "session"}
     cleared: dict[str, Any] = {other[name]: None for name in given if name in other}
-    if trained.session is not None and trained.user is not None and "user" in given:
-        cleared.pop("session", None)  # its sessions are not made of users' clicks
     asked = replace(trained, **(cleared | dict(given)))
     asked, names = _read_as(asked, files[0], given)
     gone = [

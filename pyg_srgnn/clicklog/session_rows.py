@@ -15,8 +15,9 @@ from pyg_srgnn.clicklog.adapt import adapt
 from pyg_srgnn.clicklog.clicks import read_clicks
 from pyg_srgnn.clicklog.layout import find_layout, scan_parquet
 from pyg_srgnn.clicklog.polars_engine import PolarsEngine
-from pyg_srgnn.clicklog.session_rules import MICROS, last_sessions
+from pyg_srgnn.clicklog.session_rules import last_sessions
 from pyg_srgnn.clicklog.spec import Preparation
+from pyg_srgnn.functional.marks import MICROS
 from pyg_srgnn.utils.files import is_parquet, os_errors
 
 log = logging.getLogger(__name__)
@@ -130,9 +131,12 @@ def _staged(
     if not complete.is_file():
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
+        known = bool(preparation.earlier_clicks) and not preparation.of_users
         preparation = replace(preparation.anonymous(), text=None)  # those of training
         if new_log is not None:
-            preparation = adapt(preparation, files, new_log)
+            # Users whose sessions have a column of their own are not known here.
+            given = {key: value for key, value in new_log.items() if not (known and key == "user")}
+            preparation = adapt(preparation, files, given)
         _write_sessions(files, preparation, whole, folder)
         complete.touch()
     return sorted(folder.glob("*.parquet"))

@@ -15,9 +15,9 @@ from pyg_srgnn.clicklog.clicks import Found
 from pyg_srgnn.clicklog.engine import Engine
 from pyg_srgnn.clicklog.spec import Preparation
 from pyg_srgnn.clicklog.tables import Tables
+from pyg_srgnn.functional.marks import MICROS
 
 Frame = nw.LazyFrame[Any]
-MICROS = 1_000_000
 _MICROS_OF_MILLI = 1_000
 
 

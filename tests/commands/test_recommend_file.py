@@ -17,6 +17,7 @@ from pyg_srgnn import Recommender
 from pyg_srgnn.checkpoint import ModelScorer
 from pyg_srgnn.clicklog import polars_engine
 from pyg_srgnn.clicklog.prepare import prepare
+from pyg_srgnn.clicklog.session_rows import session_rows
 from pyg_srgnn.clicklog.spec import Preparation
 from pyg_srgnn.commands import recommend_file as batch
 from pyg_srgnn.commands.recommend_file import recommend_file
@@ -551,3 +552,14 @@ def test_times_that_are_no_numbers_are_unknown() -> None:
     wanted = known.recommend([Clicks(session, times=[0, None, 2])], 3)
     for strange in (float("nan"), float("inf")):
         assert known.recommend([Clicks(session, times=[0, strange, 2])], 3) == wanted
+
+
+def test_users_of_a_new_log_whose_sessions_have_a_column(tmp_path):
+    log = tmp_path / "log.csv"
+    rows = [f"i{n // 2},{3 * (n + 1)},{1_500_000_000 + n},anna" for n in range(4)]
+    log.write_text("invoice,item,time,client\n" + "\n".join(rows) + "\n")
+    trained = Preparation(session="invoice", user="customer", item="item", time="time")
+    rows, clicks = session_rows([log], trained, {"user": "client"}, True, tmp_path)
+    found = rows.sort("session").collect()
+    assert found["session"].to_list() == ["i0", "i1"]
+    assert found[clicks].to_list() == [[3, 6], [9, 12]]
