@@ -5,9 +5,8 @@ Each part answers for its own items (:func:`answer_of`), and who asked puts the 
 softmax's sum is that of the sum of the parts' sums. Both are exact, however the items are shared
 out.
 
-A mixture needs no more of the catalogue than that and the scores of its candidates: it is the
-mixture of a small catalogue (:func:`mixed`), which has the items that were listed, and one item
-that stands for all others.
+A mixture needs no more of the catalogue than that and the scores of its candidates (:func:`mixed`,
+see :mod:`pyg_srgnn.functional.sparse_mixture`).
 """
 
 from __future__ import annotations
@@ -19,7 +18,8 @@ import torch
 from torch import Tensor
 
 from pyg_srgnn.functional.lookups import Pairs
-from pyg_srgnn.functional.mixture import Share, Softmaxes, log_mixture
+from pyg_srgnn.functional.mixture import Share
+from pyg_srgnn.functional.sparse_mixture import SparseMixture
 from pyg_srgnn.functional.topk import best_of_scores
 
 _SCORES = 2**22  # held at once: 16 MiB in float32
@@ -125,43 +125,16 @@ def mixed(whole: Answer, shares: Sequence[Share], k: int) -> tuple[Tensor, Tenso
     """
     assert whole.of_candidates is not None, "the question has candidates"
     session, item = candidate_pairs(shares)
-    rows, each = whole.items.shape
-    width = 1 + int(torch.cat([whole.items.flatten(), item]).max())
-    every = torch.arange(rows, device=item.device).repeat_interleave(each)
-    keys = torch.cat([every * width + whole.items.flatten(), session * width + item])
-    known, of = torch.unique(keys, return_inverse=True)
-    row, column = known // width, torch.arange(len(known), device=item.device) + 1
-    count = torch.bincount(row, minlength=rows)
-    column -= (count.cumsum(0) - count)[row]  # column 0 is for all others
+    size = 1 + int(torch.cat([whole.items.flatten(), item]).max())
+    known, order = (session * size + item).sort()
+    given = whole.of_candidates[order]
 
-    scores = whole.scores.new_full((rows, 1 + int(count.max())), -torch.inf)
-    given = torch.cat([whole.scores.flatten(), whole.of_candidates])
-    listed = given.new_full(known.shape, -torch.inf).scatter_reduce_(0, of, given, "amax")
-    scores[row, column] = listed
-    items = torch.zeros_like(scores, dtype=torch.long)
-    items[row, column] = known % width
+    def products(session: Tensor, item: Tensor) -> Tensor:
+        return given[torch.searchsorted(known, session * size + item)]
 
-    places = iter(torch.split(column[of[whole.items.numel() :]], [_size(each) for each in shares]))
-    small = [
-        share._replace(
-            candidates=share.candidates._replace(item=next(places).view_as(share.candidates.item))
-        )
-        for share in shares
-    ]
-    softmax = scores.clone()
-    for share in (each for each in small if each.exclusive):
-        softmax[share.candidates.pairs()] = -torch.inf
-    part = (softmax.logsumexp(dim=1) - whole.total).exp().nan_to_num_(nan=0.0).clamp_(max=1)
-    scores[:, 0] = whole.total + torch.log1p(-part)
-
-    logs, shift = log_mixture(Softmaxes([scores], []), small)
-    logs[:, 0] = -torch.inf
-    values, at = logs.topk(min(k, logs.size(1)))
-    return values + shift, items.gather(1, at)
-
-
-def _size(share: Share) -> int:
-    return share.candidates.item.numel()
+    rows = torch.arange(len(whole.items), device=item.device)
+    mixture = SparseMixture(whole.total, shares, products, size)
+    return mixture.best((whole.scores, whole.items), rows, k)
 
 
 def _within(pairs: Pairs, first: int, count: int) -> tuple[Tensor, Tensor, Tensor]:

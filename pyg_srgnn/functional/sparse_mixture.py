@@ -52,8 +52,10 @@ class SparseMixture:
         for share, (of, _, within), at in zip(shares, given, of_each, strict=True):
             shift = mix_in_(logs, shift, share, within, of, at)
         # A row a session.
-        first = torch.searchsorted(keys, torch.arange(len(log_sums)) * num_items)
-        place = torch.arange(len(keys)) - first.index_select(0, session)
+        first = torch.searchsorted(
+            keys, torch.arange(len(log_sums), device=keys.device) * num_items
+        )
+        place = torch.arange(len(keys), device=keys.device) - first.index_select(0, session)
         width = int(place.max()) + 1 if len(keys) else 0
         self._logs = logs.new_full((len(log_sums), width), -torch.inf)
         self._items = item.new_zeros(self._logs.shape)

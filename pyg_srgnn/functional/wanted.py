@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from pyg_srgnn.functional.graphs import places_in
 from pyg_srgnn.functional.offsets import Offsets, add_offsets
 from pyg_srgnn.functional.topk import best_of_scores
 
@@ -48,10 +49,7 @@ def best_of_all_scores(
         if len(each.rows) < len(scores):
             rows = torch.as_tensor(each.rows, device=scores.device)
             part = scores.index_select(0, rows)
-            places = rows.new_full((len(scores),), -1).index_copy_(
-                0, rows, torch.arange(len(rows), device=rows.device)
-            )
-            row = places[clicks[0]]
+            row = places_in(rows, len(scores))[clicks[0]]
             seen = row[row >= 0], clicks[1][row >= 0]
         part = add_offsets(part, each.offsets, seen if each.exclude_seen else None)
         found.append(best_of_scores(part, each.k))
