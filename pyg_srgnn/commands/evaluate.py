@@ -92,10 +92,8 @@ def main(config: DictConfig) -> float:
         ranks=folder / "ranks.parquet",
         beyond=config.metrics,
         vectors=None
-        if config.diversity_by is None
-        else attribute_vectors(
-            config.attributes, config.diversity_by, part.vocabulary, config.attributes_id
-        ),
+        if attributes is None or config.diversity_by is None
+        else attribute_vectors(attributes, config.diversity_by, part.vocabulary),
         categories=None
         if attributes is None or not names
         else Categories.of(attributes, names, part.vocabulary),

@@ -68,31 +68,29 @@ def read_attributes(path: str | Path, id_column: str | None = None) -> ItemAttri
     return found
 
 
-def attribute_vectors(
-    path: str | Path, column: str, vocabulary: Vocabulary, id_column: str | None = None
-) -> Tensor:
+def attribute_vectors(attributes: ItemAttributes, column: str, vocabulary: Vocabulary) -> Tensor:
     """A vector of each item's values in a column of its attributes, a place for every value [V, C].
 
     The cosine of two items is the share of the values that they have in common: of a category,
     which an item has one of, 1 of the same and 0 of another one.
 
     Args:
-        path: See :func:`read_attributes`.
+        attributes: The attributes.
         column: The column.
         vocabulary: The items.
-        id_column: See :func:`read_attributes`. (default: guessed by its name)
 
     Raises:
-        FileNotFoundError: As in :func:`read_attributes`.
-        ValueError: As there; or if there is no such column, or no item has a value in it.
+        ValueError: If there is no such column, or no item has a value in it.
     """
-    attributes = read_attributes(path, id_column).like(vocabulary)
+    attributes = attributes.like(vocabulary)
     labels, rows = attributes.labels(column), attributes.rows(vocabulary)
     items = np.full(len(attributes), -1)
     items[rows[rows >= 0]] = np.flatnonzero(rows >= 0)
     of, known = items[labels.rows], items[labels.rows] >= 0
     if not known.any():
-        raise ValueError(f"{path}: no item of the catalogue has a value in column {column!r}")
+        raise ValueError(
+            f"{attributes.source}: no item of the catalogue has a value in column {column!r}"
+        )
     vectors = torch.zeros(len(vocabulary), len(labels.values))
     vectors[torch.from_numpy(of[known]), torch.from_numpy(labels.codes[known])] = 1
     return vectors

@@ -67,10 +67,8 @@ def conclude(
         progress=place.rank == 0,
         beyond=settings.metrics,
         vectors=None
-        if settings.attributes is None or settings.diversity_by is None
-        else attribute_vectors(
-            *(settings.attributes, settings.diversity_by, test.vocabulary, settings.attributes_id)
-        ),
+        if job.attributes is None or settings.diversity_by is None
+        else attribute_vectors(job.attributes, settings.diversity_by, test.vocabulary),
         categories=job.categories(test),
     )
     return replace(

@@ -65,7 +65,7 @@ class Job:
 
     def open(self, split: str) -> SessionDataset:
         """Open a split of the dataset, whose data must be that of the run so far."""
-        _ = self._text, self._attributes  # errors in files are told before a log is prepared
+        _ = self._text, self.attributes  # errors in files are told before a log is prepared
         dataset = open_dataset(self.config.dataset, split)
         # With resume=false, the first process may still have to clear the directory.
         if self.settings.resume or is_first_process():
@@ -81,11 +81,11 @@ class Job:
 
     def categories(self, dataset: SessionDataset) -> Categories | None:
         """The categories of the dataset's items; None where no attributes are read."""
-        if self._attributes is None or not self.settings.categories:
+        if self.attributes is None or not self.settings.categories:
             return None
         if dataset.split not in self._categories:
             self._categories[dataset.split] = Categories.of(
-                self._attributes, self.settings.categories, dataset.vocabulary
+                self.attributes, self.settings.categories, dataset.vocabulary
             )
         return self._categories[dataset.split]
 
@@ -103,7 +103,8 @@ class Job:
         return ItemText(self.settings, self.group("encoder"))
 
     @cached_property
-    def _attributes(self) -> ItemAttributes | None:
+    def attributes(self) -> ItemAttributes | None:
+        """The attributes of items; None where no file of them is named."""
         settings = self.settings
         names = [*settings.categories, *filter(None, [settings.diversity_by])]
         return open_attributes(settings.attributes, settings.attributes_id, names)

@@ -135,16 +135,17 @@ def test_vectors_of_a_column(tmp_path: Path) -> None:
         json.dumps({"id": raw, "colour": colour, "tags": tags}) + "\n" for raw, colour, tags in rows
     ))  # fmt: skip
     vocabulary = Vocabulary([1, 2, 3, 4])
-    colours = attribute_vectors(path, "colour", vocabulary)
+    attributes = read_attributes(path)
+    colours = attribute_vectors(attributes, "colour", vocabulary)
     assert (colours @ colours.T).tolist() == [
         [1, 0, 0, 0], [0, 1, 1, 0], [0, 1, 1, 0], [0, 0, 0, 0]
     ]  # fmt: skip
-    tags = attribute_vectors(path, "tags", vocabulary)
+    tags = attribute_vectors(attributes, "tags", vocabulary)
     assert (tags @ tags.T).tolist() == [[1, 0, 1, 0], [0, 1, 1, 0], [1, 1, 2, 0], [0, 0, 0, 0]]
     metrics = BeyondMetrics(torch.ones(4), ["diversity"], colours, ks=(3,))
     metrics.update(torch.tensor([[0, 1, 2]]), torch.ones(1), torch.tensor([0]))
     assert metrics.compute() == {"diversity@3": pytest.approx(2 / 3)}
     with pytest.raises(ValueError, match="no item of the catalogue has a value in column 'colour'"):
-        attribute_vectors(path, "colour", Vocabulary([77]))
+        attribute_vectors(attributes, "colour", Vocabulary([77]))
     with pytest.raises(ValueError, match="there is no column 'size'"):
-        attribute_vectors(path, "size", vocabulary)
+        attribute_vectors(attributes, "size", vocabulary)
