@@ -13,6 +13,7 @@ from torch_geometric.data import Batch
 from pyg_srgnn.data.graphs import session_graphs
 from pyg_srgnn.functional.marks import ClickMarks
 from pyg_srgnn.nn import SRGNN, GRU4Rec, SessionModel
+from tests.nn.agreement import agrees
 from tests.nn.test_ingredients import ITEMS, SESSIONS, TARGETS
 from tests.nn.test_srgnn import CHANNELS
 from tests.reference import ingredients as reference
@@ -75,17 +76,7 @@ def expected_of(model: SRGNN, options: dict[str, Any]) -> torch.Tensor:
 def test_scores_loss_and_gradients(case: str) -> None:
     model, options, batch = make(**CASES[case]), CASES[case], batch_of()
     expected = expected_of(model, options)
-    with torch.no_grad():
-        found = model.scores(batch).log_softmax(dim=1)
-    torch.testing.assert_close(found, expected.detach(), rtol=0, atol=1e-9)
-    wanted = torch.stack([-row[target] for row, target in zip(expected, TARGETS, strict=True)])
-    wanted.mean().backward()
-    gradients = {name: p.grad.clone() for name, p in model.named_parameters()}
-    model.zero_grad()
-    model.loss(batch).backward()
-    for name, parameter in model.named_parameters():
-        assert gradients[name].abs().max() > 1e-9, f"{name} is not tested"
-        torch.testing.assert_close(parameter.grad, gradients[name], rtol=0, atol=1e-8)
+    agrees(model, batch, expected)
 
 
 def test_attention_is_that_of_the_readout() -> None:

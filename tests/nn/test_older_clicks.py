@@ -16,6 +16,7 @@ from pyg_srgnn.functional.earlier import Earlier
 from pyg_srgnn.functional.marks import ClickMarks
 from pyg_srgnn.nn import SRGNN, GRU4Rec
 from pyg_srgnn.nn.srgnn import _graphs
+from tests.nn.agreement import agrees
 from tests.nn.test_ingredients import ITEMS, SESSIONS, TARGETS
 from tests.nn.test_srgnn import CHANNELS
 from tests.reference import ingredients as reference
@@ -63,17 +64,7 @@ def test_scores_loss_and_gradients(case: str) -> None:
             for session, before in zip(SESSIONS, BEFORE, strict=True)
         ]
     )
-    with torch.no_grad():
-        found = model.scores(batch).log_softmax(dim=1)
-    torch.testing.assert_close(found, expected.detach(), rtol=0, atol=1e-9)
-    wanted = torch.stack([-row[target] for row, target in zip(expected, TARGETS, strict=True)])
-    wanted.mean().backward()
-    gradients = {name: p.grad.clone() for name, p in model.named_parameters()}
-    model.zero_grad()
-    model.loss(batch).backward()
-    for name, parameter in model.named_parameters():
-        assert gradients[name].abs().max() > 1e-9, f"{name} is not tested"
-        torch.testing.assert_close(parameter.grad, gradients[name], rtol=0, atol=1e-8)
+    agrees(model, batch, expected)
 
 
 def test_without_users_the_model_is_bit_for_bit_what_it_was() -> None:
