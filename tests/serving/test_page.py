@@ -681,6 +681,18 @@ def test_long_sessions_are_not_explained(open_page, service):
     expect(page.locator("#graph .node")).to_have_count(1)
 
 
+def test_types_that_come_late_change_nothing_that_is_said(open_page, service):
+    page = open_page(service.url, [1000] * 201)
+    held = []
+    page.route("**/types", lambda route: held.append(route))
+    page.reload()
+    expect(page.locator("#measures")).to_contain_text("up to 200 clicks")
+    with page.expect_response("**/types"):
+        held.pop().continue_()
+    page.evaluate("() => new Promise(requestAnimationFrame)")  # what follows has been drawn
+    expect(page.locator("#measures")).to_contain_text("up to 200 clicks", timeout=1)
+
+
 def test_on_a_phone(open_page, service):
     page = open_page(service.url, viewport={"width": 360, "height": 740}, has_touch=True)
     narrow = "() => document.documentElement.scrollWidth <= 360"

@@ -89,9 +89,13 @@ function failed(error) {
   again = setTimeout(update, Math.min(10_000, 500 * 2 ** tries++));
 }
 
-function showSession(why) {
+function drawClicks(why) {
   const { items, types } = session;
   showClicks($("clicks"), { items, types, kinds, why, known, label, named, remove, retype });
+}
+
+function showSession(why) {
+  drawClicks(why);
   $("empty").hidden = session.items.length > 0;
   $("undo").disabled = !session.canUndo;
   $("clear").disabled = session.items.length === 0;
@@ -241,7 +245,8 @@ ask("items?limit=8").then(picker.know).catch(failed);
 ask("types")
   .then((answer) => {
     kinds = answer;
-    showSession(shown);
+    drawClicks(shown); // what is said of the session stays
+    if (shown !== null) compare(0);
   })
   .catch(failed);
 ask("items/attributes")
