@@ -64,7 +64,7 @@ def test_views_and_memory_are_no_launches() -> None:
     ("name", "on_device", "most"),
     [
         ("srgnn", True, 530),
-        ("srgnn", False, 570),
+        ("srgnn", False, 560),
         ("srgnn_plain", True, 230),
         ("srgnn_plain", False, 265),
     ],

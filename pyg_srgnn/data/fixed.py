@@ -39,6 +39,8 @@ class FixedBatch:
     """Weight of each session in the mean of B + 1 losses, such that it is that of the samples."""
     global_size: int
     """Number of samples."""
+    session_clicks: int
+    """Clicks of the whole sessions of all samples, rounded up."""
     loss_weight: float = field(default=1.0, init=False)
     """See :class:`~pyg_srgnn.datasets.loader.SessionLoader`."""
 
@@ -90,7 +92,8 @@ class FixedBatches:
         number = torch.tensor(numbers + numbers[:1] * (self.batch_size - size))
         session, cut = self.sessions.samples(number)
         start, clicks = self.sessions.offsets[session], int(cut.sum())
-        total = (clicks // self.batch_size + 1) * self.batch_size  # one click more at the least
+        lengths = self.sessions.offsets[session + 1] - start
+        whole = int(lengths.sum() + lengths[0])  # and of the session that takes up the rest
         of_samples = torch.stack([number, start, cut])
         if self.device.type == "cuda":
             of_samples = of_samples.pin_memory()
@@ -98,9 +101,19 @@ class FixedBatches:
         weight = torch.zeros(self.batch_size + 1, device=self.device)
         weight[:size] = (self.batch_size + 1) / size
         number, start, cut = of_samples
-        tensors = fixed_graphs(self._items, start, cut, total, self.num_items)
+        tensors = fixed_graphs(self._items, start, cut, self._rounded(clicks), self.num_items)
         row = torch.cat([number, number[:1]])
-        return FixedBatch(**tensors, row=row, target_weight=weight, global_size=size)
+        return FixedBatch(
+            **tensors,
+            row=row,
+            target_weight=weight,
+            global_size=size,
+            session_clicks=self._rounded(whole),
+        )
+
+    def _rounded(self, clicks: int) -> int:
+        """The next multiple of the batch's size: one click more at the least."""
+        return (clicks // self.batch_size + 1) * self.batch_size
 
 
 def fixed_graphs(

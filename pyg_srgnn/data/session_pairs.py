@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from pyg_srgnn.data.pairs import UNITS, summed_pairs
+from pyg_srgnn.data.pairs import UNITS
 from pyg_srgnn.data.recency import recency
 from pyg_srgnn.data.sessions import Sessions
 from pyg_srgnn.functional.own_pairs import OwnPairs
+
+_NO_PAIR = 2**63 - 1
 
 
 class SessionPairs:
@@ -34,32 +37,43 @@ class SessionPairs:
     ) -> None:
         self.items = sessions.items.to(torch.int32)
         self.offsets = sessions.offsets
-        self.weights = torch.tensor(weights, dtype=torch.float64) / UNITS
+        # In units of a count, of which sums are exact.
+        self.weights = torch.tensor(weights, dtype=torch.float64)
+        self.steps = torch.arange(1, len(weights) + 1)
         self.num_items = num_items
         self.num_samples = sessions.num_samples
         self.half_life = half_life
 
-    def of(self, session: Tensor) -> OwnPairs:
+    def of(self, session: Tensor, num_clicks: int | None = None) -> OwnPairs:
         """The pairs of sessions, in units of 1.
 
         Args:
             session: Numbers of the sessions, which may repeat, int64 [B].
+            num_clicks: The clicks that they have together, or more; the host does not wait if it
+                knows. (default: None: they are counted)
         """
         if self.items.device != session.device:  # the first time only
-            self.items, self.offsets, self.weights = (
-                each.to(session.device) for each in (self.items, self.offsets, self.weights)
+            self.items, self.offsets, self.weights, self.steps = (
+                each.to(session.device)
+                for each in (self.items, self.offsets, self.weights, self.steps)
             )
-        start, end = self.offsets[session], self.offsets[session + 1]
-        row = torch.arange(len(session), device=session.device).repeat_interleave(end - start)
-        before = end - (end - start).cumsum(0)
-        first = torch.arange(len(row), device=session.device) + before[row]
-        later = first.unsqueeze(1) + 1 + torch.arange(len(self.weights), device=session.device)
-        at, steps = (later < end[row].unsqueeze(1)).nonzero().unbind(1)
-        row, first, later = row[at], first[at], later[at, steps]
+        end = self.offsets[session + 1]
+        ends = (end - self.offsets[session]).cumsum(0)
+        size = int(ends[-1]) if num_clicks is None else num_clicks
+        number = torch.arange(size, device=session.device)
+        # Beyond the last click, the row is the last one's, and the click is after its end.
+        row = torch.searchsorted(ends, number, right=True).clamp_(max=len(session) - 1)
+        first = (number + (end - ends)[row]).unsqueeze(1)
+        later = first + self.steps
+        inside = later < end[row].unsqueeze(1)
 
-        weight = self.weights[steps]
+        weight = self.weights
         if self.half_life is not None:
-            number = later - session[row] - 1  # numbers of samples
-            weight = weight * recency(number, self.num_samples, self.half_life)
-        key = (row * self.num_items + self.items[first]) * self.num_items + self.items[later]
-        return OwnPairs(*summed_pairs(key, weight), self.num_items)
+            sample = later - session[row].unsqueeze(1) - 1
+            weight = weight * recency(sample, self.num_samples, self.half_life)
+        clicked = self.items[torch.cat([first, later], dim=1).clamp_(max=len(self.items) - 1)]
+        key = row.unsqueeze(1) * self.num_items + clicked[:, :1]
+        key = key * self.num_items + clicked[:, 1:]
+        key, order = key.where(inside, _NO_PAIR).flatten().sort()
+        total = weight.expand_as(later).take(order).cumsum(0)
+        return OwnPairs(key, F.pad(total, (1, 0)) / UNITS, self.num_items)

@@ -94,16 +94,20 @@ def own_items_followed(
         followers: Followers of each item, int32 [V, K].
         count: How often, and how soon, each of them followed [V, K].
     """
-    last = _last_items(x, graphs)[1].index_select(0, graphs.batch)
-    known = []
-    for earlier, later in ((last, x), (x, last), (x, x)):
-        counted, kept = count.index_select(0, earlier), followers.index_select(0, earlier)
-        if hidden is not None and hidden.own is not None:
-            counted = _without_session(kept, counted, graphs.batch, earlier, hidden.own)
-        of_later = kept == later.unsqueeze(1)
-        found = (counted * of_later).sum(dim=1), counted.sum(dim=1)
-        known.append(torch.stack(found, dim=1))
-    return Candidates(graphs.batch, x, known=torch.stack(known, dim=1))
+    last = _last_items(x, graphs)[1]
+    session, num_graphs = graphs.batch, graphs.num_graphs
+    every = torch.arange(num_graphs + x.numel(), device=x.device)
+    earlier = torch.cat([last, x])
+    counted, kept = count.index_select(0, earlier), followers.index_select(0, earlier)
+    if hidden is not None and hidden.own is not None:
+        sample = torch.cat([every[:num_graphs], session])
+        counted = _without_session(kept, counted, sample, earlier, hidden.own)
+    row = torch.cat([session, every[num_graphs:], every[num_graphs:]])
+    later = torch.cat([x, last.index_select(0, session), x])
+    of_later = kept.index_select(0, row) == later.unsqueeze(1)
+    found = (counted.index_select(0, row) * of_later).sum(dim=1)
+    known = torch.stack([found, counted.sum(dim=1).index_select(0, row)], dim=1)
+    return Candidates(session, x, known=known.view(3, -1, 2).transpose(0, 1))
 
 
 def followers_of(
@@ -189,18 +193,19 @@ def similar_of(
                 0, graphs.alias_index, steps, "amin", include_self=False
             )
         counted = _without_own(found, counted, place, steps, session, hidden)
-    often = summed(counted.sum(dim=1) * (place == 0), session, graphs.num_graphs)
-    own = session, x
-    taken = own if taken is None else (torch.cat([taken[0], own[0]]), torch.cat([taken[1], own[1]]))
-    some = counted > 0
-    counted = counted.masked_fill(~some, 1).pow(power).masked_fill(~some, 0)
+    last = graphs.alias_index.index_select(0, graphs.clicks.last)
+    often = torch.log1p(counted.index_select(0, last).sum(dim=1))
+    if taken is None:
+        taken = session, x
+    elif taken[1] is not x:  # or they are what was taken
+        taken = torch.cat([taken[0], session]), torch.cat([taken[1], x])
+    # A count of 0 has a logarithm that no power raises, and not minus infinity times 0.
+    counted = (power * counted.log().clamp(min=torch.finfo(counted.dtype).min)).exp()
     weight = _weight_of(place, place_weight)
-    candidates = _shared_out(
-        found, counted, weight, session, graphs, taken, len(similar), torch.log1p(often)
-    )
+    candidates = _shared_out(found, counted, weight, session, graphs, taken, len(similar), often)
     assert candidates.share is not None
     stand_out = summed(candidates.share.square().sum(dim=1), session, graphs.num_graphs)
-    return candidates._replace(known=torch.stack([torch.log1p(often), stand_out], dim=1))
+    return candidates._replace(known=torch.stack([often, stand_out], dim=1))
 
 
 def text_neighbours_of(
@@ -352,9 +357,10 @@ def _shared_out(
         at = torch.searchsorted(nodes, key).clamp_(max=nodes.numel() - 1)
         counted = counted.masked_fill(nodes.take(at) == key, 0)
     of_click = counted.sum(dim=1)
-    weight = weight / of_click.clamp(min=1e-6)
+    # What is 0 is divided by 1; to clamp it would cost three operations for its gradient.
+    weight = weight / (of_click + (of_click == 0))
     total = summed(of_click * weight, session, graphs.num_graphs)
-    weight = weight / total.clamp(min=1e-12).index_select(0, session)
+    weight = weight / (total + (total == 0)).index_select(0, session)
     return Candidates(session, found, counted * weight.unsqueeze(1), known, total > 0)
 
 

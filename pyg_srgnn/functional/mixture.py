@@ -300,15 +300,16 @@ def mixture_losses(share: Share, rest: Tensor, target: Tensor) -> Tensor:
     if share.log_share is None:
         assert counted is not None, "a component without learned shares has counted ones"
         total = _of_sessions(counted * hit, session, target)
-        log_share = total.clamp(min=torch.finfo(total.dtype).tiny).log()
+        log_share = (total + torch.finfo(total.dtype).tiny).log()
     else:
         found = _of_sessions(share.log_share.masked_fill(~hit, 0), session, target)
         taken = _of_sessions(hit.to(found.dtype), session, target) > 0
         log_share = found.masked_fill(~taken, math.log(torch.finfo(rest.dtype).tiny))
-    within, of_share = F.logsigmoid(-share.gate) - rest, F.logsigmoid(share.gate) + log_share
     if share.exclusive:
-        return -torch.where(taken, of_share, within)
-    return -torch.logaddexp(within, of_share)
+        which = torch.where(taken, share.gate, -share.gate)
+        return -(F.logsigmoid(which) + torch.where(taken, log_share, -rest))
+    # log((1 - g) exp(-rest) + g share) with g / (1 - g) = exp(gate)
+    return -(torch.logaddexp(-rest, share.gate + log_share) + F.logsigmoid(-share.gate))
 
 
 def _of_sessions(values: Tensor, session: Tensor, target: Tensor) -> Tensor:

@@ -15,9 +15,10 @@ class OwnPairs(NamedTuple):
     """
 
     key: Tensor
-    """Of every pair, (sample * V + earlier) * V + later, sorted, int64 [T]."""
-    weight: Tensor
-    """Weight of each [T]."""
+    """Of every pair, as often as it is there, (sample * V + earlier) * V + later, sorted, int64
+    [T]; what comes after them is no pair."""
+    total: Tensor
+    """Weight of all pairs before each of them, and of all, float64 [T + 1]."""
     num_items: int
     """Number of items V."""
 
@@ -30,5 +31,5 @@ class OwnPairs(NamedTuple):
             later: The items clicked after them.
         """
         key = (sample * self.num_items + earlier) * self.num_items + later
-        at = torch.searchsorted(self.key, key).clamp_(max=self.key.numel() - 1)
-        return self.weight[at].masked_fill(self.key[at] != key, 0)
+        before = self.total.take(torch.searchsorted(self.key, key))
+        return self.total.take(torch.searchsorted(self.key, key, right=True)) - before

@@ -110,7 +110,12 @@ class GlobalGraph(nn.Module):
         self.neighbours.copy_(torch.where(filled, items.gather(1, place), self.neighbours))
 
     def weight_without(
-        self, items: Tensor, batch: Tensor, target: Tensor, session: Tensor
+        self,
+        items: Tensor,
+        batch: Tensor,
+        target: Tensor,
+        session: Tensor,
+        num_clicks: int | None = None,
     ) -> Tensor | None:
         """Weights of the neighbours in other sessions than the samples' own [N, K]; None: in all.
 
@@ -119,10 +124,11 @@ class GlobalGraph(nn.Module):
             batch: Sample of each [N].
             target: Next item of each sample [B].
             session: Training session of each sample [B].
+            num_clicks: See :meth:`pyg_srgnn.data.session_pairs.SessionPairs.of`. (default: None)
         """
         if self._pairs is None:
             return None
-        pairs, target = self._pairs.of(session), target.index_select(0, batch)
+        pairs, target = self._pairs.of(session, num_clicks), target.index_select(0, batch)
         own = pairs.of(batch, items, target) + pairs.of(batch, target, items)
         weight = self.weight.index_select(0, items)
         left = weight - (own * self.unit.index_select(0, items)).to(weight.dtype).unsqueeze(1)

@@ -89,14 +89,13 @@ class RepeatCountsHead(Component):
         r = at_least_float32(r.squeeze(-1))
         within = log_softmax_within(r, session, num_sessions)
 
-        alike = torch.ones_like(within) / graphs.nodes.index_select(0, session)
-        means = [
-            scatter(weight.to(features.dtype).unsqueeze(1) * features, session, 0, num_sessions)
-            for weight in (alike, within.detach().exp())
-        ]
+        alike = graphs.nodes.index_select(0, session).to(features.dtype).reciprocal()
+        weights = torch.stack([alike, within.detach().exp().to(features.dtype)], dim=1)
+        means = (weights.unsqueeze(2) * features.unsqueeze(1)).flatten(1)
+        means = scatter(means, session, 0, num_sessions)
         repeats = clicks - graphs.nodes
         hidden = (
-            self.lin_gate(torch.cat([s_h, *means], dim=1))
+            self.lin_gate(torch.cat([s_h, means], dim=1))
             + self.clicks(clicks.clamp(max=_MOST))
             + self.repeats(repeats.clamp(0, _MOST))
         )
@@ -115,23 +114,16 @@ def _features(graphs: SessionGraphs, known: Tensor) -> Tensor:
     first = torch.zeros_like(often).scatter_reduce_(0, alias, place, "amax")
     is_last = last == 0
     is_last_but_one = summed((place == 1).long(), alias, num_nodes)
-    source, target = graphs.edge_index[0], graphs.edge_index[1]
-    after = summed(graphs.edge_weight * is_last[source], target, num_nodes)
-    before = summed(graphs.edge_weight_in * is_last[target], source, num_nodes)
+    # Of the edges from the last item, to where they lead; of those to it, where they come from.
+    weight = torch.stack([graphs.edge_weight, graphs.edge_weight_in])
+    weight = weight * is_last[graphs.edge_index]
+    around = weight.new_zeros(2, num_nodes).scatter_add_(1, graphs.edge_index.flip(0), weight)
     counted, total = known[:, :, 0], known[:, :, 1]
-    share = torch.log1p(20 * counted / (total + 1))  # 20: half of the range is below 5 %
+    share = 20 * counted / (total + 1)  # 20: half of the range of its logarithm is below 5 %
     often = often.clamp(min=1)  # of a node that no click belongs to, which weighs nothing
-    often, last, first, clicks = (each.to(known.dtype) for each in (often, last, first, clicks))
-    in_session = [
-        often.log(),
-        torch.log1p(last),
-        torch.log1p(first),
-        (often / clicks[graphs.batch]).log(),
-        is_last.to(known.dtype),
-        is_last_but_one.to(known.dtype),
-        after.to(known.dtype),
-        before.to(known.dtype),
-    ]
-    columns = torch.stack(in_session, dim=1)
-    in_training = [share, torch.log1p(counted), torch.log1p(total[:, 2:]) / 4]
-    return torch.cat([columns, *in_training], dim=1)
+    lengths = clicks.index_select(0, graphs.batch)
+    logs = torch.stack([often, last + 1, first + 1, lengths], dim=1).to(known.dtype).log()
+    which = torch.stack([is_last, is_last_but_one > 0], dim=1).to(known.dtype)
+    in_session = [logs[:, :3], logs[:, :1] - logs[:, 3:], which, around.T.to(known.dtype)]
+    in_training = torch.cat([share, counted, total[:, 2:]], dim=1).log1p()
+    return torch.cat([*in_session, in_training[:, :6], in_training[:, 6:] / 4], dim=1)

@@ -343,7 +343,7 @@ class SRGNN(SessionModel):
             hidden = hidden._replace(weight=recency(row, self._num_samples, half_life))
         if self._own is None:
             return hidden
-        return hidden._replace(own=self._own.of(self._session(row)))
+        return hidden._replace(own=self._own.of(self._session(row), _session_clicks(data)))
 
     def _row(self, data: Data, key: str) -> Tensor:
         """The number of each sample among the training samples, for what an argument asks [B]."""
@@ -420,7 +420,8 @@ class SRGNN(SessionModel):
         if self.global_graph is None or not self.global_graph.leave_out:
             return None
         session = self._session(self._row(data, "neighbours_leave_out"))
-        return self.global_graph.weight_without(x, batch, data.y, session)
+        clicks = _session_clicks(data)
+        return self.global_graph.weight_without(x, batch, data.y, session, clicks)
 
     def propagate(self, embedded: Tensor, graphs: SessionGraphs) -> Tensor:
         """Features of nodes that enter as ``embedded``, after propagation [N, d] both."""
@@ -727,6 +728,11 @@ class SRGNN(SessionModel):
         converted = authors.converted(state_dict, shapes)
         model.to(converted["embedding.weight"].dtype).load_state_dict(converted)
         return model
+
+
+def _session_clicks(data: Data) -> int | None:
+    """Clicks of the whole sessions of the samples, or more, if the batch tells; else None."""
+    return data.session_clicks if "session_clicks" in data else None
 
 
 def _graphs(data: Data) -> SessionGraphs:
