@@ -23,7 +23,7 @@ class Component(nn.Module, ABC):
     which an exported model calls as well. The learned part, :meth:`forward`, is traced for exports.
     """
 
-    lookup: ClassVar[str]
+    lookup: str
     """The function that finds the candidates, in :data:`pyg_srgnn.functional.lookups.LOOKUPS`."""
     exclusive: ClassVar[bool] = False
     """Whether the candidates get probability from this component alone."""

@@ -13,7 +13,7 @@ from pyg_srgnn.nn.transition_head import TransitionHead
 
 _MOST = 20  # clicks and places beyond it look alike
 _START = (1.0, -0.005)  # of the logarithms of clicks and places: no place outweighs a click
-_FEATURES = 15
+_IN_SESSION, _IN_TRAINING = 8, 7  # counts of an item
 
 
 class RepeatCountsHead(Component):
@@ -36,22 +36,24 @@ class RepeatCountsHead(Component):
 
     Args:
         channels: Size d of the sessions' vectors, and of what is hidden.
-        transitions: The component whose counts are read.
+        transitions: The component whose counts are read. (default: None: without those of the
+            training sessions)
     """
 
-    lookup = "own_items_followed"
     exclusive = True
 
-    def __init__(self, channels: int, transitions: TransitionHead) -> None:
+    def __init__(self, channels: int, transitions: TransitionHead | None = None) -> None:
         super().__init__()
+        self.lookup = "own_items" if transitions is None else "own_items_followed"
         self._transitions = (transitions,)  # in a tuple, it is no part of this module
-        self.weight = nn.Linear(_FEATURES, 1, bias=False)
-        self.lin = nn.Linear(_FEATURES, channels)
+        features = _IN_SESSION + (0 if transitions is None else _IN_TRAINING)
+        self.weight = nn.Linear(features, 1, bias=False)
+        self.lin = nn.Linear(features, channels)
         self.lin_session = nn.Linear(channels, channels, bias=False)
         self.frequency = nn.Embedding(_MOST + 1, channels)
         self.place = nn.Embedding(_MOST + 1, channels)
         self.q = nn.Linear(channels, 1, bias=False)
-        self.lin_gate = nn.Linear(channels + 2 * _FEATURES, channels)
+        self.lin_gate = nn.Linear(channels + 2 * features, channels)
         self.clicks = nn.Embedding(_MOST + 1, channels)
         self.repeats = nn.Embedding(_MOST + 1, channels)
         self.gate = nn.Linear(channels, 1)
@@ -66,6 +68,8 @@ class RepeatCountsHead(Component):
     def tables(self) -> dict[str, Tensor]:
         """The counts of the transitions."""
         (transitions,) = self._transitions
+        if transitions is None:
+            return {}
         return {"followers": transitions.followers, "count": transitions.count}
 
     def forward(
@@ -73,12 +77,12 @@ class RepeatCountsHead(Component):
     ) -> tuple[Tensor, Tensor]:
         r"""The gate's logit [B], and :math:`\log softmax(r)` of every node [N].
 
-        See :meth:`Component.forward` for the arguments; ``known`` is [N, 3, 2].
+        See :meth:`Component.forward` for the arguments; ``known`` is [N, 3, 2], or None without
+        transitions.
         """
-        assert known is not None, "own_items_followed counts the transitions"
         session, num_sessions = graphs.batch, graphs.num_graphs
         clicks = graphs.clicks.lengths
-        features = _features(graphs, known.to(self.weight.weight.dtype))
+        features = _features(graphs, known, self.weight.weight.dtype)
         hidden = (
             self.lin(features)
             + self.lin_session(s_h).index_select(0, session)
@@ -102,12 +106,13 @@ class RepeatCountsHead(Component):
         return at_least_float32(self.gate(torch.tanh(hidden)).squeeze(-1)), within
 
 
-def _features(graphs: SessionGraphs, known: Tensor) -> Tensor:
-    """What is counted of every node [N, 15].
+def _features(graphs: SessionGraphs, known: Tensor | None, dtype: torch.dtype) -> Tensor:
+    """What is counted of every node, in the session [N, 8] and in the training sessions [N, 7].
 
     Args:
         graphs: The session graphs.
-        known: See :func:`pyg_srgnn.functional.lookups.own_items_followed`.
+        known: See :func:`pyg_srgnn.functional.lookups.own_items_followed`; None without the latter.
+        dtype: Type of the result.
     """
     place, clicks, often = graphs.clicks.place, graphs.clicks.lengths, graphs.often
     alias, num_nodes, last = graphs.alias_index, often.numel(), graphs.last_place
@@ -118,12 +123,15 @@ def _features(graphs: SessionGraphs, known: Tensor) -> Tensor:
     weight = torch.stack([graphs.edge_weight, graphs.edge_weight_in])
     weight = weight * is_last[graphs.edge_index]
     around = weight.new_zeros(2, num_nodes).scatter_add_(1, graphs.edge_index.flip(0), weight)
-    counted, total = known[:, :, 0], known[:, :, 1]
-    share = 20 * counted / (total + 1)  # 20: half of the range of its logarithm is below 5 %
     often = often.clamp(min=1)  # of a node that no click belongs to, which weighs nothing
     lengths = clicks.index_select(0, graphs.batch)
-    logs = torch.stack([often, last + 1, first + 1, lengths], dim=1).to(known.dtype).log()
-    which = torch.stack([is_last, is_last_but_one > 0], dim=1).to(known.dtype)
-    in_session = [logs[:, :3], logs[:, :1] - logs[:, 3:], which, around.T.to(known.dtype)]
+    logs = torch.stack([often, last + 1, first + 1, lengths], dim=1).to(dtype).log()
+    which = torch.stack([is_last, is_last_but_one > 0], dim=1).to(dtype)
+    in_session = [logs[:, :3], logs[:, :1] - logs[:, 3:], which, around.T.to(dtype)]
+    if known is None:
+        return torch.cat(in_session, dim=1)
+    known = known.to(dtype)
+    counted, total = known[:, :, 0], known[:, :, 1]
+    share = 20 * counted / (total + 1)  # 20: half of the range of its logarithm is below 5 %
     in_training = torch.cat([share, counted, total[:, 2:]], dim=1).log1p()
     return torch.cat([*in_session, in_training[:, :6], in_training[:, 6:] / 4], dim=1)

@@ -90,8 +90,8 @@ class SRGNN(SessionModel):
         positions: Places, counted from the end, with an embedding in the attention. (default: 0)
         frequency: Whether a node knows how often it was clicked in its session. (default: False)
         repeat: Whether a :class:`RepeatHead` shares out the probability between the session's own
-            items and the rest; ``"counts"``: a :class:`RepeatCountsHead`, which needs
-            ``transitions`` and ``leave_out="session"``. (default: False)
+            items and the rest; ``"counts"``: a :class:`RepeatCountsHead`, which with
+            ``transitions`` needs ``leave_out="session"``. (default: False)
         neighbours: Neighbours of each item in the :class:`GlobalGraph` of the training sessions
             that are aggregated into its embedding. (default: 0: no such graph)
         window: Steps within which two clicks make neighbours there. (default: 3)
@@ -176,10 +176,9 @@ class SRGNN(SessionModel):
             check.flag("neighbours_leave_out", neighbours_leave_out)
             check.whole("transitions", transitions, 0)
             check.one_of("leave_out", leave_out, LEFT_OUT)
-            if repeat == "counts":
-                check.that(transitions > 0, "transitions", "> 0 with repeat='counts'", transitions)
-                whole = leave_out == "session"
-                check.that(whole, "leave_out", "session with repeat='counts'", leave_out)
+            whole = not (repeat == "counts" and transitions) or leave_out == "session"
+            expected = "session with repeat='counts' and transitions"
+            check.that(whole, "leave_out", expected, leave_out)
             check.whole("similar", similar, 0)
             check.number("counts_half_life", counts_half_life, above=0, optional=True)
             check.one_of("sequence", sequence, SEQUENCES)
@@ -243,7 +242,6 @@ class SRGNN(SessionModel):
             else None
         )
         if repeat == "counts":
-            assert self.transitions is not None, "checked above"
             self.repeat = RepeatCountsHead(channels, self.transitions)
         self.sequence = (
             SequenceExpert(channels, sequence == "joint") if sequence != "none" else None

@@ -223,7 +223,6 @@ def log_probabilities(
     if not repeat:
         return torch.stack([log(rest[i]) for i in range(len(table))])
     if repeat == "counts":
-        assert transitions is not None
         counted = transitions if others is None else others
         logit, within = repeat_counts.shares(p, session, s, counted)
     else:

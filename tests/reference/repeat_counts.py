@@ -12,7 +12,7 @@ from torch import Tensor
 
 
 def features_of(
-    session: Sequence[int], item: int, transitions: list[dict[int, float]]
+    session: Sequence[int], item: int, transitions: list[dict[int, float]] | None
 ) -> list[float]:
     """What is counted of an item of a session; ``transitions`` may lack what its session added."""
     clicks = [t for t, other in enumerate(session) if other == item]
@@ -30,6 +30,8 @@ def features_of(
         left.count(item) / len(left) if left else 0.0,
         came.count(item) / len(came) if came else 0.0,
     ]
+    if transitions is None:
+        return row
     pairs = [(last, item), (item, last), (item, item)]
     counted = [transitions[a].get(b, 0.0) for a, b in pairs]
     totals = [sum(transitions[a].values()) for a, _ in pairs]
@@ -49,7 +51,10 @@ def without_session(
 
 
 def shares(
-    p: dict[str, Any], session: Sequence[int], s: Tensor, transitions: list[dict[int, float]]
+    p: dict[str, Any],
+    session: Sequence[int],
+    s: Tensor,
+    transitions: list[dict[int, float]] | None,
 ) -> tuple[Tensor, dict[int, Tensor]]:
     """The gate's logit, and the probability of each item of the session among these."""
     items = list(dict.fromkeys(session))
