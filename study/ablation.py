@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 
 from pyg_srgnn.utils.extras import pip_install
 from pyg_srgnn.utils.files import written_aside
@@ -36,8 +37,19 @@ class Ablation:
         """All but the default, the greatest gain of HR@20 first."""
 
     def change(self, found: Configuration, metric: str = "hr@20") -> float:
-        """The difference of a metric to the default, in percent points."""
-        return found.percent(metric, "valid").mean - self.default.percent(metric, "valid").mean
+        """The difference of a metric to the default, in percent points, over the seeds of both."""
+        of_both = set(found.seeds) & set(self.default.seeds)
+        if not of_both:
+            raise ValueError(f"{found.runs[0].folder.parent} has no seed of {self.default.seeds}")
+        means = [
+            fmean(
+                100 * (run.result.valid or {})[metric]
+                for run in each.runs
+                if run.result.seed in of_both
+            )
+            for each in (found, self.default)
+        ]
+        return means[0] - means[1]
 
 
 def draw_ablations(ablations: Sequence[Ablation], titles: Sequence[str], path: Path) -> Path | None:

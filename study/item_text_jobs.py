@@ -20,7 +20,7 @@ import polars as pl
 
 from pyg_srgnn.datasets import open_dataset
 from pyg_srgnn.utils.files import written_aside
-from study.jobs import ROOT, SEEDS, Job, run_missing
+from study.jobs import FEWER_COUNTS, ROOT, SEEDS, Job, run_missing
 
 DATASETS = ("scientific", "online_retail")
 RECORDS = ROOT / "study" / "item_text"
@@ -37,7 +37,7 @@ MODELS = {
     "null_space_mixture": ("model.item_table=null_space",),
     "shuffled": (),
 }
-"""Changes of the default; the texts of ``"shuffled"`` are those of other items."""
+"""Changes of the model with fewer counts; the texts of ``"shuffled"`` are those of other items."""
 VARIANTS = {
     "lines": ("ids", "mixture"),
     "cold": ("ids", "text", "sum", "null_space", "mixture"),
@@ -67,7 +67,7 @@ def jobs() -> Iterator[Job]:
 
 
 def _job(dataset: str, label: str, seed: int, variant: str | None = None) -> Job:
-    keys = list(MODELS[label])
+    keys = [*FEWER_COUNTS, *MODELS[label]]
     if label == "shuffled":
         keys += [f"text={shuffled_file(dataset)}", "encoder=wordllama"]
     elif "text=null" not in keys:

@@ -47,8 +47,9 @@ DATASETS = {
 }
 MODELS = {
     "srgnn": "SR-GNN",
+    "srgnn_fewer_counts": "SR-GNN, fewer counts",
     "srgnn_plain": "SR-GNN, plain",
-    "srgnn_literature": "SR-GNN, best test epoch",
+    "srgnn_literature": "SR-GNN, fewer counts, best test epoch",
     "distilled": "SR-GNN, distilled from the ensemble",
     "ensemble": "ensemble: two SR-GNN, GRU4Rec",
     "gru4rec": "GRU4Rec",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from omegaconf import OmegaConf
 from pyg_srgnn.baselines import BASELINES
 from pyg_srgnn.commands.application import CONF
 from pyg_srgnn.commands.validate import validate_run
+from pyg_srgnn.nn import SRGNN
+from pyg_srgnn.nn.session_model import SessionModel
 from pyg_srgnn.runs.directory import flat
 from study import item_text_jobs
 from study.configurations import read_configurations
@@ -18,6 +21,12 @@ from study.jobs import Job, jobs, waves, with_needed
 
 STUDY = Path(__file__).parents[2] / "study"
 HERE = ("dataset.root", "dataset.mirror", "trainer.enable_progress_bar", "threads")
+OF_CLASS = {
+    name: parameter.default
+    for of in (SessionModel, SRGNN)
+    for name, parameter in inspect.signature(of).parameters.items()
+    if name not in ("events", "earlier", "text_neighbours", "text_expert")  # the data decide
+}
 COUNTED = ("dataset.", "model.", "protocol", "refit", "test", "ties")  # what counting depends on
 
 
@@ -61,9 +70,12 @@ def test_runs_with_texts_come_in_the_same_order_each_time() -> None:
 def test_a_kept_runs_command_makes_its_configuration() -> None:
     """When a default changes, records of the old one must not be shown under the new command.
 
-    A key that came later is not held against them, nor what a model that only counts never reads.
+    What a model that only counts never reads is not held against them. A key of the model that came
+    later must have the value of the model's class, which is what they were made with.
     """
-    folders = [*(STUDY / "runs").glob("*"), *(STUDY / "runs").glob("*/ablation")]
+    runs, texts = STUDY / "runs", STUDY / "item_text"
+    folders = [path for form in ("*", "*/ablation", "*/screen") for path in runs.glob(form)]
+    folders += texts.glob("*")
     compared = 0
     with initialize_config_dir(str(CONF), version_base="1.3"):
         for folder in folders:
@@ -77,4 +89,8 @@ def test_a_kept_runs_command_makes_its_configuration() -> None:
                         continue
                     assert composed.get(key) == value, f"{run.folder}: {key}"
                     compared += 1
+                for key in composed.keys() - run.config.keys():
+                    group, _, name = key.partition(".")
+                    if found.model == "srgnn" and group == "model" and name in OF_CLASS:
+                        assert composed[key] == OF_CLASS[name], f"{run.folder}: {key}"
     assert compared > 100

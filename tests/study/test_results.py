@@ -245,6 +245,17 @@ def test_the_ablation(root: Path) -> None:
     assert head[:4] == b"\x89PNG" and int.from_bytes(head[16:20], "big") == 1200
 
 
+def test_a_change_is_that_of_the_seeds_which_both_have(tmp_path: Path) -> None:
+    for seed, hr in enumerate((0.5, 0.6)):
+        write_run(tmp_path, "ablation/default", seed, **figures(hr, 0.2))
+    write_run(tmp_path, "ablation/other", 1, **figures(0.61, 0.2))
+    part = Ablation(tmp_path / "diginetica" / "ablation")
+    assert part.change(part.others[0]) == pytest.approx(1)
+    write_run(tmp_path, "ablation/third", 2, **figures(0.61, 0.2))
+    with pytest.raises(ValueError, match=r"ablation.third has no seed of \[0, 1\]"):
+        Ablation(tmp_path / "diginetica" / "ablation")
+
+
 def test_an_ablation_needs_its_default_and_validation(tmp_path: Path) -> None:
     write_run(tmp_path, "ablation/other")
     folder = tmp_path / "diginetica" / "ablation"
