@@ -15,11 +15,13 @@ from pyg_srgnn.commands.validate import validate_run
 from pyg_srgnn.nn import SRGNN
 from pyg_srgnn.nn.session_model import SessionModel
 from pyg_srgnn.runs.directory import flat
+from pyg_srgnn.runs.finished import Run
 from study import item_text_jobs
 from study.configurations import read_configurations
 from study.jobs import Job, jobs, waves, with_needed
 
 STUDY = Path(__file__).parents[2] / "study"
+RUNS, TEXTS = STUDY / "runs", STUDY / "item_text"
 HERE = ("dataset.root", "dataset.mirror", "trainer.enable_progress_bar", "threads")
 OF_CLASS = {
     name: parameter.default
@@ -73,24 +75,23 @@ def test_a_kept_runs_command_makes_its_configuration() -> None:
     What a model that only counts never reads is not held against them. A key of the model that came
     later must have the value of the model's class, which is what they were made with.
     """
-    runs, texts = STUDY / "runs", STUDY / "item_text"
-    folders = [path for form in ("*", "*/ablation", "*/screen") for path in runs.glob(form)]
-    folders += texts.glob("*")
+    folders = [path for form in ("*", "*/ablation", "*/screen") for path in RUNS.glob(form)]
+    runs = [found.runs[0] for folder in folders for found in read_configurations(folder)]
+    runs += [Run.read(path.parent) for path in TEXTS.glob("*/*/*/metrics.json")]
     compared = 0
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        for folder in folders:
-            for found in read_configurations(folder):
-                run = found.runs[0]
-                command = [*run.overrides, f"seed={run.result.seed}"]
-                config = OmegaConf.to_container(compose("train", command), resolve=True)
-                composed = flat(config)
-                for key, value in run.config.items():
-                    if key in HERE or (found.model in BASELINES and not key.startswith(COUNTED)):
-                        continue
-                    assert composed.get(key) == value, f"{run.folder}: {key}"
-                    compared += 1
-                for key in composed.keys() - run.config.keys():
-                    group, _, name = key.partition(".")
-                    if found.model == "srgnn" and group == "model" and name in OF_CLASS:
-                        assert composed[key] == OF_CLASS[name], f"{run.folder}: {key}"
+        for run in runs:
+            model = run.result.model
+            command = [*run.overrides, f"seed={run.result.seed}"]
+            config = OmegaConf.to_container(compose("train", command), resolve=True)
+            composed = flat(config)
+            for key, value in run.config.items():
+                if key in HERE or (model in BASELINES and not key.startswith(COUNTED)):
+                    continue
+                assert composed.get(key) == value, f"{run.folder}: {key}"
+                compared += 1
+            for key in composed.keys() - run.config.keys():
+                group, _, name = key.partition(".")
+                if model == "srgnn" and group == "model" and name in OF_CLASS:
+                    assert composed[key] == OF_CLASS[name], f"{run.folder}: {key}"
     assert compared > 100
