@@ -153,7 +153,9 @@ def _trained(args: argparse.Namespace) -> tuple[Any, Any, list[list[int]]]:
         return numbers[walk], lengths
 
     settings = {**model_settings("srgnn", args.items, args.channels), "loss": "sampled"}
-    model = build_model({**settings, "neighbours": 0})
+    # Nothing was counted of the sessions that it is trained on: they are drawn anew.
+    settings |= {"neighbours": 0, "repeat": True, "leave_out": "click"}
+    model = build_model(settings)
     walk, lengths = draw(min(_COUNTED, args.items))
     kept = torch.arange(8) < lengths.unsqueeze(1)
     flat, ends = walk[kept], lengths.cumsum(0)

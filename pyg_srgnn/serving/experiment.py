@@ -87,13 +87,26 @@ class _WholeLines(WatchedFileHandler):
         file = io.FileIO(self.baseFilename, "a")
         return io.TextIOWrapper(file, encoding=self.encoding, write_through=True)
 
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a line, while no other process looks whether the last one was finished."""
+        self.reopenIfNeeded()
+        if self.stream is None or sys.platform == "win32":
+            logging.FileHandler.emit(self, record)
+            return
+        fcntl.flock(self.stream, fcntl.LOCK_SH)
+        try:
+            logging.FileHandler.emit(self, record)
+        finally:
+            fcntl.flock(self.stream, fcntl.LOCK_UN)
+
 
 def _end_line(path: Path) -> None:
     """End a line that a killed service has left unfinished, so that the next one is whole."""
     if path.is_file() and path.stat().st_size:
         with path.open("ab+") as file:  # what is written comes last, whatever others write
             if sys.platform != "win32":
-                fcntl.flock(file, fcntl.LOCK_EX)  # several workers start at once
+                # Several workers start at once, and others may be in the middle of a line.
+                fcntl.flock(file, fcntl.LOCK_EX)
             file.seek(-1, os.SEEK_END)
             if file.read(1) != b"\n":
                 file.write(b"\n")
