@@ -107,7 +107,7 @@ def own_items_followed(
     of_later = kept.index_select(0, row) == later.unsqueeze(1)
     found = (counted.index_select(0, row) * of_later).sum(dim=1)
     known = torch.stack([found, counted.sum(dim=1).index_select(0, row)], dim=1)
-    return Candidates(session, x, known=known.view(3, -1, 2).transpose(0, 1))
+    return Candidates(session, x, known=known.view(3, -1, 2).transpose(0, 1).contiguous())
 
 
 def followers_of(

@@ -95,7 +95,7 @@ class RepeatCountsHead(Component):
 
         alike = graphs.nodes.index_select(0, session).to(features.dtype).reciprocal()
         weights = torch.stack([alike, within.detach().exp().to(features.dtype)], dim=1)
-        means = (weights.unsqueeze(2) * features.unsqueeze(1)).flatten(1)
+        means = (weights.unsqueeze(2) * features.unsqueeze(1)).view(-1, 2 * features.size(1))
         means = scatter(means, session, 0, num_sessions)
         repeats = clicks - graphs.nodes
         hidden = (
@@ -120,18 +120,20 @@ def _features(graphs: SessionGraphs, known: Tensor | None, dtype: torch.dtype) -
     is_last = last == 0
     is_last_but_one = summed((place == 1).long(), alias, num_nodes)
     # Of the edges from the last item, to where they lead; of those to it, where they come from.
+    source, target = graphs.edge_index[0], graphs.edge_index[1]
     weight = torch.stack([graphs.edge_weight, graphs.edge_weight_in])
-    weight = weight * is_last[graphs.edge_index]
-    around = weight.new_zeros(2, num_nodes).scatter_add_(1, graphs.edge_index.flip(0), weight)
+    weight = weight * is_last[torch.stack([source, target])]
+    around = weight.new_zeros(2, num_nodes).scatter_add(1, torch.stack([target, source]), weight)
     often = often.clamp(min=1)  # of a node that no click belongs to, which weighs nothing
     lengths = clicks.index_select(0, graphs.batch)
-    logs = torch.stack([often, last + 1, first + 1, lengths], dim=1).to(dtype).log()
-    which = torch.stack([is_last, is_last_but_one > 0], dim=1).to(dtype)
-    in_session = [logs[:, :3], logs[:, :1] - logs[:, 3:], which, around.T.to(dtype)]
+    logs = torch.stack([often, last + 1, first + 1, lengths]).to(dtype).log()
+    which = torch.stack([is_last, is_last_but_one > 0]).to(dtype)
+    in_session = [logs[0], logs[1], logs[2], logs[0] - logs[3]]
+    in_session += [which[0], which[1], around[0].to(dtype), around[1].to(dtype)]
     if known is None:
-        return torch.cat(in_session, dim=1)
+        return torch.stack(in_session, dim=1)
     known = known.to(dtype)
     counted, total = known[:, :, 0], known[:, :, 1]
     share = 20 * counted / (total + 1)  # 20: half of the range of its logarithm is below 5 %
-    in_training = torch.cat([share, counted, total[:, 2:]], dim=1).log1p()
-    return torch.cat([*in_session, in_training[:, :6], in_training[:, 6:] / 4], dim=1)
+    in_training = [torch.cat([share, counted], dim=1).log1p(), total[:, 2:].log1p() / 4]
+    return torch.cat([torch.stack(in_session, dim=1), *in_training], dim=1)
