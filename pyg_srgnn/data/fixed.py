@@ -94,6 +94,7 @@ class FixedBatches:
         start, clicks = self.sessions.offsets[session], int(cut.sum())
         lengths = self.sessions.offsets[session + 1] - start
         whole = int(lengths.sum() + lengths[0])  # and of the session that takes up the rest
+        total = (clicks // self.batch_size + 1) * self.batch_size  # one click more at the least
         of_samples = torch.stack([number, start, cut])
         if self.device.type == "cuda":
             of_samples = of_samples.pin_memory()
@@ -101,19 +102,15 @@ class FixedBatches:
         weight = torch.zeros(self.batch_size + 1, device=self.device)
         weight[:size] = (self.batch_size + 1) / size
         number, start, cut = of_samples
-        tensors = fixed_graphs(self._items, start, cut, self._rounded(clicks), self.num_items)
+        tensors = fixed_graphs(self._items, start, cut, total, self.num_items)
         row = torch.cat([number, number[:1]])
         return FixedBatch(
             **tensors,
             row=row,
             target_weight=weight,
             global_size=size,
-            session_clicks=self._rounded(whole),
+            session_clicks=1 << whole.bit_length(),  # of few sizes, as the other tensors
         )
-
-    def _rounded(self, clicks: int) -> int:
-        """The next multiple of the batch's size: one click more at the least."""
-        return (clicks // self.batch_size + 1) * self.batch_size
 
 
 def fixed_graphs(

@@ -58,8 +58,9 @@ class SessionPairs:
                 for each in (self.items, self.offsets, self.weights, self.steps)
             )
         end = self.offsets[session + 1]
-        ends = (end - self.offsets[session]).cumsum(0)
-        size = int(ends[-1]) if num_clicks is None else num_clicks
+        lengths = end - self.offsets[session]
+        ends = lengths.cumsum(0)
+        size = int(lengths.sum()) if num_clicks is None else num_clicks
         number = torch.arange(size, device=session.device)
         # Beyond the last click, the row is the last one's, and the click is after its end.
         row = torch.searchsorted(ends, number, right=True).clamp_(max=len(session) - 1)
@@ -67,13 +68,16 @@ class SessionPairs:
         later = first + self.steps
         inside = later < end[row].unsqueeze(1)
 
-        weight = self.weights
+        weight, scale = self.weights, None
         if self.half_life is not None:
-            sample = later - session[row].unsqueeze(1) - 1
-            weight = weight * recency(sample, self.num_samples, self.half_life)
+            # Relative to the session's last click: of sums over all, old ones would be rounded.
+            sample, last = later - session[row].unsqueeze(1) - 1, end - session - 2
+            back = self.num_samples - 1 + sample - last[row].unsqueeze(1)
+            weight = weight * recency(back, self.num_samples, self.half_life)
+            scale = recency(last, self.num_samples, self.half_life)
         clicked = self.items[torch.cat([first, later], dim=1).clamp_(max=len(self.items) - 1)]
         key = row.unsqueeze(1) * self.num_items + clicked[:, :1]
         key = key * self.num_items + clicked[:, 1:]
         key, order = key.where(inside, _NO_PAIR).flatten().sort()
         total = weight.expand_as(later).take(order).cumsum(0)
-        return OwnPairs(key, F.pad(total, (1, 0)) / UNITS, self.num_items)
+        return OwnPairs(key, F.pad(total, (1, 0)), self.num_items, UNITS, scale)

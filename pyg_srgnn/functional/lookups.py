@@ -199,7 +199,10 @@ def similar_of(
         taken = session, x
     elif taken[1] is not x:  # or they are what was taken
         taken = torch.cat([taken[0], session]), torch.cat([taken[1], x])
-    # A count of 0 has a logarithm that no power raises, and not minus infinity times 0.
+    # Shares of a row's most, for counts may be too small to be raised. A count of 0 has a logarithm
+    # that no power raises, and not minus infinity times 0.
+    most = counted.amax(dim=1, keepdim=True)
+    counted = counted / most.clamp(min=torch.finfo(counted.dtype).tiny)
     counted = (power * counted.log().clamp(min=torch.finfo(counted.dtype).min)).exp()
     weight = _weight_of(place, place_weight)
     candidates = _shared_out(found, counted, weight, session, graphs, taken, len(similar), often)

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from hashlib import blake2b
 from logging.handlers import WatchedFileHandler
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from pyg_srgnn.inference.answer import Answer
 
@@ -90,23 +90,31 @@ class _WholeLines(WatchedFileHandler):
     def emit(self, record: logging.LogRecord) -> None:
         """Write a line, while no other process looks whether the last one was finished."""
         self.reopenIfNeeded()
-        if self.stream is None or sys.platform == "win32":
-            logging.FileHandler.emit(self, record)
-            return
-        fcntl.flock(self.stream, fcntl.LOCK_SH)
+        locked = self.stream is not None and _lock(self.stream, exclusive=False)
         try:
             logging.FileHandler.emit(self, record)
         finally:
-            fcntl.flock(self.stream, fcntl.LOCK_UN)
+            if locked and self.stream is not None:
+                fcntl.flock(self.stream, fcntl.LOCK_UN)
+
+
+def _lock(file: IO[Any], exclusive: bool) -> bool:
+    """Wait for a lock; False where the system or the file system has none, as some mounts."""
+    if sys.platform == "win32":
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)
+    except OSError:
+        return False
+    return True
 
 
 def _end_line(path: Path) -> None:
     """End a line that a killed service has left unfinished, so that the next one is whole."""
     if path.is_file() and path.stat().st_size:
         with path.open("ab+") as file:  # what is written comes last, whatever others write
-            if sys.platform != "win32":
-                # Several workers start at once, and others may be in the middle of a line.
-                fcntl.flock(file, fcntl.LOCK_EX)
+            # Several workers start at once, and others may be in the middle of a line.
+            _lock(file, exclusive=True)
             file.seek(-1, os.SEEK_END)
             if file.read(1) != b"\n":
                 file.write(b"\n")

@@ -81,13 +81,17 @@ def test_what_weighs_nothing_has_no_part_in_other_terms(
 
 def test_sizes_are_few() -> None:
     batches = FixedBatches(SESSIONS, ITEMS, 8)
-    sizes = set()
+    sizes, whole = set(), set()
     for numbers in torch.randperm(SESSIONS.num_samples).split(8):
         batch = batches(numbers.tolist())
         assert batch.x.shape == batch.alias_index.shape == batch.batch.shape
         assert batch.global_size == len(numbers) and batch.num_graphs == 9
         sizes.add(batch.x.numel())
+        whole.add(batch.session_clicks)
+        lengths = SESSIONS.offsets.diff()[SESSIONS.samples(batch.row)[0]]
+        assert lengths.sum() <= batch.session_clicks <= 2 * lengths.sum()
     assert all(size % 8 == 0 for size in sizes)
+    assert all(size.bit_count() == 1 for size in whole)
 
 
 def test_graphs_are_built_without_waiting() -> None:

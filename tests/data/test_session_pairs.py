@@ -23,8 +23,9 @@ def test_together_they_are_those_of_all_sessions(half_life: float | None) -> Non
     every = number.unsqueeze(1).expand(-1, len(pair))
     together = found.of(every, pair // ITEMS, pair % ITEMS).sum(dim=0)
     torch.testing.assert_close(together, count.double() / UNITS, rtol=1e-12, atol=0)
-    pairs = (found.key < 2**63 - 1).sum()
-    assert found.total[pairs].item() == pytest.approx(count.sum().item() / UNITS)
+    if half_life is None:
+        pairs = (found.key < 2**63 - 1).sum()
+        assert found.total[pairs].item() == pytest.approx(count.sum().item())
 
 
 def test_a_session_may_be_that_of_several_samples() -> None:
@@ -33,3 +34,21 @@ def test_a_session_may_be_that_of_several_samples() -> None:
     one, two = torch.full((3,), 1), torch.full((3,), 2)
     assert found.of(torch.arange(3), one, two).tolist() == [1, 1, 1]
     assert found.of(torch.arange(3), one * 0, two).tolist() == [0.5, 0.5, 0]
+
+
+def test_the_pairs_of_no_session() -> None:
+    none = torch.empty(0, dtype=torch.long)
+    sessions = Sessions.from_lists([[1, 2], [0, 1, 2]])
+    found = SessionPairs(sessions, ITEMS, weights_by_distance(3)).of(none)
+    assert found.of(none, none, none).shape == (0,)
+
+
+@pytest.mark.parametrize("half_life", [0.02, 0.05])
+def test_what_an_old_session_added_is_not_rounded_beside_recent_ones(half_life: float) -> None:
+    sessions = Sessions.from_lists([[0, 1, 2]] + [[1, 2, 3]] * 100)
+    pairs = SessionPairs(sessions, ITEMS, weights_by_distance(3), half_life)
+    found = pairs.of(torch.cat([torch.arange(1, 101), torch.tensor([0])]))
+    age = torch.tensor((sessions.num_samples - 1 - 0) / sessions.num_samples, dtype=torch.float64)
+    first = torch.tensor(0)
+    together = found.of(torch.tensor(100), first, first + 1)
+    torch.testing.assert_close(together, torch.exp2(-age / half_life), rtol=1e-9, atol=0)

@@ -125,3 +125,21 @@ def test_a_cold_item_has_the_counts_of_its_stand_in() -> None:
     assert model.similar.count[trained].any()
     assert row_of(model.similar, trained) == row_of(model.similar, stand_in)
     assert not model.similar.count[ITEMS - 1].any()
+
+
+def test_counts_that_are_almost_nothing_are_shared_as_others_are() -> None:
+    """Those of a short half-life; the gradient of their power neither overflows nor is lost."""
+    model = make(similar=ITEMS).train()
+    batch = batch_of([[0, 1], [2]], [3, 4])
+    found = []
+    for factor in (1.0, 1e-30):
+        tables = model.similar.tables()
+        power = torch.tensor([0.7], requires_grad=True)
+        tables |= {"count": tables["count"].float() * factor, "power": power}
+        tables["place_weight"] = tables["place_weight"].float()
+        shares = similar_of(batch.x, _graphs(batch), None, None, **tables).share
+        assert shares is not None
+        (gradient,) = torch.autograd.grad(shares.square().sum(), power)
+        found.append((shares.detach(), gradient))
+    assert found[0][1].abs() > 1e-3
+    torch.testing.assert_close(found[1], found[0], rtol=1e-4, atol=1e-5)

@@ -687,9 +687,8 @@ def test_types_that_come_late_change_nothing_that_is_said(open_page, service):
     page.route("**/types", lambda route: held.append(route))
     page.reload()
     expect(page.locator("#measures")).to_contain_text("up to 200 clicks")
-    with page.expect_response("**/types"):
-        held.pop().continue_()
-    page.evaluate("() => new Promise(requestAnimationFrame)")  # what follows has been drawn
+    held.pop().fulfill(json=["view", "buy"])
+    expect(page.locator("#clicks select").first).to_be_visible()  # drawn with the types
     expect(page.locator("#measures")).to_contain_text("up to 200 clicks", timeout=1)
 
 
