@@ -237,7 +237,7 @@ def test_a_typo_needs_nothing_large(typo: tuple[str, ...], tmp_path: Path) -> No
 
 def test_reports_need_no_torch(tmp_path: Path) -> None:
     runs = tmp_path / "runs"
-    shutil.copytree(Path(__file__).parents[1] / "study/runs/diginetica/srgnn", runs)
+    shutil.copytree(Path(__file__).parents[1] / "study/runs/diginetica/srgnn_fewer_counts", runs)
     status, modules = loaded(tmp_path, "leaderboard", "runs")
     assert (status, modules & LARGE - {"matplotlib"}) == (0, set())
     status, modules = loaded(tmp_path, "compare", "runs/0", "runs/1", "--draws=10")

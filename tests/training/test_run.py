@@ -23,6 +23,7 @@ from pyg_srgnn.functional.targets import GROUPS
 from pyg_srgnn.reports import run_summary, write_slices
 from pyg_srgnn.runs.result import RunResult
 from pyg_srgnn.training import train
+from study.jobs import FEWER_COUNTS
 from tests.tiny import tiny_config
 from tests.training.interruption import interrupted
 
@@ -384,7 +385,9 @@ def test_a_checkpoint_to_resume_must_exist(root: Path, tmp_path: Path) -> None:
 def test_the_last_checkpoint_knows_the_best_of_its_own_epoch(root: Path, tmp_path: Path) -> None:
     """Else a later epoch, worse than it but better than the one before, would replace it."""
     run_dir = tmp_path / "run"
-    train(tiny_config(root, "trainer.max_epochs=4", "model.text_expert=false"), run_dir)
+    train(
+        tiny_config(root, *FEWER_COUNTS, "trainer.max_epochs=4", "model.text_expert=false"), run_dir
+    )
     last = torch.load(run_dir / "checkpoints" / "last.ckpt", weights_only=True)
     (best,) = [
         state
@@ -473,7 +476,13 @@ def test_epochs_that_tie_are_told_apart_by_mrr(
 ) -> None:
     """With 15 items every epoch has an HR@20 of 1; best epoch, checkpoint, stop and refit agree."""
     keys = ["dataset.num_items=15", "dataset.interest_size=10", "trainer.max_epochs=5"]
-    keys += [f"protocol={protocol}", "patience=1", "baselines=[]", "optimizer.lr=0.002"]
+    keys += [
+        *FEWER_COUNTS,
+        f"protocol={protocol}",
+        "patience=1",
+        "baselines=[]",
+        "optimizer.lr=0.002",
+    ]
     config = tiny_config(root, *keys)
     with caplog.at_level("INFO"):
         result = train(config, tmp_path / "whole")
