@@ -120,10 +120,8 @@ def _features(graphs: SessionGraphs, known: Tensor | None, dtype: torch.dtype) -
     is_last = last == 0
     is_last_but_one = summed((place == 1).long(), alias, num_nodes)
     # Of the edges from the last item, to where they lead; of those to it, where they come from.
-    source, target = graphs.edge_index[0], graphs.edge_index[1]
-    weight = torch.stack([graphs.edge_weight, graphs.edge_weight_in])
-    weight = weight * is_last[torch.stack([source, target])]
-    around = weight.new_zeros(2, num_nodes).scatter_add(1, torch.stack([target, source]), weight)
+    weight = torch.stack([graphs.edge_weight, graphs.edge_weight_in]) * is_last[graphs.edge_index]
+    around = weight.new_zeros(2, num_nodes).scatter_add(1, graphs.edge_index.flip(0), weight)
     often = often.clamp(min=1)  # of a node that no click belongs to, which weighs nothing
     lengths = clicks.index_select(0, graphs.batch)
     logs = torch.stack([often, last + 1, first + 1, lengths]).to(dtype).log()

@@ -23,9 +23,11 @@ def test_together_they_are_those_of_all_sessions(half_life: float | None) -> Non
     every = number.unsqueeze(1).expand(-1, len(pair))
     together = found.of(every, pair // ITEMS, pair % ITEMS).sum(dim=0)
     torch.testing.assert_close(together, count.double() / UNITS, rtol=1e-12, atol=0)
-    if half_life is None:
-        pairs = (found.key < 2**63 - 1).sum()
-        assert found.total[pairs].item() == pytest.approx(count.sum().item())
+    there = found.key < 2**63 - 1
+    weight = found.total.diff()[there] / found.units
+    if found.scale is not None:
+        weight = weight * found.scale[found.key[there] // ITEMS**2]
+    assert weight.sum().item() == pytest.approx(count.sum().item() / UNITS)
 
 
 def test_a_session_may_be_that_of_several_samples() -> None:
