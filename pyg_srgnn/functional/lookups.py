@@ -56,8 +56,8 @@ class Candidates(NamedTuple):
     known: Tensor | None = None
     """What the tables tell the component, of each session [B, ...] or of each candidate [C, ...];
     None if there is nothing."""
-    some: Tensor | None = None
-    """Whether a session has a candidate, bool [B]; None: each has."""
+    none: Tensor | None = None
+    """Whether a session has no candidate, bool [B]; None: each has one."""
 
     def pairs(self) -> Pairs:
         """The session and the index of every candidate."""
@@ -94,16 +94,14 @@ def own_items_followed(
         followers: Followers of each item, int32 [V, K].
         count: How often, and how soon, each of them followed [V, K].
     """
-    last = _last_items(x, graphs)[1]
-    session, num_graphs = graphs.batch, graphs.num_graphs
-    every = torch.arange(num_graphs + x.numel(), device=x.device)
-    earlier = torch.cat([last, x])
-    counted, kept = count.index_select(0, earlier), followers.index_select(0, earlier)
+    session = graphs.batch
+    counted, kept = count.index_select(0, x), followers.index_select(0, x)
     if hidden is not None and hidden.own is not None:
-        sample = torch.cat([every[:num_graphs], session])
-        counted = _without_session(kept, counted, sample, earlier, hidden.own)
-    row = torch.cat([session, every[num_graphs:], every[num_graphs:]])
-    later = torch.cat([x, last.index_select(0, session), x])
+        counted = _without_session(kept, counted, session, x, hidden.own)
+    every = torch.arange(x.numel(), device=x.device)
+    last = graphs.alias_index.index_select(0, graphs.clicks.last).index_select(0, session)
+    row = torch.cat([last, every, every])
+    later = torch.cat([x, x.index_select(0, last), x])
     of_later = kept.index_select(0, row) == later.unsqueeze(1)
     found = (counted.index_select(0, row) * of_later).sum(dim=1)
     known = torch.stack([found, counted.sum(dim=1).index_select(0, row)], dim=1)
@@ -363,8 +361,9 @@ def _shared_out(
     # What is 0 is divided by 1; to clamp it would cost three operations for its gradient.
     weight = weight / (of_click + (of_click == 0))
     total = summed(of_click * weight, session, graphs.num_graphs)
-    weight = weight / (total + (total == 0)).index_select(0, session)
-    return Candidates(session, found, counted * weight.unsqueeze(1), known, total > 0)
+    none = total == 0
+    weight = weight / (total + none).index_select(0, session)
+    return Candidates(session, found, counted * weight.unsqueeze(1), known, none)
 
 
 class Lookup(NamedTuple):

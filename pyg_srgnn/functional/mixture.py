@@ -129,8 +129,8 @@ class Share(NamedTuple):
         cls, candidates: Candidates, gate: Tensor, log_share: Tensor | None, exclusive: bool
     ) -> Share:
         """A share that is empty where a session has no candidate."""
-        if candidates.some is not None:
-            gate = gate.masked_fill(~candidates.some, -torch.inf)
+        if candidates.none is not None:
+            gate = gate.masked_fill(candidates.none, -torch.inf)
         return cls(candidates, log_share, gate, exclusive)
 
 
@@ -306,10 +306,15 @@ def mixture_losses(share: Share, rest: Tensor, target: Tensor) -> Tensor:
         taken = _of_sessions(hit.to(found.dtype), session, target) > 0
         log_share = found.masked_fill(~taken, math.log(torch.finfo(rest.dtype).tiny))
     if share.exclusive:
-        which = torch.where(taken, share.gate, -share.gate)
-        return -(F.logsigmoid(which) + torch.where(taken, log_share, -rest))
-    # log((1 - g) exp(-rest) + g share) with g / (1 - g) = exp(gate)
-    return -(torch.logaddexp(-rest, share.gate + log_share) + F.logsigmoid(-share.gate))
+        against = torch.where(taken, -share.gate, share.gate)
+        return _softplus(against) + torch.where(taken, -log_share, rest)
+    # -log((1 - g) exp(-rest) + g share) with g / (1 - g) = exp(gate)
+    return _softplus(share.gate) - torch.logaddexp(-rest, share.gate + log_share)
+
+
+def _softplus(gate: Tensor) -> Tensor:
+    """``-F.logsigmoid(-gate)`` without its two negations; exact in double precision as well."""
+    return F.softplus(gate, threshold=50)
 
 
 def _of_sessions(values: Tensor, session: Tensor, target: Tensor) -> Tensor:

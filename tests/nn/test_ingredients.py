@@ -185,8 +185,8 @@ def test_a_transition_seen_once_is_not_found_where_it_is_trained(half_life: floa
     number = torch.arange(len(once))
     hidden = Hidden(batch.y, None if half_life is None else recency(number, len(once), half_life))
     found = followers_of(batch.x, _graphs(batch), None, hidden, **head.tables())
-    assert not found.share.any() and not found.some.any()
-    assert followers_of(batch.x, _graphs(batch), None, None, **head.tables()).some.all()
+    assert not found.share.any() and found.none.all()
+    assert not followers_of(batch.x, _graphs(batch), None, None, **head.tables()).none.any()
 
 
 def test_only_the_most_frequent_followers_are_kept() -> None:

@@ -98,8 +98,8 @@ def test_a_pair_seen_once_is_not_found_where_it_is_trained(half_life: float | No
     number = torch.arange(len(once))
     hidden = Hidden(batch.y, None if half_life is None else recency(number, len(once), half_life))
     found = similar_of(batch.x, _graphs(batch), None, hidden, **head.tables())
-    assert not found.share.any() and not found.some.any() and not found.known.any()
-    assert similar_of(batch.x, _graphs(batch), None, None, **head.tables()).some.all()
+    assert not found.share.any() and found.none.all() and not found.known.any()
+    assert not similar_of(batch.x, _graphs(batch), None, None, **head.tables()).none.any()
 
 
 @pytest.mark.parametrize("taken", [None, (torch.tensor([0]), torch.tensor([4]))])
