@@ -11,8 +11,8 @@ from torch_geometric.utils import cumsum
 
 from pyg_srgnn.data.vocabulary import Vocabulary
 from pyg_srgnn.functional.earlier import EARLIER
-from pyg_srgnn.functional.graphs import graph_tensors
-from pyg_srgnn.functional.marks import ClickMarks, mark_tensors
+from pyg_srgnn.functional.graphs import SessionGraphs, graph_tensors
+from pyg_srgnn.functional.marks import MARKS, ClickMarks, mark_tensors
 
 
 def session_graph(
@@ -143,3 +143,10 @@ def session_of_node(data: Data) -> tuple[Tensor, int]:
     if data.batch is None:
         return torch.zeros_like(data.x), 1
     return data.batch, data.num_graphs
+
+
+def graphs_of(data: Data) -> SessionGraphs:
+    """The session graphs of a ``Data`` or a ``Batch``."""
+    edges = data.edge_index, data.edge_weight, data.edge_weight_in
+    marks = {name: data[name] for name in MARKS if name in data}
+    return SessionGraphs(*edges, data.alias_index, *session_of_node(data), **marks)

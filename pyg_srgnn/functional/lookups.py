@@ -56,8 +56,8 @@ class Candidates(NamedTuple):
     known: Tensor | None = None
     """What the tables tell the component, of each session [B, ...] or of each candidate [C, ...];
     None if there is nothing."""
-    none: Tensor | None = None
-    """Whether a session has no candidate, bool [B]; None: each has one."""
+    some: Tensor | None = None
+    """Whether a session has a candidate, bool [B]; None: each has."""
 
     def pairs(self) -> Pairs:
         """The session and the index of every candidate."""
@@ -361,9 +361,8 @@ def _shared_out(
     # What is 0 is divided by 1; to clamp it would cost three operations for its gradient.
     weight = weight / (of_click + (of_click == 0))
     total = summed(of_click * weight, session, graphs.num_graphs)
-    none = total == 0
-    weight = weight / (total + none).index_select(0, session)
-    return Candidates(session, found, counted * weight.unsqueeze(1), known, none)
+    weight = weight / (total + (total == 0)).index_select(0, session)
+    return Candidates(session, found, counted * weight.unsqueeze(1), known, total > 0)
 
 
 class Lookup(NamedTuple):

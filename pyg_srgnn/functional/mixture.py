@@ -129,8 +129,8 @@ class Share(NamedTuple):
         cls, candidates: Candidates, gate: Tensor, log_share: Tensor | None, exclusive: bool
     ) -> Share:
         """A share that is empty where a session has no candidate."""
-        if candidates.none is not None:
-            gate = gate.masked_fill(candidates.none, -torch.inf)
+        if candidates.some is not None:
+            gate = gate.masked_fill(~candidates.some, -torch.inf)
         return cls(candidates, log_share, gate, exclusive)
 
 

@@ -38,7 +38,7 @@ class _Normalize(torch.autograd.Function):
     def forward(ctx: Any, rows: Tensor) -> Tensor:
         least = _least(rows)
         length = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
-        normalized: Tensor = rows / F.threshold_(length, least, torch.inf)
+        normalized: Tensor = rows / F.threshold(length, least, torch.inf, inplace=True)
         ctx.dtype = rows.dtype
         ctx.save_for_backward(normalized, length)
         return normalized

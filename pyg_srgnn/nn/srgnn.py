@@ -4,40 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
-from pyg_srgnn.data.graphs import session_of_node
+from pyg_srgnn.data.graphs import graphs_of, session_of_node
 from pyg_srgnn.data.recency import recency
 from pyg_srgnn.data.session_pairs import SessionPairs
 from pyg_srgnn.data.sessions import Sessions
 from pyg_srgnn.functional.earlier import EARLIER, OlderPart, older_part
 from pyg_srgnn.functional.graphs import SessionGraphs, graphs_of_some
 from pyg_srgnn.functional.lookups import Hidden, Pairs, pairs_of_some
-from pyg_srgnn.functional.marks import MARKS
-from pyg_srgnn.functional.mixture import (
-    Share,
-    Softmaxes,
-    find_candidates,
-    log_mixture,
-    log_parts,
-    mixed_losses,
-    mixture_losses,
-)
+from pyg_srgnn.functional.mixture import mixed_losses, mixture_losses
 from pyg_srgnn.functional.text_similarity import similar_weights
-from pyg_srgnn.functional.topk import best_of_scores
 from pyg_srgnn.functional.whitening import Whitening
 from pyg_srgnn.nn import authors
 from pyg_srgnn.nn.as_cold import AsCold
-from pyg_srgnn.nn.component import HELD_OUT, Component
-from pyg_srgnn.nn.expert import Expert, ItemExpert
+from pyg_srgnn.nn.expert import ItemExpert
 from pyg_srgnn.nn.global_graph import GlobalGraph
-from pyg_srgnn.nn.losses import at_least_float32
 from pyg_srgnn.nn.mark_embeddings import MarkEmbeddings
+from pyg_srgnn.nn.mixture_model import MixtureModel
 from pyg_srgnn.nn.multi_level_readout import MultiLevelReadout
 from pyg_srgnn.nn.older_clicks import OlderClicks
 from pyg_srgnn.nn.output import not_counted
@@ -45,12 +33,13 @@ from pyg_srgnn.nn.readout import Readout, SessionReadout
 from pyg_srgnn.nn.repeat_counts_head import RepeatCountsHead
 from pyg_srgnn.nn.repeat_head import RepeatHead
 from pyg_srgnn.nn.sequence_expert import SequenceExpert
-from pyg_srgnn.nn.session_model import Rows, SessionModel
+from pyg_srgnn.nn.session_model import Rows
 from pyg_srgnn.nn.similar_head import SimilarHead
 from pyg_srgnn.nn.softmax_head import SoftmaxHead
 from pyg_srgnn.nn.srgnn_conv import SRGNNConv
 from pyg_srgnn.nn.text_expert import TextExpert
 from pyg_srgnn.nn.text_neighbour_head import TextNeighbourHead
+from pyg_srgnn.nn.training_samples import TrainingSamples
 from pyg_srgnn.nn.transition_head import TransitionHead
 from pyg_srgnn.utils.arguments import checking
 
@@ -58,12 +47,11 @@ LEFT_OUT = ("click", "session")
 RESIDUALS = ("none", "add", "highway")
 SEQUENCES = ("none", "alone", "joint")
 _AS_COLD = 20  # one of so many items counts as cold in what trains gates that see texts
-_MIXED = 2_654_435_761  # a multiplier that mixes the numbers of sessions (Knuth)
 _SCALE = 12.0  # of a text expert's cosines beside a model without a scale
 _MOST_CLICKS = 10  # of one item in a session that have an embedding of their own
 
 
-class SRGNN(SessionModel):
+class SRGNN(MixtureModel):
     """SR-GNN (`Wu et al., AAAI 2019 <https://arxiv.org/abs/1811.00855>`_).
 
     Item embeddings pass through :class:`SRGNNConv` on each session's graph, a
@@ -267,9 +255,8 @@ class SRGNN(SessionModel):
         self.older = OlderClicks(channels, num_earlier) if num_earlier else None
         self.num_earlier = num_earlier
         self.counts_half_life = counts_half_life
-        self._num_samples = 0
         self.leave_out = leave_out
-        self._first_sample: Tensor | None = None
+        self._samples: TrainingSamples | None = None
         self._own: SessionPairs | None = None
         self.reset_parameters()
 
@@ -291,7 +278,7 @@ class SRGNN(SessionModel):
             sessions: The training sessions.
         """
         super().set_training(sessions)
-        self._num_samples = sessions.num_samples
+        self._samples = TrainingSamples(sessions)
         if self.global_graph is not None:
             self.global_graph.set_training(sessions)
             if self.text_edges and self.text is not None:
@@ -300,7 +287,6 @@ class SRGNN(SessionModel):
             expert.set_training(sessions)
         for component in self.components.values():
             component.set_training(sessions)
-        self._first_sample = sessions.offsets[:-1] - torch.arange(len(sessions))
         if self.leave_out == "session" and self.transitions is not None:
             self._own = self.transitions.own_pairs(sessions)
         if self.text is not None:
@@ -336,30 +322,23 @@ class SRGNN(SessionModel):
         hidden = Hidden(data.y, steps=data.steps if "steps" in data else None)
         if half_life is None and not whole:
             return hidden
-        row = self._row(data, "leave_out" if whole else "counts_half_life")
+        samples, row = self._numbered(data, "leave_out" if whole else "counts_half_life")
         if half_life is not None:
-            hidden = hidden._replace(weight=recency(row, self._num_samples, half_life))
+            hidden = hidden._replace(weight=recency(row, samples.count, half_life))
         if self._own is None:
             return hidden
-        return hidden._replace(own=self._own.of(self._session(row), _session_clicks(data)))
+        return hidden._replace(own=self._own.of(samples.session(row), _session_clicks(data)))
 
-    def _row(self, data: Data, key: str) -> Tensor:
-        """The number of each sample among the training samples, for what an argument asks [B]."""
-        if self._first_sample is None:
+    def _numbered(self, data: Data, key: str) -> tuple[TrainingSamples, Tensor]:
+        """The training samples, and the numbers of a batch's, for what an argument asks [B]."""
+        if self._samples is None:
             raise not_counted(key)
         if "row" not in data:
             raise ValueError(
                 f"SRGNN: with {key!r}, a batch in training must have the number of every training "
                 "sample, data.row, as those of a dataset have (got none)"
             )
-        row: Tensor = data.row
-        return row
-
-    def _session(self, row: Tensor) -> Tensor:
-        """The number of the training session of each sample [B]."""
-        assert self._first_sample is not None, "set_training comes before any training"
-        self._first_sample = self._first_sample.to(row.device)  # moves the first time only
-        return torch.searchsorted(self._first_sample, row, right=True) - 1
+        return self._samples, data.row
 
     def _held_out(self, data: Data) -> Tensor | None:
         """Samples of every tenth training session, bool [B].
@@ -367,18 +346,9 @@ class SRGNN(SessionModel):
         None where no component is trained on them alone, or the samples are not numbered.
         """
         trial = self.text_neighbours is not None or self.text_expert is not None
-        if not self.training or not trial or self._first_sample is None or "row" not in data:
+        if not self.training or not trial or self._samples is None or "row" not in data:
             return None
-        return self._session(data.row) * _MIXED % 2**31 < 2**31 // HELD_OUT
-
-    def nodes(self, data: Data, counted: bool | None = None) -> Tensor:
-        """Features of the nodes after propagation [N, d].
-
-        Args:
-            data: A ``Batch`` of session graphs.
-            counted: Whether :meth:`set_training` has counted these samples. (default: in training)
-        """
-        return self._propagated(data, self._entered(data, counted), _graphs(data), counted)
+        return self._samples.held_out(data.row)
 
     def _propagated(
         self, data: Data, embedded: Tensor, graphs: SessionGraphs, counted: bool | None = None
@@ -417,8 +387,8 @@ class SRGNN(SessionModel):
         """Weights of the items' neighbours in other sessions than their own, or None: in all."""
         if self.global_graph is None or not self.global_graph.leave_out:
             return None
-        session = self._session(self._row(data, "neighbours_leave_out"))
-        clicks = _session_clicks(data)
+        samples, row = self._numbered(data, "neighbours_leave_out")
+        session, clicks = samples.session(row), _session_clicks(data)
         return self.global_graph.weight_without(x, batch, data.y, session, clicks)
 
     def propagate(self, embedded: Tensor, graphs: SessionGraphs) -> Tensor:
@@ -447,10 +417,6 @@ class SRGNN(SessionModel):
             return h + share * (embedded - h)
         return h
 
-    def encode(self, data: Data) -> Tensor:
-        """Session vectors [B, d], before they are normalised."""
-        return self.read(self.nodes(data), _graphs(data))
-
     def read(self, h: Tensor, graphs: SessionGraphs) -> Tensor:
         """Session vectors [B, d] of the nodes' features [N, d], before they are normalised."""
         marks = None if self.marks is None else self.marks.clicks(graphs)
@@ -462,7 +428,7 @@ class SRGNN(SessionModel):
         """Weight of every click in the session's vector [L]; None where the readout has none."""
         if not self.readout.attends:
             return None
-        return self.attention_of(self.nodes(data), _graphs(data))
+        return self.attention_of(self.nodes(data), graphs_of(data))
 
     def attention_of(self, h: Tensor, graphs: SessionGraphs) -> Tensor:
         """The attention by the nodes' features [N, d], of a readout that has one [L]."""
@@ -476,177 +442,6 @@ class SRGNN(SessionModel):
         marks = self.marks
         known = (0, False) if marks is None else (marks.num_events, marks.gaps)
         return *known, self.num_earlier
-
-    @property
-    def experts(self) -> dict[str, Expert]:
-        """The experts by their names."""
-        return {name: part for name, part in self.named_children() if isinstance(part, Expert)}
-
-    @property
-    def components(self) -> dict[str, Component]:
-        """The mixture's components by their names, from the innermost; exclusive ones last."""
-        found = [
-            (name, part) for name, part in self.named_children() if isinstance(part, Component)
-        ]
-        return dict(sorted(found, key=lambda named: named[1].exclusive))
-
-    def scores(self, data: Data) -> Tensor:
-        """Scores of every item for every session [B, V]; of a mixture, log-probabilities."""
-        if not self.log_probabilities:
-            return super().scores(data)
-        logs, shift = self._mixture(data)
-        return logs.add_(shift)
-
-    def log_distribution(self, data: Data, counted: bool = False) -> Tensor:
-        """See :meth:`SessionModel.log_distribution`."""
-        if not self.log_probabilities:
-            s_h = self.finish(self.read(self.nodes(data, counted), _graphs(data)))
-            return self._scores_without_own(s_h, data, counted).log_softmax(dim=1)
-        logs, shift = log_mixture(*self._shares(data, counted))
-        return logs + shift
-
-    def log_parts(self, data: Data, items: Tensor) -> dict[str, Tensor]:
-        """See :meth:`SessionModel.log_parts`."""
-        if not self.log_probabilities:
-            return super().log_parts(data, items)
-        parts = log_parts(*self._shares(data), items)
-        return dict(zip(["model", *self.experts, *self.components], parts, strict=True))
-
-    def _mixture(self, data: Data) -> tuple[Tensor, Tensor]:
-        """See :func:`pyg_srgnn.functional.mixture.log_mixture`."""
-        return log_mixture(*self._shares(data))
-
-    def _shares(self, data: Data, counted: bool = False) -> tuple[Softmaxes, list[Share]]:
-        """The softmaxes, and the share of every component."""
-        components, graphs = self.components.values(), _graphs(data)
-        hidden = self._hidden(data) if counted else None
-        embedded = self._entered(data, counted)
-        h = self._propagated(data, embedded, graphs, counted)
-        s_h = self.finish(self.read(h, graphs))
-        found, _ = find_candidates([each.source() for each in components], data.x, graphs, hidden)
-        shares = [
-            component.share(h, s_h, graphs, candidates)
-            for component, candidates in zip(components, found, strict=True)
-        ]
-        softmaxes = Softmaxes([self._scores_without_own(s_h, data, counted)], [])
-        for name, expert in self.experts.items():
-            query, gate = self._ask(expert, data.x, embedded, s_h, graphs)
-            softmaxes.gates.append(gate)
-            if isinstance(expert, ItemExpert):
-                softmaxes.scores.append(self._scores_without_own(query, data, counted))
-                continue
-            of = [*expert.parameters(), *expert.buffers()]
-            table = self._made_once(name, of, partial(expert.rows, self))
-            softmaxes.scores.append(at_least_float32(self._of_all(query @ table.T)))
-        return softmaxes, shares
-
-    def _ask(
-        self,
-        expert: Expert,
-        x: Tensor,
-        embedded: Tensor,
-        s_h: Tensor,
-        graphs: SessionGraphs,
-        as_cold: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """The queries of an expert [B, e], and its gate [B]."""
-        of_items = isinstance(expert, ItemExpert)
-        clicked = embedded if of_items else expert.rows(self, x, as_cold)
-        return self.queries(expert, clicked, s_h, graphs)
-
-    def queries(
-        self, expert: Expert, clicked: Tensor, s_h: Tensor, graphs: SessionGraphs
-    ) -> tuple[Tensor, Tensor]:
-        """The queries of an expert [B, e], whose products are the scores, and its gate [B].
-
-        Args:
-            expert: The expert.
-            clicked: What it reads of the nodes' items [N, ...].
-            s_h: Session vectors [B, D].
-            graphs: The session graphs.
-        """
-        # Without the columns that are no part of the session's vector.
-        query, gate = expert(clicked, s_h[:, : self.embedding.channels], graphs)
-        return (self.finish(query) if isinstance(expert, ItemExpert) else query), gate
-
-    def loss(self, data: Data) -> Tensor:
-        """Mean loss of the sessions against their next items ``data.y``, a scalar.
-
-        Raises:
-            RuntimeError: If something has to be counted before, but :meth:`set_training` was not
-                called.
-        """
-        if not self.log_probabilities:
-            return super().loss(data)
-        components, graphs = self.components.values(), _graphs(data)
-        embedded = self._entered(data)
-        h = self._propagated(data, embedded, graphs)
-        s_h = self.finish(self.read(h, graphs))
-        sources = [component.source() for component in components]
-        hidden = self._hidden(data) if self.training else None
-        found, taken = find_candidates(sources, data.x, graphs, hidden)
-        alone = [self.losses(s_h, data, taken)]
-        rows: list[Rows | None] = []
-        gates: list[Tensor] = []
-        for expert in self.experts.values():
-            query, gate = self._ask(expert, data.x, embedded, s_h, graphs)
-            rows.append(self._rows_of(expert))
-            alone.append(self.losses(query, data, taken, rows[-1]))
-            gates.append(gate)
-        held_out = self._held_out(data)
-        if held_out is not None:
-            alone = [torch.where(held_out, each.detach(), each) for each in alone]
-            s_h = torch.where(held_out.unsqueeze(1), s_h.detach(), s_h)
-            h = torch.where(held_out[graphs.batch].unsqueeze(1), h.detach(), h)
-        losses = self._mixed(alone, gates, held_out)
-        if held_out is not None:
-            # A constant factor: processes that share a batch hold out other numbers of sessions.
-            at = held_out.nonzero().squeeze(1)
-            with self.output.whole():
-                trial = HELD_OUT * self._trial(data, at, taken, rows)
-            losses = losses.index_add(0, at, trial - trial.detach())
-        for component, candidates in zip(components, found, strict=True):
-            share = component.share(h, s_h, graphs, candidates)
-            losses = component.losses(share, losses, data.y, held_out)
-        return self.mean_of(losses, data)
-
-    def _rows_of(self, expert: Expert) -> Rows | None:
-        """Gives the expert's vectors, if they are its own; those of all items are made once."""
-        if isinstance(expert, ItemExpert):
-            return None
-        if self.sampler is not None:
-            return partial(expert.rows, self)
-        table = expert.rows(self)
-
-        def rows(items: Tensor | None) -> Tensor:
-            return table if items is None else table.index_select(0, items)
-
-        return rows
-
-    def _mixed(
-        self, losses: Sequence[Tensor], gates: Sequence[Tensor], held_out: Tensor | None
-    ) -> Tensor:
-        """Loss of each session [B] by the softmaxes mixed.
-
-        Each is trained as if it were alone, but those that are joint with the model's own, as one.
-        """
-        if not gates:
-            return losses[0]
-        own, *others = losses
-        joint = [expert.joint for expert in self.experts.values()]
-        together = [n for n, one in enumerate(joint) if one]
-        if together:
-            taught = [gates[n] for n in together]
-            if held_out is not None:
-                taught = [torch.where(held_out, gate.detach(), gate) for gate in taught]
-            own = mixed_losses([own, *(others[n] for n in together)], taught)
-        free = [
-            gate.detach() if one or held_out is not None else gate
-            for gate, one in zip(gates, joint, strict=True)
-        ]
-        mixed = mixed_losses([each.detach() for each in losses], free)
-        trained = [own, *(loss for loss, one in zip(others, joint, strict=True) if not one)]
-        return mixed + sum(each - each.detach() for each in trained)
 
     def _trial(
         self, data: Data, at: Tensor, taken: Pairs | None, rows: Sequence[Rows | None]
@@ -667,7 +462,7 @@ class SRGNN(SessionModel):
         first = int(torch.randint(late, trained - count + 1, ()))
         cold = torch.zeros(trained, dtype=torch.bool, device=device)
         cold[first : first + count] = True
-        node, graphs = graphs_of_some(_graphs(data), at)
+        node, graphs = graphs_of_some(graphs_of(data), at)
         some = Data(x=data.x[node], y=data.y[at], row=data.row[at])
         taken = None if taken is None else pairs_of_some(taken, at, data.num_graphs)
         as_cold = AsCold(self, cold, some, taken)
@@ -699,13 +494,6 @@ class SRGNN(SessionModel):
         alone = rest.detach()
         return rest + mixture_losses(share, alone, some.y) - alone
 
-    def _best(self, data: Data, k: int) -> tuple[Tensor, Tensor]:
-        if not self.log_probabilities:
-            return super()._best(data, k)
-        logs, shift = self._mixture(data)
-        values, items = best_of_scores(logs, k)
-        return values + shift, items
-
     @classmethod
     def from_authors(cls, state_dict: Mapping[str, Tensor], num_steps: int = 1) -> SRGNN:
         """Load a checkpoint of the authors' PyTorch code.
@@ -731,10 +519,3 @@ class SRGNN(SessionModel):
 def _session_clicks(data: Data) -> int | None:
     """Clicks of the whole sessions of the samples, or more, if the batch tells; else None."""
     return data.session_clicks if "session_clicks" in data else None
-
-
-def _graphs(data: Data) -> SessionGraphs:
-    """The graphs of a ``Data`` or a ``Batch``."""
-    edges = data.edge_index, data.edge_weight, data.edge_weight_in
-    marks = {name: data[name] for name in MARKS if name in data}
-    return SessionGraphs(*edges, data.alias_index, *session_of_node(data), **marks)

@@ -29,16 +29,16 @@ def make(kinds: list[str], seed: int) -> list[Share]:
         there = (torch.rand(SESSIONS, ITEMS, generator=draw) < 0.4) & ~taken
         there[len(shares)] = False
         session, item = there.nonzero().T
-        none = ~there.any(dim=1)
+        some = there.any(dim=1)
         gate = torch.randn(SESSIONS, generator=draw, dtype=torch.float64).requires_grad_()
         share = torch.rand(len(session), generator=draw, dtype=torch.float64)
         share /= torch.zeros_like(gate).index_add(0, session, share)[session]
         if kind == "counted":  # in two parts, and with candidates that are impossible
             parts = torch.cat([share * 0.25, share * 0.75, share * 0])
-            found = Candidates(session.repeat(3), item.repeat(3), parts, none=none)
+            found = Candidates(session.repeat(3), item.repeat(3), parts, some=some)
             shares.append(Share.of(found, gate, None, exclusive=False))
         else:
-            found = Candidates(session, item, none=none)
+            found = Candidates(session, item, some=some)
             shares.append(Share.of(found, gate, share.log(), kind == "exclusive"))
         taken |= there if kind == "exclusive" else False
     return shares[::-1]

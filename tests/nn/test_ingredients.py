@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from pyg_srgnn.data import Sessions
+from pyg_srgnn.data.graphs import graphs_of
 from pyg_srgnn.data.recency import recency
 from pyg_srgnn.functional.lookups import Hidden, followers_of
 from pyg_srgnn.nn import SRGNN, GRU4Rec, session_model
 from pyg_srgnn.nn.global_graph import heaviest_neighbours
 from pyg_srgnn.nn.similar_head import SimilarHead
-from pyg_srgnn.nn.srgnn import _graphs
 from pyg_srgnn.nn.transition_head import TransitionHead
 from tests.nn.test_srgnn import batch_of, exact_weights
 from tests.reference import ingredients as reference
@@ -184,9 +184,9 @@ def test_a_transition_seen_once_is_not_found_where_it_is_trained(half_life: floa
     batch = batch_of([[first] for first, _ in once], [second for _, second in once])
     number = torch.arange(len(once))
     hidden = Hidden(batch.y, None if half_life is None else recency(number, len(once), half_life))
-    found = followers_of(batch.x, _graphs(batch), None, hidden, **head.tables())
-    assert not found.share.any() and found.none.all()
-    assert not followers_of(batch.x, _graphs(batch), None, None, **head.tables()).none.any()
+    found = followers_of(batch.x, graphs_of(batch), None, hidden, **head.tables())
+    assert not found.share.any() and not found.some.any()
+    assert followers_of(batch.x, graphs_of(batch), None, None, **head.tables()).some.all()
 
 
 def test_only_the_most_frequent_followers_are_kept() -> None:

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 from pyg_srgnn.data import Sessions, Vocabulary
+from pyg_srgnn.data.graphs import graphs_of
 from pyg_srgnn.datasets import SessionDataset
 from pyg_srgnn.evaluation.loop import assert_row_independent
 from pyg_srgnn.functional.mixture import find_candidates
 from pyg_srgnn.nn import SRGNN, GRU4Rec, srgnn
 from pyg_srgnn.nn.item_table import ItemTable
-from pyg_srgnn.nn.srgnn import _graphs
 from pyg_srgnn.nn.text_neighbour_head import bucket_of
 from tests.nn.catalogue import (
     CHANNELS,
@@ -303,7 +303,7 @@ def test_text_neighbours_learn_nothing_of_cold_items(monkeypatch: pytest.MonkeyP
     batch.y = torch.full_like(batch.y, TRAINED)
     with torch.no_grad():
         model.text_neighbours.clicks.weight[0] += 1
-        s_h, graphs = model(batch), _graphs(batch)
+        s_h, graphs = model(batch), graphs_of(batch)
         source = [model.text_neighbours.source()]
         for target, among in ((batch.y, False), (None, True)):
             (found,), _ = find_candidates(source, batch.x, graphs, target)
@@ -516,7 +516,7 @@ def test_what_trains_gates_and_text_neighbours(
     options["popularity"] = popularity
     model = make(item_table=mode, **options).train()
     batch, _ = numbered(model)
-    held_out, graphs = model._held_out(batch), _graphs(batch)
+    held_out, graphs = model._held_out(batch), graphs_of(batch)
     sources = [component.source() for component in model.components.values()]
     cases, numbers, of_experts = set(), [], []
     with torch.no_grad():

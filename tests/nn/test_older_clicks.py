@@ -11,11 +11,10 @@ import torch
 from torch_geometric.data import Batch
 
 from pyg_srgnn.data import Sessions
-from pyg_srgnn.data.graphs import session_graphs
+from pyg_srgnn.data.graphs import graphs_of, session_graphs
 from pyg_srgnn.functional.earlier import Earlier
 from pyg_srgnn.functional.marks import ClickMarks
 from pyg_srgnn.nn import SRGNN, GRU4Rec
-from pyg_srgnn.nn.srgnn import _graphs
 from tests.nn.agreement import agrees
 from tests.nn.test_ingredients import ITEMS, SESSIONS, TARGETS
 from tests.nn.test_srgnn import CHANNELS
@@ -125,9 +124,9 @@ def test_neighbours_of_earlier_items_do_not_give_the_target_away() -> None:
     weight = graph.weight_without(batch.earlier_x, session, batch.y, batches)
     assert weight is not None
     assert not torch.equal(weight, graph.weight[batch.earlier_x])
-    found = model._older(batch, _graphs(batch), counted=True).embedded
+    found = model._older(batch, graphs_of(batch), counted=True).embedded
     torch.testing.assert_close(found, model._clicked(batch.earlier_x, weight))
-    served = model._older(batch, _graphs(batch), counted=False).embedded
+    served = model._older(batch, graphs_of(batch), counted=False).embedded
     torch.testing.assert_close(served, model.clicked(batch.earlier_x))
 
 

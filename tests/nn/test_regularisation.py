@@ -9,10 +9,9 @@ import torch
 from torch import Tensor
 
 from pyg_srgnn.data import Sessions
-from pyg_srgnn.data.graphs import session_graphs
+from pyg_srgnn.data.graphs import graphs_of, session_graphs
 from pyg_srgnn.functional.lookups import LOOKUPS
 from pyg_srgnn.nn import SRGNN, GRU4Rec, SessionModel, contrast, r_drop
-from pyg_srgnn.nn.srgnn import _graphs
 from tests.nn.test_ingredients import CHANNELS, ITEMS, SESSIONS, TARGETS, make
 from tests.nn.test_srgnn import batch_of
 from tests.reference import ingredients
@@ -119,7 +118,7 @@ def test_samples_without_some_clicks_leave_their_own_counts_out(
     if "power" in tables:
         tables["power"] = torch.ones(1)
     found = LOOKUPS[source.lookup].find(
-        batch.x, _graphs(batch), None, model._hidden(batch), **tables
+        batch.x, graphs_of(batch), None, model._hidden(batch), **tables
     )
     share = found.share.flatten()[found.pairs()[1] == 5].sum().item()
     assert share == pytest.approx(counts[5] / sum(counts.values()), rel=1e-5)

@@ -9,10 +9,10 @@ import torch
 
 from pyg_srgnn.baselines import SessionPopularity
 from pyg_srgnn.data import Sessions
+from pyg_srgnn.data.graphs import graphs_of
 from pyg_srgnn.functional.lookups import followers_of, own_items_followed
 from pyg_srgnn.nn import SRGNN
 from pyg_srgnn.nn.encoders import encoder_of, weights_of
-from pyg_srgnn.nn.srgnn import _graphs
 from tests.nn.test_ingredients import CHANNELS, ITEMS, SESSIONS, TRAINING, exact_counts, make
 from tests.nn.test_srgnn import batch_of, exact_weights
 from tests.reference import ingredients as reference
@@ -86,7 +86,7 @@ def test_only_followers_that_are_kept_are_taken_from_the_sum() -> None:
     assert model.transitions is not None and model.repeat is not None
     batch = batch_of([[0]], [2])
     batch.row = torch.tensor([2])
-    graphs, hidden = _graphs(batch), model._hidden(batch)
+    graphs, hidden = graphs_of(batch), model._hidden(batch)
     followed = followers_of(batch.x, graphs, None, hidden, **model.transitions.tables())
     assert followed.known is not None and followed.known.tolist() == pytest.approx([math.log(3)])
     own = own_items_followed(batch.x, graphs, None, hidden, **model.repeat.tables())

@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from pyg_srgnn.data import Sessions
+from pyg_srgnn.data.graphs import graphs_of
 from pyg_srgnn.data.recency import recency
 from pyg_srgnn.functional.lookups import Hidden, similar_of
 from pyg_srgnn.nn import SRGNN
 from pyg_srgnn.nn.similar_head import SimilarHead
-from pyg_srgnn.nn.srgnn import _graphs
 from tests.nn.test_ingredients import CHANNELS, ITEMS, TRAINING, exact_counts, make
 from tests.nn.test_srgnn import batch_of, exact_weights
 from tests.reference import ingredients as reference
@@ -97,9 +97,9 @@ def test_a_pair_seen_once_is_not_found_where_it_is_trained(half_life: float | No
     batch = batch_of([[first] for first, _ in once], [second for _, second in once])
     number = torch.arange(len(once))
     hidden = Hidden(batch.y, None if half_life is None else recency(number, len(once), half_life))
-    found = similar_of(batch.x, _graphs(batch), None, hidden, **head.tables())
-    assert not found.share.any() and found.none.all() and not found.known.any()
-    assert not similar_of(batch.x, _graphs(batch), None, None, **head.tables()).none.any()
+    found = similar_of(batch.x, graphs_of(batch), None, hidden, **head.tables())
+    assert not found.share.any() and not found.some.any() and not found.known.any()
+    assert similar_of(batch.x, graphs_of(batch), None, None, **head.tables()).some.all()
 
 
 @pytest.mark.parametrize("taken", [None, (torch.tensor([0]), torch.tensor([4]))])
@@ -108,7 +108,7 @@ def test_neither_the_sessions_own_items_nor_those_taken_are_candidates(
 ) -> None:
     head = head_of([[0, 1, 2, 3, 4]], 5, 4)
     batch = batch_of([[0, 1], [1]])
-    found = similar_of(batch.x, _graphs(batch), taken, None, **head.tables())
+    found = similar_of(batch.x, graphs_of(batch), taken, None, **head.tables())
     candidates = list(zip(*found.pairs(), found.share.flatten(), strict=True))
     items = [{int(i) for s, i, q in candidates if q > 0 and s == n} for n in (0, 1)]
     assert items == [{2, 3, 4} - ({4} if taken else set()), {0, 2, 3, 4}]
@@ -137,7 +137,7 @@ def test_counts_that_are_almost_nothing_are_shared_as_others_are() -> None:
         power = torch.tensor([0.7], requires_grad=True)
         tables |= {"count": tables["count"].float() * factor, "power": power}
         tables["place_weight"] = tables["place_weight"].float()
-        shares = similar_of(batch.x, _graphs(batch), None, None, **tables).share
+        shares = similar_of(batch.x, graphs_of(batch), None, None, **tables).share
         assert shares is not None
         (gradient,) = torch.autograd.grad(shares.square().sum(), power)
         found.append((shares.detach(), gradient))
