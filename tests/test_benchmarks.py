@@ -7,7 +7,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby, pairwise
 from operator import itemgetter
 from pathlib import Path
@@ -36,6 +36,7 @@ from benchmarks import (
     pairs,
     prepare,
     profile,
+    requests,
     rules,
     scale,
     searched,
@@ -131,6 +132,22 @@ def test_searched_compares_a_mixtures_lists(
     ways = json.loads(figures.read_text())["ways"]
     assert ways["float32"]["recall"] == 1 and ways["int8"]["recall"] > 0.99
     assert ways["int8"]["wrong"] == 0 and "recall" in capsys.readouterr().out
+
+
+def test_requests_compares_models_of_one_catalogue(
+    exported: Callable[[str, str], Path], tiny_run: Path, tmp_path: Path
+) -> None:
+    models = [str(exported(name, "onnx")) for name in ("default", "mixture")]
+    figures = tmp_path / "figures.json"
+    requests.main([*models, "--rounds=4", f"--json={figures}"])
+    of = json.loads(figures.read_text())["models"]
+    assert list(of) == models
+    for each in of.values():
+        assert each["MB"] > 0
+        for size in ("1", "16"):
+            assert 0 < each[size]["fastest tenth"] <= each[size]["median"]
+    with pytest.raises(SystemExit):
+        requests.main([models[0], str(tiny_run), "--rounds=4"])
 
 
 def test_train_step_notices_other_gradients(
