@@ -64,8 +64,8 @@ def test_views_and_memory_are_no_launches() -> None:
 @pytest.mark.parametrize(
     ("name", "on_device", "most", "of_batch"),
     [
-        ("srgnn", True, 690, 70),
-        ("srgnn", False, 690, 110),
+        ("srgnn", True, 700, 70),
+        ("srgnn", False, 700, 110),
         ("srgnn_plain", True, 155, 70),
         ("srgnn_plain", False, 155, 110),
     ],

@@ -78,6 +78,9 @@ class SessionPairs:
         clicked = self.items[torch.cat([first, later], dim=1).clamp_(max=len(self.items) - 1)]
         key = row.unsqueeze(1) * self.num_items + clicked[:, :1]
         key = key * self.num_items + clicked[:, 1:]
+        # The last click of a session has none after it: the last key is no pair.
         key, order = key.where(inside, _NO_PAIR).flatten().sort()
-        total = weight.expand_as(later).take(order).cumsum(0)
-        return OwnPairs(key, F.pad(total, (1, 0)), self.num_items, UNITS, scale)
+        before = F.pad(weight.expand_as(later).take(order).cumsum(0), (1, 0))
+        # Equal pairs are summed here, where keys are searched in their order, and not by who asks.
+        of_equal = before.take(torch.searchsorted(key, key, right=True)) - before[:-1]
+        return OwnPairs(key, of_equal, self.num_items, UNITS, scale)

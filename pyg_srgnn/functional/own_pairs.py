@@ -16,9 +16,9 @@ class OwnPairs(NamedTuple):
 
     key: Tensor
     """Of every pair, as often as it is there, (sample * V + earlier) * V + later, sorted, int64
-    [T]; what comes after them is no pair."""
-    total: Tensor
-    """Sum of the weights of all pairs before each of them, and of all, float64 [T + 1]."""
+    [T]; the last one is greater, and no pair."""
+    weight: Tensor
+    """Sum of the weights of the pairs that are equal to each, from it on, float64 [T]."""
     num_items: int
     """Number of items V."""
     units: int = 1
@@ -35,7 +35,6 @@ class OwnPairs(NamedTuple):
             later: The items clicked after them.
         """
         key = (sample * self.num_items + earlier) * self.num_items + later
-        before = self.total.take(torch.searchsorted(self.key, key))
-        weight = self.total.take(torch.searchsorted(self.key, key, right=True)) - before
-        weight = weight / self.units
+        first = torch.searchsorted(self.key, key)
+        weight = self.weight.take(first) * (self.key.take(first) == key) / self.units
         return weight if self.scale is None else weight * self.scale.take(sample)

@@ -363,7 +363,7 @@ class SessionModel(nn.Module):
         return self.item_vectors()[:, : self.embedding.channels]  # without terms of the scores
 
     def _vectors(self) -> Tensor:
-        return self.output.items(self.embedding.table(self.text)[: self.num_scored])
+        return self.output.items(_first(self.embedding.table(self.text), self.num_scored))
 
     def _made_once(self, name: str, of: Iterable[Tensor], make: Callable[[], Tensor]) -> Tensor:
         """A table made of tensors and the texts; in evaluation, it is kept until they change.
@@ -523,7 +523,7 @@ class SessionModel(nn.Module):
                 s_h, positives, negatives, target, items, log_probability, without, "none"
             )
             return losses if rows else self.output.without_own(losses, s_h, data)
-        table = (self.item_vectors() if rows is None else rows(None))[: self.num_trained]
+        table = _first(self.item_vectors() if rows is None else rows(None), self.num_trained)
         products = self.table_products
         if without is not None and self.num_trained < self.num_items:
             trained = without[1] < self.num_trained  # the softmax has no others
@@ -555,3 +555,8 @@ class SessionModel(nn.Module):
         if self.num_trained < self.num_items:
             return best_of_scores(self.scores(data), k)
         return best_of_products(self(data), self.item_vectors(), k)
+
+
+def _first(table: Tensor, count: int) -> Tensor:
+    """The first rows of a table; all of them as they are, as a slice's gradient is a copy."""
+    return table if count == len(table) else table[:count]

@@ -23,10 +23,9 @@ def test_together_they_are_those_of_all_sessions(half_life: float | None) -> Non
     every = number.unsqueeze(1).expand(-1, len(pair))
     together = found.of(every, pair // ITEMS, pair % ITEMS).sum(dim=0)
     torch.testing.assert_close(together, count.double() / UNITS, rtol=1e-12, atol=0)
-    there = found.key < 2**63 - 1
-    weight = found.total.diff()[there] / found.units
-    if found.scale is not None:
-        weight = weight * found.scale[found.key[there] // ITEMS**2]
+    key = found.key.unique()[:-1]  # the last one is no pair
+    assert found.key[-1] == 2**63 - 1
+    weight = found.of(key // ITEMS**2, key // ITEMS % ITEMS, key % ITEMS)
     assert weight.sum().item() == pytest.approx(count.sum().item() / UNITS)
 
 
