@@ -19,6 +19,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 
+import numpy as np
+
 from pyg_srgnn.baselines import BASELINES
 from pyg_srgnn.evaluation.samples import Samples
 from pyg_srgnn.evaluation.significance import Difference, paired_bootstrap
@@ -256,6 +258,23 @@ def bootstrap(study: Study) -> list[str]:
     return _table(("test set", "model", "against", "sessions", *differences), rows)
 
 
+def union(study: Study) -> list[str]:
+    """How many targets any model finds: HR@20 of who would choose the right list for each sample.
+
+    A configuration has found a target if one of its runs has.
+    """
+    rows = []
+    for dataset, found in study.ranked():
+        of = [samples.values["hr@20"] for _, samples in found]
+        trained = [hr for hr, (one, _) in zip(of, found, strict=True) if one.model not in BASELINES]
+        models = f"{len(trained)} and {len(of) - len(trained)}"
+        shares = [of[0], *(np.any(each, axis=0) if each else None for each in (trained, of))]
+        cells = ("" if each is None else f"{100 * each.mean():.2f}" for each in shares)
+        rows += _under(dataset, [[models, _model(found[0][0]), *cells]])
+    titles = "trained and counting models", "best", "its HR@20", "any trained", "any"
+    return _table(("test set", *titles), rows)
+
+
 def ablation(study: Study) -> list[str]:
     """The change by every ingredient on validation, the greatest gain first."""
     picture = ["![What each ingredient changes](ablation.png)", ""] if study.ablations else []
@@ -291,6 +310,7 @@ BLOCKS: dict[str, Callable[[Study], list[str]]] = {
     "metrics": metrics,
     "slices": slice_table,
     "bootstrap": bootstrap,
+    "union": union,
     "ablation": ablation,
     "screen": screen,
     "item_text": lambda study: study.item_text,

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from pyg_srgnn.evaluation.rank_table import read_ranks
 from pyg_srgnn.evaluation.significance import paired_bootstrap
 from pyg_srgnn.evaluation.slices import Slice, slices
 from study import results as script
@@ -34,7 +35,7 @@ def root(tmp_path: Path) -> Path:
     (tmp_path / "docs").mkdir()
     (tmp_path / "study").mkdir()
     (tmp_path / "README.md").write_text(page("old"))
-    names = ("headline", "metrics", "slices", "bootstrap")
+    names = ("headline", "metrics", "slices", "bootstrap", "union")
     (tmp_path / "docs" / "results.md").write_text("top\n" + "\n".join(map(block, names)))
     (tmp_path / "docs" / "ablation.md").write_text(block("ablation"))
     (tmp_path / "docs" / "item_text.md").write_text(block("item_text"))
@@ -181,6 +182,17 @@ def test_slices_and_intervals_on_the_page(root: Path) -> None:
     if importlib.util.find_spec("matplotlib"):
         picture = (root / "docs" / "slices_diginetica.png").read_bytes()
         assert picture.startswith(b"\x89PNG")
+
+    (row,) = table(content(root, "docs/results.md", "union"))
+    assert row[:3] == ["Diginetica", "2 and 2", "SR-GNN"]
+    found = 0
+    tables = [read_ranks(path) for path in runs.glob("diginetica/*/*/ranks.parquet")]
+    for ranks in zip(*(each["rank"] for each in tables), strict=True):
+        found += min(ranks) <= 20
+    best, trained, every = map(float, row[3:])
+    assert every == pytest.approx(100 * found / len(tables[0]), abs=0.006)
+    assert best == pytest.approx(100 * one.values["hr@20"].mean(), abs=0.006)
+    assert best <= trained <= every
 
     rows = table(content(root, "docs/results.md", "bootstrap"))
     assert [row[:4] for row in rows] == [
