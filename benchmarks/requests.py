@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 from statistics import quantiles
 from time import thread_time
 from typing import Any
@@ -38,9 +37,9 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
 
     from pyg_srgnn import Recommender
 
-    models = {path: Recommender.load(path) for path in args.models}
-    first, *others = models.values()
-    for path, other in zip(args.models[1:], others, strict=True):
+    models = [Recommender.load(path) for path in args.models]
+    first = models[0]
+    for path, other in zip(args.models, models, strict=True):
         if other.vocabulary.ids != first.vocabulary.ids:
             raise ValueError(f"{path}: its catalogue is another one than that of {args.models[0]}")
     generator = torch.Generator().manual_seed(0)
@@ -52,47 +51,44 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
         parts = drawn.split(lengths)
         return [[first.vocabulary.ids[item] for item in part.tolist()] for part in parts]
 
-    result: dict[str, Any] = {"items": len(first.vocabulary), "models": {}}
-    for path in models:
-        folder = Path(path)
-        files = [file for file in folder.rglob("*") if file.is_file()] if folder.is_dir() else []
-        result["models"][path] = {"MB": sum(file.stat().st_size for file in files) / 1e6}
+    result: dict[str, Any] = {
+        "items": len(first.vocabulary),
+        "models": [{"path": path} for path in args.models],
+    }
     for size, rounds in ((1, max(2, args.rounds)), (_TOGETHER, max(2, args.rounds // _TOGETHER))):
         found = _in_turns(models, [sessions(size) for _ in range(_FIRST + rounds)])
-        for path, spent in found.items():
+        for of, spent in zip(result["models"], found, strict=True):
             tenths = quantiles(spent[_FIRST:], n=10, method="inclusive")
-            of_size = {"median": tenths[4], "fastest tenth": tenths[0]}
-            result["models"][path][str(size)] = of_size
+            of[str(size)] = {"median": tenths[4], "fastest tenth": tenths[0]}
     return result
 
 
-def _in_turns(models: dict[str, Any], asked: list[Any]) -> dict[str, list[float]]:
-    """CPU milliseconds of every request, by the model."""
-    found: dict[str, list[float]] = {path: [] for path in models}
+def _in_turns(models: list[Any], asked: list[Any]) -> list[list[float]]:
+    """CPU milliseconds of every request, of each model."""
+    found: list[list[float]] = [[] for _ in models]
     for request in asked:
-        for path, model in models.items():
+        for spent, model in zip(found, models, strict=True):
             began = thread_time()
             model.recommend(request, _K)
-            found[path].append(1000 * (thread_time() - began))
+            spent.append(1000 * (thread_time() - began))
     return found
 
 
 def table(result: dict[str, Any]) -> str:
     """The figures for people."""
-    models = result["models"]
-    wide = max(map(len, models))
-    first = next(iter(models.values()))
+    first, *_ = models = result["models"]
+    wide = max(len(of["path"]) for of in models)
+    sizes = ("1", str(_TOGETHER))
+    titles = "".join(f"{f'{size}: median':>18}{'fastest tenth':>18}" for size in sizes)
     lines = [
         f"{result['items']:,} items; CPU milliseconds of a request, and × those of the first model",
-        f"{'':{wide}}{'MB':>9}"
-        + "".join(f"{f'{n}: median':>18}{'fastest tenth':>18}" for n in ("1", str(_TOGETHER))),
+        f"{'':{wide}}{titles}",
     ]
-    for path, of in models.items():
-        line = f"{path:{wide}}{of['MB']:9.1f}"
-        for size in ("1", str(_TOGETHER)):
-            for name in ("median", "fastest tenth"):
-                told = f"{of[size][name]:.3f} × {of[size][name] / first[size][name]:.2f}"
-                line += f"{told:>18}"
+    for of in models:
+        line = f"{of['path']:{wide}}"
+        for size in sizes:
+            for name, value in of[size].items():
+                line += f"{f'{value:.3f} × {value / first[size][name]:.2f}':>18}"
         lines.append(line)
     return "\n".join(lines)
 

@@ -83,6 +83,14 @@ SCREEN = {
     "three levels": ("model.readout_levels=3",),
     "counts of half-life 0.5": ("model.counts_half_life=0.5",),
 }
+# The default in trainings of full length, which end earlier or hold weights back.
+FULL = {
+    "default": (),
+    "one epoch": ("trainer.max_epochs=1",),
+    "two epochs": ("trainer.max_epochs=2",),
+    "dropout 0.5, three epochs": ("model.dropout=0.5", "trainer.max_epochs=3"),
+    "items dropped, three epochs": ("drop_items=0.2", "trainer.max_epochs=3"),
+}
 
 
 class Job(NamedTuple):
@@ -135,6 +143,10 @@ def jobs() -> Iterator[Job]:
             for dataset in DATASETS:
                 keys = (*rest, *SCREENED, "baselines=[]", *changes)
                 yield Job(dataset, f"screen/{name}", seed, keys)
+    for label, changes in FULL.items():
+        name = label.replace(" ", "_")
+        for dataset in DATASETS:
+            yield Job(dataset, f"full/{name}", 0, ("test=false", "baselines=[]", *changes))
 
 
 def _ensemble(dataset: str, seed: int) -> Iterator[Job]:

@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from pyg_srgnn.baselines import BASELINES
-from pyg_srgnn.evaluation.samples import Samples
+from pyg_srgnn.evaluation.samples import Samples, require_same
 from pyg_srgnn.evaluation.significance import Difference, paired_bootstrap
 from pyg_srgnn.evaluation.slices import Slice, slices
 from pyg_srgnn.functional.metrics import MAIN, columns, title
@@ -91,11 +91,10 @@ class Study:
     def __init__(self, folder: Path) -> None:
         tested = [found for found in read_study(folder) if found.has("test")]
         self.tested = sorted(tested, key=_order)
-        folders = sorted(folder.glob("*/ablation"), key=lambda path: _place(path.parent.name))
         self.item_text = item_text_table(folder.with_name("item_text"))
-        self.ablations = [Ablation(path) for path in folders if read_configurations(path)]
-        folders = sorted(folder.glob("*/screen"), key=lambda path: _place(path.parent.name))
-        self.screens = [Ablation(path) for path in folders if read_configurations(path)]
+        self.ablations = _ablations(folder, "ablation")
+        self.screens = _ablations(folder, "screen")
+        self.full = _ablations(folder, "full")
         self._samples: dict[tuple[str, str], Samples | None] = {}
 
     @property
@@ -262,9 +261,14 @@ def union(study: Study) -> list[str]:
     """How many targets any model finds: HR@20 of who would choose the right list for each sample.
 
     A configuration has found a target if one of its runs has.
+
+    Raises:
+        ValueError: If the test sets of a dataset's runs are different ones.
     """
     rows = []
     for dataset, found in study.ranked():
+        for _, samples in found[1:]:
+            require_same(found[0][1].rows, samples.rows)
         of = [samples.values["hr@20"] for _, samples in found]
         trained = [hr for hr, (one, _) in zip(of, found, strict=True) if one.model not in BASELINES]
         models = f"{len(trained)} and {len(of) - len(trained)}"
@@ -284,6 +288,11 @@ def ablation(study: Study) -> list[str]:
 def screen(study: Study) -> list[str]:
     """Likewise, of ingredients that are off."""
     return _changes(study.screens)
+
+
+def full(study: Study) -> list[str]:
+    """Likewise, in trainings of full length."""
+    return _changes(study.full)
 
 
 def _changes(ablations: Iterable[Ablation]) -> list[str]:
@@ -313,6 +322,7 @@ BLOCKS: dict[str, Callable[[Study], list[str]]] = {
     "union": union,
     "ablation": ablation,
     "screen": screen,
+    "full": full,
     "item_text": lambda study: study.item_text,
 }
 
@@ -411,6 +421,12 @@ def main(arguments: Sequence[str] | None = None, root: Path = ROOT) -> int:
 def _order(one: Configuration) -> tuple[tuple[int, str], bool, float]:
     """The best HR@20 of a dataset first, what was chosen on the test set behind what was not."""
     return _place(one.dataset), one.protocol != "honest", -one.percent("hr@20").mean
+
+
+def _ablations(folder: Path, name: str) -> list[Ablation]:
+    """The ablations of a name, of the datasets that have one."""
+    found = sorted(folder.glob(f"*/{name}"), key=lambda path: _place(path.parent.name))
+    return [Ablation(path) for path in found if read_configurations(path)]
 
 
 def _place(dataset: str) -> tuple[int, str]:

@@ -74,6 +74,7 @@ class SessionPairs:
             sample, last = later - session[row].unsqueeze(1) - 1, end - session - 2
             back = self.num_samples - 1 + sample - last[row].unsqueeze(1)
             weight = weight * recency(back, self.num_samples, self.half_life)
+            weight = weight.masked_fill(~inside, 0)  # it may be infinite beyond the sessions
             scale = recency(last, self.num_samples, self.half_life)
         clicked = self.items[torch.cat([first, later], dim=1).clamp_(max=len(self.items) - 1)]
         key = row.unsqueeze(1) * self.num_items + clicked[:, :1]

@@ -37,18 +37,13 @@ class MixtureModel(SessionModel):
     """
 
     def _entered(self, data: Data, counted: bool | None = None) -> Tensor:
-        """What the nodes' items enter the model as [N, d].
-
-        Args:
-            data: A ``Batch`` of session graphs.
-            counted: Whether :meth:`set_training` has counted these samples. (default: in training)
-        """
+        """What the nodes' items enter the model as [N, d]; see :meth:`nodes`."""
         raise NotImplementedError
 
     def _propagated(
         self, data: Data, embedded: Tensor, graphs: SessionGraphs, counted: bool | None = None
     ) -> Tensor:
-        """Features [N, d] of nodes that enter as ``embedded`` [N, d], after propagation."""
+        """Features [N, d] of nodes that enter as ``embedded`` [N, d]; see :meth:`nodes`."""
         raise NotImplementedError
 
     def read(self, h: Tensor, graphs: SessionGraphs) -> Tensor:
@@ -77,7 +72,13 @@ class MixtureModel(SessionModel):
         raise NotImplementedError
 
     def nodes(self, data: Data, counted: bool | None = None) -> Tensor:
-        """Features of the nodes after propagation [N, d]; see :meth:`_entered`."""
+        """Features of the nodes after propagation [N, d].
+
+        Args:
+            data: A ``Batch`` of session graphs.
+            counted: Whether :meth:`set_training` has counted these samples, so that its tables must
+                not give away their next items. (default: in training)
+        """
         return self._propagated(data, self._entered(data, counted), graphs_of(data), counted)
 
     def encode(self, data: Data) -> Tensor:

@@ -558,5 +558,5 @@ class SessionModel(nn.Module):
 
 
 def _first(table: Tensor, count: int) -> Tensor:
-    """The first rows of a table; all of them as they are, as a slice's gradient is a copy."""
-    return table if count == len(table) else table[:count]
+    """The first rows; a whole table as it is where the gradient of a slice would be a copy."""
+    return table if count == len(table) and torch.is_grad_enabled() else table[:count]

@@ -53,3 +53,16 @@ def test_what_an_old_session_added_is_not_rounded_beside_recent_ones(half_life: 
     first = torch.tensor(0)
     together = found.of(torch.tensor(100), first, first + 1)
     torch.testing.assert_close(together, torch.exp2(-age / half_life), rtol=1e-9, atol=0)
+
+
+def test_what_lies_beyond_the_sessions_weighs_nothing() -> None:
+    """Batches of fixed sizes ask for more clicks than there are: as if they came much later."""
+    sessions = Sessions.from_lists([[0, 1, 2]] * 60)
+    pairs = SessionPairs(sessions, ITEMS, weights_by_distance(3), half_life=0.02)
+    number = torch.arange(60)
+    found = pairs.of(number, 2**14)
+    assert found.weight.isfinite().all()
+    absent = found.of(number, torch.tensor(ITEMS - 1), torch.tensor(ITEMS - 1))
+    assert not absent.any()
+    one, two = torch.tensor(1), torch.tensor(2)
+    torch.testing.assert_close(found.of(number, one, two), pairs.of(number).of(number, one, two))

@@ -42,7 +42,7 @@ def test_every_run_of_the_study_is_a_configuration(every: list[Job]) -> None:
         for job in every:
             config = compose("train", job.command())
             validate_run(config)
-            if "ablation" in job.path or "screen" in job.path:
+            if job.label.startswith(("ablation/", "screen/", "full/")):
                 assert config.test is False  # nothing is chosen on the test set
             seen.add(OmegaConf.to_yaml(config))
     assert len(seen) == len(paths)  # no two are the same run
@@ -75,7 +75,8 @@ def test_a_kept_runs_command_makes_its_configuration() -> None:
     What a model that only counts never reads is not held against them. A key of the model that came
     later must have the value of the model's class, which is what they were made with.
     """
-    folders = [path for form in ("*", "*/ablation", "*/screen") for path in RUNS.glob(form)]
+    forms = ("*", "*/ablation", "*/screen", "*/full")
+    folders = [path for form in forms for path in RUNS.glob(form)]
     runs = [found.runs[0] for folder in folders for found in read_configurations(folder)]
     runs += [Run.read(path.parent) for path in TEXTS.glob("*/*/*/metrics.json")]
     compared = 0
