@@ -38,7 +38,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = ("README.md", "docs/results.md", "docs/ablation.md", "docs/item_text.md")
 NONE = "*No runs of this kind in study/runs.*"
 RESAMPLES = 10_000
-_SUMMARY_ROWS = 16
+_SUMMARY_ROWS = 20
 SUMMARY = ("srgnn", "srgnn_fewer_counts", "ensemble", "distilled", "gru4rec", "srgnn_plain")
 DATASETS = {
     "diginetica": "Diginetica",
@@ -173,7 +173,8 @@ def summary(study: Study) -> list[str]:
         lines = lines[: most - (best is not None)]
         if best is not None:
             lines.append([f"*{best}, best test epoch*", *(f"*{v:.2f}*" for v in published[best])])
-        rows += _under(dataset, sorted(lines, key=lambda line: line[-1].strip("*"), reverse=True))
+        lines.sort(key=lambda line: float(line[-1].strip("*").split()[0]), reverse=True)
+        rows += _under(dataset, lines)
     return _table(("test set", "model", *map(title, MAIN)), rows)
 
 

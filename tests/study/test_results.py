@@ -108,6 +108,24 @@ def test_the_headline(root: Path) -> None:
     assert table(content(root, "README.md", "headline")) == rows
 
 
+def test_the_summary_goes_by_mrr_and_has_the_best_baseline_alone(root: Path) -> None:
+    runs = root / "study" / "runs"
+    for label, mrr in (("srgnn", 0.1104), ("gru4rec", 0.21), ("stan", 0.0743), ("markov", 0.07)):
+        told = figures(0.1 + mrr, mrr)
+        write_run(runs, label, dataset="nowplaying", **told)
+    write_run(runs, "srgnn", **figures(0.5, 0.195))
+    write_run(runs, "vsknn", dataset="tmall", **figures(0.4, 0.2))  # nothing is trained there
+    (root / "README.md").write_text(block("summary"))
+    script.main([], root)
+    assert table(content(root, "README.md", "summary")) == [
+        ["Diginetica", "SR-GNN", "50.00", "19.50"],
+        ["", "*SGNN-HN, best test epoch*", "*55.67*", "*19.45*"],
+        ["Nowplaying", "GRU4Rec", "31.00", "21.00"],
+        ["", "SR-GNN", "21.04", "11.04"],
+        ["", "STAN", "17.43", "7.43"],
+    ]
+
+
 def test_the_file_of_all_figures(root: Path) -> None:
     write_study(root)
     script.main([], root)
