@@ -213,7 +213,8 @@ def run_missing(
                 env=os.environ | {"OMP_NUM_THREADS": str(threads)},
                 check=False,
             ).returncode
-        if code == 0:
+        # A run that others only needed the checkpoint of has a record, perhaps with other keys.
+        if code == 0 and not (records / job.path).is_dir():
             keep(folder, records, job.label)
         print(
             f"{job.path}: {'kept' if code == 0 else f'failed, see {folder}/study.log'}", flush=True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
 from hydra import compose, initialize_config_dir
@@ -17,8 +18,9 @@ from pyg_srgnn.nn.session_model import SessionModel
 from pyg_srgnn.runs.directory import flat
 from pyg_srgnn.runs.finished import Run
 from study import item_text_jobs
+from study import jobs as module
 from study.configurations import read_configurations
-from study.jobs import Job, jobs, waves, with_needed
+from study.jobs import Job, jobs, run_missing, waves, with_needed
 
 STUDY = Path(__file__).parents[2] / "study"
 RUNS, TEXTS = STUDY / "runs", STUDY / "item_text"
@@ -60,6 +62,19 @@ def test_an_ensemble_comes_after_its_members(tmp_path: Path) -> None:
     found = [[job.path for job in wave] for wave in waves(with_needed(missing, every, tmp_path))]
     members = ["tmall/srgnn/1", "tmall/srgnn/2"]
     assert found == [members, ["tmall/ensemble/1"], ["tmall/distilled/1"]]
+
+
+def test_a_run_again_for_its_checkpoint_leaves_its_record_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[str] = []
+    monkeypatch.setattr(module, "ROOT", tmp_path)
+    monkeypatch.setattr(module, "keep", lambda folder, *_: kept.append(folder.parent.name))
+    monkeypatch.setattr(module.subprocess, "run", lambda *_, **__: CompletedProcess([], 0))
+    records = tmp_path / "study" / "runs"
+    (records / "tmall/srgnn/0").mkdir(parents=True)
+    assert run_missing([*jobs()], records, "", ["--only=tmall/ensemble/0"]) == 0
+    assert sorted(kept) == ["ensemble", "gru4rec", "srgnn"]  # of srgnn, seed 1
 
 
 def test_runs_with_texts_come_in_the_same_order_each_time() -> None:
