@@ -106,6 +106,15 @@ class SessionGraphs:
         place = torch.full_like(self.batch, self.alias_index.numel())
         return place.scatter_reduce_(0, self.alias_index, self.clicks.place, "amin")
 
+    @property
+    def last_node(self) -> Tensor:
+        """Node of each session's last click [B]."""
+        found: Tensor = self._once("last_node", self._last_node)
+        return found
+
+    def _last_node(self) -> Tensor:
+        return self.alias_index.index_select(0, self.clicks.last)
+
 
 def flat_clicks(sessions: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
     """The clicks of all sessions, one session after another [L], and each one's number [B]."""

@@ -99,7 +99,7 @@ def own_items_followed(
     if hidden is not None and hidden.own is not None:
         counted = _without_session(kept, counted, session, x, hidden.own)
     every = torch.arange(x.numel(), device=x.device)
-    last = graphs.alias_index.index_select(0, graphs.clicks.last).index_select(0, session)
+    last = graphs.last_node.index_select(0, session)
     row = torch.cat([last, every, every])
     later = torch.cat([x, x.index_select(0, last), x])
     of_later = kept.index_select(0, row) == later.unsqueeze(1)
@@ -191,8 +191,7 @@ def similar_of(
                 0, graphs.alias_index, steps, "amin", include_self=False
             )
         counted = _without_own(found, counted, place, steps, session, hidden)
-    last = graphs.alias_index.index_select(0, graphs.clicks.last)
-    often = torch.log1p(counted.index_select(0, last).sum(dim=1))
+    often = torch.log1p(counted.index_select(0, graphs.last_node).sum(dim=1))
     if taken is None:
         taken = session, x
     elif taken[1] is not x:  # or they are what was taken

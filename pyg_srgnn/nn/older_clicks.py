@@ -91,10 +91,9 @@ class OlderClicks(nn.Module):
             older: Their older part.
         """
         own = torch.arange(graphs.batch.size(0), device=h.device)
-        last = graphs.alias_index.index_select(0, graphs.clicks.last)
         clicked, session = h.index_select(0, older.edge[:, 0]), older.session
         place = Clicks.of(session, graphs.num_graphs).place.clamp(max=self.place.num_embeddings - 1)
-        gate = self.lin_last(h.index_select(0, last)).index_select(0, session)
+        gate = self.lin_last(h.index_select(0, graphs.last_node)).index_select(0, session)
         gate = gate + self.lin_click(clicked) + self.place(place)
         score = self.q(torch.sigmoid(gate)).squeeze(1)
         share = log_softmax_within(score, session, graphs.num_graphs).exp().unsqueeze(1)

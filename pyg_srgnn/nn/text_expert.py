@@ -117,11 +117,9 @@ class TextExpert(Expert):
         h = clicked[:, :-2]
         if self.training:
             h = F.dropout(h, self.dropout)
-        clicks = graphs.clicks
         sizes = graphs.alias_index, graphs.batch, graphs.num_graphs
-        session = self.scale * normalize(self.readout(h, *sizes, clicks=clicks))
-        end = graphs.alias_index.index_select(0, clicks.last)
-        last = clicked[:, -2:].index_select(0, end).detach()
+        session = self.scale * normalize(self.readout(h, *sizes, clicks=graphs.clicks))
+        last = clicked[:, -2:].index_select(0, graphs.last_node).detach()
         known = torch.cat([s_h.detach(), session.detach(), last], dim=1)
         gate = self.gate(torch.tanh(self.lin_gate(known))).squeeze(1)
         is_cold = last[:, 1:]
