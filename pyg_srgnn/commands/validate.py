@@ -127,7 +127,7 @@ def validate_run(config: DictConfig) -> None:
                 expected = f"None with model={name}, which is not trained"
                 check.that(plain["distil"] is None, "distil", expected, plain["distil"])
             if name == MIXTURE:
-                check_mixed(check, plain["protocol"], plain["refit"])
+                check_mixed(check, plain["protocol"])
         with group("optimizer"):
             SessionModule(model, **plain["optimizer"])
         with group("trainer"):

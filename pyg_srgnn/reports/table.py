@@ -129,7 +129,8 @@ def made_of(result: RunResult, whole: bool = True) -> list[str]:
             f"(model={taught['model']}), {taught['weight']:.0%} of the loss."
         )
     if result.members is not None:
-        found.append("A mixture, with weights that were fitted on validation:")
+        of_weights = "equal weights" if result.refit == "only" else "weights fitted on validation"
+        found.append(f"A mixture, with {of_weights}:")
         found += [
             f"- {name(run)} (model={of['model']}): {of['new_weight']:.2f} of the new items, "
             f"{of['own_weight']:.2f} of the session's own, {of['gate_weight']:.2f} of the choice "

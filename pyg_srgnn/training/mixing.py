@@ -37,7 +37,8 @@ class Mixed(NamedTuple):
     """The sessions that its members were trained on."""
     checkpoint: str
     """Path of the mixture within the run's directory."""
-    valid: Metrics
+    valid: Metrics | None
+    """None with ``refit=only``."""
     members: dict[str, Any]
     """Kind, weights and temperature of each member, by its run."""
     seconds: float
@@ -47,8 +48,9 @@ class Mixed(NamedTuple):
 def mix(job: Job, place: Place) -> Mixed:
     """Mix the runs of ``model.members``, with weights fitted to the validation sessions.
 
-    With ``refit``, the weights of those that have not seen the validation sessions are taken over
-    to the models that these runs trained on all training sessions.
+    With ``refit=true``, the weights of those that have not seen the validation sessions are taken
+    over to the models that these runs trained on all training sessions. With ``refit=only`` these
+    models are mixed alike, and nothing is fitted.
 
     Args:
         job: The run.
@@ -60,10 +62,35 @@ def mix(job: Job, place: Place) -> Mixed:
             validation sessions.
     """
     with checking("mixture") as check:
-        check_mixed(check, job.settings.protocol, job.settings.refit)
+        check_mixed(check, job.settings.protocol)
+    chosen = None if job.settings.refit == "only" else _fitted(job, place)
+    if chosen is not None and not job.settings.refit:
+        return chosen
+    runs, training = _runs(job), job.open("trainval")
+    found = _open(runs, training)
+    model = ModelMixture([each.model for each in found]).to(place.device)
+    if chosen is not None:
+        model.weighted_as(chosen.model)
+    return Mixed(
+        model,
+        training,
+        _save(job, model, found, training, "refit"),
+        None if chosen is None else chosen.valid,
+        _describe(runs, found, model),
+        0.0 if chosen is None else chosen.seconds,
+    )
+
+
+def check_mixed(check: Checks, protocol: str) -> None:
+    """Check the keys of a run that mixes others."""
+    expected = "honest with model=mixture, whose weights are fitted on validation"
+    check.that(protocol == "honest", "protocol", expected, protocol)
+
+
+def _fitted(job: Job, place: Place) -> Mixed:
+    """Mix the models that have not seen the validation sessions, with weights fitted to these."""
     started = time.perf_counter()
-    runs: list[str] = job.group("model")["members"]
-    training, valid = job.open("train"), job.open("valid")
+    runs, training, valid = _runs(job), job.open("train"), job.open("valid")
     found = _open(runs, training)
     model = ModelMixture([each.model for each in found]).to(place.device)
     step = -(-len(valid) // _SAMPLES)
@@ -75,19 +102,13 @@ def mix(job: Job, place: Place) -> Mixed:
         *(valid.num_items, job.settings.ties, place.device, "valid"),
     )
     checkpoint = _save(job, model, found, training, "best")
-    if job.settings.refit:
-        training = job.open("trainval")
-        found = _open(runs, training)
-        model = ModelMixture([each.model for each in found]).to(place.device).weighted_as(model)
-        checkpoint = _save(job, model, found, training, "refit")
     return Mixed(model, training, checkpoint, metrics, _describe(runs, found, model), seconds)
 
 
-def check_mixed(check: Checks, protocol: str, refit: bool | str) -> None:
-    """Check the keys of a run that decide whether it has validation sessions."""
-    why = "with model=mixture, whose weights are fitted on validation"
-    check.that(protocol == "honest", "protocol", f"honest {why}", protocol)
-    check.that(refit != "only", "refit", f"True or False {why}", refit)
+def _runs(job: Job) -> list[str]:
+    """The runs that are mixed."""
+    runs: list[str] = job.group("model")["members"]
+    return runs
 
 
 def _open(runs: list[str], training: SessionDataset) -> list[Checkpoint]:

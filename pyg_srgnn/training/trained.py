@@ -47,7 +47,7 @@ def open_trained(run: str, training: SessionDataset, key: str) -> Checkpoint:
             f"{name}: it was trained on {int(found.clicks.sum()):,} clicks "
             f"(split={found.split}, dataset.valid={found.dataset.get('valid')}), and this run has "
             f"{int(clicks.sum()):,}; the others validate. Expected a model of the same training "
-            f"sessions, with the same dataset.valid and without refit=only"
+            f"sessions, with the same dataset.valid and without refit=only, or refit=only here, too"
         )
     return found
 
@@ -72,7 +72,7 @@ def _open(path: Path, split: str, name: str) -> Checkpoint:
             raise ValueError(
                 f"{name}: it has no {files[-1].relative_to(path)}, a model that has not seen the "
                 f"validation sessions; refit={result.refit} trained it, expected refit=false or "
-                f"refit=true"
+                f"refit=true; or refit=only here, too"
             )
         path = here[0]
     try:

@@ -117,7 +117,7 @@ def test_it_is_exported_with_a_card_that_names_its_members(
     assert found.status == 0, found.err
     assert "  export/member_3/encoder.onnx\n" in found.out
     card = Path("export/model_card.md").read_text(encoding="utf-8")
-    assert "A mixture, with weights that were fitted on validation:\n\n- run-srgnn (model=" in card
+    assert "A mixture, with weights fitted on validation:\n\n- run-srgnn (model=" in card
     assert f"{100 * result.test['hr@20']:.2f}" in card and "epoch" not in card
     wanted, exported = (
         Recommender.load(path).recommend([[1, 2]], 5) for path in (folder, "export")
@@ -175,7 +175,6 @@ def test_a_sample_of_the_validation_gives_nearly_the_same_weights(
         (["model.members=[a,a]"], "expected a list of runs, each one once"),
         (["model.members=a"], "expected a list of runs, each one once"),
         (["model.members=[a]", "protocol=literature"], "protocol='literature': expected honest wi"),
-        (["model.members=[a]", "refit=only"], "refit='only': expected true or false with model=mi"),
         (["model.members=[a]", "distil=b"], "distil='b': expected null with model=mixture, which"),
         ([], r"model\.members: must be given"),
     ],
@@ -185,18 +184,35 @@ def test_wrong_keys_are_refused(tmp_path: Path, keys: list[str], expected: str) 
         validate_run(tiny_config(tmp_path, "model=mixture", *keys))
 
 
-@pytest.mark.parametrize(
-    ("key", "expected"),
-    [
-        ("protocol=literature", "'protocol' must be honest with model=mixture"),
-        ("refit=only", "'refit' must be True or False with model=mixture"),
-    ],
-)
-def test_a_run_without_validation_mixes_nothing(
-    tiny_root: Path, tmp_path: Path, members: Members, key: str, expected: str
+def test_without_validation_the_members_are_mixed_alike(
+    tiny_root: Path, tmp_path: Path, members: Members
 ) -> None:
-    with pytest.raises(ValueError, match=expected):
-        train(tiny_config(tiny_root, *of(members), key), tmp_path / "run")
+    only = tmp_path / "only"
+    train(tiny_config(tiny_root, "refit=only", "test=false", "seed=1"), only)
+    config = tiny_config(tiny_root, "refit=only", "baselines=[]", *of([str(only), members[1]]))
+    result = train(config, tmp_path / "mixture")
+    assert result.valid is None and result.test and result.checkpoint == "checkpoints/refit.ckpt"
+    assert result.members is not None
+    assert [each["checkpoint"] for each in result.members.values()] == ["refit.ckpt", "best.ckpt"]
+    for each in result.members.values():
+        assert [each[f"{name}_weight"] for name in ("new", "own", "gate")] == [0.5] * 3
+        assert each["temperature"] == 1
+    assert "A mixture, with equal weights:\n" in run_summary(result, "hr@20")
+    saved = Checkpoint.load(tmp_path / "mixture")
+    assert saved.split == "trainval"
+    again = train(config, tmp_path / "mixture")
+    assert again == result
+
+    pupil = tiny_config(tiny_root, "refit=only", "test=false", f"distil={tmp_path / 'mixture'}")
+    taught = train(pupil, tmp_path / "distilled").distil
+    assert taught is not None and taught["model"] == "mixture"
+
+
+def test_a_mixture_is_not_chosen_on_the_test_set(
+    tiny_root: Path, tmp_path: Path, members: Members
+) -> None:
+    with pytest.raises(ValueError, match="'protocol' must be honest with model=mixture"):
+        train(tiny_config(tiny_root, *of(members), "protocol=literature"), tmp_path / "run")
 
 
 def test_a_member_that_is_named_in_two_ways(
