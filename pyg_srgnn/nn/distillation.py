@@ -65,13 +65,16 @@ class Distillation:
             data: A ``Batch`` of session graphs with their next items ``data.y``.
         """
         with torch.no_grad():
-            taught = self.teacher.log_distribution(data, counted=True)
-        learned = student.log_distribution(data, counted=True)
-        apart = student.mean_of(divergence(taught, learned, self.kept), data)
-        return (1 - self.weight) * student.loss(data) + self.weight * apart
+            # What the student's softmax is not trained on belongs to the rest.
+            taught = self.teacher.log_distribution(data, counted=True)[:, : student.num_trained]
+            taught, items = taught.topk(min(self.kept, taught.size(1)), sorted=False)
+        loss, learned = student.loss_and_logs(data, items)
+        assert learned is not None, "it was asked for the items' probabilities"
+        apart = student.mean_of(divergence(taught, learned), data)
+        return (1 - self.weight) * loss + self.weight * apart
 
 
-def divergence(log_q: Tensor, log_p: Tensor, kept: int = KEPT) -> Tensor:
+def divergence(log_q: Tensor, log_p: Tensor) -> Tensor:
     r"""Kullback-Leibler divergence of each session over some items and the rest together [B].
 
     .. math::
@@ -79,13 +82,11 @@ def divergence(log_q: Tensor, log_p: Tensor, kept: int = KEPT) -> Tensor:
         q_R = 1 - \sum_{i \in K} q_i
 
     Args:
-        log_q: The teacher's log-probabilities [B, V].
-        log_p: The student's [B, V].
-        kept: Number of the teacher's best items, which make K. (default: 200)
+        log_q: The teacher's log-probabilities of the items of K [B, K].
+        log_p: The student's [B, K].
     """
-    best, items = log_q.topk(min(kept, log_q.size(1)), sorted=False)
     q, p = (
         torch.cat([logs, log_complement(logs.logsumexp(1, keepdim=True), _LEAST_REST)], dim=1)
-        for logs in (best.clamp(min=_LEAST), log_p.gather(1, items).clamp(min=_LEAST))
+        for logs in (log_q.clamp(min=_LEAST), log_p.clamp(min=_LEAST))
     )
     return F.kl_div(p, q, reduction="none", log_target=True).sum(dim=1)

@@ -43,8 +43,36 @@ def softmax_cross_entropy(
     Returns:
         The mean over the sessions, a scalar; or the losses [B].
     """
-    losses = _apply(_CrossEntropy, sessions, items, target, products, without)
+    losses: Tensor = _apply(_CrossEntropy, sessions, items, target, products, without, None)
     return losses.mean() if reduction == "mean" else losses
+
+
+def softmax_losses_and_logs(
+    sessions: Tensor,
+    items: Tensor,
+    target: Tensor,
+    asked: Tensor,
+    products: torch.dtype | None = None,
+    without: Pairs | None = None,
+) -> tuple[Tensor, Tensor]:
+    """The losses of :func:`softmax_cross_entropy`, and log-probabilities of a few other items.
+
+    Both have the same sums over the catalogue, forward and backward.
+
+    Args:
+        sessions: See there, as for the others.
+        items: As there.
+        target: As there.
+        asked: Items of each session [B, K]. Those that the softmax leaves out get logarithms
+            without meaning.
+        products: As there.
+        without: As there.
+
+    Returns:
+        The losses [B], and the logarithms [B, K].
+    """
+    losses, logs = _apply(_CrossEntropy, sessions, items, target, products, without, asked)
+    return losses, logs
 
 
 def softmax_binary_cross_entropy(
@@ -55,7 +83,8 @@ def softmax_binary_cross_entropy(
     The form that the paper prints (Wu et al., AAAI 2019, equation 10), with the softmax of
     :func:`softmax_cross_entropy` for :math:`\hat y`. Arguments and result are the same.
     """
-    return _apply(_BinaryCrossEntropy, sessions, items, target, products)
+    loss: Tensor = _apply(_BinaryCrossEntropy, sessions, items, target, products)
+    return loss
 
 
 def at_least_float32(tensor: Tensor) -> Tensor:
@@ -84,7 +113,7 @@ def _apply(
     target: Tensor,
     products: torch.dtype | None,
     *more: Any,
-) -> Tensor:
+) -> Any:
     device = sessions.device.type
     dtype = products or sessions.dtype
     if products is None and torch.is_autocast_enabled(device):
@@ -92,8 +121,7 @@ def _apply(
     if dtype == torch.float16:  # its range ends before a catalogue's small probabilities
         dtype = torch.float32
     with torch.autocast(device, enabled=False):
-        loss: Tensor = function.apply(sessions, items, target, dtype, *more)  # type: ignore[no-untyped-call]
-    return loss
+        return function.apply(sessions, items, target, dtype, *more)  # type: ignore[no-untyped-call]
 
 
 class _CrossEntropy(torch.autograd.Function):
@@ -104,6 +132,9 @@ class _CrossEntropy(torch.autograd.Function):
     by :math:`s_b` is :math:`\sum_i e_{ib} v_i / z_b - v_{y_b}`, and by :math:`v_i`
     :math:`\sum_b e_{ib} s_b / z_b`, less :math:`s_b` where :math:`i = y_b`. The exponentials are
     laid out as [V, B]: products with a tall matrix are faster than those with a wide one.
+
+    The log-probability of an asked item has the gradients of its own score, and those of
+    :math:`-\log z_b - t_b`, which go into the same weights of the exponentials.
     """
 
     @staticmethod
@@ -114,7 +145,8 @@ class _CrossEntropy(torch.autograd.Function):
         target: Tensor,
         dtype: torch.dtype,
         without: Pairs | None,
-    ) -> Tensor:
+        asked: Tensor | None,
+    ) -> Tensor | tuple[Tensor, Tensor]:
         ctx.dtypes = sessions.dtype, items.dtype
         precise = torch.promote_types(dtype, torch.float32)
         of_target = items.gather(0, target.unsqueeze(1).expand_as(sessions)).to(precise)
@@ -137,16 +169,23 @@ class _CrossEntropy(torch.autograd.Function):
             peaks = [torch.mm(rows, low.T, out=block).amax(dim=0) for block, rows in pairs]
             shift = torch.stack(peaks).amax(dim=0)
             total = _exponentials_(exps, low, tables, shift, without)
-        ctx.save_for_backward(total, sessions, table, of_target, target, *exps)
-        return total.log() + shift.to(precise) - score_of_target
+        ctx.save_for_backward(total, sessions, table, of_target, target, asked, *exps)
+        log_total = total.log() + shift.to(precise)
+        if asked is None:
+            return log_total - score_of_target
+        scores = (_rows(items, asked).to(precise) @ sessions.to(precise).unsqueeze(2)).squeeze(2)
+        return log_total - score_of_target, scores - log_total.unsqueeze(1)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        total, sessions, table, of_target, target, *exps = ctx.saved_tensors
+    def backward(
+        ctx: Any, grad: Tensor, of_logs: Tensor | None = None
+    ) -> tuple[Tensor | None, ...]:
+        total, sessions, table, of_target, target, asked, *exps = ctx.saved_tensors
         of_sessions, of_items = ctx.dtypes
         grad = grad.to(total.dtype)
-        weight = (grad / total).unsqueeze(1)
+        of_log_total = grad if of_logs is None else grad - of_logs.sum(dim=1)
+        weight = (of_log_total / total).unsqueeze(1)
         precise = sessions.to(total.dtype)
         weighted = (precise * weight).to(table.dtype)
         grad_items = torch.empty_like(table, dtype=total.dtype)
@@ -160,7 +199,17 @@ class _CrossEntropy(torch.autograd.Function):
             grad_sessions += block.T @ rows
         grad_sessions = grad_sessions * weight - of_target * grad.unsqueeze(1)
         grad_items.index_add_(0, target, precise * -grad.unsqueeze(1))
-        return grad_sessions.to(of_sessions), grad_items.to(of_items), None, None, None
+        if of_logs is not None:
+            rows = _rows(table, asked).to(total.dtype)
+            grad_sessions += (of_logs.unsqueeze(1) @ rows).squeeze(1)
+            outer = torch.mul(of_logs.unsqueeze(2), precise.unsqueeze(1), out=rows)
+            grad_items.index_add_(0, asked.flatten(), outer.flatten(0, 1))
+        return grad_sessions.to(of_sessions), grad_items.to(of_items), None, None, None, None
+
+
+def _rows(table: Tensor, items: Tensor) -> Tensor:
+    """Vectors [B, K, d] of items [B, K]."""
+    return table.index_select(0, items.flatten()).view(*items.shape, -1)
 
 
 def _exponentials_(

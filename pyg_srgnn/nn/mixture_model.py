@@ -10,6 +10,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from pyg_srgnn.data.graphs import graphs_of
+from pyg_srgnn.functional.asked_items import mix_in, mixed_softmaxes
 from pyg_srgnn.functional.graphs import SessionGraphs
 from pyg_srgnn.functional.lookups import Hidden, Pairs
 from pyg_srgnn.functional.mixture import (
@@ -177,15 +178,17 @@ class MixtureModel(SessionModel):
         query, gate = expert(clicked, s_h[:, : self.embedding.channels], graphs)
         return (self.finish(query) if isinstance(expert, ItemExpert) else query), gate
 
-    def loss(self, data: Data) -> Tensor:
-        """Mean loss of the sessions against their next items ``data.y``, a scalar.
+    def loss_and_logs(
+        self, data: Data, items: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """See :meth:`SessionModel.loss_and_logs`; the logarithms are those of the mixture.
 
         Raises:
             RuntimeError: If something has to be counted before, but :meth:`set_training` was not
                 called.
         """
         if not self.log_probabilities:
-            return super().loss(data)
+            return super().loss_and_logs(data, items)
         components, graphs = self.components.values(), graphs_of(data)
         embedded = self._entered(data)
         h = self._propagated(data, embedded, graphs)
@@ -193,13 +196,16 @@ class MixtureModel(SessionModel):
         sources = [component.source() for component in components]
         hidden = self._hidden(data) if self.training else None
         found, taken = find_candidates(sources, data.x, graphs, hidden)
-        alone = [self.losses(s_h, data, taken)]
+        first = self.losses_and_logs(s_h, data, taken, items=items)
+        alone, logs = [first[0]], [first[1]]
         rows: list[Rows | None] = []
         gates: list[Tensor] = []
         for expert in self.experts.values():
             query, gate = self._ask(expert, data.x, embedded, s_h, graphs)
             rows.append(self._rows_of(expert))
-            alone.append(self.losses(query, data, taken, rows[-1]))
+            of_expert = self.losses_and_logs(query, data, taken, rows[-1], items)
+            alone.append(of_expert[0])
+            logs.append(of_expert[1])
             gates.append(gate)
         held_out = self._held_out(data)
         if held_out is not None:
@@ -213,10 +219,13 @@ class MixtureModel(SessionModel):
             with self.output.whole():
                 trial = HELD_OUT * self._trial(data, at, taken, rows)
             losses = losses.index_add(0, at, trial - trial.detach())
+        mixed = None if items is None else self._mixed_logs(logs, gates, held_out)
         for component, candidates in zip(components, found, strict=True):
             share = component.share(h, s_h, graphs, candidates)
             losses = component.losses(share, losses, data.y, held_out)
-        return self.mean_of(losses, data)
+            if items is not None and mixed is not None:
+                mixed = mix_in(share, mixed, items, self.num_items)
+        return self.mean_of(losses, data), mixed
 
     def _rows_of(self, expert: Expert) -> Rows | None:
         """Gives the expert's vectors, if they are its own; those of all items are made once."""
@@ -255,6 +264,15 @@ class MixtureModel(SessionModel):
         mixed = mixed_losses([each.detach() for each in losses], free)
         trained = [own, *(loss for loss, one in zip(others, joint, strict=True) if not one)]
         return mixed + sum(each - each.detach() for each in trained)
+
+    def _mixed_logs(
+        self, logs: Sequence[Tensor | None], gates: Sequence[Tensor], held_out: Tensor | None
+    ) -> Tensor:
+        """Log-probabilities of a few items by the softmaxes mixed [B, K]."""
+        found = torch.stack([each for each in logs if each is not None])
+        if held_out is not None:
+            found = torch.where(held_out.unsqueeze(1), found.detach(), found)
+        return mixed_softmaxes(found, gates)
 
     def _best(self, data: Data, k: int) -> tuple[Tensor, Tensor]:
         if not self.log_probabilities:

@@ -12,7 +12,7 @@ from torch_geometric.data import Data
 
 from pyg_srgnn.data.recency import recency
 from pyg_srgnn.data.sessions import Sessions
-from pyg_srgnn.nn.losses import at_least_float32
+from pyg_srgnn.nn.losses import Pairs, at_least_float32
 from pyg_srgnn.nn.normalize import normalize
 
 TABLES = ("tied", "delta")
@@ -208,6 +208,41 @@ class Output(nn.Module):
         change = self.own(s_h, data)
         if change is None:
             return losses
-        # A target that the softmax leaves out has a loss below 0, for which there is no p.
-        p = (-losses.clamp(min=torch.finfo(losses.dtype).eps)).exp()
-        return losses - change + torch.log1p(p * torch.expm1(change))
+        return losses - change + _change_of_total(losses, change)
+
+    def logs_without_own(
+        self,
+        logs: Tensor,
+        items: Tensor,
+        losses: Tensor,
+        s_h: Tensor,
+        data: Data,
+        without: Pairs | None,
+    ) -> Tensor:
+        """Log-probabilities of items [B, K], likewise.
+
+        Args:
+            logs: Log-probabilities [B, K].
+            items: The items [B, K].
+            losses: Losses [B], before they are changed.
+            s_h: See :meth:`own`.
+            data: See :meth:`own`.
+            without: Sessions and items [P] that the softmax leaves out; its total does not change
+                with a target among them.
+        """
+        change = self.own(s_h, data)
+        if change is None:
+            return logs
+        of_total = _change_of_total(losses, change)
+        if without is not None:
+            session, item = without
+            of_total = of_total.index_fill(0, session[item == data.y[session]], 0)
+        of_target: Tensor = change.unsqueeze(1) * (items == data.y.unsqueeze(1))
+        return logs + of_target - of_total.unsqueeze(1)
+
+
+def _change_of_total(losses: Tensor, change: Tensor) -> Tensor:
+    """How the logarithms of the softmaxes' totals change with the targets' scores [B]."""
+    # A target that the softmax leaves out has a loss below 0, for which there is no p.
+    p = (-losses.clamp(min=torch.finfo(losses.dtype).eps)).exp()
+    return torch.log1p(p * torch.expm1(change))

@@ -24,6 +24,7 @@ from pyg_srgnn.nn.losses import (
     bfloat16_is_fast,
     softmax_binary_cross_entropy,
     softmax_cross_entropy,
+    softmax_losses_and_logs,
 )
 from pyg_srgnn.nn.normalize import normalize
 from pyg_srgnn.nn.output import TABLES, Output
@@ -468,7 +469,23 @@ class SessionModel(nn.Module):
             RuntimeError: If the loss samples by popularity, but :meth:`set_training` was not
                 called.
         """
-        return self.mean_of(self.losses(self(data), data), data)
+        return self.loss_and_logs(data)[0]
+
+    def loss_and_logs(
+        self, data: Data, items: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """The loss, and log-probabilities of a few items, both with gradients, from one pass.
+
+        Args:
+            data: The sessions; what was counted of them is left out of the probabilities in
+                training, as it is of the loss.
+            items: Items of each session that the softmax is trained on [B, K]. (default: none)
+
+        Returns:
+            What :meth:`loss` gives, and the logarithms [B, K], or None without items.
+        """
+        losses, logs = self.losses_and_logs(self(data), data, items=items)
+        return self.mean_of(losses, data), logs
 
     def mean_of(self, losses: Tensor, data: Data) -> Tensor:
         """Mean of the losses of sessions [B], weighted by ``data.target_weight`` if there is one.
@@ -513,33 +530,63 @@ class SessionModel(nn.Module):
             without: Sessions and items [P] that the softmax leaves out. (default: none)
             rows: Gives other vectors than the model's, of some items or of all V. (default: none)
         """
+        return self.losses_and_logs(s_h, data, without, rows)[0]
+
+    def losses_and_logs(
+        self,
+        s_h: Tensor,
+        data: Data,
+        without: Pairs | None = None,
+        rows: Rows | None = None,
+        items: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Loss of each session [B], and log-probabilities of a few items in the same softmax.
+
+        Args:
+            s_h: See :meth:`losses`, as for the next three.
+            data: As there.
+            without: As there. Items that are left out get logarithms without meaning.
+            rows: As there.
+            items: Items of each session, below :attr:`num_trained` [B, K]; not with
+                ``loss="sampled"``. (default: none)
+
+        Returns:
+            The losses, and the logarithms [B, K], or None without items.
+        """
         target: Tensor = data.y
         if self.sampler is not None:
-            items, log_probability = self.sampler(s_h.device)
+            assert items is None, "a sampled loss has no probabilities"
+            others, log_probability = self.sampler(s_h.device)
             # Sparse, as in embed: no step works on the whole table.
-            drawn = (rows or self.rows)(torch.cat([target, items]))
-            positives, negatives = torch.split(drawn, [len(target), len(items)])
+            drawn = (rows or self.rows)(torch.cat([target, others]))
+            positives, negatives = torch.split(drawn, [len(target), len(others)])
             losses = sampled_softmax_cross_entropy(
-                s_h, positives, negatives, target, items, log_probability, without, "none"
+                s_h, positives, negatives, target, others, log_probability, without, "none"
             )
-            return losses if rows else self.output.without_own(losses, s_h, data)
+            return losses if rows else self.output.without_own(losses, s_h, data), None
         table = _first(self.item_vectors() if rows is None else rows(None), self.num_trained)
         products = self.table_products
         if without is not None and self.num_trained < self.num_items:
             trained = without[1] < self.num_trained  # the softmax has no others
             without = without[0][trained], without[1][trained]
+        logs = None
+        if items is not None:
+            losses, logs = softmax_losses_and_logs(s_h, table, target, items, products, without)
+        elif self.loss_name != "binary":
+            losses = softmax_cross_entropy(s_h, table, target, products, without, "none")
         if self.loss_name == "binary":
-            return softmax_binary_cross_entropy(s_h, table, target, products).expand(len(target))
-        losses = softmax_cross_entropy(s_h, table, target, products, without, "none")
+            losses = softmax_binary_cross_entropy(s_h, table, target, products).expand(len(target))
         if rows is not None:
-            return losses
+            return losses, logs
+        if items is not None and logs is not None:
+            logs = self.output.logs_without_own(logs, items, losses, s_h, data, without)
         losses = self.output.without_own(losses, s_h, data)
         if self.label_smoothing:
             # -log p_i differs between items by their scores alone, and the mean of all scores is
             # the score of the mean item.
             mean = s_h @ table.mean(dim=0)
             losses = losses + self.label_smoothing * ((s_h * table[target]).sum(dim=1) - mean)
-        return losses
+        return losses, logs
 
     def topk(self, data: Data, k: int) -> tuple[Tensor, Tensor]:
         """The k best items of every session.

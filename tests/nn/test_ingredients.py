@@ -140,6 +140,46 @@ def test_scores_and_loss(options: dict[str, Any]) -> None:
         torch.testing.assert_close(parameter.grad.to_dense(), gradients[name], rtol=0, atol=1e-8)
 
 
+MORE = {
+    "popularity": {"popularity": [0.5, 0.1], "scale": 3.0, "output_table": "delta"},
+    "popularity and repeat": {"popularity": [0.3], "repeat": True, "item_bias": True},
+    "label smoothing": {"label_smoothing": 0.2, "similar": ITEMS},
+    "binary": {"loss": "binary"},
+    "default": {"similar": 5, "repeat": "counts", "leave_out": "session", "transitions": 6},
+}
+
+
+@pytest.mark.parametrize("name", [*CASES, *MORE])
+def test_log_probabilities_of_a_few_items_beside_the_loss(name: str) -> None:
+    model = make(**(CASES | MORE)[name]).train()
+    sessions = Sessions.from_lists(TRAINING)
+    row = torch.arange(sessions.num_samples)
+    samples = [
+        (TRAINING[s], cut)
+        for s, cut in zip(*map(Tensor.tolist, sessions.samples(row)), strict=True)
+    ]
+    clicks, targets = [s[:cut] for s, cut in samples], [s[cut] for s, cut in samples]
+    batch = exact_weights(batch_of(clicks, targets), clicks)
+    batch.row = row
+    draw = torch.Generator().manual_seed(0)
+    items = torch.rand(len(row), ITEMS, generator=draw).argsort(1)[:, :7]
+    weight = torch.randn(items.shape, generator=draw, dtype=torch.float64)
+    weight[:3] = 0
+
+    wanted = model.log_distribution(batch, counted=True).gather(1, items).double()
+    (wanted * weight).sum().backward()
+    gradients = {name: p.grad.clone() for name, p in model.named_parameters()}
+    model.zero_grad()
+    loss, found = model.loss_and_logs(batch, items)
+    assert loss.item() == pytest.approx(model.loss(batch).item(), abs=1e-12)
+    assert found is not None
+    torch.testing.assert_close(found.detach(), wanted.detach(), rtol=0, atol=1e-9)
+    (found * weight).sum().backward()
+    for name, parameter in model.named_parameters():
+        grad = parameter.grad.to_dense()
+        torch.testing.assert_close(grad, gradients[name], rtol=0, atol=1e-8, msg=name)
+
+
 @pytest.mark.parametrize("half_life", [None, 0.3])
 @pytest.mark.parametrize("repeat", [False, True])
 def test_training_leaves_a_sessions_own_transition_out(

@@ -8,7 +8,11 @@ import torch.nn.functional as F
 from torch.profiler import ProfilerActivity, profile
 
 from pyg_srgnn.nn import losses
-from pyg_srgnn.nn.losses import softmax_binary_cross_entropy, softmax_cross_entropy
+from pyg_srgnn.nn.losses import (
+    softmax_binary_cross_entropy,
+    softmax_cross_entropy,
+    softmax_losses_and_logs,
+)
 from tests.reference import dense_srgnn as reference
 
 PAIRS = [
@@ -156,6 +160,34 @@ def test_tied_scores(loss, naive):
     assert value.item() == pytest.approx(expected.item(), abs=1e-11)
     (a,), (b,) = (torch.autograd.grad(v, (scores,)) for v in (value, expected))
     torch.testing.assert_close(a, b, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("block", [1, 40, 2**21])
+def test_log_probabilities_of_asked_items(block, monkeypatch):
+    monkeypatch.setattr(losses, "_BLOCK_BYTES", block * 8)
+    sessions, items, target = case(rows=6, items=30, channels=8, scale=2)
+    draw = torch.Generator().manual_seed(1)
+    asked = torch.randint(30, (6, 5), generator=draw)
+    asked[:, 0] = target
+    weight = torch.randn(6, 6, generator=draw, dtype=torch.float64)
+    without = torch.tensor([0, 0, 4]), torch.tensor([1, 7, 29])
+    left_out = torch.zeros(6, 30, dtype=torch.bool)
+    left_out[without] = True
+    for pairs in (None, without):
+        scores = sessions @ items.T
+        if pairs is not None:
+            weight[:, :5][left_out.gather(1, asked)] = 0
+            weight[:, 5][left_out.gather(1, target.unsqueeze(1)).squeeze(1)] = 0
+            scores = scores.masked_fill(left_out, -1e30)
+        logs = scores.log_softmax(1)
+        wanted = torch.cat([logs.gather(1, asked), -logs.gather(1, target.unsqueeze(1))], dim=1)
+        loss, found = softmax_losses_and_logs(sessions, items, target, asked, without=pairs)
+        found = torch.cat([found, loss.unsqueeze(1)], dim=1)
+        kept = weight != 0
+        torch.testing.assert_close(found[kept], wanted[kept], rtol=0, atol=1e-10)
+        both = [torch.autograd.grad((v * weight).sum(), (sessions, items)) for v in (found, wanted)]
+        for a, b in zip(*both, strict=True):
+            torch.testing.assert_close(a, b, rtol=0, atol=1e-10)
 
 
 def test_cross_entropy_is_torchs():
