@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -9,12 +11,16 @@ from torch_geometric.data import Data
 
 from pyg_srgnn.data.sessions import Sessions
 from pyg_srgnn.functional.model_mixture import log_complement
+from pyg_srgnn.functional.topk import best_of_scores
 from pyg_srgnn.nn.model_mixture import ModelMixture
 from pyg_srgnn.nn.session_model import SessionModel
 from pyg_srgnn.utils.arguments import checking
 
 KEPT = 200  # best items of the teacher that are compared one by one
 _LEAST = -60.0  # logarithm of a probability; items that a model excludes have minus infinity
+_BYTES = 6  # of an item in an answer that is kept
+_MEMORY = 2**31  # bytes that answers may take
+_AT_ONCE = 2**22  # probabilities; an allocator of a CPU asks the system for larger blocks anew
 _LEAST_REST = 1e-4  # probability of the rest; what is less is lost to rounding
 
 
@@ -33,6 +39,9 @@ class Distillation:
         sessions: The sessions that the student is trained on.
         weight: The weight w, above 0 and at most 1. (default: 0.5)
         kept: Best items of the teacher that are compared one by one. (default: 200)
+        build: Makes a batch of the samples with some numbers, where a sample is the same whenever
+            it is drawn. Then, on a CPU, the teacher is asked once for each, if its answers take no
+            more than 2 GiB. (default: None)
 
     Raises:
         ValueError: If an argument is out of its range.
@@ -44,6 +53,7 @@ class Distillation:
         sessions: Sessions,
         weight: float = 0.5,
         kept: int = KEPT,
+        build: Callable[[Tensor], Data] | None = None,
     ) -> None:
         with checking(self) as check:
             check.number("weight", weight, above=0, most=1)
@@ -52,6 +62,9 @@ class Distillation:
         self.teacher.set_training(sessions)  # a checkpoint does not say how samples are numbered
         self.weight = weight
         self.kept = kept
+        self._samples = sessions.num_samples
+        self._build = build if self._samples * kept * _BYTES <= _MEMORY else None
+        self._answers: _Answers | None = None
 
     def to(self, device: torch.device) -> None:
         """Move the teacher."""
@@ -64,14 +77,62 @@ class Distillation:
             student: The model that is trained, in training mode.
             data: A ``Batch`` of session graphs with their next items ``data.y``.
         """
-        with torch.no_grad():
-            # What the student's softmax is not trained on belongs to the rest.
-            taught = self.teacher.log_distribution(data, counted=True)[:, : student.num_trained]
-            taught, items = taught.topk(min(self.kept, taught.size(1)), sorted=False)
+        taught, items = self._taught(data, student.num_trained)
         loss, learned = student.loss_and_logs(data, items)
         assert learned is not None, "it was asked for the items' probabilities"
         apart = student.mean_of(divergence(taught, learned), data)
         return (1 - self.weight) * loss + self.weight * apart
+
+    def _taught(self, data: Data, num_trained: int) -> tuple[Tensor, Tensor]:
+        """Log-probabilities of the teacher's best items, and these [B, K] both."""
+        if self._build is None or not data.x.is_cpu:
+            return self._ask(data, num_trained)
+        if self._answers is None:
+            self._answers = _Answers(self._samples, min(self.kept, num_trained))
+        unknown = self._answers.unknown(data.row)
+        size = max(1, _AT_ONCE // num_trained)
+        for start in range(0, len(unknown), size):
+            row = unknown[start : start + size]
+            self._answers.add(row, *self._ask(self._build(row), num_trained))
+        return self._answers.of(data.row)
+
+    @torch.no_grad()
+    def _ask(self, data: Data, num_trained: int) -> tuple[Tensor, Tensor]:
+        # What the student's softmax is not trained on belongs to the rest.
+        log_p = self.teacher.log_distribution(data, counted=True)[:, :num_trained]
+        return best_of_scores(log_p, min(self.kept, num_trained))
+
+
+class _Answers:
+    """What a teacher has said of training samples.
+
+    Memory is taken as it is filled. Batches draw samples again and again, so that a training of
+    several epochs asks a fraction of what it looks up.
+
+    Args:
+        samples: Number of samples n.
+        kept: Items K of each.
+    """
+
+    def __init__(self, samples: int, kept: int) -> None:
+        self._known = torch.zeros(samples, dtype=torch.bool)
+        self._items = torch.empty(samples, kept, dtype=torch.int32)
+        self._logs = torch.empty(samples, kept, dtype=torch.float16)
+
+    def unknown(self, row: Tensor) -> Tensor:
+        """Those of the samples [B] that were not added, each once."""
+        new: Tensor = torch.unique(row[~self._known[row]])
+        return new
+
+    def add(self, row: Tensor, logs: Tensor, items: Tensor) -> None:
+        """Add log-probabilities of items [B, K] both."""
+        self._items[row] = items.to(torch.int32)
+        self._logs[row] = logs.clamp(min=_LEAST).to(torch.float16)
+        self._known[row] = True
+
+    def of(self, row: Tensor) -> tuple[Tensor, Tensor]:
+        """What was added of samples [B]."""
+        return self._logs[row].float(), self._items[row].long()
 
 
 def divergence(log_q: Tensor, log_p: Tensor) -> Tensor:

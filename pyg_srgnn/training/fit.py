@@ -240,7 +240,10 @@ def _distillation(
     if teacher is None:
         return None
     log.info("training towards %s, weight %g", teacher.path, job.settings.distil_weight)
-    return Distillation(teacher.model, training.sessions, job.settings.distil_weight)
+    settings = job.settings
+    same = not settings.drop_items and not settings.crop
+    build = training.batch if same else None
+    return Distillation(teacher.model, training.sessions, settings.distil_weight, build=build)
 
 
 def _halving(job: Job, watched: SessionDataset | None, epoch_log: EpochLog) -> Halving | None:

@@ -6,9 +6,12 @@ import copy
 
 import pytest
 import torch
+from torch import Tensor
+from torch_geometric.data import Batch
 
 from pyg_srgnn.data import Sessions
 from pyg_srgnn.nn import SRGNN, Distillation, GRU4Rec, ModelMixture
+from pyg_srgnn.nn import distillation as module
 from pyg_srgnn.nn.distillation import divergence
 from tests.nn import catalogue
 from tests.nn.test_srgnn import CHANNELS, ITEMS, SESSIONS, TARGETS, batch_of, exact_weights
@@ -154,6 +157,43 @@ def test_the_teacher_leaves_the_sample_out_of_all_counts(
     assert distillation.loss(student, batch).item() == pytest.approx(0)
     loss = teacher.train().loss(batch).item()
     assert -hidden[0, 1].item() == pytest.approx(loss, abs=1e-6)
+
+
+def test_a_teacher_is_asked_once_for_each_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+    def build(row: Tensor) -> Batch:
+        sessions, cuts = TRAINING.samples(row)
+        clicks = [TRAINING[int(s)].tolist() for s in sessions]
+        prefixes = [each[: int(cut)] for each, cut in zip(clicks, cuts, strict=True)]
+        targets = [each[int(cut)] for each, cut in zip(clicks, cuts, strict=True)]
+        batch = exact_weights(batch_of(prefixes, targets), prefixes)
+        batch.row = row
+        return batch
+
+    teacher, student = make(1, repeat=True, transitions=4), make(0, repeat=True).train()
+    asked: list[list[int]] = []
+    scored = teacher.log_distribution
+
+    def log_distribution(data: Batch, counted: bool = False) -> Tensor:
+        asked.append(data.row.tolist())
+        return scored(data, counted)
+
+    monkeypatch.setattr(teacher, "log_distribution", log_distribution)
+    always, once = (
+        Distillation(teacher, TRAINING, 1.0, kept=4, build=each) for each in (None, build)
+    )
+    rows = [[3, 0, 3, 9], [9, 1, 0], [1, 3]]
+    for row in rows:
+        batch = build(torch.tensor(row))
+        found, expected = once.loss(student, batch), always.loss(student, batch)
+        assert found.item() == pytest.approx(expected.item(), abs=2e-3)  # half precision
+    assert asked == [[0, 3, 9], rows[0], [1], rows[1], rows[2]]
+
+    monkeypatch.setattr(module, "_MEMORY", 1)
+    asked.clear()
+    large = Distillation(teacher, TRAINING, 1.0, build=build)
+    for _ in range(2):
+        large.loss(student, build(torch.tensor(rows[0])))
+    assert asked == [rows[0], rows[0]]
 
 
 def test_wrong_weights_are_refused() -> None:
