@@ -29,8 +29,10 @@ ROOT = Path(__file__).parents[1]
 RUNS = "runs"  # below ROOT; the runs of a study lie in the folder of its name there
 DATASETS = ("diginetica", "yoochoose1_64", "tmall", "nowplaying")
 SEEDS = (0, 1, 2)
-# Validation chooses the epoch; then all training sessions are trained on.
-FINAL = ("refit=true", "baselines=[]")
+# All training sessions are trained on for the recipe's epochs. Where these are too many, on Tmall,
+# validation chooses the epoch before.
+FINAL = dict.fromkeys(DATASETS, ("refit=only", "baselines=[]"))
+FINAL["tmall"] = "refit=true", "baselines=[]"
 FEWER_COUNTS = ("model.similar=0", "model.repeat=true", "model.leave_out=click")
 """Without similar items, and with repeats by vectors."""
 MODELS = {
@@ -121,7 +123,7 @@ def jobs() -> Iterator[Job]:
     for label, keys in MODELS.items():
         for seed in SEEDS:
             for dataset in DATASETS:
-                yield Job(dataset, label, seed, (*keys, *FINAL))
+                yield Job(dataset, label, seed, (*keys, *FINAL[dataset]))
     for seed in SEEDS:
         for dataset in DATASETS:
             yield from _ensemble(dataset, seed)
@@ -132,31 +134,34 @@ def jobs() -> Iterator[Job]:
         for dataset in DATASETS:
             changed = {key.split("=")[0] for key in changes}
             rest = tuple(key for key in SHORT if key.split("=")[0] not in changed)
-            name = label.replace(" ", "_")
             fewer = () if "model=srgnn_plain" in changes else FEWER_COUNTS
             rest += tuple(key for key in fewer if key.split("=")[0] not in changed)
-            yield Job(dataset, f"ablation/{name}", 0, (*rest, *changes))
+            yield Job(dataset, _named("ablation", label), 0, (*rest, *changes))
     rest = tuple(key for key in SHORT if not key.startswith("trainer."))
     for seed in SEEDS:
         for label, changes in SCREEN.items():
-            name = label.replace(" ", "_")
             for dataset in DATASETS:
                 keys = (*rest, *SCREENED, "baselines=[]", *changes)
-                yield Job(dataset, f"screen/{name}", seed, keys)
+                yield Job(dataset, _named("screen", label), seed, keys)
     for label, changes in FULL.items():
-        name = label.replace(" ", "_")
         for dataset in DATASETS:
-            yield Job(dataset, f"full/{name}", 0, ("test=false", "baselines=[]", *changes))
+            keys = ("test=false", "baselines=[]", *changes)
+            yield Job(dataset, _named("full", label), 0, keys)
+
+
+def _named(block: str, label: str) -> str:
+    """The label of a configuration that is one of several in a table."""
+    return f"{block}/{label.replace(' ', '_')}"
 
 
 def _ensemble(dataset: str, seed: int) -> Iterator[Job]:
     """A mixture of models, and one model that is trained towards it."""
     members = tuple(f"{dataset}/{label}/{(seed + more) % len(SEEDS)}" for label, more in ENSEMBLE)
     folders = ",".join(f"{RUNS}/study/{path}" for path in members)
-    keys = ("model=mixture", f"model.members=[{folders}]", *FINAL)
+    keys = ("model=mixture", f"model.members=[{folders}]", *FINAL[dataset])
     mixture = Job(dataset, "ensemble", seed, keys, members)
     yield mixture
-    keys = ("model=srgnn", f"distil={RUNS}/study/{mixture.path}", *FINAL)
+    keys = ("model=srgnn", f"distil={RUNS}/study/{mixture.path}", *FINAL[dataset])
     yield Job(dataset, "distilled", seed, keys, (mixture.path,))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import warnings
@@ -322,6 +323,12 @@ class SessionDataset(Dataset):
         if (weight := self._weight_of(torch.tensor([start + cut]))) is not None:
             data.target_weight = weight
         return data
+
+    def unfiltered(self) -> SessionDataset:
+        """The same data with all samples, as ``batch.row`` numbers them, those not in use, too."""
+        every = copy.copy(self)
+        every._indices = None
+        return every
 
     def batch(
         self, index: Sequence[int] | Tensor, augmentation: Augmentation | None = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -117,8 +116,7 @@ def weighted_recall(
         )
     number, cut = random_cuts(sessions, seed)
     wanted = truths(sessions, number, cut, names.index(asked.following), len(names))
-    every = copy.copy(dataset)
-    every._indices = None  # the cut before a click of any type
+    every = dataset.unfiltered()  # the cut before a click of any type
     sample = sessions.offsets[number] - number + cut - 1
     best = []
     for part in torch.split(sample, rows_at_once(dataset.num_items, batch_size)):

@@ -18,7 +18,7 @@ from pyg_srgnn.utils.arguments import checking
 
 KEPT = 200  # best items of the teacher that are compared one by one
 _LEAST = -60.0  # logarithm of a probability; items that a model excludes have minus infinity
-_BYTES = 6  # of an item in an answer that is kept
+_BYTES = 6  # of an item in an answer that is kept: its number and half a float
 _MEMORY = 2**31  # bytes that answers may take
 _AT_ONCE = 2**22  # probabilities; an allocator of a CPU asks the system for larger blocks anew
 _LEAST_REST = 1e-4  # probability of the rest; what is less is lost to rounding
@@ -39,9 +39,9 @@ class Distillation:
         sessions: The sessions that the student is trained on.
         weight: The weight w, above 0 and at most 1. (default: 0.5)
         kept: Best items of the teacher that are compared one by one. (default: 200)
-        build: Makes a batch of the samples with some numbers, where a sample is the same whenever
-            it is drawn. Then, on a CPU, the teacher is asked once for each, if its answers take no
-            more than 2 GiB. (default: None)
+        build: Makes a batch of the samples with some numbers, ``data.row``, where a sample is the
+            same whenever it is drawn. Then, on a CPU, the teacher is asked once for each, if its
+            answers take no more than 2 GiB. (default: None)
 
     Raises:
         ValueError: If an argument is out of its range.
@@ -70,12 +70,19 @@ class Distillation:
         """Move the teacher."""
         self.teacher.to(device)
 
+    def __deepcopy__(self, memo: dict[int, object]) -> Distillation:
+        """Itself: a copy of a model that is trained has the same teacher."""
+        return self
+
     def loss(self, student: SessionModel, data: Data) -> Tensor:
         """Mean loss of the sessions, a scalar.
 
         Args:
             student: The model that is trained, in training mode.
             data: A ``Batch`` of session graphs with their next items ``data.y``.
+
+        Raises:
+            ValueError: If the student's loss is ``"sampled"``, which has no probabilities.
         """
         taught, items = self._taught(data, student.num_trained)
         loss, learned = student.loss_and_logs(data, items)
@@ -85,7 +92,7 @@ class Distillation:
 
     def _taught(self, data: Data, num_trained: int) -> tuple[Tensor, Tensor]:
         """Log-probabilities of the teacher's best items, and these [B, K] both."""
-        if self._build is None or not data.x.is_cpu:
+        if self._build is None or not data.x.is_cpu or "row" not in data:
             return self._ask(data, num_trained)
         if self._answers is None:
             self._answers = _Answers(self._samples, min(self.kept, num_trained))

@@ -60,13 +60,16 @@ def softmax_losses_and_logs(
     Both have the same sums over the catalogue, forward and backward.
 
     Args:
-        sessions: See there, as for the others.
-        items: As there.
-        target: As there.
-        asked: Items of each session [B, K]. Those that the softmax leaves out get logarithms
-            without meaning.
-        products: As there.
-        without: As there.
+        sessions: Session vectors [B, d].
+        items: Item embeddings [V, d].
+        target: Index of each session's next item [B].
+        asked: Items of each session, each once [B, K].
+        products: Type of the products with the item table. The scores of the asked items are
+            exact, in the sums as well: their probabilities never sum to more than 1. (default:
+            autocast's type, where that is on, or the sessions')
+        without: Sessions and items [P], each pair once, that the softmax leaves out. The loss of
+            such a target and the logarithm of such an asked item are without meaning. (default:
+            none)
 
     Returns:
         The losses [B], and the logarithms [B, K].
@@ -169,12 +172,16 @@ class _CrossEntropy(torch.autograd.Function):
             peaks = [torch.mm(rows, low.T, out=block).amax(dim=0) for block, rows in pairs]
             shift = torch.stack(peaks).amax(dim=0)
             total = _exponentials_(exps, low, tables, shift, without)
+        shift = shift.to(precise)
+        if asked is not None:
+            rows = _rows(items, asked).to(precise)
+            scores = (rows @ sessions.to(precise).unsqueeze(2)).squeeze(2)
+            if table.dtype != precise:
+                total = _replace_(exps, asked, (scores - shift.unsqueeze(1)).exp(), total)
         ctx.save_for_backward(total, sessions, table, of_target, target, asked, *exps)
-        log_total = total.log() + shift.to(precise)
-        if asked is None:
-            return log_total - score_of_target
-        scores = (_rows(items, asked).to(precise) @ sessions.to(precise).unsqueeze(2)).squeeze(2)
-        return log_total - score_of_target, scores - log_total.unsqueeze(1)
+        log_total = total.log() + shift
+        losses: Tensor = log_total - score_of_target
+        return losses if asked is None else (losses, scores - log_total.unsqueeze(1))
 
     @staticmethod
     @once_differentiable
@@ -225,7 +232,8 @@ def _exponentials_(
     """
     precise = torch.promote_types(sessions.dtype, torch.float32)
     total = sessions.new_zeros(len(sessions), dtype=precise)
-    left_out = _split(without, [len(block) for block in exps])
+    sizes = [len(block) for block in exps]
+    left_out = [None] * len(sizes) if without is None else _split(without, sizes)
     for block, rows, pairs in zip(exps, tables, left_out, strict=True):
         torch.addmm(-shift, rows, sessions.T, out=block).exp_()
         if pairs is not None:
@@ -235,17 +243,34 @@ def _exponentials_(
     return total if without is None else total.clamp_(min=torch.finfo(total.dtype).tiny)
 
 
-def _split(pairs: Pairs | None, sizes: Sequence[int]) -> Sequence[Pairs | None]:
-    """The pairs of each block of items, which are numbered within it."""
-    if pairs is None or len(sizes) == 1:  # as on a GPU, whose host would wait for the numbers
-        return [pairs] * len(sizes)
-    session, item = pairs
+def _replace_(exps: Sequence[Tensor], asked: Tensor, exact: Tensor, total: Tensor) -> Tensor:
+    """Put exact exponentials [B, K] of asked items [B, K] into the blocks; the sums with them [B].
+
+    What the softmax leaves out, whose exponentials are 0, is left as it is.
+    """
+    session = torch.arange(len(asked), device=asked.device).repeat_interleave(asked.size(1))
+    pairs = session, asked.flatten(), exact.flatten()
+    for block, part in zip(exps, _split(pairs, [len(block) for block in exps]), strict=True):
+        of, item, value = part
+        rounded = block[item, of].to(value.dtype)
+        value = torch.where(rounded > 0, value, rounded)
+        block[item, of] = value.to(block.dtype)
+        total = total.index_add(0, of, value - rounded)
+    return total
+
+
+def _split(pairs: Sequence[Tensor], sizes: Sequence[int]) -> Sequence[Sequence[Tensor]]:
+    """Sessions, items and what else is known of each pair, by blocks that number their items."""
+    if len(sizes) == 1:  # as on a GPU, whose host would wait for the numbers
+        return [pairs]
+    session, item, *more = pairs
     item, order = item.sort()
     ends_at = torch.tensor(sizes).cumsum(0)
     counts = torch.searchsorted(item, ends_at).diff(prepend=ends_at.new_zeros(1)).tolist()
     starts = (ends_at - ends_at.new_tensor(sizes)).tolist()
-    parts = torch.split(session[order], counts), torch.split(item, counts)
-    return [(of, number - start) for of, number, start in zip(*parts, starts, strict=True)]
+    items = [part - start for part, start in zip(torch.split(item, counts), starts, strict=True)]
+    others = (torch.split(each[order], counts) for each in (session, *more))
+    return [(of, part, *rest) for part, of, *rest in zip(items, *others, strict=True)]
 
 
 def _blocks(items: Tensor, sessions: Tensor) -> tuple[Tensor, ...]:

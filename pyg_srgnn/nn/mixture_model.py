@@ -268,7 +268,12 @@ class MixtureModel(SessionModel):
     def _mixed_logs(
         self, logs: Sequence[Tensor | None], gates: Sequence[Tensor], held_out: Tensor | None
     ) -> Tensor:
-        """Log-probabilities of a few items by the softmaxes mixed [B, K]."""
+        """Log-probabilities of a few items by the softmaxes mixed [B, K].
+
+        They train no vectors with the sessions that are held out, as the losses do not. Gates learn
+        of all sessions, unlike by the losses: a teacher's gates, which they imitate, were trained
+        with items as if cold.
+        """
         found = torch.stack([each for each in logs if each is not None])
         if held_out is not None:
             found = torch.where(held_out.unsqueeze(1), found.detach(), found)

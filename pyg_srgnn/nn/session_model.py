@@ -479,7 +479,8 @@ class SessionModel(nn.Module):
         Args:
             data: The sessions; what was counted of them is left out of the probabilities in
                 training, as it is of the loss.
-            items: Items of each session that the softmax is trained on [B, K]. (default: none)
+            items: Items of each session, each once and below :attr:`num_trained` [B, K]. (default:
+                none)
 
         Returns:
             What :meth:`loss` gives, and the logarithms [B, K], or None without items.
@@ -543,19 +544,24 @@ class SessionModel(nn.Module):
         """Loss of each session [B], and log-probabilities of a few items in the same softmax.
 
         Args:
-            s_h: See :meth:`losses`, as for the next three.
-            data: As there.
-            without: As there. Items that are left out get logarithms without meaning.
-            rows: As there.
-            items: Items of each session, below :attr:`num_trained` [B, K]; not with
-                ``loss="sampled"``. (default: none)
+            s_h: Session vectors, as :meth:`forward` gives them [B, D].
+            data: The sessions, whose next items are ``data.y`` [B].
+            without: Sessions and items [P] that the softmax leaves out; the logarithms of these
+                items are without meaning. (default: none)
+            rows: Gives other vectors than the model's, of some items or of all V. (default: none)
+            items: Items of each session, each once and below :attr:`num_trained` [B, K]. (default:
+                none)
 
         Returns:
             The losses, and the logarithms [B, K], or None without items.
+
+        Raises:
+            ValueError: If items are given with ``loss="sampled"``, which has no probabilities.
         """
         target: Tensor = data.y
         if self.sampler is not None:
-            assert items is None, "a sampled loss has no probabilities"
+            if items is not None:
+                raise ValueError("loss='sampled' has no probabilities of items; expected another")
             others, log_probability = self.sampler(s_h.device)
             # Sparse, as in embed: no step works on the whole table.
             drawn = (rows or self.rows)(torch.cat([target, others]))
@@ -570,7 +576,7 @@ class SessionModel(nn.Module):
             trained = without[1] < self.num_trained  # the softmax has no others
             without = without[0][trained], without[1][trained]
         logs = None
-        if items is not None:
+        if items is not None:  # the loss in binary form has no logarithms; this has another's
             losses, logs = softmax_losses_and_logs(s_h, table, target, items, products, without)
         elif self.loss_name != "binary":
             losses = softmax_cross_entropy(s_h, table, target, products, without, "none")

@@ -240,9 +240,9 @@ def _distillation(
     if teacher is None:
         return None
     log.info("training towards %s, weight %g", teacher.path, job.settings.distil_weight)
-    settings = job.settings
-    same = not settings.drop_items and not settings.crop
-    build = training.batch if same else None
+    settings, build = job.settings, None
+    if not settings.drop_items and not settings.crop and training.transform is None:
+        build = training.unfiltered().batch
     return Distillation(teacher.model, training.sessions, settings.distil_weight, build=build)
 
 

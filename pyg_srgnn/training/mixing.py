@@ -46,8 +46,9 @@ class Mixed(NamedTuple):
 
 
 def mix(job: Job, place: Place) -> Mixed:
-    """Mix the runs of ``model.members``, with weights fitted to the validation sessions.
+    """Mix the runs of ``model.members``.
 
+    Without ``refit``, or with ``refit=true``, weights are fitted to the validation sessions.
     With ``refit=true``, the weights of those that have not seen the validation sessions are taken
     over to the models that these runs trained on all training sessions. With ``refit=only`` these
     models are mixed alike, and nothing is fitted.
@@ -58,8 +59,8 @@ def mix(job: Job, place: Place) -> Mixed:
 
     Raises:
         ValueError: If a member cannot be mixed in, see
-            :func:`pyg_srgnn.training.trained.open_trained`; or is named twice; or if the run has no
-            validation sessions.
+            :func:`pyg_srgnn.training.trained.open_trained`; or is named twice; or if
+            ``protocol`` is not ``"honest"``.
     """
     with checking("mixture") as check:
         check_mixed(check, job.settings.protocol)

@@ -112,6 +112,34 @@ def test_a_student_with_texts_learns_from_one_with_texts() -> None:
     assert gradients["text_expert.gate.weight"].abs().sum() > 0
 
 
+def test_sessions_that_are_held_out_teach_the_gates_alone() -> None:
+    student = catalogue.make(item_table="id", text_expert=True, repeat=True, scale=3.0).train()
+    student.set_training(Sessions.from_lists(random_sessions(60, catalogue.TRAINED)))
+    batch = exact_weights(batch_of(catalogue.SESSIONS, catalogue.TARGETS), catalogue.SESSIONS)
+    assert student._samples is not None
+    row = torch.arange(student._samples.count)
+    row = row[student._samples.held_out(row).argsort(descending=True, stable=True)]
+    batch.row = torch.cat([row[:3], row[3 - len(catalogue.SESSIONS) :]])
+    held_out = student._held_out(batch)
+    assert held_out is not None and held_out[:3].all() and not held_out[3:].any()
+    items = torch.arange(catalogue.TRAINED).expand(len(held_out), -1)
+    for of, learned in ((held_out, False), (~held_out, True)):
+        student.zero_grad()
+        logs = student.loss_and_logs(batch, items)[1]
+        assert logs is not None
+        logs[of].square().sum().backward()
+        assert student.text_expert.gate.weight.grad.abs().sum() > 0
+        grad = student.embedding.weight.grad
+        assert bool(grad is not None and grad.abs().sum() > 0) == learned
+
+
+def test_a_sampled_student_is_refused() -> None:
+    student = SRGNN(ITEMS, CHANNELS, loss="sampled", negatives=4, sampling="uniform").double()
+    batch = exact_weights(batch_of(SESSIONS, TARGETS), SESSIONS)
+    with pytest.raises(ValueError, match="loss='sampled' has no probabilities"):
+        Distillation(make(1), TRAINING).loss(student, batch)
+
+
 def test_a_mixture_of_models_teaches() -> None:
     student = GRU4Rec(ITEMS, CHANNELS).double()
     teacher = ModelMixture([make(1, repeat=True), make(2)]).double()
@@ -178,6 +206,7 @@ def test_a_teacher_is_asked_once_for_each_sample(monkeypatch: pytest.MonkeyPatch
         return scored(data, counted)
 
     monkeypatch.setattr(teacher, "log_distribution", log_distribution)
+    monkeypatch.setattr(module, "_AT_ONCE", 2 * ITEMS)
     always, once = (
         Distillation(teacher, TRAINING, 1.0, kept=4, build=each) for each in (None, build)
     )
@@ -186,7 +215,7 @@ def test_a_teacher_is_asked_once_for_each_sample(monkeypatch: pytest.MonkeyPatch
         batch = build(torch.tensor(row))
         found, expected = once.loss(student, batch), always.loss(student, batch)
         assert found.item() == pytest.approx(expected.item(), abs=2e-3)  # half precision
-    assert asked == [[0, 3, 9], rows[0], [1], rows[1], rows[2]]
+    assert asked == [[0, 3], [9], rows[0], [1], rows[1], rows[2]]  # two at once
 
     monkeypatch.setattr(module, "_MEMORY", 1)
     asked.clear()

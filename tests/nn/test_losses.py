@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch.profiler import ProfilerActivity, profile
 
 from pyg_srgnn.nn import losses
+from pyg_srgnn.nn.distillation import divergence
 from pyg_srgnn.nn.losses import (
     softmax_binary_cross_entropy,
     softmax_cross_entropy,
@@ -188,6 +189,27 @@ def test_log_probabilities_of_asked_items(block, monkeypatch):
         both = [torch.autograd.grad((v * weight).sum(), (sessions, items)) for v in (found, wanted)]
         for a, b in zip(*both, strict=True):
             torch.testing.assert_close(a, b, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("block", [1, 2**21])
+@pytest.mark.parametrize("scale", [18, 24])
+def test_asked_items_are_exact_in_a_sum_of_half_precision(scale, block, monkeypatch):
+    monkeypatch.setattr(losses, "_BLOCK_BYTES", block * 600)
+    sessions, items, target = case(rows=64, items=3000, channels=32, dtype=torch.float32)
+    with torch.no_grad():
+        sessions.copy_(scale * F.normalize(sessions))
+        items.copy_(F.normalize(items))
+        other = torch.randn(64, 32, generator=torch.Generator().manual_seed(1))
+        near = scale * F.normalize(sessions + 0.1 * scale * F.normalize(other))
+        best, asked = (near @ items.T).log_softmax(1).topk(200)
+    found = []
+    for products in (None, torch.bfloat16):
+        logs = softmax_losses_and_logs(sessions, items, target, asked, products)[1]
+        loss = divergence(best, logs).mean()
+        found.append((loss.item(), torch.autograd.grad(loss, (sessions, items))))
+    assert found[1][0] == pytest.approx(found[0][0], rel=1e-3)
+    for exact, half in zip(found[0][1], found[1][1], strict=True):
+        assert (half - exact).norm() < 0.01 * exact.norm()
 
 
 def test_cross_entropy_is_torchs():

@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from torch_geometric.data import Batch
 
 from pyg_srgnn.checkpoint import Checkpoint
 from pyg_srgnn.commands.validate import validate_run
 from pyg_srgnn.export.write import export
 from pyg_srgnn.inference.manifest import CARD
+from pyg_srgnn.nn import Distillation
 from pyg_srgnn.reports import run_summary
 from pyg_srgnn.runs.result import RunResult
-from pyg_srgnn.training import train
+from pyg_srgnn.training import fit, train
+from pyg_srgnn.training.job import Job
 from tests.tiny import tiny_config
 from tests.training.interruption import interrupted
 from tests.training.test_run import rows_of, untimed
@@ -93,6 +97,28 @@ def test_an_interrupted_run_is_resumed(
     changed = tiny_config(tiny_root, f"distil={teacher}", "distil_weight=0.9", "test=false")
     with pytest.raises(ValueError, match=r"distil_weight: there 0\.5, here 0\.9"):
         train(changed, tmp_path / "whole")
+
+
+def test_a_teacher_is_asked_for_the_samples_that_are_drawn(
+    teacher: Path, tiny_root: Path, tmp_path: Path
+) -> None:
+    def distillation(*keys: str) -> Distillation:
+        job = Job(tiny_config(tiny_root, f"distil={teacher}", *keys), tmp_path)
+        training = job.open("train")
+        training._indices = np.array([1, 3, 5, 6])
+        found = fit._distillation(job, fit._teacher(job, training), training)
+        assert found is not None
+        batches.append(training.batch([0, 1, 2]))
+        return found
+
+    batches: list[Batch] = []
+    build, (drawn,) = distillation()._build, batches
+    assert build is not None
+    again = build(drawn.row)
+    assert drawn.row.tolist() == again.row.tolist() == [1, 3, 5]
+    assert torch.equal(again.x, drawn.x) and torch.equal(again.y, drawn.y)
+    for key in ("drop_items=0.1", "crop=0.1"):
+        assert distillation(key)._build is None
 
 
 def test_a_sampled_loss_is_refused(tmp_path: Path) -> None:
