@@ -39,7 +39,7 @@ PAGES = ("README.md", "docs/results.md", "docs/ablation.md", "docs/item_text.md"
 NONE = "*No runs of this kind in study/runs.*"
 RESAMPLES = 10_000
 _SUMMARY_ROWS = 20
-SUMMARY = ("srgnn", "srgnn_fewer_counts", "ensemble", "distilled", "gru4rec", "srgnn_plain")
+SUMMARY = ("srgnn", "ensemble", "gru4rec", "srgnn_plain")
 DATASETS = {
     "diginetica": "Diginetica",
     "yoochoose1_64": "Yoochoose 1/64",
