@@ -267,9 +267,7 @@ def _softmax_total_(scores: Tensor, shares: Sequence[Share]) -> Tensor:
     for share in shares:
         if share.exclusive:
             scores[share.candidates.pairs()] = -torch.inf
-    plain = scores.requires_grad or not scores.is_cpu
-    total = scores.logsumexp(dim=1) if plain else log_sum(scores)
-    total = total.unsqueeze(1)
+    total = log_sum(scores).unsqueeze(1)
     # A session that holds the whole catalogue leaves no item for the softmax.
     return total.masked_fill(total.isinf(), 0)
 

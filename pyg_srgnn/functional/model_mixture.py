@@ -45,8 +45,7 @@ def split(log_p: Tensor, session: Tensor, item: Tensor, temperature: Tensor | fl
     of_own = log_p[session, item]
     own = of_own / temperature
     new = (log_p / temperature).index_put_((session, item), log_p.new_tensor(-torch.inf))
-    total = log_sum(new) if new.is_cpu else new.logsumexp(dim=1)
-    new -= _finite(total).unsqueeze(1)
+    new -= _finite(log_sum(new)).unsqueeze(1)
     sessions = log_p.size(0)
     own = own - _finite(log_sums(own, session, sessions))[session]
     return Split(new, own, log_sums(of_own, session, sessions))

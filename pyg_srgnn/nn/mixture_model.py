@@ -196,17 +196,16 @@ class MixtureModel(SessionModel):
         sources = [component.source() for component in components]
         hidden = self._hidden(data) if self.training else None
         found, taken = find_candidates(sources, data.x, graphs, hidden)
-        first = self.losses_and_logs(s_h, data, taken, items=items)
-        alone, logs = [first[0]], [first[1]]
+        softmaxes = [self.losses_and_logs(s_h, data, taken, items=items)]
         rows: list[Rows | None] = []
         gates: list[Tensor] = []
         for expert in self.experts.values():
             query, gate = self._ask(expert, data.x, embedded, s_h, graphs)
             rows.append(self._rows_of(expert))
-            of_expert = self.losses_and_logs(query, data, taken, rows[-1], items)
-            alone.append(of_expert[0])
-            logs.append(of_expert[1])
+            softmaxes.append(self.losses_and_logs(query, data, taken, rows[-1], items))
             gates.append(gate)
+        alone = [losses for losses, _ in softmaxes]
+        logs = [asked for _, asked in softmaxes if asked is not None]
         held_out = self._held_out(data)
         if held_out is not None:
             alone = [torch.where(held_out, each.detach(), each) for each in alone]
@@ -219,7 +218,7 @@ class MixtureModel(SessionModel):
             with self.output.whole():
                 trial = HELD_OUT * self._trial(data, at, taken, rows)
             losses = losses.index_add(0, at, trial - trial.detach())
-        mixed = None if items is None else self._mixed_logs(logs, gates, held_out)
+        mixed = self._mixed_logs(logs, gates, held_out) if logs else None
         for component, candidates in zip(components, found, strict=True):
             share = component.share(h, s_h, graphs, candidates)
             losses = component.losses(share, losses, data.y, held_out)
@@ -266,7 +265,7 @@ class MixtureModel(SessionModel):
         return mixed + sum(each - each.detach() for each in trained)
 
     def _mixed_logs(
-        self, logs: Sequence[Tensor | None], gates: Sequence[Tensor], held_out: Tensor | None
+        self, logs: Sequence[Tensor], gates: Sequence[Tensor], held_out: Tensor | None
     ) -> Tensor:
         """Log-probabilities of a few items by the softmaxes mixed [B, K].
 
@@ -274,7 +273,7 @@ class MixtureModel(SessionModel):
         of all sessions, unlike by the losses: a teacher's gates, which they imitate, were trained
         with items as if cold.
         """
-        found = torch.stack([each for each in logs if each is not None])
+        found = torch.stack([*logs])
         if held_out is not None:
             found = torch.where(held_out.unsqueeze(1), found.detach(), found)
         return mixed_softmaxes(found, gates)

@@ -67,9 +67,7 @@ def mix(job: Job, place: Place) -> Mixed:
     chosen = None if job.settings.refit == "only" else _fitted(job, place)
     if chosen is not None and not job.settings.refit:
         return chosen
-    runs, training = _runs(job), job.open("trainval")
-    found = _open(runs, training)
-    model = ModelMixture([each.model for each in found]).to(place.device)
+    training, found, model = _open_mixture(job, "trainval", place)
     if chosen is not None:
         model.weighted_as(chosen.model)
     return Mixed(
@@ -77,7 +75,7 @@ def mix(job: Job, place: Place) -> Mixed:
         training,
         _save(job, model, found, training, "refit"),
         None if chosen is None else chosen.valid,
-        _describe(runs, found, model),
+        _describe(job, found, model),
         0.0 if chosen is None else chosen.seconds,
     )
 
@@ -91,9 +89,8 @@ def check_mixed(check: Checks, protocol: str) -> None:
 def _fitted(job: Job, place: Place) -> Mixed:
     """Mix the models that have not seen the validation sessions, with weights fitted to these."""
     started = time.perf_counter()
-    runs, training, valid = _runs(job), job.open("train"), job.open("valid")
-    found = _open(runs, training)
-    model = ModelMixture([each.model for each in found]).to(place.device)
+    training, found, model = _open_mixture(job, "train", place)
+    valid = job.open("valid")
     step = -(-len(valid) // _SAMPLES)
     fit_weights(model, job.ranking_loader(valid[::step], place), place)
     seconds = time.perf_counter() - started
@@ -103,13 +100,16 @@ def _fitted(job: Job, place: Place) -> Mixed:
         *(valid.num_items, job.settings.ties, place.device, "valid"),
     )
     checkpoint = _save(job, model, found, training, "best")
-    return Mixed(model, training, checkpoint, metrics, _describe(runs, found, model), seconds)
+    return Mixed(model, training, checkpoint, metrics, _describe(job, found, model), seconds)
 
 
-def _runs(job: Job) -> list[str]:
-    """The runs that are mixed."""
-    runs: list[str] = job.group("model")["members"]
-    return runs
+def _open_mixture(
+    job: Job, split: str, place: Place
+) -> tuple[SessionDataset, list[Checkpoint], ModelMixture]:
+    """The sessions of a split, the members that were trained on them, and these mixed alike."""
+    training = job.open(split)
+    found = _open(job.group("model")["members"], training)
+    return training, found, ModelMixture([each.model for each in found]).to(place.device)
 
 
 def _open(runs: list[str], training: SessionDataset) -> list[Checkpoint]:
@@ -200,8 +200,9 @@ def _save(
     return path
 
 
-def _describe(runs: list[str], members: list[Checkpoint], model: ModelMixture) -> dict[str, Any]:
+def _describe(job: Job, members: list[Checkpoint], model: ModelMixture) -> dict[str, Any]:
     """Kind, weights and temperature of each member, by its run."""
+    runs: list[str] = job.group("model")["members"]
     weights = {name: getattr(model, name).tolist() for name in WEIGHTS}
     return {
         run: {"model": member.settings["name"], "checkpoint": member.path.name}
