@@ -142,6 +142,9 @@ def main() -> None:
                 f"{title}, process {number}: table {table:,} bytes, gradient {gradient:,}, "
                 f"moments {sum(moments):,}"
             )
+    # Torch keeps the mesh of a DTensor, and with it Gloo's threads, until the process ends. One
+    # that had still to drop the tensors of the last exchange would then end it with an error.
+    dist.barrier()
     dist.destroy_process_group()
 
 

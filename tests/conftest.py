@@ -34,6 +34,12 @@ def room() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """A test draws the same numbers in every run, and in whatever order the tests run."""
+    torch.manual_seed(0)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def drawing() -> Iterator[Any]:
     """PNG files have their first bytes only: to draw takes longer than to train a tiny run."""

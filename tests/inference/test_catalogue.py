@@ -143,11 +143,14 @@ def test_a_barred_item_does_not_count_as_what_fills_up_the_last_block(precision:
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_the_sum_does_not_depend_on_how_many_are_wanted(precision: str) -> None:
     generator = torch.Generator().manual_seed(6)
-    vectors, asked = torch.randn(5_000, 16, generator=generator), torch.randn(3, 16)
+    vectors, asked = (torch.randn(size, 16, generator=generator) for size in (5_000, 3))
     made = Catalogue(vectors, precision)
     few, many = made.best_and_log_sum(asked, 2), made.best_and_log_sum(asked, 500)
     assert torch.equal(few[2], many[2])
-    assert torch.equal(many[1], (asked @ vectors.T).topk(500).indices)
+    # Two items whose products differ by rounding alone may stand either way round.
+    products = asked @ vectors.T
+    assert all(len(row.unique()) == 500 for row in many[1])
+    torch.testing.assert_close(products.gather(1, many[1]), products.topk(500).values)
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
