@@ -12,6 +12,8 @@ Beside it, every process trains the same model whole, which only an example can 
 """
 
 import argparse
+import os
+import sys
 
 import torch
 import torch.distributed as dist
@@ -142,10 +144,11 @@ def main() -> None:
                 f"{title}, process {number}: table {table:,} bytes, gradient {gradient:,}, "
                 f"moments {sum(moments):,}"
             )
-    # Torch keeps the mesh of a DTensor, and with it Gloo's threads, until the process ends. One
-    # that had still to drop the tensors of the last exchange would then end it with an error.
-    dist.barrier()
     dist.destroy_process_group()
+    # Torch keeps the mesh of a DTensor, and with it Gloo's threads, until the process ends. One of
+    # them that needs Python while that is being torn down aborts it, so it is not torn down.
+    sys.stdout.flush()
+    os._exit(0)
 
 
 if __name__ == "__main__":

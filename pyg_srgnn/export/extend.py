@@ -12,8 +12,15 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from pyg_srgnn.export.model_card import with_added_items
-from pyg_srgnn.export.write import TOLERANCE, check_output, largest_difference, seal, write_items
-from pyg_srgnn.inference.artifact import Artifact, checked_size
+from pyg_srgnn.export.write import (
+    TOLERANCE,
+    check_output,
+    keep_others,
+    largest_difference,
+    seal,
+    write_items,
+)
+from pyg_srgnn.inference.artifact import MOST_OF_CARD, Artifact, checked_size
 from pyg_srgnn.inference.exported import ExportedModel
 from pyg_srgnn.inference.formats import FILES
 from pyg_srgnn.inference.index import Index
@@ -23,8 +30,6 @@ from pyg_srgnn.inference.recommender import Recommender
 from pyg_srgnn.text.files import read_item_texts
 from pyg_srgnn.text.tables import is_table
 from pyg_srgnn.utils.files import folder_written_aside
-
-_CARD = 16 << 20  # bytes, at most
 
 
 class NewItems(NamedTuple):
@@ -90,7 +95,7 @@ def extend(artifact: Artifact, items: NewItems, output: str | Path) -> Path:
     Args:
         artifact: The export.
         items: The items.
-        output: The folder; an export that is there is replaced.
+        output: The folder; an export that is there is replaced, other files in it are kept.
 
     Returns:
         The folder.
@@ -108,7 +113,7 @@ def extend(artifact: Artifact, items: NewItems, output: str | Path) -> Path:
     manifest = json.loads((artifact.path / MANIFEST).read_text(encoding="utf-8"))
     encoder, card = FILES[manifest["export"]], artifact.path / CARD
     if card.is_file():
-        checked_size(artifact.path, CARD, _CARD)
+        checked_size(artifact.path, CARD, MOST_OF_CARD)
     manifest["version"] = VERSION
     manifest["scorer"] = asdict(scorer.facts)
     manifest["text"]["items"] += len(items.ids)
@@ -126,4 +131,5 @@ def extend(artifact: Artifact, items: NewItems, output: str | Path) -> Path:
             after = with_added_items(before, manifest, len(model.cold))
             (aside / CARD).write_text(after, encoding="utf-8")
             seal(aside, manifest)
+        keep_others(output, aside)
     return output

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import random
+import shutil
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -46,6 +47,7 @@ from pyg_srgnn.utils.arguments import checking
 from pyg_srgnn.utils.files import folder_written_aside, sha256_of
 
 TOLERANCE = 1e-4  # of a score; more than rounding is a defect of the export
+_EXPORTED = {MANIFEST, WEIGHTS, VOCABULARY, INDEX, CARD, *FILES.values()}
 _CHECKED = 32  # random sessions that both models score
 
 
@@ -75,7 +77,7 @@ def export(
 
     Args:
         checkpoint: The trained model.
-        output: The folder; an export that is there is replaced.
+        output: The folder; an export that is there is replaced, other files in it are kept.
         kind: ``"onnx"``, run by onnxruntime, or ``"torch_export"``, run by torch. (default:
             ``"onnx"``)
         precision: See :func:`pyg_srgnn.inference.precision.choose`; a model of several softmaxes
@@ -125,6 +127,7 @@ def export(
         card = model_card(checkpoint, manifest, off)
         (aside / CARD).write_text(card, encoding="utf-8")
         seal(aside, manifest)
+        keep_others(output, aside)
     return output
 
 
@@ -215,6 +218,14 @@ def seal(folder: Path, manifest: dict[str, Any]) -> None:
     manifest["sizes"] = {name: file.stat().st_size for name, file in zip(names, files, strict=True)}
     text = json.dumps(manifest, indent=2) + "\n"
     (folder / MANIFEST).write_text(text, encoding="utf-8")
+
+
+def keep_others(before: Path, after: Path) -> None:
+    """Copy files that nobody exported, such as names of the items, from an export to the next."""
+    if before.is_dir():
+        for path in before.iterdir():
+            if path.is_file() and path.name not in _EXPORTED:
+                shutil.copy2(path, after / path.name, follow_symlinks=False)
 
 
 def largest_difference(model: Checkpoint | Recommender, artifact: Artifact) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import NamedTuple
 
 from pyg_srgnn.inference.answer import Answer
@@ -48,7 +49,7 @@ def answers_of(
         types: The number of each type of click that the model knows.
 
     Raises:
-        ValueError: If a k is less than 1, a rule names a column that is not there, or a click has
+        ValueError: If a k is no whole number >= 1, a rule names a column that is not there, or a click has
             an unknown type.
         TypeError: If a session is no collection of ids.
     """
@@ -68,8 +69,8 @@ def answers_of(
 
 
 def _applied(asked: Asked, catalogue: ItemCatalogue) -> Applied:
-    if asked.k < 1:
-        raise ValueError(f"k must be a whole number >= 1 (got {asked.k})")
+    if not isinstance(asked.k, Integral) or isinstance(asked.k, bool) or asked.k < 1:
+        raise ValueError(f"k must be a whole number >= 1 (got {asked.k!r})")
     return catalogue.rule_book.apply(asked.rules)
 
 

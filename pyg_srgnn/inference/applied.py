@@ -14,7 +14,7 @@ from torch import Tensor
 from pyg_srgnn.functional.offsets import Offsets
 from pyg_srgnn.functional.wanted import Best, Wanted
 from pyg_srgnn.inference.rules import Rules
-from pyg_srgnn.inference.selection import Cap, cosines, select, shared_labels
+from pyg_srgnn.inference.selection import Cap, ItemLabels, cosines, select, shared_labels
 
 _POOL, _LEAST = 5, 100  # candidates of a list: times k, and at least
 _WIDER = 8  # times as many where caps leave too few
@@ -37,21 +37,21 @@ class Applied:
         offsets: What they add to the score of each item; None if nothing.
         exclude_seen: Whether a session's own items are left out.
         weight: Weight of the similarity to items above.
-        by: The labels by which items are alike, filled up with -1 [V, m]; None: their vectors.
-        caps: Labels of every item [V, m], and how many of a list may share one.
+        by: The labels by which items are alike; None: their vectors.
+        caps: Labels of the items, and how many of a list may share one.
     """
 
     rules: tuple[Rules, ...]
     offsets: Offsets | None
     exclude_seen: bool
     weight: float
-    by: NDArray[np.int64] | None
-    caps: Sequence[tuple[NDArray[np.int64], int]]
+    by: ItemLabels | None
+    caps: Sequence[tuple[ItemLabels, int]]
 
     @property
     def chooses(self) -> bool:
         """Whether an item's place depends on those above."""
-        return self.weight > 0 or bool(self.caps)
+        return any(one.chooses for one in self.rules)
 
     def wanted(self, rows: Sequence[int], k: int, num_items: int) -> Wanted:
         """What some sessions of a batch want, for lists of k of V items."""
@@ -113,10 +113,10 @@ class Applied:
         """The places of a list's items among a session's candidates [P]."""
         similar = None
         if self.weight and self.by is not None:
-            similar = shared_labels(self.by[items])
+            similar = shared_labels(self.by.of(items))
         elif self.weight:
             similar = cosines(directions(torch.from_numpy(items)).numpy())
-        caps = [Cap(labels[items], most) for labels, most in self.caps]
+        caps = [Cap(labels.of(items), most) for labels, most in self.caps]
         return select(scores, k, self.weight, similar, caps)
 
     @cached_property

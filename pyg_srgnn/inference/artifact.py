@@ -35,16 +35,20 @@ from pyg_srgnn.inference.exported_mixture import ExportedModelMixture
 from pyg_srgnn.inference.formats import FILES, Encoder
 from pyg_srgnn.inference.index import Index
 from pyg_srgnn.inference.manifest import (
+    CARD,
     INDEX,
     MANIFEST,
     VOCABULARY,
     WEIGHTS,
+    Facts,
     check_text,
     read_manifest,
 )
 from pyg_srgnn.inference.mixture_facts import MixtureFacts
 
-_MANIFEST = 16 << 20  # bytes, at most
+# Bytes, at most.
+_MANIFEST = 16 << 20
+MOST_OF_CARD = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -109,6 +113,16 @@ class Artifact:
         data = _read(folder, MANIFEST, checked_size(folder, MANIFEST, _MANIFEST))
         return cls._open(folder, data, threads, precision)
 
+    def copy(self, folder: Path) -> None:
+        """Copy the files that it was exported with, and its card, to a folder that is made.
+
+        Raises:
+            ValueError: If a file is missing, or is not the one that was exported; names it.
+        """
+        _copy(self.path, folder)
+        if hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest() != self.key:
+            raise ValueError(f"{self.path} holds another export than the one that was loaded")
+
     @classmethod
     def _open(
         cls, folder: Path, data: bytes, threads: int, precision: str, within: int = 0
@@ -122,15 +136,8 @@ class Artifact:
             return cls._mixture(folder, data, manifest, facts, threads, within + 1)
         # A file is read once, and not mapped into memory: the bytes that are used are those that
         # were checked, even if the file changes meanwhile.
-        names = [FILES[manifest["export"]], WEIGHTS, VOCABULARY]
-        names += [INDEX] if manifest.get("index") is not None else []
-        most = facts.bounds(names[0])
-        sizes = {
-            name: checked_size(folder, name, most[name], manifest["sizes"].get(name))
-            for name in names
-        }
-        held = {name: _verified(folder, name, sizes[name], manifest["files"]) for name in names}
-        encoder = folder / names[0]
+        held = dict(_held(folder, manifest, facts))
+        encoder = folder / FILES[manifest["export"]]
         with _naming(folder / VOCABULARY):
             _check_count(held[VOCABULARY], facts.num_items)
             vocabulary = Vocabulary.load(folder / VOCABULARY, held[VOCABULARY])
@@ -144,7 +151,7 @@ class Artifact:
             with _naming(folder / INDEX):
                 index = Index.load(folder / INDEX, searched(facts, weights)[0], held[INDEX])
         with _naming(encoder):
-            encode = Encoder(manifest["export"], held[names[0]], encoder, threads)
+            encode = Encoder(manifest["export"], held[encoder.name], encoder, threads)
         with _naming(folder / MANIFEST):
             asked = manifest["precision"] if precision == AUTO else precision
             scorer = exported_class(facts)(encode, facts, weights, asked, index)
@@ -254,6 +261,35 @@ def _verified(folder: Path, name: str, size: int, checksums: Mapping[str, Any]) 
             f"{MANIFEST} is {checksums.get(name)}"
         )
     return data
+
+
+def _held(folder: Path, manifest: Mapping[str, Any], facts: Facts) -> Iterator[tuple[str, bytes]]:
+    """The files of an export that is no mixture, all of them checked before one is read."""
+    names = [FILES[manifest["export"]], WEIGHTS, VOCABULARY]
+    names += [INDEX] if manifest.get("index") is not None else []
+    most = facts.bounds(names[0])
+    sizes = {
+        name: checked_size(folder, name, most[name], manifest["sizes"].get(name)) for name in names
+    }
+    for name in names:
+        yield name, _verified(folder, name, sizes[name], manifest["files"])
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy an export, and those in it, without anything else that lies there."""
+    target.mkdir(exist_ok=True)
+    data = _read(source, MANIFEST, checked_size(source, MANIFEST, _MANIFEST))
+    (target / MANIFEST).write_bytes(data)
+    if (source / CARD).is_file():
+        card = _read(source, CARD, checked_size(source, CARD, MOST_OF_CARD))
+        (target / CARD).write_bytes(card)
+    manifest, facts = read_manifest(data)
+    if isinstance(facts, MixtureFacts):
+        for name in facts.members:
+            _copy(source / name, target / name)
+    else:
+        for name, held in _held(source, manifest, facts):
+            (target / name).write_bytes(held)
 
 
 def _check_count(ids: bytes, most: int) -> None:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -19,12 +20,17 @@ from pyg_srgnn.functional.wanted import Best, Wanted
 from pyg_srgnn.inference.applied import Applied
 from pyg_srgnn.inference.exported import ExportedModel
 from pyg_srgnn.inference.exported_components import exported_class
+from pyg_srgnn.inference.kept import Kept
 from pyg_srgnn.inference.manifest import Facts
 from pyg_srgnn.inference.new_texts import named, vectors_of
 from pyg_srgnn.inference.rule_book import RuleBook
 from pyg_srgnn.inference.scorer import Session, SessionScorer
 
 _ROWS_AT_ONCE = 256  # at most; fewer where the catalogue is large
+_KEPT = 16  # lists for sessions without a known item
+
+Ranked = list[tuple[int | str, float]]
+"""Raw ids, best first, each with its score."""
 
 
 class ItemCatalogue:
@@ -50,6 +56,7 @@ class ItemCatalogue:
         self.clicks = clicks
         self.popularity = clicks.double() / clicks.sum()
         self.cold = frozenset(vocabulary.decode((clicks == 0).nonzero().flatten().tolist()))
+        self._popular: Kept[Ranked] = Kept(_KEPT)
 
     def with_items(
         self, ids: Sequence[int | str], given: Any, text: Mapping[str, Any]
@@ -107,7 +114,7 @@ class ItemCatalogue:
 
     def best(
         self, sessions: Sequence[Session], asked: Sequence[tuple[int, Applied]]
-    ) -> Iterator[list[tuple[int | str, float]]]:
+    ) -> Iterator[Ranked]:
         """The lists of sessions, of those with a known item.
 
         Args:
@@ -122,14 +129,14 @@ class ItemCatalogue:
 
     def _together(
         self, sessions: Sequence[Session], asked: Sequence[tuple[int, Applied]]
-    ) -> list[list[tuple[int | str, float]]]:
+    ) -> list[Ranked]:
         """The lists of sessions that are scored at once."""
         size = self.scorer.num_items
         groups: dict[tuple[int, Applied], list[int]] = {}
         for row, (k, applied) in enumerate(asked):
             groups.setdefault((min(k, size), applied), []).append(row)
         wanted = [applied.wanted(rows, k, size) for (k, applied), rows in groups.items()]
-        lists: list[list[tuple[int | str, float]]] = [[]] * len(sessions)
+        lists: list[Ranked] = [[]] * len(sessions)
         for (k, applied), one, found in zip(
             groups, wanted, self.scorer.best(sessions, wanted), strict=True
         ):
@@ -144,8 +151,15 @@ class ItemCatalogue:
                 lists[row] = [pair for pair in pairs if pair[1] != -math.inf]
         return lists
 
-    def popular(self, k: int, applied: Applied) -> list[tuple[int | str, float]]:
-        """The list of a session without a known item, with the items' shares of all clicks."""
+    def popular(self, k: int, applied: Applied) -> Ranked:
+        """The list of a session without a known item, with the items' shares of all clicks.
+
+        All such sessions have the same one.
+        """
+        k = min(k, len(self.vocabulary))
+        return self._popular.get((k, applied), partial(self._most_clicked, k, applied))
+
+    def _most_clicked(self, k: int, applied: Applied) -> Ranked:
         size = len(self.vocabulary)
         # Items without a click come last.
         values = self.clicks.double().clamp(min=0.5).log()
@@ -156,7 +170,6 @@ class ItemCatalogue:
         def again(places: Sequence[int], width: int) -> Best:
             return values[order[:width]].unsqueeze(0), order[:width].unsqueeze(0)
 
-        k = min(k, size)
         first = again([0], applied.wanted([0], k, size).k)
         found, items = applied.lists(first, k, size, again, self.scorer.directions)
         best = items[found != -torch.inf]

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import logging
-import threading
-from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,14 +15,14 @@ from pyg_srgnn.data.attributes import ItemAttributes, Labels, Numbers
 from pyg_srgnn.data.vocabulary import Vocabulary
 from pyg_srgnn.functional.offsets import Offsets
 from pyg_srgnn.inference.applied import Applied
+from pyg_srgnn.inference.kept import Kept
 from pyg_srgnn.inference.new_texts import named
 from pyg_srgnn.inference.rules import RuleError, Rules
+from pyg_srgnn.inference.selection import ItemLabels
 
 log = logging.getLogger(__name__)
 
 _KEPT = 16  # of the rules used last: each costs 4 bytes an item, and vectors of up to 20,000
-
-V = TypeVar("V")
 
 
 class RuleBook:
@@ -49,9 +47,9 @@ class RuleBook:
         if attributes is not None and rows is None:
             rows = attributes.rows(vocabulary)
         self.rows = rows
-        self._offsets: _Kept[Offsets] = _Kept()
-        self._applied: _Kept[Applied] = _Kept()
-        self._labels: _Kept[NDArray[np.int64]] = _Kept()
+        self._offsets: Kept[Offsets] = Kept(_KEPT)
+        self._applied: Kept[Applied] = Kept(_KEPT)
+        self._labels: Kept[ItemLabels] = Kept(_KEPT)
 
     def with_attributes(self, attributes: ItemAttributes) -> RuleBook:
         """The same items with other attributes."""
@@ -84,8 +82,11 @@ class RuleBook:
             offsets=offsets,
             exclude_seen=any(one.exclude_seen for one in rules),
             weight=diverse.diversify,
-            by=None if by is None else self._table(f"diversify_by={by!r}", by),
-            caps=[(self._table(f"max_per.{name}", name), number) for name, number in most.items()],
+            by=None if by is None else self._item_labels(f"diversify_by={by!r}", by),
+            caps=[
+                (self._item_labels(f"max_per.{name}", name), number)
+                for name, number in most.items()
+            ],
         )
 
     def _added(self, rules: Rules) -> Offsets:
@@ -159,19 +160,19 @@ class RuleBook:
         assert self.attributes is not None, "a rule has named a column of them"
         return self.attributes.labels(name)
 
-    def _table(self, rule: str, name: str) -> NDArray[np.int64]:
-        """The labels of every item, filled up with -1 [V, m]."""
+    def _item_labels(self, rule: str, name: str) -> ItemLabels:
+        """The labels that the items have in a column."""
         self._column(rule, name)
+        of_items = self.rows
+        assert of_items is not None, "a column is one of the attributes"
 
-        def made() -> NDArray[np.int64]:
+        def made() -> ItemLabels:
             labels = self._labels_of(name)
-            order = labels.rows.argsort(kind="stable")
-            rows, codes = labels.rows[order], labels.codes[order]
-            numbers = np.bincount(rows, minlength=labels.count)
-            place = np.arange(len(rows)) - (numbers.cumsum() - numbers).repeat(numbers)
-            table = np.full((labels.count + 1, max(1, numbers.max(initial=0))), -1)
-            table[rows, place] = codes
-            return self._of_items(table)
+            numbers = np.bincount(labels.rows, minlength=labels.count + 1)
+            codes = labels.codes[labels.rows.argsort(kind="stable")]
+            # An item without attributes has the last row, which has no label.
+            row = of_items % len(numbers)
+            return ItemLabels(np.append(0, numbers.cumsum()), codes, row)
 
         return self._labels.get(name, made)
 
@@ -220,24 +221,3 @@ def _value(rule: str, labels: Labels, key: Any) -> Any:
         raise RuleError(f"{rule}: the column holds {labels.kind} (got {key!r})") from None
     _check_kind(rule, labels, [key])
     return key
-
-
-class _Kept(Generic[V]):
-    """The results that were asked for last, by their keys; several threads may ask at once."""
-
-    def __init__(self) -> None:
-        self._held: OrderedDict[Hashable, V] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, key: Hashable, make: Callable[[], V]) -> V:
-        """The result of a key, made if it is not there."""
-        with self._lock:
-            if key in self._held:
-                self._held.move_to_end(key)
-                return self._held[key]
-        made = make()
-        with self._lock:
-            self._held[key] = made
-            while len(self._held) > _KEPT:
-                self._held.popitem(last=False)
-        return made

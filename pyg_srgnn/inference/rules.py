@@ -70,6 +70,11 @@ class Rules:
     diversify_by: str | None = None
     max_per: Mapping[str, int] = field(default_factory=dict)
 
+    @property
+    def chooses(self) -> bool:
+        """Whether an item's place depends on those above."""
+        return self.diversify > 0 or bool(self.max_per)
+
     def __post_init__(self) -> None:
         """Check every field."""
         # A frozen dataclass has no other way to set its fields.

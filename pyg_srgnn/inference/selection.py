@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,15 +13,69 @@ from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
+class Labelled:
+    """The labels of candidates, of which one has none or several, each once.
+
+    Args:
+        rows: The candidate of each label that one has, in order [L].
+        codes: And the label [L].
+        count: Number of candidates P.
+    """
+
+    rows: NDArray[np.int64]
+    codes: NDArray[np.int64]
+    count: int
+
+    def of(self, row: int) -> NDArray[np.int64]:
+        """The labels of a candidate."""
+        start, stop = np.searchsorted(self.rows, (row, row + 1))
+        return self.codes[start:stop]
+
+    def having(self, codes: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The candidates that have any of some labels, each as often as it has one."""
+        among = np.zeros(self._size, bool)
+        among[codes] = True
+        return self.rows[among[self.codes]]
+
+    @cached_property
+    def _size(self) -> int:
+        return int(self.codes.max(initial=-1)) + 1
+
+
+@dataclass(frozen=True)
+class ItemLabels:
+    """The labels of all items, which takes no more where one item has very many.
+
+    Args:
+        starts: Where the labels of each of n rows begin, and the last ones end [n + 1].
+        codes: The labels, by row.
+        row: The row of each item [V].
+    """
+
+    starts: NDArray[np.int64]
+    codes: NDArray[np.int64]
+    row: NDArray[np.int64]
+
+    def of(self, items: NDArray[np.int64]) -> Labelled:
+        """The labels of some items."""
+        starts, stops = self.starts[self.row[items]], self.starts[self.row[items] + 1]
+        numbers = stops - starts
+        rows = np.arange(len(items)).repeat(numbers)
+        before = (numbers.cumsum() - numbers).repeat(numbers)
+        places = np.arange(len(rows)) - before + starts.repeat(numbers)
+        return Labelled(rows, self.codes[places], len(items))
+
+
+@dataclass(frozen=True)
 class Cap:
     """At most so many items with the same label.
 
     Args:
-        labels: The labels of each candidate, each once, filled up with -1 [P, m].
+        labels: The labels of the candidates.
         most: How many items of a list may share a label.
     """
 
-    labels: NDArray[np.int64]
+    labels: Labelled
     most: int
 
 
@@ -69,10 +124,11 @@ def select(
         chosen.append(best)
         value[best] = -np.inf
         for cap, count in zip(caps, counts, strict=True):
-            for label in cap.labels[best].tolist():
-                count[label] += 1
-                if count[label] == cap.most and label >= 0:
-                    value[(cap.labels == label).any(axis=1)] = -np.inf
+            own = cap.labels.of(best)
+            count.update(own.tolist())
+            full = [label for label in own.tolist() if count[label] == cap.most]
+            if full:
+                value[cap.labels.having(np.array(full))] = -np.inf
         if weight and similar is not None:
             np.minimum(value, relevance - weight * similar(best), out=value)
     return chosen
@@ -94,17 +150,13 @@ def cosines(vectors: NDArray[Any]) -> Similar:
     return lambda chosen: (vectors @ vectors[chosen]).astype(np.float64)
 
 
-def shared_labels(labels: NDArray[np.int64]) -> Similar:
-    """The share of labels that candidates have in common (Jaccard); 0 without any.
-
-    Args:
-        labels: The labels of each candidate, each once, filled up with -1 [P, m].
-    """
-    number = (labels >= 0).sum(axis=1)
+def shared_labels(labels: Labelled) -> Similar:
+    """The share of labels that candidates have in common (Jaccard); 0 without any."""
+    number = np.bincount(labels.rows, minlength=labels.count)
 
     def similar(chosen: int) -> NDArray[np.float64]:
-        own = labels[chosen, : number[chosen]]
-        both = (labels[:, :, None] == own).sum(axis=(1, 2))
+        own = labels.of(chosen)
+        both = np.bincount(labels.having(own), minlength=labels.count)
         shares: NDArray[np.float64] = both / np.maximum(number + len(own) - both, 1)
         return shares
 

@@ -53,13 +53,14 @@ class Sharing:
     def save(self, folder: str | Path) -> Path:
         """Write a folder that :meth:`load` opens, of safetensors and JSON, with a card.
 
-        An export is copied, with the encoder that it has.
+        An export is copied, with the encoder that it has, without other files that lie there.
 
         Args:
             folder: The folder; what an earlier call wrote there is replaced, whole or not at all.
 
         Raises:
-            ValueError: If something else lies there, or items were added that no file has.
+            ValueError: If something else lies there, items were added that no file has, or a file
+                of the export is not the one that was written.
         """
         trained, folder = self.trained, Path(folder)
         if trained is None:
@@ -76,9 +77,10 @@ class Sharing:
             folder, folder.with_name(f".{folder.name}.{os.getpid()}.part")
         ) as aside:
             if isinstance(trained, Artifact):
-                shutil.copytree(trained.path, aside, dirs_exist_ok=True)
-                card = (trained.path / CARD).read_text(encoding="utf-8")
-                head = front_matter(card.partition("\n")[0].strip("# "), trained.dataset["name"])
+                trained.copy(aside)
+                name, path = trained.dataset["name"], aside / CARD
+                card = path.read_text(encoding="utf-8") if path.is_file() else f"# {name}\n"
+                head = front_matter(card.partition("\n")[0].strip("# "), name)
                 (aside / _README).write_text(f"{head}\n{card}", encoding="utf-8")
             else:
                 trained.save(aside)

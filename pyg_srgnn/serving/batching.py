@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from pyg_srgnn.inference.answer import Answer
@@ -15,6 +16,8 @@ from pyg_srgnn.inference.rules import Rules
 from pyg_srgnn.serving.prometheus import Metrics
 
 RawSession = Sequence[int | str]
+
+_CHOSEN = 2_000  # items of lists that are chosen one after another, before others get a turn
 
 
 class QueueFull(Exception):
@@ -71,10 +74,26 @@ class Batcher:
             QueueFull: If too many sessions wait already.
         """
         answers: list[Answer] = []
-        for start in range(0, len(sessions), self.size):  # others get a turn between the parts
-            part = sessions[start : start + self.size]
-            answers += await self._put(part, k, rules)
+        size = self.size
+        if any(one.chooses for one in rules):
+            size = max(1, min(size, _CHOSEN // k))
+        for start in range(0, len(sessions), size):  # others get a turn between the parts
+            answers += await self._put(sessions[start : start + size], k, rules)
         return answers
+
+    @contextmanager
+    def room(self) -> Iterator[None]:
+        """Keep room for a session that is put right after, without waiting for anything between.
+
+        Raises:
+            QueueFull: If too many sessions wait already.
+        """
+        self._need_room(1)
+        self.queued += 1
+        try:
+            yield
+        finally:
+            self.queued -= 1
 
     def close(self) -> None:
         """Wait until the current batch is scored."""
@@ -83,8 +102,7 @@ class Batcher:
     def _put(
         self, sessions: Sequence[RawSession], k: int, rules: tuple[Rules, ...]
     ) -> asyncio.Future[list[Answer]]:
-        if self.queued + len(sessions) > max(self.max_queue, len(sessions)):
-            raise QueueFull
+        self._need_room(len(sessions))
         loop = asyncio.get_running_loop()
         waiting = _Waiting(sessions, Asked(sessions, k, rules), loop.create_future())
         self._queue.append(waiting)
@@ -92,6 +110,10 @@ class Batcher:
         if self._running is None:
             self._running = loop.create_task(self._run())
         return waiting.answers
+
+    def _need_room(self, sessions: int) -> None:
+        if self.queued + sessions > max(self.max_queue, sessions):
+            raise QueueFull
 
     async def _run(self) -> None:
         """Score batches until the queue is empty."""

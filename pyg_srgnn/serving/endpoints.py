@@ -160,18 +160,20 @@ def session_routes(service: Service, store: Store) -> APIRouter:
     async def click(request: Request, id: SessionId) -> Response:
         """Add a click to a session, and recommend the next items.
 
-        While the store of sessions cannot be reached, the answer is to this click alone.
+        A click that is refused is not added, so that it can be sent again. While the store of
+        sessions cannot be reached, the answer is to this click alone.
         """
         asked: Any = await read(request, model)
         _log(request, service, [asked.item])
-        service.marked(id, [asked.item], [asked.type], [asked.time])  # refuses an unknown type
+        service.marked(id, [asked.item], [asked.type], [asked.time], asked.earlier)  # may refuse it
         clicked: Click = asked.item
         if asked.type is not None or asked.time is not None:
             clicked = MarkedClick(asked.item, asked.type, asked.time)
-        try:
-            items, kept = await store.append(id, clicked), True
-        except Unreachable:
-            items, kept = [clicked], False
+        async with service.admitted(asked, id):
+            try:
+                items, kept = await store.append(id, clicked), True
+            except Unreachable:
+                items, kept = [clicked], False
         session = _kept(service, id, items, asked.earlier)
         (answer,) = await service.recommend([session], asked, id)
         facts = {"clicks": len(items), "kept": kept}

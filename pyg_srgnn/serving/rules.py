@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pyg_srgnn.inference.recommender import Recommender
-from pyg_srgnn.inference.rules import Rules
+from pyg_srgnn.inference.rules import RuleError, Rules
 
 FIELDS = tuple(one.name for one in fields(Rules))
 """The fields of rules, which a request and a named rule may have."""
@@ -90,7 +90,7 @@ class NamedRules:
             request: A message with the fields of rules, and ``rules``, names.
 
         Raises:
-            ValueError: If a name is unknown, or its own rules are not allowed.
+            RuleError: If a name is unknown, or its own rules are not allowed.
         """
         given = {
             name: getattr(request, name) for name in FIELDS if name in request.model_fields_set
@@ -99,6 +99,9 @@ class NamedRules:
         for name in dict.fromkeys(request.rules):
             if name not in self.named:
                 there = ", ".join(map(repr, self.named)) or "none"
-                raise ValueError(f"rules: there is no rule {name!r}; the rules are {there}")
+                raise RuleError(f"rules: there is no rule {name!r}; the rules are {there}")
             chosen.append(self.named[name])
-        return (*chosen, Rules(**given)) if given else tuple(chosen)
+        try:
+            return (*chosen, Rules(**given)) if given else tuple(chosen)
+        except ValueError as error:
+            raise RuleError(str(error)) from error

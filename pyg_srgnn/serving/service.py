@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -32,6 +33,17 @@ _WAITING = 32  # explanations, or additions, that wait for the one being made, a
 def unavailable(detail: str) -> HTTPException:
     """The error 503, which asks the client to try again after a second."""
     return HTTPException(503, detail, {"Retry-After": "1"})
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """Answer what is wrong with a request, or that there is no room for it, with a status."""
+    try:
+        yield
+    except QueueFull:
+        raise unavailable("too many requests wait") from None
+    except (RuleError, UnknownType) as error:
+        raise HTTPException(422, str(error)) from error
 
 
 class Service:
@@ -138,16 +150,9 @@ class Service:
         """
         name = self.model_of(key)
         models, batcher = self.arms[name]
-        try:
+        with _refusing():
             rules = models.current().rules.asked(asked)
-        except ValueError as error:
-            raise HTTPException(422, str(error)) from error
-        try:
             answers = await batcher.recommend(sessions, asked.k, rules)
-        except QueueFull:
-            raise unavailable("too many requests wait") from None
-        except (RuleError, UnknownType) as error:
-            raise HTTPException(422, str(error)) from error
         self.metrics.unknown.inc(sum(len(answer.unknown) for answer in answers))
         self.metrics.popular.inc(sum(answer.popular for answer in answers))
         self.metrics.answers.labels(name).inc(len(answers))
@@ -155,6 +160,28 @@ class Service:
             for session, answer in zip(sessions, answers, strict=True):
                 self.answers.write(key, name, session, answer)
         return answers
+
+    @asynccontextmanager
+    async def admitted(self, asked: Any, key: str) -> AsyncIterator[None]:
+        """Refuse a session that :meth:`recommend` would refuse, before anything of it is kept.
+
+        The room that it has in the queue is that of a call right after.
+
+        Args:
+            asked: See there.
+            key: See there.
+
+        Raises:
+            HTTPException: See there.
+        """
+        models, batcher = self.arms[self.model_of(key)]
+        with _refusing():
+            served = models.current()
+            rules = served.rules.asked(asked)
+            if rules != served.rules.always:  # which were tried when the model was loaded
+                await run_in_threadpool(served.recommender.answer, [], rules=rules)
+            with batcher.room():
+                yield
 
     async def load(self) -> None:
         """Load every model."""

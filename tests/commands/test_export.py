@@ -144,3 +144,16 @@ def test_a_folder_of_somebody_else(run_dir: Path, tmp_path: Path) -> None:
     result = run(export.main, "srgnn-export", f"checkpoint={run_dir}", f"output={tmp_path}")
     assert result.status == 1 and "no folder of srgnn-export" in result.out + result.err
     assert (tmp_path / "letter.txt").read_text() == "Dear …"
+
+
+def test_files_of_others_beside_an_export_are_kept(run_dir: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "export"
+    for kind in ("torch_export", "onnx"):
+        keys = f"checkpoint={run_dir}", f"output={folder}", f"format={kind}"
+        assert run(export.main, "srgnn-export", *keys).status == 0
+        (folder / "names.csv").write_text("id,name\n")
+        if kind == "torch_export":
+            (folder / "link").symlink_to("names.csv")
+    names = {path.name for path in folder.iterdir()}
+    assert {"names.csv", "link", "encoder.onnx"} <= names and "encoder.pt2" not in names
+    assert (folder / "link").is_symlink() and (folder / "names.csv").read_text() == "id,name\n"

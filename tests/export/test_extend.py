@@ -70,6 +70,7 @@ def test_one_night_and_the_next(file: Path, tmp_path: Path, kind: str) -> None:
     assert result.status == 0, result.err
     assert "new items: 2\n" in result.out
     assert {path.name for path in tmp_path.iterdir()} == {"first.csv", "export"}
+    (folder / "names.csv").write_text("id,name\n")
     every = table(tmp_path / "every.csv", range(TRAINED, len(IDS)))
     result = exported(folder, folder, f"add_items={every}", "known=skip")
     assert result.status == 0, result.err
@@ -79,7 +80,8 @@ def test_one_night_and_the_next(file: Path, tmp_path: Path, kind: str) -> None:
     recommender = Recommender.load(folder)
     assert (recommender.vocabulary.ids, recommender.cold) == (IDS, frozenset(IDS[TRAINED:]))
     manifest = json.loads((folder / "manifest.json").read_text())
-    there = {path.name for path in folder.iterdir()} - {"manifest.json"}
+    assert (folder / "names.csv").read_text() == "id,name\n"  # of others, and not exported
+    there = {path.name for path in folder.iterdir()} - {"manifest.json", "names.csv"}
     assert manifest["files"] == {name: sha256_of(folder / name) for name in there}
     assert (manifest["export"], manifest["added_items"]) == (kind, 5)
     assert manifest["text"]["items"] == len(IDS) - 2

@@ -134,9 +134,9 @@ def test_k_is_20_by_default_and_capped_at_the_catalogue(recommender, ids):
     assert scores == sorted(scores, reverse=True)
 
 
-@pytest.mark.parametrize("k", [0, -1])
-def test_k_below_one(recommender, ids, k):
-    with pytest.raises(ValueError, match=rf"k must be a whole number >= 1 \(got {k}\)"):
+@pytest.mark.parametrize("k", [0, -1, 2.5, True, "5", None])
+def test_a_k_that_is_no_number_of_items(recommender, ids, k):
+    with pytest.raises(ValueError, match=rf"k must be a whole number >= 1 \(got {k!r}\)"):
         recommender.recommend([ids[:2]], k)
 
 

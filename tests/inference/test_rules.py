@@ -13,18 +13,22 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from pyg_srgnn import Recommender
 from pyg_srgnn.data.attributes import ItemAttributes
+from pyg_srgnn.data.vocabulary import Vocabulary
 from pyg_srgnn.export.write import export
 from pyg_srgnn.functional.offsets import Offsets
 from pyg_srgnn.functional.wanted import Wanted
 from pyg_srgnn.inference.answering import Asked
 from pyg_srgnn.inference.catalogue import Catalogue
+from pyg_srgnn.inference.rule_book import RuleBook
 from pyg_srgnn.inference.rules import Rules
 from pyg_srgnn.inference.search import OffsetSearch, VectorSearch
+from pyg_srgnn.inference.selection import Cap, select, shared_labels
 from tests.export.exports import IDS, checkpoint
 from tests.reference.names import random_sessions
 from tests.reference.rules import recommended
@@ -149,6 +153,20 @@ def test_a_session_without_a_known_item(recommender: Recommender) -> None:
         ]
 
 
+def test_sessions_without_a_known_item_share_a_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To sort a catalogue of millions takes a tenth of a second."""
+    found = Recommender.of(checkpoint())
+    catalogue, asked = found._catalogue, []
+    make = catalogue._most_clicked
+    monkeypatch.setattr(catalogue, "_most_clicked", lambda *of: asked.append(of[0]) or make(*of))
+    for k in (3, 3, 4):
+        for rules in ((), (Rules(deny=IDS[:2]),)):
+            for answer in found.answer([["who?"], [], IDS[:1]], k, rules)[:2]:
+                answer.items.append(("of the caller", 1.0))
+    assert asked == [3, 3, 4, 4]
+    assert len(found.answer([[]], 3)[0].items) == 3
+
+
 def math_log(count: int) -> float:
     return float(torch.tensor(max(count, 0.5), dtype=torch.float64).log())
 
@@ -215,6 +233,22 @@ def test_rules_hold_together() -> None:
         assert answer.items == expected(found, session, 5, **together)
     weights = [Rules(diversify=0.2, diversify_by="category"), Rules(diversify=0.5), Rules()]
     assert found.answer(SESSIONS, 5, weights) == found.answer(SESSIONS, 5, weights[1:2])
+
+
+def test_an_item_with_very_many_labels_takes_no_room_in_the_others() -> None:
+    ids = list(range(5_000))
+    tags = [[f"tag {i}" for i in range(9_000)], *([f"tag {raw % 7}"] for raw in ids[1:-1])]
+    book = RuleBook(Vocabulary(ids), ItemAttributes(ids[:-1], {"tags": tags}))
+    applied = book.apply([Rules(max_per={"tags": 1}, diversify=0.5, diversify_by="tags")])
+    assert applied.by is not None and applied.by.codes.nbytes < 200_000
+    found = applied.by.of(np.array([3, 4_999, 0, 10]))
+    assert found.rows.tolist() == [0, *([2] * 9_000), 3]
+    assert found.of(0).tolist() == found.of(3).tolist() and len(found.of(1)) == 0
+    scores = np.linspace(1, 0, 4)
+    ((labels, most),) = applied.caps
+    cap = Cap(labels.of(np.array([3, 4_999, 0, 10])), most)
+    assert select(scores, 4, 0.5, shared_labels(found), [cap]) == [0, 1]
+    assert select(scores, 4, 0.5, shared_labels(found), []) == [0, 1, 2, 3]
 
 
 def test_a_list_that_is_empty_says_why() -> None:

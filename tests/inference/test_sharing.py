@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -73,6 +74,45 @@ def test_an_export_is_copied(exported: Callable[[str, str], Path], tmp_path: Pat
     }
     assert Artifact.load(folder).key == Artifact.load(source).key
     assert (folder / "README.md").read_text().startswith("---\nlibrary_name: pyg_srgnn\n")
+
+
+def test_of_an_export_nothing_else_is_passed_on(
+    exported: Callable[[str, str], Path], tmp_path: Path
+) -> None:
+    source = tmp_path / "export"
+    shutil.copytree(exported("default", "torch_export"), source)
+    (tmp_path / "secret.txt").write_text("a secret")
+    (source / "notes.md").symlink_to(tmp_path / "secret.txt")
+    (source / ".env").touch()
+    (source / "model_card.md").unlink()
+    model = Recommender.load(source)
+    folder = model.save(tmp_path / "model")
+    names = {"README.md", "manifest.json", "encoder.pt2", "weights.safetensors", "vocabulary.json"}
+    assert {path.name for path in folder.iterdir()} == names
+    assert (folder / "README.md").read_text().startswith("---\nlibrary_name: pyg_srgnn\n")
+    session = model.vocabulary.ids[3:5]
+    assert Recommender.load(folder).recommend([session]) == model.recommend([session])
+    (source / "model_card.md").symlink_to(tmp_path / "secret.txt")
+    with pytest.raises(ValueError, match=r"model_card\.md lies outside of its folder"):
+        model.save(tmp_path / "other")
+    (source / "model_card.md").unlink()
+    (source / "weights.safetensors").unlink()
+    with pytest.raises(ValueError, match=r"weights\.safetensors is missing"):
+        model.save(tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_mixture_that_was_exported_is_copied(
+    exported: Callable[[str, str], Path], tmp_path: Path
+) -> None:
+    source = exported("mixture", "torch_export")
+    model = Recommender.load(source)
+    folder = model.save(tmp_path / "model")
+    assert {path.relative_to(folder) for path in folder.rglob("*")} == {
+        Path("README.md"),
+        *(path.relative_to(source) for path in source.rglob("*")),
+    }
+    assert Artifact.load(folder).key == Artifact.load(source).key
 
 
 def test_folders_that_are_replaced_and_those_that_are_not(tiny_run: Path, tmp_path: Path) -> None:

@@ -160,6 +160,35 @@ def test_a_full_queue_refuses_and_goes_on(recommender, slow):
     same(run(recommender, slow, script, max_queue=5), [expected(recommender, [110], 2)])
 
 
+def test_room_is_kept_for_a_session_that_follows(recommender, slow):
+    async def script(batcher):
+        tasks = await queued(batcher, *(([[100 + i]], 2) for i in range(4)))
+        with batcher.room():
+            for refused in (batcher.recommend([[109]], 2), batcher.recommend([[108]], 2)):
+                with pytest.raises(QueueFull):
+                    await refused
+        tasks += await queued(batcher, ([[110]], 2))
+        with pytest.raises(QueueFull), batcher.room():
+            pass
+        slow.go.set()
+        return (await asyncio.gather(*tasks))[-1]
+
+    same(run(recommender, slow, script, max_queue=5), [expected(recommender, [110], 2)])
+
+
+def test_lists_whose_items_are_chosen_one_by_one_come_in_smaller_parts(recommender, slow):
+    many = [[100 + i] for i in range(5)]
+
+    async def script(batcher):
+        slow.go.set()
+        plain = await batcher.recommend(many, 1_000)
+        return plain, await batcher.recommend(many, 1_000, (Rules(diversify=0.1),))
+
+    plain, diverse = run(recommender, slow, script)
+    assert [sum(size for size, *_ in batch) for batch in slow.asked] == [1, 5, 2, 2, 1]
+    assert [len(answer.items) for answer in diverse] == [len(answer.items) for answer in plain]
+
+
 def test_a_request_larger_than_the_queue_is_answered_by_an_idle_service(recommender, slow):
     async def script(batcher):
         slow.go.set()

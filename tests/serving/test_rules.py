@@ -150,6 +150,25 @@ def test_wrong_rules(running: Running, rules: dict[str, Any], message: str) -> N
 
 
 @pytest.mark.slow
+def test_a_click_that_is_refused_is_not_kept(running: Running) -> None:
+    """So that a client that sends it again has it once."""
+    wrong: list[dict[str, Any]] = [
+        *({"rules": ["dear"]}, {"where": {"colour": "red"}}, {"diversify": 2}),
+        {"max_per": {"size": 1}},
+    ]
+    for rules in wrong:
+        answer = running.post("/sessions/again/click", {"item": IDS[0], **rules})
+        assert answer.status_code == 422, answer.text
+    batcher = running.service.batcher
+    batcher.queued = batcher.max_queue
+    answer = running.post("/sessions/again/click", {"item": IDS[0]})
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
+    batcher.queued -= batcher.max_queue
+    assert batcher.queued == 0
+    answer = running.post("/sessions/again/click", {"item": IDS[0], "where": {"shelf": "shelf 1"}})
+    assert answer.json()["clicks"] == 1
+
+
 def test_a_filter_that_leaves_nothing_says_so(running: Running) -> None:
     answer = running.post("/recommend", {"items": SESSION, "where": {"shelf": "shelf 77"}}).json()
     assert answer["items"] == []
