@@ -49,8 +49,8 @@ def answers_of(
         types: The number of each type of click that the model knows.
 
     Raises:
-        ValueError: If a k is no whole number >= 1, a rule names a column that is not there, or a click has
-            an unknown type.
+        ValueError: If a k is no whole number >= 1, a rule names a column that is not there, or a
+            click has an unknown type.
         TypeError: If a session is no collection of ids.
     """
     applied = [_applied(one, catalogue) for one in asked]

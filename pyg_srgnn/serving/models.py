@@ -138,7 +138,10 @@ class Models(Reloading):
             assert state is not None, "there is another to take over from"
             return state.applied(load())
 
-        self._prepared = await _aside(partial(self._load, load) if state is None else load_as_other)
+        self._preparing = wanted = object()
+        prepared = await _aside(partial(self._load, load) if state is None else load_as_other)
+        if self._preparing is wanted:  # else it was forgotten meanwhile
+            self._prepared = prepared
 
     def take(self) -> None:
         """Serve what was prepared."""
@@ -147,8 +150,8 @@ class Models(Reloading):
         self.forget()
 
     def forget(self) -> None:
-        """Let go of what was prepared."""
-        self._prepared = None
+        """Let go of what was prepared, or is being prepared."""
+        self._prepared = self._preparing = None
 
     def _serve(self, served: Served) -> None:
         self.served = served

@@ -81,7 +81,8 @@ class NamedRules:
             try:
                 recommender.answer([], rules=[rules])
             except ValueError as error:
-                raise ValueError(f"{path}, rule {name!r}: {error}") from error
+                hint = "; attributes=FILE has them" if recommender.attributes is None else ""
+                raise ValueError(f"{path}, rule {name!r}: {error}{hint}") from error
 
     def asked(self, request: Any) -> tuple[Rules, ...]:
         """The rules of a request: those of every one, those that it names, and its own.

@@ -72,10 +72,11 @@ class WorkerProcess:
         asyncio.get_running_loop().add_reader(self._process.sentinel, self._has_ended)
 
     async def ask(self, function: str, *given: Any, seconds: float | None = None) -> Any:
-        """Call a function of the process, which is killed if it takes too long.
+        """Call a function of the process.
 
         Raises:
-            ConnectionError: If the process has ended, or has taken too long.
+            ConnectionError: If the process has ended.
+            TimeoutError: If it has not answered within so many seconds.
         """
         try:
             async with asyncio.timeout(seconds):
@@ -84,8 +85,7 @@ class WorkerProcess:
             self.serves = False
             raise
         except TimeoutError as error:
-            self.kill()
-            raise ConnectionError("a worker has not answered") from error
+            raise TimeoutError(f"a worker has not answered within {seconds} seconds") from error
 
     async def ended(self) -> int | None:
         """Wait until the process has ended; its exit status."""

@@ -96,7 +96,9 @@ class Workers:
         """Let all workers serve a model that is laid out in a file, or none.
 
         Raises:
+            ConnectionError: If all of them have ended while they opened it.
             OSError: If a file cannot be read.
+            TimeoutError: If a worker does not open it in time.
             ValueError: If a file does not fit the model.
         """
         async with self._changing:
@@ -107,22 +109,23 @@ class Workers:
                 *(worker.ask("prepare", *given, seconds=seconds) for worker in asked),
                 return_exceptions=True,
             )
+            errors = [answer for answer in answers if isinstance(answer, BaseException)]
             # A worker that has ended is started again, with the model that is served then.
-            errors = [
-                answer
-                for answer in answers
-                if isinstance(answer, BaseException) and not isinstance(answer, ConnectionError)
-            ]
-            if errors:
+            told = [error for error in errors if not isinstance(error, ConnectionError)]
+            if told or len(errors) == len(asked) > 0:
                 await self._all(asked, "forget", arm)
-                raise errors[0]
+                raise (told or errors)[0]
             model.file = file
             await self._all(asked, "take", arm)
 
     async def _all(self, workers: Sequence[WorkerProcess], *asked: Any) -> None:
-        """Call a function of those workers that have not ended."""
-        calls = [worker.ask(*asked) for worker in workers if worker.serves]
-        await asyncio.gather(*calls, return_exceptions=True)
+        """Call a function of those workers that have not ended; kill one that does not answer."""
+        there = [worker for worker in workers if worker.serves]
+        calls = [worker.ask(*asked, seconds=self.settings.reload_timeout) for worker in there]
+        answers = await asyncio.gather(*calls, return_exceptions=True)
+        for worker, answer in zip(there, answers, strict=True):
+            if isinstance(answer, TimeoutError):
+                worker.kill()
 
     async def _load(self) -> None:
         """Load the models, and watch their files if the settings ask for it."""
@@ -235,14 +238,15 @@ class Workers:
 
     def _stop(self, number: int) -> None:
         """Pass a signal on; a worker that does not stop in time is killed."""
-        settings = self.settings
+        settings, later = self.settings, asyncio.get_running_loop().call_later
         for worker in self.workers:
             worker.signal(number)
         if not self._stopped.is_set():
             self._stopped.set()
-            seconds = settings.drain_seconds + settings.stop_seconds + _GRACE
+            drained = 0 if number == signal.SIGINT else settings.drain_seconds
             for worker in self.workers:
-                asyncio.get_running_loop().call_later(seconds, worker.kill)
+                later(drained, worker.close)  # else who comes then would wait for nobody
+                later(drained + settings.stop_seconds + _GRACE, worker.kill)
         if self._loading is not None:
             self._loading.cancel()
 

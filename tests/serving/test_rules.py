@@ -333,5 +333,8 @@ def test_rules_are_checked_with_the_attributes(here: Recommender, tmp_path: Path
     path = write_rules(tmp_path / "rules.json")
     rules = NamedRules.load(path)
     rules.check(here, path)
+    alone = Recommender(here.scorer, here.vocabulary, here._catalogue.clicks)
+    with pytest.raises(ValueError, match=r"in stock.*no attributes of .*; attributes=FILE has"):
+        rules.check(alone, path)
     assert rules.always == (ALWAYS,) and list(rules.named) == list(NAMED)
     assert isinstance(here.attributes, ItemAttributes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
@@ -10,7 +11,7 @@ import socket
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -21,8 +22,12 @@ from pyg_srgnn.export.write import export
 from pyg_srgnn.inference.answer import Answer
 from pyg_srgnn.serving import serve
 from pyg_srgnn.serving.experiment import AnswerLog
+from pyg_srgnn.serving.models import Models
+from pyg_srgnn.serving.prometheus import Metrics
 from pyg_srgnn.serving.settings import Settings
 from pyg_srgnn.serving.sockets import listen, listen_together
+from pyg_srgnn.serving.worker_process import WorkerProcess
+from pyg_srgnn.serving.workers import Workers
 from tests.export.texts import IDS, checkpoint
 from tests.serving.running import eventually, in_process
 from tests.serving.test_faults import exists, relink, started
@@ -190,6 +195,105 @@ def test_what_no_worker_can_serve_ends_the_service(served, tmp_path):
     assert done.returncode == 1 and "Traceback" not in done.stderr
     *_, told = done.stderr.splitlines()
     assert "names.csv" in told and "id and name" in told
+
+
+class Fake:
+    """A worker that opens a new model, ends, or is late."""
+
+    def __init__(self, *answers):
+        self.answers = dict(zip(("prepare", "forget", "take"), answers, strict=False))
+        self.serves, self.killed, self.asked = True, False, []
+
+    async def ask(self, function, *given, seconds=None):
+        self.asked.append(function)
+        error = self.answers.get(function)
+        if isinstance(error, ConnectionError):
+            self.serves = False
+        if error is not None:
+            raise error
+
+    def kill(self):
+        self.serves, self.killed = False, True
+
+    def close(self):
+        pass
+
+
+LATE, ENDED = TimeoutError("late"), ConnectionError("it has ended")
+
+
+@pytest.mark.parametrize(
+    ("answers", "told", "asked", "killed"),
+    [
+        ([(), ()], None, ["prepare", "take"], []),
+        ([(), (ENDED,)], None, ["prepare", "take"], []),
+        ([(ENDED,), (ENDED,)], "it has ended", ["prepare"], []),
+        ([(LATE,), (LATE,)], "late", ["prepare", "forget"], []),
+        ([(), (LATE,)], "late", ["prepare", "forget"], []),
+        ([(LATE, LATE), ()], "late", ["prepare", "forget"], [0]),
+        ([(ENDED,), (LATE,)], "late", ["prepare"], []),
+        ([(), (None, None, LATE)], None, ["prepare", "take"], [1]),
+    ],
+)
+def test_a_model_is_served_by_all_or_by_none(tmp_path, answers, told, asked, killed):
+    """A worker that is late goes on with the old one, and none is killed but one that hangs."""
+
+    async def script():
+        workers = Workers(Settings("nowhere", workers=2), tmp_path)
+        for worker in workers.workers:
+            worker.close()
+        workers.workers = fakes = [Fake(*each) for each in answers]
+        (model,) = workers.models
+        model.file = tmp_path / "old"
+        context = pytest.raises(OSError, match=told) if told else nullcontext()
+        with context:
+            await workers._spread(model, tmp_path / "new")
+        assert model.file == tmp_path / ("old" if told else "new")
+        assert fakes[0].asked == asked
+        assert [number for number, each in enumerate(fakes) if each.killed] == killed
+
+    asyncio.run(script())
+
+
+def test_a_worker_that_is_late_is_not_killed():
+    class Silent:
+        async def call(self, *asked):
+            await asyncio.sleep(60)
+
+    worker = WorkerProcess.__new__(WorkerProcess)
+    worker._channel, worker.serves = Silent(), True
+    with pytest.raises(TimeoutError, match=r"has not answered within 0\.01 seconds"):
+        asyncio.run(worker.ask("prepare", seconds=0.01))
+    assert worker.serves
+
+
+def test_what_is_forgotten_while_it_is_opened_is_not_served(monkeypatch, tmp_path):
+    first, second = (asyncio.Event() for _ in range(2))
+    opening = iter([(first, "first"), (second, "second")])
+
+    async def opened(work):
+        event, model = next(opening)
+        await event.wait()
+        return model
+
+    async def script():
+        models = Models(Settings("nowhere"), Metrics())
+        monkeypatch.setattr("pyg_srgnn.serving.models._aside", opened)
+        monkeypatch.setattr(models, "_serve", served.append)
+        one = asyncio.create_task(models.prepare(tmp_path, None))
+        await asyncio.sleep(0)
+        models.forget()
+        other = asyncio.create_task(models.prepare(tmp_path, None))
+        await asyncio.sleep(0)
+        second.set()
+        await other
+        first.set()
+        await one
+        models.take()
+
+    served: list[str] = []
+    asyncio.run(script())
+    assert served == ["second"]
 
 
 def test_several_need_linux(monkeypatch):
