@@ -1,4 +1,4 @@
-# make train: set everything up and train on the embedded dataset.
+# make train: set everything up and train on the built-in dataset.
 # make test:  set everything up and run the tests; ARGS="-k graph" runs some of them.
 # make check: what to run before every commit: ruff, mypy and the tests that are not marked slow.
 # make site:  build the documentation, with an API reference, and run the examples in docstrings.
@@ -18,7 +18,7 @@ READY  := $(VENV)/.ready
 # Spark is large and needs Java: the tests want it only where there is one.
 SPARK  := $(if $(shell command -v java),$(VENV)/.spark)
 ARGS   ?=
-# One process a core; each takes from another what is left when it has nothing more to do.
+# One process per core; each takes from another what is left when it has nothing more to do.
 PYTEST := $(BIN)/python -m pytest -n logical --dist worksteal
 
 .PHONY: train test check test-llm test-lowest test-newest lint docs site bench demo dist release-models release-notes clean

@@ -1,1 +1,1 @@
-"""Benchmarks, one question a file; each prints a table and writes JSON."""
+"""Benchmarks, one question per file; each prints a table and writes JSON."""

@@ -1,6 +1,6 @@
 """The short version of the benchmarks, within five minutes on two cores.
 
-make bench                          # on the embedded synthetic data
+make bench                          # on the built-in synthetic data
 make bench ARGS="--mirror DIR"      # on Diginetica from a folder or URL
 """
 

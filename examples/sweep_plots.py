@@ -17,7 +17,7 @@ parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.R
 parser.add_argument("sweep", type=Path, help="its directory, with leaderboard.csv")
 args = parser.parse_args()
 
-# A row a job; the columns between rank and seed are the keys in which the commands differ.
+# One row per job; the columns between rank and seed are the keys in which the commands differ.
 jobs = pl.read_csv(args.sweep / "leaderboard.csv", try_parse_dates=False)
 metric = next(name for name in jobs.columns if name.startswith("valid/"))
 keys = jobs.columns[1 : jobs.columns.index("seed")]

@@ -24,7 +24,7 @@ def log_model(recommender: Recommender, name: str = "model", **options: Any) -> 
     """Log a recommender to the active run of MLflow, or to a new one.
 
     ``mlflow.pyfunc.load_model(uri).predict(frame, params={"k": 20})`` takes a frame of pandas with
-    a row a session, whose column ``items`` holds lists of raw ids, and returns ``items``,
+    one row per session, whose column ``items`` holds lists of raw ids, and returns ``items``,
     ``scores``, ``unknown`` (number of clicks on items that it does not know) and ``popular``.
 
     Args:
@@ -114,8 +114,8 @@ class _Function:
 
         if not isinstance(model_input, pandas.DataFrame) or "items" not in model_input:
             raise ValueError(
-                "expected a data frame with a row a session, whose column 'items' holds lists of "
-                "raw ids"
+                "expected a data frame with one row per session, whose column 'items' holds lists "
+                "of raw ids"
             )
         asked = _PARAMS | (params or {})
         answers = self.recommender.answer(

@@ -49,13 +49,13 @@ ROWS = {
     "null_space_mixture": "mixture on `null_space`",
     "shuffled": "mixture, texts shuffled",
     "stan": "STAN",
-    "vsknn": "V-SKNN",
+    "vsknn": "VSKNN",
 }
 TITLES = {
     "scientific": "Scientific",
     "online_retail": "Online Retail",
     "online_retail-lines": "Online Retail, lines of each invoice shuffled",
-    "online_retail-cold": "Online Retail, cut at 70 % of the invoices, cold items kept",
+    "online_retail-cold": "Online Retail, split at 70 % of the invoices, cold items kept",
 }
 
 Figures = dict[str, dict[str, float]]

@@ -329,7 +329,7 @@ BLOCKS: dict[str, Callable[[Study], list[str]]] = {
 
 
 def table_file(study: Study) -> str:
-    """study/results.csv: a line a configuration, figures in percent."""
+    """study/results.csv: one line per configuration, figures in percent."""
     order = (*MAIN, *(metric for metric in study.metrics if metric not in MAIN))
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")

@@ -12,7 +12,7 @@ from pyg_srgnn.datasets import Synthetic
 
 shop = Synthetic("datasets", split="trainval", num_sessions=3_000)
 names = dict(zip(shop.vocabulary.ids, shop.texts, strict=True))
-clicks = shop.sessions.to_polars(vocabulary=shop.vocabulary)  # a row a click
+clicks = shop.sessions.to_polars(vocabulary=shop.vocabulary)  # one row per click
 print(clicks.head())
 
 # %% [markdown]

@@ -1,4 +1,4 @@
-"""V-SKNN: similar sessions, with more weight on the last clicks."""
+"""VSKNN: similar sessions, with more weight on the last clicks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ DECAYS = ("harmonic", "linear")
 
 
 class VSKNN(SessionNeighbours):
-    """Scores an item by the most alike training sessions that hold it (V-SKNN).
+    """Scores an item by the most alike training sessions that hold it (VSKNN).
 
     Of a session of n clicks, the click t steps before the last one weighs w(t), and an item as its
     last click does. With N the k training sessions whose shared items weigh most, the score is ::

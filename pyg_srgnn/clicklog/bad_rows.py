@@ -43,7 +43,7 @@ class BadRows:
             raise ValueError(f"{self.described()}\n{remedy}")
 
     def described(self) -> str:
-        """A line a reason."""
+        """One line per reason."""
         lines = []
         for known in self.found.values():
             more = known["rows"] - 1

@@ -221,7 +221,7 @@ def _first_line(file: Path) -> str:
         raise ValueError(f"{file} is not text in UTF-8; it begins with {start!r}")
     line = next((line for line in lines_of(file) if line.strip()), None)
     if line is None:
-        raise ValueError(f"{file} is empty; expected a line a click")
+        raise ValueError(f"{file} is empty; expected one line per click")
     return line
 
 

@@ -49,8 +49,8 @@ class Prepared:
     def save(self, folder: str | Path) -> None:
         """Write a folder that any tool can read and any machine can train on.
 
-        ``training.parquet`` and ``test.parquet`` hold a row a click (``session`` and ``item`` as
-        numbers from 0, ``time`` of the session in seconds since 1970 UTC, if there are times,
+        ``training.parquet`` and ``test.parquet`` hold one row per click (``session`` and ``item``
+        as numbers from 0, ``time`` of the session in seconds since 1970 UTC, if there are times,
         ``event`` and ``pause`` of the click, if there are types or pauses, ``user`` of the session,
         -1 of none, and ``start`` and ``end``, its first and last second, if users are known),
         ``items.parquet`` the raw id of item 0, 1, … and, if there are texts, its ``text``,
@@ -99,7 +99,7 @@ class Prepared:
 
 
 def _write(sessions: Sessions, file: Path) -> None:
-    """Write sessions with their marks, a row a click."""
+    """Write sessions with their marks, one row per click."""
     marks = {"event": sessions.events, "pause": sessions.pauses}
     if sessions.visits is not None:
         of_clicks = sessions.visits.repeat_interleave(sessions.lengths, dim=0)

@@ -37,9 +37,9 @@ class Chosen:
         size: Sessions of a piece.
         keys: What a session's clicks are sorted by.
         sessions: ``n`` (clicks), ``second`` (the time) and, where users are known, ``user``,
-            ``start`` and ``end`` (seconds of its first and last click), a row a session in order
-            of s.
-        items: ``item`` (raw id), a row an item in order of code.
+            ``start`` and ``end`` (seconds of its first and last click), one row per session in
+            order of s.
+        items: ``item`` (raw id), one row per item in order of code.
         steps: For every rule, how many clicks and sessions it left.
         timed: Whether there are times.
         marks: What is kept of a click beside its item: ``event`` and ``clock``, in microseconds.

@@ -59,7 +59,7 @@ def session_rows(
         return _with_ids(pl.scan_parquet(staged, glob=False), "clicks", whole), "clicks"
     if new_log:
         raise ValueError(
-            f"{files[0]}: column {column!r} holds a session a row, and "
+            f"{files[0]}: column {column!r} holds one session per row, and "
             f"{', '.join(f'dataset.{name}' for name in new_log)} is for click logs; leave it out"
         )
     first = scan_parquet(files[0]).collect_schema().names()

@@ -112,9 +112,9 @@ class SessionRules:
         """Apply the rules to whole sessions, whichever these are.
 
         Returns:
-            The clicks; a row a session with ``n`` (clicks), ``first`` (row) and, where there are
-            times, ``second``, and where users are known, ``user``, ``start`` and ``end``; how many
-            clicks and sessions each rule left.
+            The clicks; one row per session with ``n`` (clicks), ``first`` (row) and, where there
+            are times, ``second``, and where users are known, ``user``, ``start`` and ``end``; how
+            many clicks and sessions each rule left.
         """
         steps = []
         if self.preparation.gap_seconds is not None:

@@ -23,7 +23,7 @@ def item_texts(clicks: nw.LazyFrame[Any], engine: Engine, folder: Path) -> pl.Da
         folder: Where intermediate files go.
 
     Returns:
-        ``item`` and ``text``, a row an item that has one.
+        ``item`` and ``text``, one row per item that has one.
     """
     written = clicks.filter(~nw.col("text").is_null())
     counts = engine.store(

@@ -102,7 +102,7 @@ def _quoted_ids(key: str, value: str) -> str:
             f"{key}={value}: the list does not end; the shell splits at blanks and takes quotes "
             f"away. Quote it whole, as in '{key}=[red shoe,\"cap, blue\"]'"
             + (
-                ", or give one id a line with items=@FILE or items=- (standard input)"
+                ", or give one id per line with items=@FILE or items=- (standard input)"
                 if key == "items"
                 else ""
             )

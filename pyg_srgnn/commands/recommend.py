@@ -79,7 +79,7 @@ def validate(config: DictConfig) -> None:
         ids = isinstance(items, list) and all(type(one) in (int, str) for one in items)
         expected = (
             "a list of raw item ids, such as [17,4] or 'items=[red shoe,\"cap, blue\"]' in the "
-            "shell's quotes; one id a line, @FILE or - (standard input); or None"
+            "shell's quotes; one id per line, @FILE or - (standard input); or None"
         )
         if check.that(ids or file or items is None, "items", expected, items):
             expected = "a session, or None with input=FILE, which has sessions"
@@ -154,7 +154,7 @@ def given_ids(items: str | Sequence[int | str], whole: bool) -> list[int | str]:
     """The ids of ``items``, of the catalogue's type where they can be.
 
     Args:
-        items: Ids; or ``@FILE`` or ``-``, standard input, with one id a line.
+        items: Ids; or ``@FILE`` or ``-``, standard input, with one id per line.
         whole: Whether the catalogue's ids are whole numbers; texts otherwise.
 
     Raises:
@@ -176,7 +176,7 @@ def _lines(source: str) -> list[str]:
             ids = [line.rstrip("\n") for line in lines]
     except UnicodeDecodeError as error:
         raise ValueError(
-            f"items={source}: expected text in UTF-8, one id a line ({error})"
+            f"items={source}: expected text in UTF-8, one id per line ({error})"
         ) from error
     if ids:
         ids[0] = ids[0].removeprefix("\ufeff")

@@ -37,7 +37,7 @@ def recommend_file(
 ) -> int:
     """Recommend for every session of a file, or of a click log, in bounded memory.
 
-    A Parquet file with a column of lists holds one session a row, and may have the types and the
+    A Parquet file with a column of lists holds one session per row, and may have the types and the
     times of its clicks in lists ``types`` and ``times``; its other columns are copied to the
     output. Any other input is a click log, read as ``dataset=click_log`` reads it. Its
     sessions are those of training before rare items and short sessions are dropped; of a user

@@ -1,4 +1,4 @@
-"""Converts sessions from and to data frames with a row a click: Polars, pandas, Parquet."""
+"""Converts sessions from and to data frames with one row per click: Polars, pandas, Parquet."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads sessions in OTTO's form: JSON Lines, a session a line with its events."""
+"""Reads sessions in OTTO's form: JSON Lines, one session per line with its events."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _EXPECTED = (
 
 
 def clicks_of_sessions(file: Path, clicks: Path) -> Path:
-    """Write a Parquet file with a row a click, ``session``, ``aid``, ``ts`` and ``type``.
+    """Write a Parquet file with one row per click, ``session``, ``aid``, ``ts`` and ``type``.
 
     It is read and written in parts, so that memory does not grow with the file.
 

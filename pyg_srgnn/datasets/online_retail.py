@@ -33,7 +33,7 @@ class OnlineRetail(RawDataset):
     rare: ``min_support`` is 1, as rare items are those that a text is good for. The order of an
     invoice's lines is partly that of the catalogue: ``shuffle_lines`` shows what that is worth.
 
-    ``lines.parquet`` is put there by hand: a row a line, with the columns ``invoice``,
+    ``lines.parquet`` is put there by hand: one row per line, with the columns ``invoice``,
     ``stock_code``, ``description`` (text), ``quantity``, ``invoice_date`` (Datetime) and
     ``unit_price``, in the order of the published file.
 

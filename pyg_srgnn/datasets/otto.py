@@ -16,7 +16,7 @@ class Otto(TypedDataset):
     r"""OTTO's sessions of clicks, carts and orders; the test sessions are those of the last week.
 
     The `data set <https://github.com/otto-de/recsys-dataset>`_ of the OTTO competition of 2022
-    (CC BY 4.0), JSON Lines with a session a line. No item is too rare, and test clicks on items
+    (CC BY 4.0), JSON Lines with one session per line. No item is too rare, and test clicks on items
     that training lacks stay: they count in the metric, whether or not a model can find them. Beside
     the usual metrics, evaluations report recall@20 of clicks, carts and orders behind a random cut
     of each test session, and its mean with the weights 0.10, 0.30 and 0.60

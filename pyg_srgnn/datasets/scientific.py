@@ -29,7 +29,7 @@ class Scientific(RawDataset):
     no times: the test sessions are those of the last tenth of the reviewers in the order of the
     file, which is arbitrary. Every item has a text. No item is too rare: ``min_support`` is 1.
 
-    Two files are put there by hand: ``clicks.parquet``, a row a review with the columns
+    Two files are put there by hand: ``clicks.parquet``, one row per review with the columns
     ``session`` and ``item``, and ``items.parquet``, with ``item`` and ``text``.
 
     Args:
@@ -88,7 +88,7 @@ class Scientific(RawDataset):
         clicks = scan_columns(reviews, ("session", "item")).collect()
         items = scan_columns(texts, ("item", "text")).collect()
         if twice := items["item"].filter(items["item"].is_duplicated()).to_list():
-            raise ValueError(f"{texts}: item {twice[0]!r} stands twice, expected one row an item")
+            raise ValueError(f"{texts}: item {twice[0]!r} stands twice, expected one row per item")
         joined = self.scratch / "clicks.parquet"
         with written_aside(joined) as aside:
             clicks.join(items, on="item", how="left", maintain_order="left").write_parquet(aside)

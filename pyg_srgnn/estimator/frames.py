@@ -37,14 +37,14 @@ def write_frame(frame: Any, folder: Path, name: str) -> Path:
         given = nw.from_native(frame)
     except TypeError as error:
         raise TypeError(
-            f"{name} must be a data frame with a row a click, of pandas or Polars (got "
+            f"{name} must be a data frame with one row per click, of pandas or Polars (got "
             f"{type(frame).__name__})"
         ) from error
     except Exception as error:  # narwhals' own, of two columns with one name
         raise ValueError(f"{name}: {error}") from error
     eager = given.collect() if isinstance(given, nw.LazyFrame) else given
     if not len(eager):
-        raise ValueError(f"{name} has no row; expected a row a click")
+        raise ValueError(f"{name} has no row; expected one row per click")
     columns = {str(column): _series(eager.get_column(column)) for column in eager.columns}
     path = folder / _FILE
     try:
@@ -100,7 +100,7 @@ def read_sessions(
         folder: Where temporary files go.
 
     Returns:
-        ``session`` and ``clicks``, a row a session, and the names of both columns in the frame.
+        ``session`` and ``clicks``, one row per session, and the names of both columns in the frame.
 
     Raises:
         TypeError: If it is no data frame.

@@ -117,14 +117,14 @@ class SRGNNRecommender:
         return f"SRGNNRecommender({', '.join(changed)})"
 
     def fit(self, clicks: Any, y: Any = None, *, items: Any = None) -> Self:
-        """Train on a frame with a row a click.
+        """Train on a frame with one row per click.
 
         Args:
             clicks: A frame of pandas or Polars with the columns of session, item and time. It may
                 be lazy, and its rows may come in any order.
             y: Taken for the sake of scikit-learn; not used. (default: None)
-            items: A frame with a row an item: its id and columns of text, by which rare items get
-                useful lists and new ones can be added. (default: None)
+            items: A frame with one row per item: its id and columns of text, by which rare items
+                get useful lists and new ones can be added. (default: None)
 
         Raises:
             TypeError: If it is no data frame.
@@ -159,14 +159,14 @@ class SRGNNRecommender:
         """The k best next items of every session of a frame.
 
         Args:
-            sessions: A frame with a row a click, with the columns of :meth:`fit`; without times,
-                a session's clicks are those of its rows in their order.
+            sessions: A frame with one row per click, with the columns of :meth:`fit`; without
+                times, a session's clicks are those of its rows in their order.
             k: Number of items. (default: 20)
             **rules: Further arguments of :meth:`pyg_srgnn.Recommender.recommend`, such as
                 ``exclude_seen=True`` or ``deny=["sold out"]``.
 
         Returns:
-            A frame of the same library with a row a recommendation: the columns of session and
+            A frame of the same library with one row per recommendation: the columns of session and
             item as they are called in ``sessions``, ``rank`` from 1, and ``score``. The sessions
             come in the order of their ids.
 

@@ -1,6 +1,6 @@
 """The samples of an evaluation as a table: what kind each is, and the rank of its target.
 
-``ranks.parquet`` holds a row a sample:
+``ranks.parquet`` holds one row per sample:
 
 =============== ============================================================================
 ``row``         number of the sample in its dataset
@@ -71,7 +71,7 @@ def describe_rows(
             table. (default: none)
 
     Returns:
-        The columns of ``ranks.parquet`` but the ranks; a row a sample, in the dataset's order.
+        The columns of ``ranks.parquet`` but the ranks; one row per sample, in the dataset's order.
     """
     sessions = dataset.sessions
     items, offsets = sessions.items.numpy(), sessions.offsets.numpy()

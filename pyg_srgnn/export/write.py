@@ -194,7 +194,7 @@ def check_output(output: Path) -> None:
 def write_items(
     folder: Path, vocabulary: Vocabulary, weights: Mapping[str, Tensor], index: Index | None
 ) -> None:
-    """Write the files of an export that have a row an item."""
+    """Write the files of an export that have one row per item."""
     vocabulary.save(folder / VOCABULARY)
     save_file(dict(weights), folder / WEIGHTS)
     made = [WEIGHTS]

@@ -377,7 +377,7 @@ class Lookup(NamedTuple):
     indices: Mapping[str, int | str] = {}
     """The size that the indices in a table are below."""
     extended: Callable[[Mapping[str, Tensor], NewItems], dict[str, Tensor]] | None = None
-    """Maps the tables with a row an item, by their names, and :class:`NewItems` to tables with
+    """Maps the tables with one row per item, by their names, and :class:`NewItems` to tables with
     their rows; None: there can be no new items."""
 
 

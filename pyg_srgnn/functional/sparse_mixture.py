@@ -51,7 +51,7 @@ class SparseMixture:
         shift = -log_sums.masked_fill(log_sums.isinf(), 0).unsqueeze(1)
         for share, (of, _, within), at in zip(shares, given, of_each, strict=True):
             shift = mix_in_(logs, shift, share, within, of, at)
-        # A row a session.
+        # One row per session.
         first = torch.searchsorted(
             keys, torch.arange(len(log_sums), device=keys.device) * num_items
         )

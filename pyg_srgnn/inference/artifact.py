@@ -4,7 +4,7 @@
 ``manifest.json``       version and kind of export, the model's settings and data, how it scores,
                         and size and SHA-256 of every other file
 ``encoder.onnx``        (or ``encoder.pt2``) session graphs to session vectors
-``weights.safetensors`` tensors with a row an item: vectors, clicks in training, followers, texts
+``weights.safetensors`` tensors with one row per item: vectors, clicks in training, followers, texts
 ``vocabulary.json``     the raw ids in the order of their numbers
 ``index.safetensors``   of an export with an index: the list of every item, and the lists' centroids
 ``member_1/`` …         of a mixture of models: the export of each, in place of the files above

@@ -1,4 +1,4 @@
-"""Scores sessions with an exported model: an encoder, and tensors with a row an item."""
+"""Scores sessions with an exported model: an encoder, and tensors with one row per item."""
 
 from __future__ import annotations
 

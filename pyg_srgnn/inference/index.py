@@ -53,7 +53,7 @@ class Index:
 
     Args:
         vectors: Item vectors, float32 [V, d].
-        centroids: A vector a list, float32 [C, d].
+        centroids: One vector per list, float32 [C, d].
         lists: The list of each item, int64 [V].
         probes: Lists that are looked into.
 

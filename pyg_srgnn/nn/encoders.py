@@ -1,4 +1,4 @@
-"""A model in two parts, as it is exported: a graph of operators, and tensors with a row an item.
+"""A model in two parts, as it is exported: a graph of operators, and tensors with one row per item.
 
 An encoder is called with tensors alone, and holds nothing that grows with the catalogue: its caller
 looks up the clicked items' vectors and the candidates of a mixture, and multiplies what it returns

@@ -72,7 +72,7 @@ class Expert(nn.Module, ABC):
         """
 
     def tables(self) -> dict[str, Tensor]:
-        """Tensors with a row an item that the encoder of an export does not hold."""
+        """Tensors with one row per item that the encoder of an export does not hold."""
         return {}
 
     def of_new_items(self) -> tuple[Tensor, Tensor] | None:

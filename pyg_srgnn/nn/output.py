@@ -98,7 +98,7 @@ class Output(nn.Module):
             nn.init.zeros_(parameter)
 
     def tables(self) -> dict[str, Tensor]:
-        """What has a row an item, by its name."""
+        """What has one row per item, by its name."""
         found = {"bias": self.bias, "delta": self.delta, "popularity": self.popularity}
         return {name: table for name, table in found.items() if table is not None}
 

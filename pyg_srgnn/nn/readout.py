@@ -1,4 +1,4 @@
-"""Reads out the nodes of session graphs as one vector a session."""
+"""Reads out the nodes of session graphs as one vector per session."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ _ByValue = Mapping[str, Mapping[str, Mapping[str, float]]]
 def category_table(
     every: Mapping[str, _ByValue], elsewhere: str = METRICS_FILE, scale: float = 100
 ) -> Styled:
-    """HR@20 / MRR@20 of each scorer, a line a value of a column of categories.
+    """HR@20 / MRR@20 of each scorer, one line per value of a column of categories.
 
     Args:
         every: By the scorer, the column and the value, the number of ``samples`` and the metrics;

@@ -53,7 +53,7 @@ def write_leaderboard(directory: str | Path, metric: str | None = None) -> Style
 
 
 def _summary_table(board: Leaderboard) -> Styled:
-    """A row a configuration; where there is no room, validation and what was swept stay."""
+    """One row per configuration; where there is no room, validation and what was swept stay."""
     names, rows = board.summary()
     keys = [Column(key.replace(".", ".\n"), "text") for key in names[1:-5]]
     # What ranks, two metrics on the test set, jobs and seconds.

@@ -226,7 +226,7 @@ class Leaderboard:
         return ["rank", *self.differ, *["data"] * self.mixed, *ends]
 
     def rows(self) -> list[list[str]]:
-        """A row a job, metrics in percent; rank, mean, deviation and n are its configuration's."""
+        """One row per job, in percent; rank, mean, deviation and n are its configuration's."""
         return [
             [
                 str(rank),
@@ -251,7 +251,7 @@ class Leaderboard:
         ]
 
     def summary(self) -> tuple[list[str], list[list[str]]]:
-        """Column names and a row a configuration, as people read them."""
+        """Column names and one row per configuration, as people read them."""
         columns = ["", *self.differ, *["data"] * self.mixed, f"valid {self.metric}"]
         columns += [*(f"test {name}" for name in MAIN), "jobs"]
         rows = []

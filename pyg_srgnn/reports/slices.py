@@ -31,7 +31,7 @@ _APART = {"target", "event", "clicks"}  # kinds whose slices have no order: no l
 def write_slices(directory: Path, model: str) -> Styled | None:
     """Write ``slices.csv`` and ``slices.png`` from a directory's ``ranks.parquet``.
 
-    The table has a line a slice and scorer, figures in percent. The picture is left out where
+    The table has one line per slice and scorer, figures in percent. The picture is left out where
     matplotlib is missing (extra ``plots``).
 
     Args:
@@ -66,7 +66,7 @@ def write_slices(directory: Path, model: str) -> Styled | None:
 
 
 def slice_table(every: Mapping[str, list[Slice]]) -> Styled:
-    """HR@20 / MRR@20 of each scorer, a line a slice; the days, which may be many, stay out.
+    """HR@20 / MRR@20 of each scorer, one line per slice; the days, which may be many, stay out.
 
     Args:
         every: The slices of each scorer; where there is no room, the first one stays, and of the
@@ -92,7 +92,9 @@ def slice_table(every: Mapping[str, list[Slice]]) -> Styled:
 
 
 def draw_slices(every: Mapping[str, list[Slice]], path: Path) -> Path | None:
-    """Draw HR@20 and MRR@20 over the slices, a line a scorer, a column of panels a kind of slice.
+    """Draw HR@20 and MRR@20 over the slices, one line per scorer.
+
+    Each kind of slice is a column of panels.
 
     Args:
         every: The slices of each scorer; the first one is drawn boldly.

@@ -17,7 +17,7 @@ _LOOKED_AT = 1000  # matches from which the best are chosen
 class ItemSearch:
     """Finds items whose id or name contains a text, ignoring case.
 
-    All ids and names are one text, an item a line, the most popular one first. It is searched
+    All ids and names are one text, one item per line, the most popular one first. It is searched
     without an index, in some milliseconds for a million items.
 
     Args:

@@ -16,7 +16,7 @@ from pyg_srgnn.text.item_texts import ItemTexts
 def read_npy(path: Path) -> ItemTexts:
     """Read an array [n, F], with the ids in ``<stem>.ids.txt`` or ``<stem>.ids.json`` beside it.
 
-    The first has an id a line, the second is a JSON list of numbers or texts.
+    The first has one id per line, the second is a JSON list of numbers or texts.
 
     Raises:
         FileNotFoundError: If there are no ids.
@@ -100,7 +100,7 @@ def _ids_beside(path: Path) -> list[int | str]:
         return _json_ids(listed.read_bytes(), listed)
     if not lines.is_file():
         raise FileNotFoundError(
-            f"{path}: the ids of its vectors are missing; expected {lines} (an id a line) or "
+            f"{path}: the ids of its vectors are missing; expected {lines} (one id per line) or "
             f"{listed} (a list)"
         )
     try:

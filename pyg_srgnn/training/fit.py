@@ -47,7 +47,7 @@ class Fit(NamedTuple):
     """A finished training."""
 
     rows: list[dict[str, float]]
-    """A row an epoch, as in ``epochs.csv``."""
+    """One row per epoch, as in ``epochs.csv``."""
     checkpoint: str
     """Path of the trained model within the run's directory."""
     place: Place

@@ -98,7 +98,7 @@ def make_trainer(options: Mapping[str, Any], **run: Any) -> lightning.Trainer:
     Raises:
         ValueError: If Lightning refuses one.
     """
-    # Cores and devices are Lightning's own report; one line an epoch is ours.
+    # Cores and devices are Lightning's own report; one line per epoch is ours.
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     options = dict(options, enable_progress_bar=False)  # ours is among the callbacks
     if options["accelerator"] == "auto" and not torch.cuda.is_available():

@@ -93,7 +93,8 @@ def warm_start(
         averaged = items.numel()
     # Buffers hold counts of the new sessions, and stay.
     trained_weights = dict(old_model.named_parameters()) | {"embedding.weight": table}
-    for name, rows in old_model.output.named_parameters(recurse=False):  # those with a row an item
+    # Those with one row per item.
+    for name, rows in old_model.output.named_parameters(recurse=False):
         trained_weights[f"output.{name}"] = rows.new_zeros(len(row), *rows.shape[1:])
         trained_weights[f"output.{name}"][known] = rows.detach()[row[known]]
     if categories is not None:

@@ -1,4 +1,4 @@
-"""V-SKNN against loops, and against a known figure."""
+"""VSKNN against loops, and against a known figure."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ FOLDER = Path()  # of the test's files
 
 
 def chosen(sessions: list[str], seconds: list[int] | None = None) -> Chosen:
-    """Sessions of one-letter items, a session an hour if no times are given; clicks shuffled."""
+    """Sessions of one-letter items, one session per hour if no times are given; clicks shuffled."""
     timed = seconds is not None
     at = [START + second for second in seconds] if timed else [0] * len(sessions)
     letters = sorted(set("".join(sessions)))

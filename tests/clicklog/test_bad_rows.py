@@ -395,9 +395,9 @@ def test_a_missing_column(path: Path) -> None:
     "content", [b"", b"\n\r\n  \n", b"\xef\xbb\xbf", gzip.compress(b"", mtime=0)]
 )
 def test_an_empty_file(content: bytes, path: Path, tmp_path: Path) -> None:
-    assert refused(write(path, content)) == "FILE is empty; expected a line a click"
+    assert refused(write(path, content)) == "FILE is empty; expected one line per click"
     write(tmp_path / "a.csv", log())
-    empty = f"{path} is empty; expected a line a click"
+    empty = f"{path} is empty; expected one line per click"
     with pytest.raises(ValueError, match=empty):
         prepared(tmp_path)
 

@@ -99,7 +99,7 @@ def test_a_list_that_the_shell_has_cut_says_how_to_quote(folder: Path) -> None:
 def test_files_that_hold_no_ids(folder: Path) -> None:
     (folder / "latin").write_bytes("ünï".encode("latin-1"))
     for name, said in (
-        ("latin", "expected text in UTF-8, one id a line"),
+        ("latin", "expected text in UTF-8, one id per line"),
         ("none", "No such file"),
     ):
         result = recommended(folder, "texts", f"items=@{folder / name}")
@@ -111,7 +111,7 @@ def test_files_that_hold_no_ids(folder: Path) -> None:
 @pytest.mark.parametrize("override", ["items=[[17,4]]", "items=[{a:1}]", "items=@", "items=17"])
 def test_what_is_no_list_of_ids_is_refused(folder: Path, override: str) -> None:
     result = recommended(folder, "texts", override)
-    assert result.status == 1 and "one id a line, @FILE or - (standard input)" in result.out
+    assert result.status == 1 and "one id per line, @FILE or - (standard input)" in result.out
 
 
 def test_nothing_else_is_touched() -> None:

@@ -30,7 +30,7 @@ TEST = random_sessions(7, ITEMS, seed=2, longest=6)
 
 
 class Clicks(SessionDataset):
-    """A dataset without raw files: one session a day; ``shift`` renumbers the items."""
+    """A dataset without raw files: one session per day; ``shift`` renumbers the items."""
 
     name = "clicks"
     timed = True

@@ -1,4 +1,4 @@
-"""The embedded dataset: files, splits, the optimum and what it is worth."""
+"""The built-in dataset: files, splits, the optimum and what it is worth."""
 
 import copy
 import hashlib

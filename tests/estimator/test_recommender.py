@@ -165,7 +165,7 @@ WITHOUT = {
         r"item is empty, expected an id"),
     "NaN": (clicks().with_columns(time=pl.when(pl.col("session") == 3).then(float("nan"))
         .otherwise("time")), r"time is empty"),
-    "no row": (clicks().head(0), r"clicks has no row; expected a row a click"),
+    "no row": (clicks().head(0), r"clicks has no row; expected one row per click"),
     "users": (clicks().rename({"session": "user"}), r"give gap=30m .* or session=COLUMN"),
     "few clicks": (clicks(3), r"none passes the rule .*; lower min_support"),
 }  # fmt: skip

@@ -75,8 +75,8 @@ class HTTPEncoder:
         """See :meth:`pyg_srgnn.text.encoder.TextEncoder.encode`.
 
         Raises:
-            ValueError: If the endpoint refuses the request, or answers with something else than a
-                finite vector a text, of the same dimensions in all its answers.
+            ValueError: If the endpoint refuses the request, or answers with something else than one
+                finite vector per text, of the same dimensions in all its answers.
             OSError: If it cannot be reached, or keeps failing.
         """
         parts = [
