@@ -12,8 +12,9 @@ import narwhals as nw
 from pyg_srgnn.clicklog.engine import Engine, Staged
 from pyg_srgnn.clicklog.layout import Layout
 from pyg_srgnn.clicklog.spec import Preparation
-from pyg_srgnn.clicklog.times import EARLIEST, LATEST, expected_time
+from pyg_srgnn.clicklog.times import expected_time
 from pyg_srgnn.clicklog.zones import in_file_order, localised
+from pyg_srgnn.functional.marks import EARLIEST, LATEST
 
 
 @dataclass(frozen=True)
