@@ -12,8 +12,9 @@ import narwhals as nw
 from pyg_srgnn.clicklog.engine import Engine, Staged
 from pyg_srgnn.clicklog.layout import Layout
 from pyg_srgnn.clicklog.spec import Preparation
-from pyg_srgnn.clicklog.times import EARLIEST, LATEST, expected_time
+from pyg_srgnn.clicklog.times import expected_time
 from pyg_srgnn.clicklog.zones import in_file_order, localised
+from pyg_srgnn.functional.marks import EARLIEST, LATEST
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Found:
         chosen: Rows that ``where`` chose, bad ones among them.
         bad_rows: For each reason the number of rows and where the first one is.
         first: The earliest time in microseconds since 1970; 0 without times.
-        last: The latest.
+        last: The latest, or one that no click is later than.
         timed: Whether the clicks have times.
         repeated_times: Clicks at a time that the clock of ``time_zone`` shows twice.
     """
@@ -70,7 +71,8 @@ def read_clicks(
     good = nw.all_horizontal(*[~bad for _, bad in reasons], ignore_nulls=False)
     if "time" in layout.columns:
         time = nw.when(good).then(nw.col("time")).otherwise(None)
-        asked += [time.min().alias("from"), time.max().alias("to")]
+        latest = time + nw.col("later") if zone else time  # which in_file_order may choose
+        asked += [time.min().alias("from"), latest.max().alias("to")]
     if zone:
         asked.append((good & (nw.col("later") > 0)).cast(nw.Int64).sum().alias("repeated"))
     answer = engine.one_row(clicks.select(*asked))

@@ -91,11 +91,13 @@ def find_layout(files: tuple[Path, ...], preparation: Preparation) -> Layout:
     """Find the layout of a log from the declaration and its first rows.
 
     Raises:
-        ValueError: If a file is empty, a column is missing, or times cannot be understood.
+        ValueError: If a file is empty, a column is missing or there twice, or times cannot be
+            understood.
     """
     first = files[0]
     form = _form(first, preparation)
     columns, guessed = roles(first, form.names, preparation)
+    used = {*columns.values(), *preparation.where, *(preparation.text or ())}
     rows = None
     for file in files:
         names = _names(file, form)
@@ -106,6 +108,8 @@ def find_layout(files: tuple[Path, ...], preparation: Preparation) -> Layout:
             )
         if form.parquet:
             _refuse_other_kinds(file, first, columns)
+        elif form.header:
+            _refuse_repeated(file, form._replace(names=names), used)
         if rows is None:
             rows = _first_rows(file, form._replace(names=names))
     if rows is None:
@@ -151,6 +155,18 @@ def _refuse_other_kinds(file: Path, first: Path, columns: dict[str, str]) -> Non
         if role in ("session", "user", "item") and kind != other and not alike:
             raise ValueError(
                 f"{file}: column {name!r} holds {kind}, and {other} in {first}; expected one type"
+            )
+
+
+def _refuse_repeated(file: Path, form: _Form, used: set[str]) -> None:
+    """Refuse needed columns of one name: Polars would read the first, and rename the others."""
+    for name in sorted(used):
+        if f"{name}_duplicated_0" not in form.names:
+            continue
+        times = _header_cells(file, form.delimiter).count(name)
+        if times > 1:  # that is no name in the file itself
+            raise ValueError(
+                f"{file}: {times} columns are called {name!r}; expected one, rename the others"
             )
 
 
@@ -240,12 +256,17 @@ def _names(file: Path, form: _Form) -> tuple[str, ...]:
         raise ValueError(f"{file}: its header cannot be read: {line!r}") from error
 
 
-def _header(file: Path, delimiter: str) -> io.BytesIO:
-    """The header of a file as every engine reads it."""
+def _header_cells(file: Path, delimiter: str) -> list[str]:
     header = next(cells for _, cells, _ in records(file, delimiter) if cells != [])
     if header is None:
         raise csv.Error("a quote out of place")
+    return header
+
+
+def _header(file: Path, delimiter: str) -> io.BytesIO:
+    """The header of a file as every engine reads it."""
     written = io.StringIO()
+    header = _header_cells(file, delimiter)
     csv.writer(written, delimiter=delimiter, lineterminator="\n").writerow(header)
     return io.BytesIO(written.getvalue().encode("utf-8", "surrogateescape"))
 

@@ -12,6 +12,7 @@ from typing import Any
 import polars as pl
 
 from pyg_srgnn.clicklog.adapt import adapt
+from pyg_srgnn.clicklog.bad_rows import BadRows
 from pyg_srgnn.clicklog.clicks import read_clicks
 from pyg_srgnn.clicklog.layout import find_layout, scan_parquet
 from pyg_srgnn.clicklog.polars_engine import PolarsEngine
@@ -154,6 +155,12 @@ def _write_sessions(
     if not whole:
         layout = replace(layout, whole=layout.whole - {"item"})
     clicks, found = read_clicks(engine, layout, preparation, staged)
+    if found.bad_rows:
+        log.warning(
+            "bad rows are left out, as in training (dataset.on_bad_rows=skip); a session of such "
+            "rows alone gets no recommendation:\n%s",
+            BadRows({one["reason"]: one for one in found.bad_rows}).described(),
+        )
     marks = _marks(preparation)
     parts = engine.parts(clicks, found.rows, staged / "parts") if found.chosen else []
     for number, part in enumerate(parts):

@@ -81,6 +81,11 @@ class SessionRules:
         self.found = found
         if preparation.gap_seconds is not None and not found.timed:
             raise ValueError("dataset.gap needs the times of the clicks; give dataset.time=COLUMN")
+        if preparation.dedupe and not found.timed:
+            raise ValueError(
+                "dataset.dedupe needs the times of the clicks; dataset.collapse drops immediate "
+                "repeats"
+            )
         self.by = ["session"] if preparation.gap_seconds is None else ["session", "part"]
         first = {"time": ["time"], "file": []}.get(preparation.order, ["order"])
         self.keys = [*first, "row"]
@@ -127,7 +132,7 @@ class SessionRules:
                 *self.by,
                 "item",
                 *self._event(),
-                *(["time"] if self.found.timed else []),
+                "time",
                 *self.keys[:-1],
             ]
             clicks = clicks.unique(subset=sorted(set(same)), keep="first", order_by=["row"])

@@ -21,7 +21,7 @@ from pyg_srgnn.clicklog.spark_values import (
     whole,
 )
 from pyg_srgnn.clicklog.spec import Preparation
-from pyg_srgnn.clicklog.times import EARLIEST, LATEST
+from pyg_srgnn.functional.marks import EARLIEST, LATEST
 
 BLANK = "blank"
 PROBLEMS = ("bytes that are not UTF-8", "a quote out of place", "wrong number of columns")

@@ -52,7 +52,8 @@ class Preparation:
         columns: Names of the columns of a text file without a header line. (default: None)
         where: Only rows with these values, such as ``{"event": "view"}``. (default: all rows)
         on_bad_rows: ``"error"``, or ``"skip"``: leave them out, counted. (default: ``"error"``)
-        dedupe: Drop a row with the session, item and time of an earlier one. (default: False)
+        dedupe: Drop a row with the session, item and time of an earlier one; needs times.
+            (default: False)
         gap: A user's clicks after a silence this long are a new session, such as ``"30m"``.
             (default: None)
         collapse: Immediate repeats of an item count once. (default: False)

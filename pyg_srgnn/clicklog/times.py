@@ -8,8 +8,6 @@ import polars as pl
 
 UNITS = {"s": 1_000_000, "ms": 1_000, "us": 1}
 """Microseconds in a unit of time since 1970; nanoseconds are divided."""
-EARLIEST, LATEST = 631_152_000_000_000, 4_102_444_800_000_000
-"""1990 and 2100, in microseconds since 1970: a time outside was read in a wrong unit."""
 
 _NUMBER = r"^[+-]?\d+(\.\d+)?([eE][+-]?\d+)?$"
 _ISO = r"^\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?( ?(Z|UTC|[+-]\d\d(:?\d\d)?))?)?$"

@@ -257,12 +257,27 @@ class SessionDataset(Dataset):
         for source in self.sources:
             fetch(source, Path(self.raw_dir), self.mirror, self.name)
 
+    def inputs(self) -> list[Path]:
+        """The local files that the processed ones are made of."""
+        return [Path(path) for path in self.raw_paths]
+
     def process(self) -> None:
-        """Read the raw files and store the sessions."""
+        """Read the raw files and store the sessions.
+
+        Raises:
+            ValueError: If a file changed while it was read; names it.
+        """
         self.report, self.texts = {}, None
+        # The folder is that of the content as reading begins: more may be appended meanwhile.
+        folder, before = Path(self.processed_dir), _states(self.inputs())
         training, test, vocabulary = self.read()
+        if Path(self.processed_dir) != folder:
+            raise ValueError(
+                f"{_changes(before, _states(self.inputs())) or self.raw_dir}: changed while it was "
+                "read, and nothing is kept of it; start again when nothing writes to it any more, "
+                "or on a copy"
+            )
         _check_texts(self.texts, vocabulary)
-        folder = Path(self.processed_dir)
         # An older folder is there only if it was found damaged; the lock keeps others off both.
         with folder_written_aside(folder, folder.with_name(folder.name + ".part")) as aside:
             tensors = _tensors_of(training=training, test=test)
@@ -405,6 +420,21 @@ class SessionDataset(Dataset):
             f"{type(self).__name__}({len(self)}, split={self.split}, "
             f"sessions={len(self.sessions)}, items={self.num_items})"
         )
+
+
+def _states(files: Sequence[Path]) -> dict[Path, tuple[int, int]]:
+    """Size and time of change of those files that are there."""
+    states = {file: file.stat() for file in files if file.is_file()}
+    return {file: (state.st_size, state.st_mtime_ns) for file, state in states.items()}
+
+
+def _changes(then: Mapping[Path, tuple[int, int]], now: Mapping[Path, tuple[int, int]]) -> str:
+    """The files that are not as they were, with their sizes."""
+    return ", ".join(
+        f"{file} ({then[file][0]:,} bytes then, {now.get(file, (0, 0))[0]:,} now)"
+        for file in then
+        if now.get(file) != then[file]
+    )
 
 
 def _check_texts(texts: list[str | None] | None, vocabulary: Vocabulary) -> None:

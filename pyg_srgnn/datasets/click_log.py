@@ -184,6 +184,10 @@ class ClickLog(RawDataset):
         """The files of the log."""
         return self.files
 
+    def inputs(self) -> list[Path]:
+        """The files of the log, and that of the known items."""
+        return [*self.files, *([] if self.known_items is None else [self.known_items])]
+
     def known(self) -> Vocabulary | None:
         """Items that keep their index."""
         return None if self.known_items is None else Vocabulary.load(self.known_items)

@@ -14,7 +14,7 @@ import polars as pl
 
 from pyg_srgnn.clicklog.columns import COMMON_NAMES
 from pyg_srgnn.clicklog.layout import find_layout
-from pyg_srgnn.clicklog.session_rows import session_rows
+from pyg_srgnn.clicklog.session_rows import MARKS, session_rows
 from pyg_srgnn.clicklog.spec import Preparation
 
 _FILE = "frame.parquet"
@@ -59,7 +59,9 @@ def _series(values: nw.Series[Any]) -> pl.Series:
     if isinstance(values.dtype, nw.Datetime):
         micros = values.dt.timestamp("us").to_list()
         known = pl.Series(micros, dtype=pl.Float64).fill_nan(None)
-        return known.cast(pl.Int64).cast(pl.Datetime("us"))
+        # What has a zone was counted in UTC; what has none may be of dataset.time_zone.
+        zone = None if values.dtype.time_zone is None else "UTC"
+        return known.cast(pl.Int64).cast(pl.Datetime("us", zone))
     native = values.to_native()
     if isinstance(native, pl.Series) and native.dtype != pl.Object:
         return native.fill_nan(None) if native.dtype.is_float() else native
@@ -94,13 +96,15 @@ def read_sessions(
     """The sessions of a frame of clicks, made by the rules of training.
 
     Args:
-        frame: The clicks; without the column of times, in the order of its rows.
+        frame: The clicks; without the column of times, in the order of its rows, and without
+            pauses.
         preparation: The columns and rules.
         whole: Whether the catalogue's ids are whole numbers.
         folder: Where temporary files go.
 
     Returns:
-        ``session`` and ``clicks``, one row per session, and the names of both columns in the frame.
+        ``session``, ``items`` and, where the model was trained with them, ``types`` and ``times``
+        of the clicks, one row per session; and the names of the first two columns in the frame.
 
     Raises:
         TypeError: If it is no data frame.
@@ -112,11 +116,27 @@ def read_sessions(
         guessed = {re.sub(r"[\W_]", "", name.lower()) for name in names}
         known = {preparation.time} if preparation.time else set(COMMON_NAMES["time"])
         if preparation.gap is None and not known & (set(names) if preparation.time else guessed):
-            preparation = replace(preparation, time=None, order="file")
+            preparation = _without_times(preparation)
         layout = find_layout((path,), preparation)
         table, clicks = session_rows([path], preparation, None, whole, folder)
-        found = table.select("session", pl.col(clicks).alias("clicks")).collect()
+        marks = [name for name in MARKS if name in table.collect_schema()]
+        found = table.select("session", pl.col(clicks).alias("items"), *marks).collect()
     return found, (layout.session, layout.columns["item"])
+
+
+def _without_times(preparation: Preparation) -> Preparation:
+    """The same for clicks in the order of their rows; by times, nothing is known of them."""
+    if preparation.pauses == "order":
+        return preparation  # its pauses are of a column, beside which times are needed, too
+    return replace(
+        preparation,
+        time=None,
+        time_format=None,
+        time_zone=None,
+        order="file",
+        pauses=None,
+        dedupe=False,
+    )
 
 
 def to_frame(like: Any, columns: dict[str, Sequence[Any]]) -> Any:

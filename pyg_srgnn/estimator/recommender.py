@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from pyg_srgnn.clicklog.prepared import Prepared
 from pyg_srgnn.clicklog.spec import Preparation
 from pyg_srgnn.estimator.configuration import compose_training
 from pyg_srgnn.estimator.frames import about, read_sessions, to_frame, write_frame
+from pyg_srgnn.inference.clicks import Clicks
 from pyg_srgnn.inference.recommender import Recommender
 from pyg_srgnn.training import train
 
@@ -132,6 +134,7 @@ class SRGNNRecommender:
                 by the rules, or an argument is not allowed; names column and row.
         """
         rules, settings = self._split_settings()
+        _warn_of_users(rules)
         with TemporaryDirectory(prefix="srgnn-") as name:
             folder = Path(name)
             texts = None
@@ -159,8 +162,10 @@ class SRGNNRecommender:
         """The k best next items of every session of a frame.
 
         Args:
-            sessions: A frame with one row per click, with the columns of :meth:`fit`; without
-                times, a session's clicks are those of its rows in their order.
+            sessions: A frame with one row per click, with the columns of :meth:`fit`, types of clicks
+                and times for pauses among them; without times, a session's clicks are those of its
+                rows in their order, and pauses are unknown. Users are not looked up: no session
+                has earlier clicks.
             k: Number of items. (default: 20)
             **rules: Further arguments of :meth:`pyg_srgnn.Recommender.recommend`, such as
                 ``exclude_seen=True`` or ``deny=["sold out"]``.
@@ -179,7 +184,8 @@ class SRGNNRecommender:
         whole = type(recommender.vocabulary.ids[0]) is int
         with TemporaryDirectory(prefix="srgnn-") as folder:
             rows, (session, item) = read_sessions(sessions, preparation, whole, Path(folder))
-        best = recommender.recommend(rows["clicks"].to_list(), k, **rules)
+        clicks = [Clicks(**row) for row in rows.drop("session").iter_rows(named=True)]
+        best = recommender.recommend(clicks, k, **rules)
         ids = rows["session"].to_list()
         return to_frame(
             sessions,
@@ -208,6 +214,7 @@ class SRGNNRecommender:
         """
         recommender = Recommender.load(path)
         stored = _preparation_of(recommender)
+        _warn_of_users(Preparation.from_dict(stored, str(path)))
         usual, own = Preparation().to_dict(), cls._names()
         rules = {
             _DATASET + name: value
@@ -243,6 +250,17 @@ class SRGNNRecommender:
             "dataset.path": ".",  # until it is written
         }
         return Preparation(**rules), settings | given
+
+
+def _warn_of_users(preparation: Preparation) -> None:
+    """Warn of what a model learns, and :meth:`SRGNNRecommender.recommend` does not pass."""
+    if preparation.earlier_clicks:
+        warnings.warn(
+            f"user={preparation.user!r}: the model is trained with the earlier clicks of each "
+            f"session's user, and recommend() passes none; recommender_.recommend takes them as "
+            f"pyg_srgnn.inference.Clicks(items, earlier=[...])",
+            stacklevel=3,
+        )
 
 
 def _whole(prepared: Prepared) -> Prepared:

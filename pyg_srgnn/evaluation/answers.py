@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from pyg_srgnn.evaluation.samples import Floats
 from pyg_srgnn.evaluation.significance import draws
+from pyg_srgnn.functional.marks import EARLIEST, LATEST, MICROS
 from pyg_srgnn.functional.metrics import K
 
 _KEYS = {"time", "session", "model", "items", "recommended"}
@@ -104,7 +105,8 @@ def read_clicks(path: str | Path) -> Clicks:
         path: .csv, .parquet or .jsonl; times are seconds since 1970 UTC, or texts in ISO 8601.
 
     Raises:
-        ValueError: If the file is of another kind, or a column is missing.
+        ValueError: If the file is of another kind, a column is missing, or a time is before 1990 or
+            after 2100, as one in another unit is; names the row.
     """
     path = Path(path)
     if path.suffix not in _READERS:
@@ -127,9 +129,16 @@ def read_clicks(path: str | Path) -> Clicks:
         if table.schema["time"].is_temporal():
             table = table.with_columns(pl.col("time").dt.epoch("us") / 1e6)
         columns = (pl.col("session", "item").cast(pl.String), pl.col("time").cast(pl.Float64))
-        table = table.select(*columns).sort("time", maintain_order=True)
+        table = table.select(*columns)
     except pl.exceptions.PolarsError as error:
         raise ValueError(f"{path}: column time: {error}") from error
+    times = table["time"]
+    if len(rows := (~times.is_between(EARLIEST / MICROS, LATEST / MICROS)).arg_true()):
+        raise ValueError(
+            f"{path}: row {rows[0] + 1:,} has the time {times[rows[0]]:.15g}, before 1990 or after "
+            f"2100; expected seconds since 1970, such as 1396867869, or ISO 8601"
+        )
+    table = table.sort("time", maintain_order=True)
     found = defaultdict(list)
     for session, item, time in table.iter_rows():
         found[session].append((time, item))

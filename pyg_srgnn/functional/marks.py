@@ -13,6 +13,9 @@ from pyg_srgnn.functional.earlier import Earlier, earlier_tensors
 MICROS = 1_000_000
 """Microseconds of a second."""
 
+EARLIEST, LATEST = 631_152_000_000_000, 4_102_444_800_000_000
+"""1990 and 2100, in microseconds since 1970: a time outside was read in a wrong unit."""
+
 GAPS = 23
 """Buckets of pauses: 0 of a session's first click and of unknown ones, 1 below a second, each
 further one twice as wide, the last one from 2**20 seconds (12 days) on."""

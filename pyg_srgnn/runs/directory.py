@@ -30,11 +30,12 @@ CIRCUMSTANCES = {
     "trainer.log_every_n_steps",
     "resume",
 }
-# In the order in which they are removed: first the one that makes a run finished, last the
-# configuration, which makes the directory a run's.
+# In the order in which they are removed: first the one that makes a run finished, next what could
+# be resumed before what says on which data, last the configuration, which makes the directory a
+# run's.
 _FILES = (
-    *(METRICS_FILE, "data.json", "vocabulary.json", "epochs.csv", "epochs.png", "refit.csv"),
-    *("ranks.parquet", "slices.csv", "slices.png", "checkpoints", "tensorboard", "wandb"),
+    *(METRICS_FILE, "checkpoints", "data.json", "vocabulary.json", "epochs.csv", "epochs.png"),
+    *("refit.csv", "ranks.parquet", "slices.csv", "slices.png", "tensorboard", "wandb"),
     *("mlflow_run_id", "aged.json", "config.yaml"),
 )
 _WAYS_OUT = (

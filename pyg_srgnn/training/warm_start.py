@@ -113,11 +113,12 @@ def warm_start(
         "%d old items gone",
         *(old.path, kept, averaged, len(row) - kept - averaged, gone),
     )
-    same = old.vocabulary == training.vocabulary  # most likely the same sessions, too
-    if same and old.split == "trainval" and training.split == "train":
+    # Which sessions these were is not known: a longer log has them, whatever its items are.
+    if old.split == "trainval" and training.split == "train":
         log.warning(
             "warm_start=%s: it was trained on its validation sessions, too; where they validate "
-            "this run, the figures on validation are too good",
+            "this run, the figures on validation are too good: let later ones alone validate "
+            "(dataset.valid=7d), or start from checkpoints/best.ckpt of that run",
             path,
         )
 

@@ -745,6 +745,23 @@ def test_a_name_that_is_a_pattern_is_refused(name: str, tmp_path: Path) -> None:
         prepared(tmp_path / "a.csv", item=name)
 
 
+@pytest.mark.parametrize("quote", ["", '"'])
+def test_a_name_that_two_columns_have(tmp_path: Path, quote: str) -> None:
+    path, name = tmp_path / "a.csv", f"{quote}item{quote}"
+    path.write_text(f"session,{name},time,{name},note,note\n1,5,1396867800,7,x,y\n")
+    with pytest.raises(ValueError) as error:
+        prepared(path)
+    assert str(error.value) == (
+        f"{path}: 2 columns are called 'item'; expected one, rename the others"
+    )
+    path.write_text(table().replace("item", "item,item_duplicated_0,note,note", 1))
+    with pytest.raises(ValueError, match="2 columns are called 'note'"):
+        prepared(path, where={"note": "x"})
+    rows = "".join(f"{n // 2},{n % 2},,x,y,{1396867800 + n}\n" for n in range(20))
+    path.write_text(f"session,item,item_duplicated_0,note,note,time\n{rows}")
+    assert len(prepared(path, min_support=1).vocabulary) == 2
+
+
 def test_a_line_end_within_the_header(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text(table().replace("\n", "\r", 1), newline="")
     with pytest.raises(ValueError, match=r"no column known to be the time; .*'time\\r"):

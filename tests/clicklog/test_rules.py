@@ -212,15 +212,17 @@ def test_known_items_keep_their_number_and_are_never_rare(
 @given(rows=logs(), rules=rules)
 def test_a_log_without_times(log: Path, rows: list[Any], rules: dict[str, Any]) -> None:
     rows = [{name: row[name] for name in ("session", "item", "event")} for row in rows]
-    rules = rules | {"order": "file", "test": 0.3}
+    rules = rules | {"order": "file", "test": 0.3, "dedupe": False}
     rules.pop("gap", None)
     check(Case(rows, rules), log)
 
 
-def test_a_gap_needs_times(log: Path) -> None:
+def test_rules_that_need_times(log: Path) -> None:
     write(log, [{"user": "1", "item": "1"}, {"user": "1", "item": "2"}])
     with pytest.raises(ValueError, match="gap"):
         prepare(log, Preparation(gap="30m", order="file"))
+    with pytest.raises(ValueError, match=r"dataset\.dedupe needs the times .* dataset\.collapse"):
+        prepare(log, Preparation(session="user", dedupe=True, order="file"))
 
 
 @pytest.mark.slow

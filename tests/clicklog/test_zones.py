@@ -93,6 +93,18 @@ def test_the_hour_that_comes_twice_is_read_in_the_order_of_the_file(
     assert len(cut.training) + len(cut.test) == 4 and cut.report["steps"][1]["sessions"] == 6
 
 
+def test_a_log_that_ends_in_the_hour_that_comes_twice(tmp_path: Path) -> None:
+    """In the order of the file, a session's time is packed with its row: it must have room."""
+    rows = [f"{n},{item},2014-10-26 0{2 - n // 2}:30" for n in range(4) for item in (1, 2)]
+    rows = [*rows[4:], *rows[:4], "0,3,2014-10-26 02:29"]
+    path = tmp_path / "a.csv"
+    path.write_text("\n".join(["session,item,time", *rows]))
+    rules = {"min_support": 1, "test": 0.2, "time_zone": "Europe/Berlin"}
+    in_time = prepare(path, Preparation(**rules))
+    in_file = prepare(path, Preparation(order="file", **rules))
+    assert in_file.test.times.tolist() == in_time.test.times.tolist() == [AUTUMN + HOUR + 1_740]
+
+
 def test_other_forms_of_time(tmp_path: Path) -> None:
     made = night(tmp_path / "a.csv")
     pattern = night(tmp_path / "a.csv", "26.10.2014 {}", time_format="%d.%m.%Y %H:%M")

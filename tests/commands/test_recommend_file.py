@@ -130,6 +130,19 @@ def test_a_new_log_without_types(
     assert pl.read_parquet(output)["items"].to_list() == [[item for item, _ in wanted.items]]
 
 
+def test_bad_rows_that_are_left_out_are_told(
+    recommender: Recommender, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = ["session,item,time", "a,3,1500000000", "a,3,soon", "b,3,late", "c,,1500000000"]
+    file = tmp_path / "log.csv"
+    file.write_text("\n".join(rows))
+    skipping = Preparation(on_bad_rows="skip", time_format="s")
+    assert recommend_file(recommender, file, tmp_path / "top.parquet", preparation=skipping) == 1
+    assert f"{file}, line 3: time='soon', expected seconds" in caplog.text
+    assert "unreadable time (and 1 more such row)" in caplog.text
+    assert f"{file}, line 5: item is empty, expected an id – no item" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("columns", "message"),
     [

@@ -151,6 +151,31 @@ def test_other_content_makes_another_cache(tmp_path: Path, made: list[int]) -> N
     assert len(made) == 6
 
 
+def test_a_log_that_grows_while_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: list[int]
+) -> None:
+    path = log(tmp_path / "a.csv")
+    prepare, text = click_log.prepare, path.read_text()
+
+    def appended(*arguments: Any) -> Any:
+        prepared = prepare(*arguments)
+        log(path, sessions=60)
+        return prepared
+
+    with monkeypatch.context() as patch:
+        patch.setattr(click_log, "prepare", appended)
+        with pytest.raises(ValueError) as told:
+            opened(tmp_path, path)
+    sizes = f"({len(text):,} bytes then, {path.stat().st_size:,} now)"
+    assert str(told.value) == (
+        f"{path} {sizes}: changed while it was read, and nothing is kept of it; start again when "
+        "nothing writes to it any more, or on a copy"
+    )
+    assert caches(tmp_path) == set()
+    assert len(opened(tmp_path, path, split="trainval").sessions) == 54
+    assert len(made) == 2
+
+
 def test_leftovers_of_a_killed_preparation_go(tmp_path: Path) -> None:
     path = log(tmp_path / "a.csv")
     folder = Path(opened(tmp_path, path).processed_dir)

@@ -14,8 +14,10 @@ import torch
 
 from pyg_srgnn import SRGNNRecommender
 from pyg_srgnn.checkpoint import Checkpoint
-from pyg_srgnn.estimator.frames import write_frame
+from pyg_srgnn.clicklog.spec import Preparation
+from pyg_srgnn.estimator.frames import read_sessions, write_frame
 from pyg_srgnn.export.write import export
+from pyg_srgnn.inference import Clicks
 from pyg_srgnn.inference.recommender import UnknownItemWarning
 from tests.estimator.logs import SETTINGS, clicks, lists
 
@@ -156,6 +158,66 @@ def test_a_users_clicks_are_cut_at_a_silence() -> None:
     made = SRGNNRecommender(gap="5m", epochs=1, settings=SETTINGS).fit(log)
     found = made.recommend(log.filter(pl.col("user") < 3), k=2)
     assert sorted(set(found["user"])) == [0, 1, 2] and len(found) == 6
+
+
+@pytest.mark.slow
+def test_types_and_pauses_of_the_clicks() -> None:
+    views = pl.when(pl.col("time") % 20 == 0).then(pl.lit("view"))
+    log = clicks().with_columns(kind=views.otherwise(pl.lit("buy")))
+    rules = {"event": "kind", "events": {"view": 1, "buy": 1}, "pauses": "time"}
+    settings = SETTINGS | {f"dataset.{key}": value for key, value in rules.items()}
+    made = SRGNNRecommender(epochs=2, settings=settings).fit(log)
+    one = pl.DataFrame(
+        {
+            "session": [1, 1],
+            "item": ["item 3", "item 4"],
+            "time": [1_800_000_000, 1_800_000_300],
+            "kind": ["view", "buy"],
+        }
+    )
+    marks = {"types": ["view", "buy"], "times": [0, 300]}
+    for frame, known in ((one, marks), (one.drop("time"), {"types": marks["types"]})):
+        (wanted,) = made.recommender_.recommend([Clicks(["item 3", "item 4"], **known)], 20)
+        found = made.recommend(frame, 20)
+        assert found["item"].to_list() == [item for item, _ in wanted]
+        assert found["score"].to_list() == pytest.approx([score for _, score in wanted])
+    plain = made.recommend(one.drop("time").with_columns(kind=pl.lit("view")), 20)
+    assert not plain.equals(found), "the case needs types that matter"
+
+
+@pytest.mark.slow
+def test_users_are_said_to_be_unknown_later(tmp_path: Path) -> None:
+    log = clicks().with_columns(user=pl.col("session") % 9)
+    said = r"user='user': .* recommend\(\) passes none; .*Clicks\(items, earlier="
+    with pytest.warns(UserWarning, match=said):
+        made = SRGNNRecommender(user="user", epochs=1, settings=SETTINGS).fit(log)
+    with pytest.warns(UserWarning, match=said):
+        SRGNNRecommender.load(made.save(tmp_path / "model"))
+
+
+def test_sessions_without_times_need_no_rule_about_them(tmp_path: Path) -> None:
+    rules = {"time_zone": "Europe/Berlin", "time_format": "%d.%m.%Y %H:%M", "pauses": "time"}
+    trained = Preparation(time="when", dedupe=True, **rules)
+    rows = pl.DataFrame({"session": [1, 1, 1], "item": ["a", "b", "a"]})
+    found, names = read_sessions(rows, trained, False, tmp_path)
+    assert found.to_dicts() == [{"session": 1, "items": ["a", "b", "a"]}]
+    assert names == ("session", "item")
+    with pytest.raises(ValueError, match="there is no column 'when'"):
+        read_sessions(
+            rows, Preparation(time="when", pauses="order", order="place"), False, tmp_path
+        )
+
+
+@pytest.mark.parametrize("kind", ["polars", "pandas"])
+def test_times_with_a_zone_keep_it(tmp_path: Path, kind: str) -> None:
+    frame = clicks().with_columns(time=pl.from_epoch("time").dt.replace_time_zone("Asia/Tokyo"))
+    given = frame
+    if kind == "pandas":
+        given = pd.DataFrame(frame.drop("time").to_dict(as_series=False))
+        given["time"] = pd.to_datetime(frame["time"].dt.epoch("us").to_list(), unit="us", utc=True)
+    table = pl.read_parquet(write_frame(given, tmp_path, "clicks"))
+    assert table["time"].dtype == pl.Datetime("us", "UTC")
+    assert table["time"].equals(frame["time"].dt.convert_time_zone("UTC"))
 
 
 WITHOUT = {

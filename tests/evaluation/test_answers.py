@@ -155,3 +155,13 @@ def test_times_that_are_none(tmp_path: Path) -> None:
     clicks.write_text("session,item,time\na,2,2026-01-01T00:00:01\na,3,\n")
     with pytest.raises(ValueError, match=r"clicks.csv: row 2 has no time"):
         read_clicks(clicks)
+
+
+@pytest.mark.parametrize(("row", "time"), [(1, "5"), (2, "1767225601000")])
+def test_times_in_another_unit(tmp_path: Path, row: int, time: str) -> None:
+    times = {1: "1767225601", 2: "1767225602"} | {row: time}
+    clicks = tmp_path / "clicks.csv"
+    clicks.write_text(f"session,item,time\na,2,{times[1]}\na,3,{times[2]}\n")
+    said = rf"clicks\.csv: row {row} has the time {time}, before 1990 .* seconds since 1970"
+    with pytest.raises(ValueError, match=said):
+        read_clicks(clicks)
