@@ -162,10 +162,10 @@ class SRGNNRecommender:
         """The k best next items of every session of a frame.
 
         Args:
-            sessions: A frame with one row per click, with the columns of :meth:`fit`, types of clicks
-                and times for pauses among them; without times, a session's clicks are those of its
-                rows in their order, and pauses are unknown. Users are not looked up: no session
-                has earlier clicks.
+            sessions: A frame with one row per click, with the columns of :meth:`fit`, types of
+                clicks and times for pauses among them; without times, a session's clicks are those
+                of its rows in their order, and pauses are unknown. Users are not looked up: no
+                session has earlier clicks.
             k: Number of items. (default: 20)
             **rules: Further arguments of :meth:`pyg_srgnn.Recommender.recommend`, such as
                 ``exclude_seen=True`` or ``deny=["sold out"]``.
