@@ -154,11 +154,14 @@ def _write_sessions(
     log.info("%s", layout.describe())
     if not whole:
         layout = replace(layout, whole=layout.whole - {"item"})
+    if preparation.dedupe and "time" not in layout.columns:
+        log.warning("dataset.dedupe is left out: without times, a row that repeats may be a click")
+        preparation = replace(preparation, dedupe=False)
     clicks, found = read_clicks(engine, layout, preparation, staged)
     if found.bad_rows:
         log.warning(
-            "bad rows are left out, as in training (dataset.on_bad_rows=skip); a session of such "
-            "rows alone gets no recommendation:\n%s",
+            "bad rows are left out, as in training (dataset.on_bad_rows=skip); a session that "
+            "consists only of such rows gets no recommendation:\n%s",
             BadRows({one["reason"]: one for one in found.bad_rows}).described(),
         )
     marks = _marks(preparation)

@@ -274,8 +274,8 @@ class SessionDataset(Dataset):
         if Path(self.processed_dir) != folder:
             raise ValueError(
                 f"{_changes(before, _states(self.inputs())) or self.raw_dir}: changed while it was "
-                "read, and nothing is kept of it; start again when nothing writes to it any more, "
-                "or on a copy"
+                "being read, so nothing was kept; try again once nothing is writing to it, or use "
+                "a copy"
             )
         _check_texts(self.texts, vocabulary)
         # An older folder is there only if it was found damaged; the lock keeps others off both.

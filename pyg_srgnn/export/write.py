@@ -8,7 +8,7 @@ import random
 import shutil
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,8 @@ from pyg_srgnn.utils.arguments import checking
 from pyg_srgnn.utils.files import folder_written_aside, sha256_of
 
 TOLERANCE = 1e-4  # of a score; more than rounding is a defect of the export
-_EXPORTED = {MANIFEST, WEIGHTS, VOCABULARY, INDEX, CARD, *FILES.values()}
+# With the README of Recommender.save, which has the model's card.
+_EXPORTED = {MANIFEST, WEIGHTS, VOCABULARY, INDEX, CARD, "README.md", *FILES.values()}
 _CHECKED = 32  # random sessions that both models score
 
 
@@ -225,7 +226,8 @@ def keep_others(before: Path, after: Path) -> None:
     if before.is_dir():
         for path in before.iterdir():
             if path.is_file() and path.name not in _EXPORTED:
-                shutil.copy2(path, after / path.name, follow_symlinks=False)
+                with suppress(FileNotFoundError):  # removed meanwhile
+                    shutil.copy2(path, after / path.name, follow_symlinks=False)
 
 
 def largest_difference(model: Checkpoint | Recommender, artifact: Artifact) -> float:

@@ -110,8 +110,7 @@ class Artifact:
         folder = Path(folder)
         if not is_artifact(folder):
             raise FileNotFoundError(f"{folder} is no folder of srgnn-export: it has no {MANIFEST}")
-        data = _read(folder, MANIFEST, checked_size(folder, MANIFEST, _MANIFEST))
-        return cls._open(folder, data, threads, precision)
+        return cls._open(folder, _manifest_of(folder), threads, precision)
 
     def copy(self, folder: Path) -> None:
         """Copy the files that it was exported with, and its card, to a folder that is made.
@@ -119,9 +118,10 @@ class Artifact:
         Raises:
             ValueError: If a file is missing, or is not the one that was exported; names it.
         """
-        _copy(self.path, folder)
-        if hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest() != self.key:
+        data = _manifest_of(self.path)
+        if hashlib.sha256(data).hexdigest() != self.key:
             raise ValueError(f"{self.path} holds another export than the one that was loaded")
+        _copy(self.path, folder, data)
 
     @classmethod
     def _open(
@@ -187,15 +187,10 @@ class Artifact:
         It takes all of their scores, in float32, whatever precision is asked for.
         """
         members: list[Artifact] = []
-        for name in facts.members:
-            if (folder / name).is_symlink():
-                raise ValueError(f"{folder / name} is a link; expected the folder of a member")
-            file = f"{name}/{MANIFEST}"
-            size = checked_size(folder, file, _MANIFEST)
-            held = _verified(folder, file, size, manifest["files"])
-            members.append(cls._open(folder / name, held, threads, "float32", within))
+        for member, held in _members(folder, manifest, facts):
+            members.append(cls._open(member, held, threads, "float32", within))
             if members[-1].vocabulary != members[0].vocabulary:
-                raise ValueError(f"{folder / name} has other items than {facts.members[0]}")
+                raise ValueError(f"{member} has other items than {facts.members[0]}")
         first = members[0]
         return replace(
             first,
@@ -275,18 +270,34 @@ def _held(folder: Path, manifest: Mapping[str, Any], facts: Facts) -> Iterator[t
         yield name, _verified(folder, name, sizes[name], manifest["files"])
 
 
-def _copy(source: Path, target: Path) -> None:
-    """Copy an export, and those in it, without anything else that lies there."""
+def _manifest_of(folder: Path) -> bytes:
+    return _read(folder, MANIFEST, checked_size(folder, MANIFEST, _MANIFEST))
+
+
+def _members(
+    folder: Path, manifest: Mapping[str, Any], facts: MixtureFacts
+) -> Iterator[tuple[Path, bytes]]:
+    """The folder of each member of a mixture, and its manifest, which is checked."""
+    for name in facts.members:
+        if (folder / name).is_symlink():
+            raise ValueError(f"{folder / name} is a link; expected the folder of a member")
+        file = f"{name}/{MANIFEST}"
+        size = checked_size(folder, file, _MANIFEST)
+        yield folder / name, _verified(folder, file, size, manifest["files"])
+
+
+def _copy(source: Path, target: Path, data: bytes) -> None:
+    """Copy an export whose manifest is read, and those in it, and nothing else that lies there."""
     target.mkdir(exist_ok=True)
-    data = _read(source, MANIFEST, checked_size(source, MANIFEST, _MANIFEST))
     (target / MANIFEST).write_bytes(data)
     if (source / CARD).is_file():
         card = _read(source, CARD, checked_size(source, CARD, MOST_OF_CARD))
         (target / CARD).write_bytes(card)
-    manifest, facts = read_manifest(data)
+    with _naming(source / MANIFEST):
+        manifest, facts = read_manifest(data)
     if isinstance(facts, MixtureFacts):
-        for name in facts.members:
-            _copy(source / name, target / name)
+        for folder, held in _members(source, manifest, facts):
+            _copy(folder, target / folder.name, held)
     else:
         for name, held in _held(source, manifest, facts):
             (target / name).write_bytes(held)

@@ -85,6 +85,7 @@ class ItemCatalogue:
         """The same with other attributes of the items."""
         found = copy(self)
         found.rule_book = self.rule_book.with_attributes(attributes)
+        found._popular = Kept(_KEPT)  # those of the old rules would never be asked for again
         return found
 
     def _check_new(self, ids: Sequence[int | str]) -> None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 from pyg_srgnn.inference.answer import Answer
@@ -66,9 +65,20 @@ class Batcher:
         self._running: asyncio.Task[None] | None = None
 
     async def recommend(
-        self, sessions: Sequence[RawSession], k: int, rules: tuple[Rules, ...] = ()
+        self,
+        sessions: Sequence[RawSession],
+        k: int,
+        rules: tuple[Rules, ...] = (),
+        admitted: bool = False,
     ) -> list[Answer]:
         """The k best items of every session, by rules that hold together.
+
+        Args:
+            sessions: The sessions.
+            k: Number of items.
+            rules: The rules. (default: none)
+            admitted: Whether there was room for them a moment ago, so that they are not refused.
+                (default: False)
 
         Raises:
             QueueFull: If too many sessions wait already.
@@ -78,31 +88,27 @@ class Batcher:
         if any(one.chooses for one in rules):
             size = max(1, min(size, _CHOSEN // k))
         for start in range(0, len(sessions), size):  # others get a turn between the parts
-            answers += await self._put(sessions[start : start + size], k, rules)
+            answers += await self._put(sessions[start : start + size], k, rules, admitted)
         return answers
 
-    @contextmanager
-    def room(self) -> Iterator[None]:
-        """Keep room for a session that is put right after, without waiting for anything between.
+    def need_room(self, sessions: int) -> None:
+        """Refuse sessions that the queue has no room for.
 
         Raises:
             QueueFull: If too many sessions wait already.
         """
-        self._need_room(1)
-        self.queued += 1
-        try:
-            yield
-        finally:
-            self.queued -= 1
+        if self.queued + sessions > max(self.max_queue, sessions):
+            raise QueueFull
 
     def close(self) -> None:
         """Wait until the current batch is scored."""
         self._thread.shutdown()
 
     def _put(
-        self, sessions: Sequence[RawSession], k: int, rules: tuple[Rules, ...]
+        self, sessions: Sequence[RawSession], k: int, rules: tuple[Rules, ...], admitted: bool
     ) -> asyncio.Future[list[Answer]]:
-        self._need_room(len(sessions))
+        if not admitted:
+            self.need_room(len(sessions))
         loop = asyncio.get_running_loop()
         waiting = _Waiting(sessions, Asked(sessions, k, rules), loop.create_future())
         self._queue.append(waiting)
@@ -110,10 +116,6 @@ class Batcher:
         if self._running is None:
             self._running = loop.create_task(self._run())
         return waiting.answers
-
-    def _need_room(self, sessions: int) -> None:
-        if self.queued + sessions > max(self.max_queue, sessions):
-            raise QueueFull
 
     async def _run(self) -> None:
         """Score batches until the queue is empty."""

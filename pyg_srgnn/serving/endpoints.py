@@ -169,13 +169,13 @@ def session_routes(service: Service, store: Store) -> APIRouter:
         clicked: Click = asked.item
         if asked.type is not None or asked.time is not None:
             clicked = MarkedClick(asked.item, asked.type, asked.time)
-        async with service.admitted(asked, id):
-            try:
-                items, kept = await store.append(id, clicked), True
-            except Unreachable:
-                items, kept = [clicked], False
+        await service.admit(asked, id)
+        try:
+            items, kept = await store.append(id, clicked), True
+        except Unreachable:
+            items, kept = [clicked], False
         session = _kept(service, id, items, asked.earlier)
-        (answer,) = await service.recommend([session], asked, id)
+        (answer,) = await service.recommend([session], asked, id, admitted=True)
         facts = {"clicks": len(items), "kept": kept}
         return _json(_content(answer) | _model(service, id) | facts)
 

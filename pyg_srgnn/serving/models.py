@@ -43,6 +43,7 @@ class Models(Reloading):
         super().__init__(settings, metrics)
         self.served: Served | None = None
         self._prepared: Served | None = None
+        self._preparing: object = None  # which of several calls prepares
         self._missed: list[tuple[Sequence[int | str], Mapping[str, Sequence[Any]]]] = []
 
     def current(self) -> Served:

@@ -81,7 +81,7 @@ class NamedRules:
             try:
                 recommender.answer([], rules=[rules])
             except ValueError as error:
-                hint = "; attributes=FILE has them" if recommender.attributes is None else ""
+                hint = "; give them with attributes=FILE" if recommender.attributes is None else ""
                 raise ValueError(f"{path}, rule {name!r}: {error}{hint}") from error
 
     def asked(self, request: Any) -> tuple[Rules, ...]:

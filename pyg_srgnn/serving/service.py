@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -135,7 +135,11 @@ class Service:
         return clicks
 
     async def recommend(
-        self, sessions: Sequence[RawSession], asked: Any, key: str | None = None
+        self,
+        sessions: Sequence[RawSession],
+        asked: Any,
+        key: str | None = None,
+        admitted: bool = False,
     ) -> list[Answer]:
         """Answer sessions, count the answers, and log them if the settings ask for it.
 
@@ -143,6 +147,7 @@ class Service:
             sessions: The sessions.
             asked: The request, with k and its rules.
             key: The key of the session, by which its model is chosen. (default: None)
+            admitted: Whether :meth:`admit` has let it in. (default: False)
 
         Raises:
             HTTPException: 503, if too many sessions wait already; 422, if a rule is not allowed or
@@ -152,7 +157,7 @@ class Service:
         models, batcher = self.arms[name]
         with _refusing():
             rules = models.current().rules.asked(asked)
-            answers = await batcher.recommend(sessions, asked.k, rules)
+            answers = await batcher.recommend(sessions, asked.k, rules, admitted)
         self.metrics.unknown.inc(sum(len(answer.unknown) for answer in answers))
         self.metrics.popular.inc(sum(answer.popular for answer in answers))
         self.metrics.answers.labels(name).inc(len(answers))
@@ -161,11 +166,8 @@ class Service:
                 self.answers.write(key, name, session, answer)
         return answers
 
-    @asynccontextmanager
-    async def admitted(self, asked: Any, key: str) -> AsyncIterator[None]:
+    async def admit(self, asked: Any, key: str) -> None:
         """Refuse a session that :meth:`recommend` would refuse, before anything of it is kept.
-
-        The room that it has in the queue is that of a call right after.
 
         Args:
             asked: See there.
@@ -176,12 +178,11 @@ class Service:
         """
         models, batcher = self.arms[self.model_of(key)]
         with _refusing():
+            batcher.need_room(1)
             served = models.current()
             rules = served.rules.asked(asked)
-            if rules != served.rules.always:  # which were tried when the model was loaded
+            if rules and rules[-1] not in served.rules.named.values():  # others were tried before
                 await run_in_threadpool(served.recommender.answer, [], rules=rules)
-            with batcher.room():
-                yield
 
     async def load(self) -> None:
         """Load every model."""

@@ -78,13 +78,16 @@ class WorkerProcess:
             ConnectionError: If the process has ended.
             TimeoutError: If it has not answered within so many seconds.
         """
+        limit = asyncio.timeout(seconds)
         try:
-            async with asyncio.timeout(seconds):
+            async with limit:
                 return await self._channel.call(function, *given)
         except ConnectionError:
             self.serves = False
             raise
         except TimeoutError as error:
+            if not limit.expired():  # it is the function's own error
+                raise
             raise TimeoutError(f"a worker has not answered within {seconds} seconds") from error
 
     async def ended(self) -> int | None:

@@ -116,9 +116,9 @@ def warm_start(
     # Which sessions these were is not known: a longer log has them, whatever its items are.
     if old.split == "trainval" and training.split == "train":
         log.warning(
-            "warm_start=%s: it was trained on its validation sessions, too; where they validate "
-            "this run, the figures on validation are too good: let later ones alone validate "
-            "(dataset.valid=7d), or start from checkpoints/best.ckpt of that run",
+            "warm_start=%s: it was trained on its validation sessions, too, and where they "
+            "validate this run, the figures on validation are too good: validate on sessions later "
+            "than its log alone (dataset.valid), or start from checkpoints/best.ckpt of that run",
             path,
         )
 

@@ -154,6 +154,8 @@ def test_files_of_others_beside_an_export_are_kept(run_dir: Path, tmp_path: Path
         (folder / "names.csv").write_text("id,name\n")
         if kind == "torch_export":
             (folder / "link").symlink_to("names.csv")
+            (folder / "README.md").write_text("that of Recommender.save, with the old metrics")
     names = {path.name for path in folder.iterdir()}
-    assert {"names.csv", "link", "encoder.onnx"} <= names and "encoder.pt2" not in names
+    assert {"names.csv", "link", "encoder.onnx"} <= names
+    assert not {"encoder.pt2", "README.md"} & names
     assert (folder / "link").is_symlink() and (folder / "names.csv").read_text() == "id,name\n"

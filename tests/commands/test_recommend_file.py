@@ -143,6 +143,18 @@ def test_bad_rows_that_are_left_out_are_told(
     assert f"{file}, line 5: item is empty, expected an id – no item" in caplog.text
 
 
+def test_without_times_no_click_is_dropped_as_repeated(
+    recommender: Recommender, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file, output = tmp_path / "log.csv", tmp_path / "top.parquet"
+    file.write_text("session,item\na,3\na,6\na,3\n")
+    rules = Preparation(dedupe=True, order="file")
+    assert recommend_file(recommender, file, output, preparation=rules) == 1
+    (wanted,) = recommender.answer([[3, 6, 3]])
+    assert pl.read_parquet(output)["items"].to_list() == [[item for item, _ in wanted.items]]
+    assert "dataset.dedupe is left out: without times" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("columns", "message"),
     [

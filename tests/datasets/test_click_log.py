@@ -168,8 +168,8 @@ def test_a_log_that_grows_while_it_is_read(
             opened(tmp_path, path)
     sizes = f"({len(text):,} bytes then, {path.stat().st_size:,} now)"
     assert str(told.value) == (
-        f"{path} {sizes}: changed while it was read, and nothing is kept of it; start again when "
-        "nothing writes to it any more, or on a copy"
+        f"{path} {sizes}: changed while it was being read, so nothing was kept; try again "
+        "once nothing is writing to it, or use a copy"
     )
     assert caches(tmp_path) == set()
     assert len(opened(tmp_path, path, split="trainval").sessions) == 54

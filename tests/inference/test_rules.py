@@ -164,6 +164,8 @@ def test_sessions_without_a_known_item_share_a_list(monkeypatch: pytest.MonkeyPa
             for answer in found.answer([["who?"], [], IDS[:1]], k, rules)[:2]:
                 answer.items.append(("of the caller", 1.0))
     assert asked == [3, 3, 4, 4]
+    found.set_attributes(ItemAttributes(ITEMS, COLUMNS))
+    assert found._catalogue._popular is not catalogue._popular  # which would hold the old rules
     assert len(found.answer([[]], 3)[0].items) == 3
 
 

@@ -113,6 +113,21 @@ def test_a_mixture_that_was_exported_is_copied(
         *(path.relative_to(source) for path in source.rglob("*")),
     }
     assert Artifact.load(folder).key == Artifact.load(source).key
+    source = tmp_path / "changed"
+    shutil.copytree(folder, source)
+    model = Recommender.load(source)
+    (source / "member_2").rename(tmp_path / "elsewhere")
+    (source / "member_2").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ValueError, match="member_2 is a link"):
+        model.save(tmp_path / "other")
+    (source / "member_2").unlink()
+    shutil.copytree(source / "member_1", source / "member_2")
+    with pytest.raises(ValueError, match=r"member_2/manifest\.json is not the file that was expo"):
+        model.save(tmp_path / "other")
+    manifest = source / "manifest.json"
+    manifest.write_text(manifest.read_text() + "\n")
+    with pytest.raises(ValueError, match="changed holds another export than the one that was loa"):
+        model.save(tmp_path / "other")
 
 
 def test_folders_that_are_replaced_and_those_that_are_not(tiny_run: Path, tmp_path: Path) -> None:

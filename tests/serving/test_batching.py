@@ -160,16 +160,15 @@ def test_a_full_queue_refuses_and_goes_on(recommender, slow):
     same(run(recommender, slow, script, max_queue=5), [expected(recommender, [110], 2)])
 
 
-def test_room_is_kept_for_a_session_that_follows(recommender, slow):
+def test_a_session_for_which_there_was_room_is_answered(recommender, slow):
     async def script(batcher):
-        tasks = await queued(batcher, *(([[100 + i]], 2) for i in range(4)))
-        with batcher.room():
-            for refused in (batcher.recommend([[109]], 2), batcher.recommend([[108]], 2)):
-                with pytest.raises(QueueFull):
-                    await refused
-        tasks += await queued(batcher, ([[110]], 2))
-        with pytest.raises(QueueFull), batcher.room():
-            pass
+        batcher.need_room(1)
+        tasks = await queued(batcher, *(([[100 + i]], 2) for i in range(5)))
+        with pytest.raises(QueueFull):
+            batcher.need_room(1)
+        with pytest.raises(QueueFull):
+            await batcher.recommend([[110]], 2)
+        tasks += await queued(batcher, ([[110]], 2, (), True))
         slow.go.set()
         return (await asyncio.gather(*tasks))[-1]
 

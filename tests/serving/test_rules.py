@@ -169,6 +169,7 @@ def test_a_click_that_is_refused_is_not_kept(running: Running) -> None:
     assert answer.json()["clicks"] == 1
 
 
+@pytest.mark.slow
 def test_a_filter_that_leaves_nothing_says_so(running: Running) -> None:
     answer = running.post("/recommend", {"items": SESSION, "where": {"shelf": "shelf 77"}}).json()
     assert answer["items"] == []
@@ -334,7 +335,9 @@ def test_rules_are_checked_with_the_attributes(here: Recommender, tmp_path: Path
     rules = NamedRules.load(path)
     rules.check(here, path)
     alone = Recommender(here.scorer, here.vocabulary, here._catalogue.clicks)
-    with pytest.raises(ValueError, match=r"in stock.*no attributes of .*; attributes=FILE has"):
+    with pytest.raises(
+        ValueError, match=r"in stock.*no attributes of .*; give them with attributes=FILE"
+    ):
         rules.check(alone, path)
     assert rules.always == (ALWAYS,) and list(rules.named) == list(NAMED)
     assert isinstance(here.attributes, ItemAttributes)

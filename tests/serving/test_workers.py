@@ -239,7 +239,7 @@ def test_a_model_is_served_by_all_or_by_none(tmp_path, answers, told, asked, kil
     """A worker that is late goes on with the old one, and none is killed but one that hangs."""
 
     async def script():
-        workers = Workers(Settings("nowhere", workers=2), tmp_path)
+        workers = Workers(Settings("nowhere", port=0, workers=2), tmp_path)
         for worker in workers.workers:
             worker.close()
         workers.workers = fakes = [Fake(*each) for each in answers]

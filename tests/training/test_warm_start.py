@@ -278,7 +278,7 @@ def test_a_model_that_has_seen_the_validation_sessions_is_told(
     assert "too good" not in caplog.text
     started(shop(root, "old"), old_run)
     started(shop(root, "new"), old_run)  # with other items, as a longer log has
-    said = "the figures on validation are too good: let later ones alone validate (dataset.valid=7d"
+    said = "on validation are too good: validate on sessions later than its log alone (dataset.val"
     assert caplog.text.count(said) == 2
 
 
