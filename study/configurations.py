@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import groupby
+from pathlib import Path, PurePosixPath
 
 from pyg_srgnn.evaluation.rank_table import read_ranks
 from pyg_srgnn.evaluation.samples import Samples
 from pyg_srgnn.runs.finished import FREE, Run, Stat, require_seeds_of_one
 
+# Keys that name runs a run is made of, whose seeds follow its own.
+_MADE_OF = ("model.members", "distil")
+
 
 @dataclass(frozen=True)
 class Configuration:
-    """Runs that differ in their seeds alone.
+    """Runs that differ in their seeds alone, and those of the runs that they are made of.
 
     Args:
         label: Its name.
@@ -38,7 +42,7 @@ class Configuration:
                     f"{run.folder} holds a run of seed {run.result.seed}; a folder of a study is "
                     f"named by its run's seed"
                 )
-        require_seeds_of_one(self.runs)
+        require_seeds_of_one([_without_seeds(run) for run in self.runs])
 
     @property
     def dataset(self) -> str:
@@ -81,12 +85,16 @@ class Configuration:
         return self.runs[0].result.parameters or None  # protocol=literature keeps no one model
 
     @property
-    def command(self) -> str:
-        """The command that makes the runs again."""
-        kept = self.runs[0].overrides_but(FREE)
-        seeds = "seed=" + ",".join(map(str, self.seeds))
-        sweep = ["-m"] if len(self.seeds) > 1 else []
-        return shlex.join(["srgnn-train", *kept, seeds, *sweep])
+    def commands(self) -> list[str]:
+        """The commands that make the runs again: one, unless they are made of other runs."""
+        found = []
+        for _, same in groupby(self.runs, lambda run: [run.config.get(key) for key in _MADE_OF]):
+            runs = list(same)
+            seeds = "seed=" + ",".join(str(run.result.seed) for run in runs)
+            sweep = ["-m"] if len(runs) > 1 else []
+            kept = runs[0].overrides_but(FREE)
+            found.append(shlex.join(["srgnn-train", *kept, seeds, *sweep]))
+        return found
 
     def has(self, part: str) -> bool:
         """Whether every run was evaluated on ``"valid"`` or ``"test"``."""
@@ -111,6 +119,17 @@ class Configuration:
         if not all(file.is_file() for file in files):
             return None
         return Samples.average([read_ranks(file) for file in files])
+
+
+def _without_seeds(run: Run) -> Run:
+    """A run of a configuration that names the runs it is made of by their folders in a study."""
+    config = dict(run.config)
+    for key in _MADE_OF:
+        if isinstance(named := config.get(key), str):
+            config[key] = PurePosixPath(named).parent
+        elif named is not None:
+            config[key] = [PurePosixPath(each).parent for each in named]
+    return run._replace(config=config)
 
 
 def read_study(folder: str | Path) -> list[Configuration]:

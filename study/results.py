@@ -343,7 +343,7 @@ def table_file(study: Study) -> str:
         for mean, sd in map(one.percent, order):
             cells += [f"{mean:.2f}", "" if sd is None else f"{sd:.2f}"]
         cells += [f"{one.seconds.mean:.1f}", one.device, one.parameters]
-        writer.writerow([*cells, one.command])
+        writer.writerow([*cells, " && ".join(one.commands)])
     return file.getvalue()
 
 
@@ -498,7 +498,8 @@ def _commands(configurations: Sequence[Configuration]) -> list[str]:
     """The commands, one a line, in a block of their own."""
     if not configurations:
         return []
-    return ["", "```", *(one.command for one in configurations), "```"]
+    commands = [command for one in configurations for command in one.commands]
+    return ["", "```", *commands, "```"]
 
 
 if __name__ == "__main__":

@@ -75,12 +75,13 @@ def test_the_seeds_of_a_label_are_summed_up(tmp_path: Path) -> None:
         sd = math.sqrt(sum((value - mean) ** 2 for value in values) / 2)
         assert several.percent(metric) == pytest.approx((mean, sd))
     assert several.seconds.mean == pytest.approx(313 / 3) and several.parameters == 1234
-    assert several.command == (
+    (command,) = several.commands
+    assert command == (
         "srgnn-train dataset=diginetica model.scale=12 '+model.x='\"'\"'a b'\"'\"'' "
         "'baselines=[]' seed=1,2,10 -m"
     )
     assert one.percent("mrr@20").sd is None
-    assert one.command == "srgnn-train dataset=yoochoose1_64 model=vsknn seed=0"
+    assert one.commands == ["srgnn-train dataset=yoochoose1_64 model=vsknn seed=0"]
     assert read_study(tmp_path / "nowhere") == []
 
 
@@ -98,6 +99,24 @@ def test_runs_that_differ_in_more_than_the_seed(tmp_path: Path) -> None:
     assert all(str(folder / "config.yaml") in message for folder in (first, other))
     assert "model.scale: 12 and 16" in message and "model.more: None and True" in message
     assert "dataset.root" not in message
+
+
+def test_runs_that_are_made_of_runs_differ_in_their_seeds_too(tmp_path: Path) -> None:
+    for seed in (0, 1):
+        members = [f"runs/study/a/srgnn/{seed}", f"runs/study/a/gru4rec/{(seed + 1) % 2}"]
+        named = f"model.members=[{','.join(members)}]"
+        write_run(tmp_path, "both", seed, keys={"model.members": members}, command=(named,))
+        write_run(tmp_path, "taught", seed, keys={"distil": f"runs/study/a/both/{seed}"})
+    both, taught = read_study(tmp_path)
+    assert both.seeds == taught.seeds == [0, 1] and len(taught.commands) == 2
+    assert both.commands == [
+        "srgnn-train dataset=diginetica "
+        f"'model.members=[runs/study/a/srgnn/{seed},runs/study/a/gru4rec/{1 - seed}]' seed={seed}"
+        for seed in (0, 1)
+    ]
+    write_run(tmp_path, "taught", 2, keys={"distil": "runs/study/a/other/2"})
+    with pytest.raises(ValueError, match=r"distil: runs/study/a/both and runs/study/a/other"):
+        read_study(tmp_path)
 
 
 def test_a_folder_is_named_by_its_seed(tmp_path: Path) -> None:
@@ -146,8 +165,8 @@ def test_a_run_is_kept_without_its_model_and_its_machine(tmp_path: Path) -> None
     }
     assert after.result == before.result
     (found,) = read_study(tmp_path / "study")
-    assert found.command == "srgnn-train dataset=diginetica model.scale=12 seed=7"
-    assert found.command == Configuration("srgnn", (before._replace(folder=target),)).command
+    assert found.commands == ["srgnn-train dataset=diginetica model.scale=12 seed=7"]
+    assert found.commands == Configuration("srgnn", (before._replace(folder=target),)).commands
     # Again, of a run that is kept already, under another label; and what was there goes.
     (target / "refit.csv").write_text("old")
     assert keep(run, tmp_path / "study") == target and not (target / "refit.csv").exists()
@@ -193,7 +212,7 @@ def test_a_run_of_the_command_is_read(tmp_path: Path) -> None:
     (found,) = read_study(tmp_path / "study")
     for metric in METRICS:
         assert found.percent(metric).mean == pytest.approx(100 * result.test[metric])
-    assert found.command == "srgnn-train 'baselines=[]' seed=0"
+    assert found.commands == ["srgnn-train 'baselines=[]' seed=0"]
     samples = found.samples()
     assert samples is not None and len(samples.starts()) == 60
     assert 100 * samples.values["hr@20"].mean() == pytest.approx(found.percent("hr@20").mean)
