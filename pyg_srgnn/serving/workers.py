@@ -149,10 +149,11 @@ class Workers:
                 self._fail(error)
                 return
             log.info("a worker starts", extra={"event": "worker_started", **worker.facts})
-            started = monotonic()
+            started, why = monotonic(), ""
             try:
                 await self._bring_in(worker)
             except Exception as error:
+                why = f": {error}"
                 log.error("a worker cannot serve: %s", error, extra={"event": "worker_failed"})
                 worker.kill()
             if self._stopped.is_set():  # before it could be told
@@ -167,7 +168,8 @@ class Workers:
             failures = 0 if monotonic() - started >= _STEADY else failures + 1
             if not all(model.file for model in self.models) or failures >= _TRIES:
                 told = "before a model was served" if failures < _TRIES else f"{failures} times"
-                self._fail(ValueError(f"a worker has ended {told}, the last one with {status}"))
+                told = f"a worker has ended {told}, the last one with {status}{why}"
+                self._fail(ValueError(told))
                 return
             if self._serving():
                 worker.close()
@@ -232,6 +234,11 @@ class Workers:
         for model in self.models:
             await model.reload()
 
+    def _leave(self) -> None:
+        """Stop listening as the workers do, else a client that comes then would wait for nobody."""
+        for worker in self._serving():  # the socket of one that starts is being passed to it
+            worker.close()
+
     def _fail(self, error: Exception) -> None:
         self.failure = self.failure or error
         self._stop(signal.SIGINT)
@@ -244,8 +251,8 @@ class Workers:
         if not self._stopped.is_set():
             self._stopped.set()
             drained = 0 if number == signal.SIGINT else settings.drain_seconds
+            later(drained, self._leave)
             for worker in self.workers:
-                later(drained, worker.close)  # else who comes then would wait for nobody
                 later(drained + settings.stop_seconds + _GRACE, worker.kill)
         if self._loading is not None:
             self._loading.cancel()

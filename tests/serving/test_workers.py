@@ -255,6 +255,38 @@ def test_a_model_is_served_by_all_or_by_none(tmp_path, answers, told, asked, kil
     asyncio.run(script())
 
 
+class Starting(Fake):
+    """A worker that starts when there is a model already, and cannot serve it."""
+
+    pid, facts = 0, {}
+
+    async def start(self):
+        self.serves = False
+
+    async def ended(self):
+        return -9
+
+    def signal(self, number):
+        pass
+
+
+def test_why_no_worker_can_serve_is_told(monkeypatch, tmp_path):
+    async def script():
+        workers = Workers(Settings("nowhere", port=0, workers=2), tmp_path)
+        for worker in workers.workers:
+            worker.close()
+        workers.models[0].file = tmp_path / "model"
+        workers.workers = [Starting(ValueError("names.csv: there is no column id"))]
+        await workers.run()
+
+    monkeypatch.setattr("pyg_srgnn.serving.workers._TRIES", 1)
+    monkeypatch.setattr("pyg_srgnn.serving.workers.mark_process_dead", lambda pid: None)
+    monkeypatch.setattr(Workers, "_load", lambda self: asyncio.sleep(0))
+    told = r"a worker has ended 1 times, the last one with -9: names\.csv: there is no column id"
+    with pytest.raises(ValueError, match=told):
+        asyncio.run(script())
+
+
 def test_a_worker_that_is_late_is_not_killed():
     class Silent:
         async def call(self, *asked):
