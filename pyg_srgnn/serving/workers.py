@@ -67,6 +67,7 @@ class Workers:
             for number, listening in enumerate(sockets, 1)
         ]
         self.failure: Exception | None = None
+        self._proven = False  # that a worker could serve
         self._stopped = asyncio.Event()  # or about to be
         self._changing = asyncio.Lock()  # one change at a time, so that all make them in one order
         self._loading: asyncio.Task[None] | None = None
@@ -116,6 +117,7 @@ class Workers:
                 await self._all(asked, "forget", arm)
                 raise (told or errors)[0]
             model.file = file
+            self._proven = self._proven or bool(asked)
             await self._all(asked, "take", arm)
 
     async def _all(self, workers: Sequence[WorkerProcess], *asked: Any) -> None:
@@ -156,6 +158,8 @@ class Workers:
                 why = f": {error}"
                 log.error("a worker cannot serve: %s", error, extra={"event": "worker_failed"})
                 worker.kill()
+                if not (self._proven or isinstance(error, ConnectionError | TimeoutError)):
+                    self._fail(error)  # nor will it, or another one
             if self._stopped.is_set():  # before it could be told
                 worker.kill()
             status = await worker.ended()
@@ -186,6 +190,7 @@ class Workers:
                     given = model.arm, str(model.file), state
                     await worker.ask("prepare", *given, seconds=self.settings.reload_timeout)
                     await worker.ask("take", model.arm)
+                    self._proven = True
             await worker.ask("listen")
             worker.serves = True
 
