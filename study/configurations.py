@@ -8,14 +8,11 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 from itertools import groupby
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from pyg_srgnn.evaluation.rank_table import read_ranks
 from pyg_srgnn.evaluation.samples import Samples
-from pyg_srgnn.runs.finished import FREE, Run, Stat, require_seeds_of_one
-
-# Keys that name runs a run is made of, whose seeds follow its own.
-_MADE_OF = ("model.members", "distil")
+from pyg_srgnn.runs.finished import FREE, MADE_OF, Run, Stat, require_seeds_of_one
 
 
 @dataclass(frozen=True)
@@ -42,7 +39,7 @@ class Configuration:
                     f"{run.folder} holds a run of seed {run.result.seed}; a folder of a study is "
                     f"named by its run's seed"
                 )
-        require_seeds_of_one([_without_seeds(run) for run in self.runs])
+        require_seeds_of_one(self.runs)
 
     @property
     def dataset(self) -> str:
@@ -88,7 +85,7 @@ class Configuration:
     def commands(self) -> list[str]:
         """The commands that make the runs again: one, unless they are made of other runs."""
         found = []
-        for _, same in groupby(self.runs, lambda run: [run.config.get(key) for key in _MADE_OF]):
+        for _, same in groupby(self.runs, lambda run: [run.config.get(key) for key in MADE_OF]):
             runs = list(same)
             seeds = "seed=" + ",".join(str(run.result.seed) for run in runs)
             sweep = ["-m"] if len(runs) > 1 else []
@@ -119,17 +116,6 @@ class Configuration:
         if not all(file.is_file() for file in files):
             return None
         return Samples.average([read_ranks(file) for file in files])
-
-
-def _without_seeds(run: Run) -> Run:
-    """A run of a configuration that names the runs it is made of by their folders in a study."""
-    config = dict(run.config)
-    for key in _MADE_OF:
-        if isinstance(named := config.get(key), str):
-            config[key] = PurePosixPath(named).parent
-        elif named is not None:
-            config[key] = [PurePosixPath(each).parent for each in named]
-    return run._replace(config=config)
 
 
 def read_study(folder: str | Path) -> list[Configuration]:

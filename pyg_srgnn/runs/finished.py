@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from statistics import fmean, stdev
@@ -18,6 +19,9 @@ from pyg_srgnn.runs.result import RunResult
 PLACES = {"dataset.root": "datasets", "dataset.mirror": None, "checkpoint": None}
 # Keys in which the runs of one configuration may differ.
 FREE = {*PLACES, "seed", "deterministic", "trainer.enable_progress_bar", "threads", "resume"}
+# Keys that name the runs a run is made of, whose seeds follow its own.
+MADE_OF = ("model.members", "distil")
+_SEED = re.compile(r"(?<=[/,])(seed=)?\d+$|(?<=[/,])seed=\d+(?=[,/])")  # in a folder's name
 
 
 class Stat(NamedTuple):
@@ -77,6 +81,9 @@ def key_and_value(override: str) -> tuple[str, str]:
 def require_seeds_of_one(runs: Sequence[Run]) -> None:
     """Compare runs with the first of them.
 
+    The members of a mixture, and a teacher, may differ in their seeds, which end their folders'
+    names, as in ``runs/srgnn/1``, or stand there as in a sweep's ``seed=1``.
+
     Raises:
         ValueError: If two differ in more than the seed; names both files and every key, and how
             their data differs.
@@ -86,7 +93,8 @@ def require_seeds_of_one(runs: Sequence[Run]) -> None:
         differ = [
             f"{key}: {first.config.get(key)} and {run.config.get(key)}"
             for key in sorted((first.config.keys() | run.config.keys()) - FREE)
-            if first.config.get(key) != run.config.get(key)
+            if _without_seeds(key, first.config.get(key))
+            != _without_seeds(key, run.config.get(key))
         ]
         if first.result.data is not None and run.result.data is not None:
             differ += changes(first.result.data, run.result.data)
@@ -96,3 +104,10 @@ def require_seeds_of_one(runs: Sequence[Run]) -> None:
                 f"more than the seed, so they are no runs of one configuration:\n  "
                 + "\n  ".join(differ)
             )
+
+
+def _without_seeds(key: str, value: Any) -> Any:
+    """The value of a key; of those that name runs, the folders without what tells the seed."""
+    if key not in MADE_OF or value is None:
+        return value
+    return [_SEED.sub("", folder) for folder in ([value] if isinstance(value, str) else value)]

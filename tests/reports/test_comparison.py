@@ -182,6 +182,19 @@ def test_other_data_is_not_compared(tmp_path: Path) -> None:
         read_side(tmp_path / "seeds")
 
 
+def test_the_members_of_mixtures_may_differ_in_their_seeds(tmp_path: Path) -> None:
+    for seed in range(2):
+        members = [f"runs/srgnn/{seed}", f"sweep/model=gru4rec,seed={1 - seed},scale=8"]
+        keys = {"model__members": members, "distil": f"sweep/seed={seed}"}
+        write_run(tmp_path / "mixed" / str(seed), random_table(seed), seed, **keys)
+    assert read_side(tmp_path / "mixed").seeds == 2
+    for kind, other in (("label", "runs/gru4rec/0"), ("other", "sweep/seed=1,scale=16")):
+        write_run(tmp_path / kind / "0", random_table(0), 0, distil="runs/srgnn/0")
+        write_run(tmp_path / kind / "1", random_table(1), 1, distil=other)
+        with pytest.raises(ValueError, match="distil: runs/srgnn/0 and "):
+            read_side(tmp_path / kind)
+
+
 def test_a_directory_holds_seeds_of_one_configuration(tmp_path: Path) -> None:
     write_run(tmp_path / "a" / "0", random_table(0), seed=0, model__scale=12)
     write_run(tmp_path / "a" / "1", random_table(1), seed=1, model__scale=16)

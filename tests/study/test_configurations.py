@@ -115,7 +115,7 @@ def test_runs_that_are_made_of_runs_differ_in_their_seeds_too(tmp_path: Path) ->
         for seed in (0, 1)
     ]
     write_run(tmp_path, "taught", 2, keys={"distil": "runs/study/a/other/2"})
-    with pytest.raises(ValueError, match=r"distil: runs/study/a/both and runs/study/a/other"):
+    with pytest.raises(ValueError, match=r"distil: runs/study/a/both/0 and runs/study/a/other/2"):
         read_study(tmp_path)
 
 
