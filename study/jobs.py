@@ -85,9 +85,11 @@ SCREEN = {
     "three levels": ("model.readout_levels=3",),
     "counts of half-life 0.5": ("model.counts_half_life=0.5",),
 }
-# The default in trainings of full length, which end earlier or hold weights back.
+# The default in trainings of full length, and changes that end them earlier, hold weights back or
+# add some.
 FULL = {
     "default": (),
+    "output table": ("model.output_table=delta",),
     "one epoch": ("trainer.max_epochs=1",),
     "two epochs": ("trainer.max_epochs=2",),
     "dropout 0.5, three epochs": ("model.dropout=0.5", "trainer.max_epochs=3"),

@@ -84,7 +84,7 @@ def export(
         precision: See :func:`pyg_srgnn.inference.precision.choose`; a model of several softmaxes
             does not use it. (default: ``"auto"``: whoever loads the export takes what is fastest
             there)
-        index_above: Items of a catalogue from which on an :class:`Index` is made, which finds 98
+        index_above: Catalogues of more items than this get an :class:`Index`, which finds 98
             percent of the best; not of a model of several softmaxes. (default: None, no index)
 
     Returns:
