@@ -218,7 +218,8 @@ def _malformed(words: Sequence[str], place: int, error: HydraException) -> str:
         *(words[other] if 0 <= other < len(words) else "" for other in (place - 1, place + 1)),
     )
     if "=" in word[1:]:
-        return f"{word} cannot be read: {str(error).splitlines()[0]}"
+        reason = [line for line in map(str.strip, str(error).splitlines()) if line]
+        return f"{word} cannot be read: {' '.join(reason)}"
     if before.endswith("="):
         meant = before + word
     elif word.startswith("="):

@@ -21,6 +21,10 @@ from pyg_srgnn.utils.arguments import ArgumentError, Checks, checking
 
 _YAML = {"None": "null", "True": "true", "False": "false"}
 _Settings = TypeVar("_Settings")
+# What changes a training, and its value where nothing is trained.
+_OF_TRAINING: dict[str, Any] = dict.fromkeys(("distil", "warm_start")) | dict.fromkeys(
+    ("average", "drop_items", "crop", "r_drop", "contrast"), 0
+)
 
 
 @contextmanager
@@ -118,14 +122,20 @@ def validate_run(config: DictConfig) -> None:
             fits = not plain["r_drop"] or model.loss_name != "sampled"
             expected = "0 with model.loss=sampled, which never computes all probabilities"
             check.that(fits, "r_drop", expected, plain["r_drop"])
+            weights = plain["dataset"].get("events")
+            alike = not isinstance(weights, dict) or len(set(weights.values())) < 2
+            fits = alike or model.loss_name != "binary"
+            expected = "equal weights of targets with model.loss=binary, which has one for all"
+            check.that(fits, "dataset.events", expected, weights)
             if name in BASELINES and plain["diversity_by"] is None:
                 expected = f"metrics without diversity, as model={name} has no vectors of items"
                 check.that(
                     "diversity" not in plain["metrics"], "metrics", expected, plain["metrics"]
                 )
             if name not in MODELS:
-                expected = f"None with model={name}, which is not trained"
-                check.that(plain["distil"] is None, "distil", expected, plain["distil"])
+                for key, off in _OF_TRAINING.items():
+                    expected = f"{off} with model={name}, which is not trained"
+                    check.that(plain[key] == off, key, expected, plain[key])
             if name == MIXTURE:
                 check_mixed(check, plain["protocol"])
         with group("optimizer"):

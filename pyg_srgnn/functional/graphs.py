@@ -251,9 +251,10 @@ def summed(values: Tensor, index: Tensor, size: int) -> Tensor:
 def log_softmax_within(scores: Tensor, index: Tensor, size: int) -> Tensor:
     """Logarithms of the softmax [n] of the scores [n] that share one of 0 … size - 1 in ``index``.
 
-    Each of them has a score.
+    Where there are no scores of one, there is nothing to divide.
     """
     alone = scores.detach()
     peak = alone.new_zeros(size).scatter_reduce_(0, index, alone, "amax", include_self=False)
     shifted = scores - peak.index_select(0, index)
-    return shifted - summed(shifted.exp(), index, size).log().index_select(0, index)
+    total = summed(shifted.exp(), index, size)
+    return shifted - (total + (total == 0)).log().index_select(0, index)

@@ -11,6 +11,7 @@ from pyg_srgnn.data.session_pairs import SessionPairs
 from pyg_srgnn.data.sessions import Sessions
 from pyg_srgnn.functional.lookups import ROUNDED
 from pyg_srgnn.functional.whitening import cosine_weights, nearest
+from pyg_srgnn.nn.item_categories import ItemCategories
 from pyg_srgnn.nn.normalize import normalize
 
 
@@ -139,7 +140,12 @@ class GlobalGraph(nn.Module):
         return weight / total.where(total > 0, 1)
 
     def forward(
-        self, items: Tensor, embedded: Tensor, table: Tensor, weight: Tensor | None = None
+        self,
+        items: Tensor,
+        embedded: Tensor,
+        table: Tensor,
+        weight: Tensor | None = None,
+        categories: ItemCategories | None = None,
     ) -> Tensor:
         """Embeddings of clicked items with those of their neighbours [N, d].
 
@@ -148,15 +154,19 @@ class GlobalGraph(nn.Module):
             embedded: Their embeddings [N, d].
             table: Embeddings of all items [V, d].
             weight: Weights of their neighbours [N, K]. (default: those counted)
+            categories: Those of the items, where the table is without them. (default: None)
         """
-        weight = self.weight[items] if weight is None else weight
+        weight = (self.weight[items] if weight is None else weight).to(table.dtype)
+        neighbours = self.neighbours[items].long()
         mean = F.embedding_bag(
-            self.neighbours[items].long(),
+            neighbours,
             table,
-            per_sample_weights=weight.to(table.dtype),
+            per_sample_weights=weight,
             mode="sum",
             sparse=table.is_leaf and not torch.compiler.is_compiling(),
         )
+        if categories is not None:
+            mean = mean + categories.weighted(neighbours, weight)
         if self.normalize:
             mean = normalize(mean)
         added: Tensor = self.lin(F.dropout(mean, self.dropout, self.training))

@@ -61,6 +61,18 @@ class ItemCategories(nn.Embedding):
             total = total + F.embedding(column, rows)
         return total
 
+    def weighted(self, items: Tensor, weight: Tensor) -> Tensor:
+        """Sums of what is added to some items' vectors, by their weights [N, d].
+
+        Args:
+            items: The items [N, K].
+            weight: Their weights [N, K].
+        """
+        codes = self.codes[items].flatten(1)
+        weights = weight.repeat_interleave(self.codes.size(1), dim=1)
+        rows = F.pad(self.weight, (0, 0, 1, 0))
+        return F.embedding_bag(codes, rows, per_sample_weights=weights, mode="sum")
+
     def extra_repr(self) -> str:
         """The settings."""
         return f"{len(self.codes)}, {self.embedding_dim}, sizes={self.sizes}"

@@ -130,8 +130,8 @@ class Output(nn.Module):
         if self.lin is not None:
             learned = at_least_float32(self.lin(encoded))
             if self.temperature:
-                vectors = vectors * torch.tanh(learned[:, :1]).exp()
-            columns.append(learned[:, int(self.temperature) :])
+                vectors = vectors * torch.tanh(learned[:, :1]).exp().to(vectors.dtype)
+            columns.append(learned[:, int(self.temperature) :].to(vectors.dtype))
         if self.bias is not None:
             columns.append(torch.ones_like(vectors[:, :1]))
         return torch.cat([vectors, *columns], dim=1) if columns else vectors

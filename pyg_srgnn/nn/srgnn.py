@@ -310,8 +310,10 @@ class SRGNN(MixtureModel):
         """Embeddings of clicked items [N, d], with those of their neighbours, by their weights."""
         embedded = self.embed(items)
         if self.global_graph is not None:
-            table = self.embedding.table(self.text)
-            embedded = self.global_graph(items, embedded, table, weight)
+            # The gradient of a table made of ids and categories has all rows; of ids, those read.
+            apart = self.embedding.categories if self.embedding.sparse else None
+            table = self.embedding.table(self.text) if apart is None else self.embedding.weight
+            embedded = self.global_graph(items, embedded, table, weight, apart)
         return embedded
 
     def _hidden(self, data: Data) -> Hidden:

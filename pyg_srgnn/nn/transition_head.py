@@ -9,7 +9,7 @@ from pyg_srgnn.data.pairs import UNITS, heaviest_pairs, weights_by_distance
 from pyg_srgnn.data.session_pairs import SessionPairs
 from pyg_srgnn.data.sessions import Sessions
 from pyg_srgnn.functional.graphs import SessionGraphs
-from pyg_srgnn.functional.lookups import PLACES
+from pyg_srgnn.functional.lookups import PLACES, ROUNDED
 from pyg_srgnn.functional.mixture import Share
 from pyg_srgnn.nn.component import Component
 from pyg_srgnn.nn.losses import at_least_float32
@@ -65,7 +65,9 @@ class TransitionHead(Component):
         weights = weights_by_distance(_WINDOW)
         followers, count = heaviest_pairs(sessions, num_items, weights, kept, self.half_life)
         self.followers.copy_(followers)
-        self.count.copy_(count / UNITS)
+        count = count / UNITS
+        # With a short half-life, the oldest are too small to divide by what is left of them.
+        self.count.copy_(count.masked_fill(count < torch.finfo(torch.float32).tiny / ROUNDED, 0))
 
     def own_pairs(self, sessions: Sessions) -> SessionPairs:
         """What each of the training sessions added to the counts."""

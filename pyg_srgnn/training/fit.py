@@ -13,8 +13,9 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, LambdaCallback
 from lightning.pytorch.loggers import Logger
 from torch import Tensor
+from torch.utils.data import DistributedSampler
 
-from pyg_srgnn.checkpoint import Checkpoint, describe_training
+from pyg_srgnn.checkpoint import Checkpoint, describe_training, read_checkpoint
 from pyg_srgnn.data.categories import TrainedCategories
 from pyg_srgnn.datasets import SessionDataset
 from pyg_srgnn.evaluation.metrics import saturated
@@ -41,6 +42,7 @@ from pyg_srgnn.training.warm_start import warm_start
 log = logging.getLogger(__name__)
 
 _REFIT = "refit"
+_UNLIMITED = {"max_steps": -1, "max_time": None}
 
 
 class Fit(NamedTuple):
@@ -83,7 +85,9 @@ def fit(
         watched: The samples ranked after every epoch, which choose the best one; None for a refit,
             which keeps the last epoch.
         epochs: Epochs to train for, unless ``watched`` ends the training before.
-        horizon: Epochs that the schedule of the learning rate spans. (default: ``epochs``)
+        horizon: Of a refit after a choice: epochs that the schedule of the learning rate spans.
+            Its epochs are trained whole, for ``trainer.max_steps`` and ``max_time`` were limits of
+            the choice, whose epochs are shorter. (default: ``epochs``, within the limits)
     """
     settings, name = job.settings, _REFIT if watched is None else "last"
     text = job.text(training)
@@ -121,7 +125,7 @@ def fit(
     resumed = last if settings.resume and last.is_file() else None
     with _logger(job, watched) as logger:
         trainer = make_trainer(
-            job.group("trainer") | {"max_epochs": epochs},
+            job.group("trainer") | {"max_epochs": epochs} | (_UNLIMITED if horizon else {}),
             deterministic=settings.deterministic,
             default_root_dir=job.run_dir,
             logger=logger,
@@ -145,6 +149,9 @@ def fit(
             job.training_loader(training, place),
             None if watched is None else job.ranking_loader(watched, place),
         )
+        if resumed is not None and isinstance(sampler := loaders[0].sampler, DistributedSampler):
+            # Lightning does so as well, but after workers have drawn the first samples.
+            sampler.set_epoch(read_checkpoint(resumed)["epoch"] + 1)
         with trainer_errors(MisconfigurationException), _interrupts(trainer):
             trainer.fit(module, *loaders, ckpt_path=resumed)
     if place.rank == 0:

@@ -143,8 +143,13 @@ def _honest(job: Job) -> RunResult:
 def _refit_only(job: Job) -> RunResult:
     """Train on all training sessions for a known number of epochs."""
     training = job.open("trainval")
-    fitted = fit(job, training, None, job.epochs(training))
-    return _tested(job, training, fitted, job.config.trainer.max_epochs or len(fitted.rows))
+    epochs = job.epochs(training)
+    fitted = fit(job, training, None, epochs)
+    trained = len(fitted.rows)
+    if trained < epochs:
+        limits = "trainer.max_steps or max_time"
+        log.warning("the training was ended in epoch %d of %d by %s", trained, epochs, limits)
+    return _tested(job, training, fitted, trained)
 
 
 def _literature(job: Job) -> RunResult:

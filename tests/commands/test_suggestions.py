@@ -48,6 +48,8 @@ TYPOS = {
     "seed 3": "seed: a key is set by key=value, without blanks; did you mean seed=3?",
     "test=false seed": "seed: a key is set by key=value, without blanks; did you mean seed=VALUE?",
     "model.channels=[1": "model.channels=[1 cannot be read: ",
+    "-m model.scale=choice(null,12)": "model.scale=choice(null,12) cannot be read: Error parsing "
+    "override 'model.scale=choice(null,12)' TypeError while evaluating 'choice(null,12)': ",
     "seed=1,2": "seed=1,2: several values are a sweep, which -m starts; a list is written as "
     "seed=[1,2]",
     "--seed=3": "there is no option --seed=3; a key is set without dashes: seed=3",

@@ -271,6 +271,28 @@ def test_an_unknown_choice_of_a_group():
         assert name in result.err
 
 
+@pytest.mark.parametrize("model", ["markov", "mixture"])
+def test_what_changes_a_training_is_refused_where_there_is_none(model, tmp_path):
+    members = ["model.members=[a]", "refit=only"] if model == "mixture" else []
+    keys = ["distil=a", "warm_start=a", "average=0.9", "drop_items=0.1", "crop=0.1"]
+    keys += ["r_drop=1", "contrast=1"]
+    validate_run(tiny_config(tmp_path, f"model={model}", *members))
+    with pytest.raises(ValueError) as error:
+        validate_run(tiny_config(tmp_path, f"model={model}", *members, *keys))
+    for key in keys:
+        assert f"{key.partition('=')[0]}=" in str(error.value)
+    assert str(error.value).count(f"with model={model}, which is not trained") == len(keys)
+
+
+def test_weights_of_targets_do_not_go_with_the_binary_loss(root):
+    log = tiny_config(root, "model=srgnn_plain", "model.loss=binary")
+    log.dataset = {**log.dataset, "events": {"view": 2, "cart": 2}}
+    validate_run(log)
+    log.dataset.events.cart = 3
+    with pytest.raises(ValueError, match=r"dataset\.events=.*equal weights"):
+        validate_run(log)
+
+
 def test_settings_of_a_baseline_are_checked(config):
     config = changed(config)
     config.model = {"name": "stan", "lambda1": 0, "age": "days"}

@@ -67,6 +67,16 @@ def make(**options: Any) -> SRGNN:
     return model.eval()
 
 
+@pytest.mark.parametrize("half_life", [0.006, 0.0072, 0.008])
+def test_counts_too_small_to_divide_by(half_life: float) -> None:
+    model = SRGNN(ITEMS, CHANNELS, **INGREDIENTS["transitions"], counts_half_life=half_life)
+    model.set_training(Sessions.from_lists(TRAINING))
+    batch = batch_of(SESSIONS, TARGETS)
+    batch.row = torch.zeros(len(TARGETS), dtype=torch.long)  # of the oldest, whose weight is least
+    for training in (False, True):
+        assert model.train(training).loss(batch).isfinite()
+
+
 def exact_counts(model: SRGNN, half_life: float | None) -> None:
     """Replace the counts, which are stored in float32, by those of the reference."""
     if model.transitions is not None:

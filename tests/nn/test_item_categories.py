@@ -67,6 +67,24 @@ def test_items_share_the_gradient_of_their_category() -> None:
             torch.testing.assert_close(grad[first + value], by_item[of].sum(dim=0))
 
 
+def test_rows_of_a_step_alone_have_a_gradient_beside_categories() -> None:
+    """Of a sampled loss with neighbours; vectors and gradients are those of the whole table."""
+    dense, sampled = made(neighbours=3), made(neighbours=3, loss="sampled")
+    sampled.load_state_dict(dense.state_dict())
+    items = torch.tensor([4, 0, 3, 0])
+    weight = torch.randn(4, 4, dtype=torch.float64)
+    for model in (dense, sampled):
+        (model.clicked(items) * weight).sum().backward()
+    torch.testing.assert_close(sampled.clicked(items), dense.clicked(items))
+    grads = [dict(model.named_parameters()) for model in (dense, sampled)]
+    for name in grads[0]:
+        whole, some = (each[name].grad for each in grads)
+        assert (whole is None) == (some is None)
+        if whole is not None and some is not None:
+            assert some.is_sparse == (name == "embedding.weight")
+            torch.testing.assert_close(some.to_dense(), whole.to_dense())
+
+
 @pytest.mark.parametrize("scale", [None, 9.0])
 def test_a_cold_item_enters_as_its_categories(scale: float | None) -> None:
     model = made(num_trained=TRAINED, scale=scale, neighbours=3).eval()

@@ -54,6 +54,13 @@ def make(**options: Any) -> SRGNN:
     return randomise(SRGNN(ITEMS, CHANNELS, **options).double(), 0, 0.5).eval()
 
 
+def test_no_gradient_is_undefined_on_the_way() -> None:
+    assert [] in BEFORE, "the case needs a session without earlier clicks"
+    model, batch = make(**KNOWN), batch_of(BEFORE)
+    with torch.autograd.detect_anomaly(check_nan=True):
+        model.loss(batch).backward()
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_scores_loss_and_gradients(case: str) -> None:
     model, batch = make(**CASES[case], **KNOWN), batch_of(BEFORE)

@@ -242,6 +242,17 @@ def test_autocast_gives_a_float32_loss() -> None:
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
 
 
+@pytest.mark.parametrize("options", [{"temperature": True, "scale": 3.0}, {"popularity": [0.5]}])
+def test_a_model_of_another_type_keeps_it(options: dict[str, Any]) -> None:
+    model = randomise(SRGNN(ITEMS, CHANNELS, **options), 0, 0.5)
+    model.set_training(Sessions.from_lists(TRAINING))
+    half, batch = model.bfloat16(), batch_of(SESSIONS, TARGETS)
+    loss = half.loss(batch)
+    loss.backward()
+    assert loss.isfinite() and half.scores(batch).dtype == torch.bfloat16
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in half.parameters())
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [

@@ -106,10 +106,15 @@ def test_the_best_epoch_may_lie_before_the_break(root: Path, tmp_path: Path) -> 
     assert untimed(train(config, tmp_path / "resumed")) == untimed(whole)
 
 
+@pytest.mark.parametrize("workers", [0, 1])
 def test_an_interrupted_run_is_resumed_in_its_directory(
-    root: Path, tmp_path: Path, four_epochs: tuple[Path, RunResult], monkeypatch: pytest.MonkeyPatch
+    root: Path,
+    tmp_path: Path,
+    four_epochs: tuple[Path, RunResult],
+    monkeypatch: pytest.MonkeyPatch,
+    workers: int,
 ) -> None:
-    config = tiny_config(root, "trainer.max_epochs=4")
+    config = tiny_config(root, "trainer.max_epochs=4", f"num_workers={workers}")
     interrupted(config, tmp_path / "run", monkeypatch)
     assert not (tmp_path / "run" / "metrics.json").exists()
     shutil.move(tmp_path / "run", tmp_path / "moved")  # and is moved, too
@@ -203,6 +208,25 @@ def test_training_on_all_sessions_for_a_known_number_of_epochs(root: Path, tmp_p
     assert only.valid is None and only.best_epoch == 1 and only.refit == "only"
     assert only.test == chosen.test
     assert only.checkpoint == "checkpoints/refit.ckpt"
+
+
+def test_a_refit_trains_whole_epochs_beyond_the_limits_of_the_choice(
+    root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = tiny_config(root, "refit=true", "batch_size=50")
+    batches = -(-len(open_dataset(config.dataset, "train")) // config.batch_size)
+    refitted = -(-len(open_dataset(config.dataset, "trainval")) // config.batch_size)
+    assert refitted > batches, "the case needs more batches in the refit"
+    config.trainer.max_steps = 2 * batches
+    config.monitor = "mrr@20"
+    result = train(config, tmp_path / "a")
+    stored = torch.load(tmp_path / "a" / str(result.checkpoint), weights_only=True)
+    assert stored["global_step"] == result.best_epoch * refitted
+    config.refit, config.trainer.max_epochs = "only", 5
+    with caplog.at_level("WARNING"):
+        only = train(config, tmp_path / "b")
+    assert only.best_epoch == only.epochs == -(-2 * batches // refitted) < 5
+    assert f"ended in epoch {only.epochs} of 5 by trainer.max_steps" in caplog.text
 
 
 def test_the_rows_of_the_test_set(root: Path, four_epochs: tuple[Path, RunResult]) -> None:
