@@ -163,6 +163,11 @@ class SessionDataset(Dataset):
         return len(self.vocabulary)
 
     @property
+    def num_classes(self) -> int:
+        """Number of items, each of which can be the next one, in every part of a dataset."""
+        return self.num_items
+
+    @property
     def events(self) -> dict[str, float]:
         """The types of clicks with the weights of targets in the loss; empty without types."""
         return {} if self.preparation is None else dict(self.preparation.events or {})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,10 +13,8 @@ from torch_geometric.data import Batch
 
 from pyg_srgnn.data.recency import recency
 from pyg_srgnn.datasets.augmentation import Augmentation
+from pyg_srgnn.datasets.base import SessionDataset
 from pyg_srgnn.utils.arguments import checking
-
-if TYPE_CHECKING:
-    from pyg_srgnn.datasets.base import SessionDataset
 
 _NUMBERS_AT_ONCE = 65_536  # converted to Python's, which take five times the memory
 
@@ -84,8 +82,8 @@ class SessionLoader(DataLoader[Any]):
 
     Args:
         dataset: The dataset.
-        batch_size: Samples in a batch, over all processes; the last batch may be smaller.
-            (default: 100)
+        batch_size: Samples in a batch, over all processes; the last batch may be smaller. Not used
+            with a ``batch_sampler``. (default: 100)
         shuffle: Whether to visit the samples in a new random order every epoch. (default: False)
         seed: Seed of the orders. (default: 0)
         half_life: See :class:`ShuffledSampler`. (default: None)
@@ -94,10 +92,11 @@ class SessionLoader(DataLoader[Any]):
         build: Builds a batch from sample numbers in one process, such as
             :class:`~pyg_srgnn.data.fixed.FixedBatches`. (default: ``dataset.batch``)
         augmentation: Leaves clicks out of the samples at random. (default: None)
-        **kwargs: Further arguments of ``torch.utils.data.DataLoader``.
+        **kwargs: Further arguments of ``torch.utils.data.DataLoader``; ``collate_fn`` is not used.
 
     Raises:
-        ValueError: If ``rank`` is not one of ``num_replicas`` processes.
+        ValueError: If ``rank`` is not one of ``num_replicas`` processes, or the dataset is of
+            another kind.
     """
 
     def __init__(
@@ -118,6 +117,10 @@ class SessionLoader(DataLoader[Any]):
             expected = "None with a dataset's transform, which is given whole sessions"
             check.that(fits, "augmentation", expected, augmentation)
             check.whole("rank", rank, 0, num_replicas - 1)
+            expected = "a SessionDataset; a part of one is dataset[indices]"
+            check.that(isinstance(dataset, SessionDataset), "dataset", expected, dataset)
+        if kwargs.get("batch_sampler") is not None:
+            batch_size = 1  # which torch takes for one that was not given
         kwargs.pop("collate_fn", None)
         # The loader samples numbers, of which the dataset builds a batch at once.
         numbers: Any = range(len(dataset))

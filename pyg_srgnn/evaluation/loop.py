@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader
 from torch_geometric.data import Data
 
 from pyg_srgnn.baselines import Popularity
+from pyg_srgnn.datasets.base import SessionDataset
 from pyg_srgnn.datasets.loader import SessionLoader
 from pyg_srgnn.evaluation.beyond import BeyondMetrics
 from pyg_srgnn.evaluation.few_scored import FewScored
 from pyg_srgnn.evaluation.metrics import Ranked, RankingMetrics
 from pyg_srgnn.evaluation.targets import TargetMetrics
 from pyg_srgnn.utils.progress import Bar
-
-if TYPE_CHECKING:
-    from pyg_srgnn.datasets.base import SessionDataset
 
 _ROUNDING = 64  # units in the last place by which a score may differ in another batch
 
@@ -33,7 +32,7 @@ class Scorer(Protocol):
 
 def evaluate(
     scorer: Scorer,
-    loader: SessionLoader,
+    loader: DataLoader[Any],
     num_items: int,
     ties: str = "conservative",
     device: torch.device | str = "cpu",
@@ -43,7 +42,7 @@ def evaluate(
 
     Args:
         scorer: The scorer, on ``device`` and in evaluation mode.
-        loader: The samples.
+        loader: The samples of a dataset of sessions: a ``SessionLoader``, or PyG's ``DataLoader``.
         num_items: Number of items in the catalogue.
         ties: See :func:`pyg_srgnn.evaluation.metrics.ranks`. (default: ``"conservative"``)
         device: Where to score. (default: ``"cpu"``)
@@ -53,6 +52,7 @@ def evaluate(
         The metrics of :class:`~pyg_srgnn.evaluation.metrics.RankingMetrics`, as fractions.
 
     Raises:
+        TypeError: If the loader is of another dataset.
         ValueError: If there is no sample.
     """
     return evaluate_rows(scorer, loader, num_items, ties, device, description)[0]
@@ -61,7 +61,7 @@ def evaluate(
 @torch.inference_mode()
 def evaluate_rows(
     scorer: Scorer,
-    loader: SessionLoader,
+    loader: DataLoader[Any],
     num_items: int,
     ties: str = "conservative",
     device: torch.device | str = "cpu",
@@ -87,13 +87,14 @@ def evaluate_rows(
         loader leaves out, such as those of other processes.
 
     Raises:
+        TypeError: If the loader is of another dataset.
         ValueError: If there is no sample.
     """
+    dataset = _sessions_of(loader)
     if len(loader) == 0:
         raise ValueError("there is no sample to evaluate")
     metrics = RankingMetrics(num_items, ties=ties).to(device)
     kind = torch.float64 if ties == "median" else torch.int64  # as ranks() gives them
-    dataset = loader.source
     of_row = torch.zeros(dataset.sessions.num_samples, dtype=kind)
     rank = _ranker(scorer, ties, max(metrics.ks))
     with Bar(description, len(loader), "batches") as bar:
@@ -112,6 +113,17 @@ def evaluate_rows(
     ordered = of_row if chosen is None else of_row[torch.tensor(chosen).long()]
     found = metrics.compute()
     return found if beyond is None else found | beyond.compute(), ordered
+
+
+def _sessions_of(loader: DataLoader[Any]) -> SessionDataset:
+    """The dataset that a loader's samples are of."""
+    dataset = loader.source if isinstance(loader, SessionLoader) else loader.dataset
+    if not isinstance(dataset, SessionDataset):
+        raise TypeError(
+            f"a loader of a SessionDataset is expected (got one of {type(dataset).__name__}); a "
+            f"part of a dataset is dataset[indices]"
+        )
+    return dataset
 
 
 def _ranker(scorer: Scorer, ties: str, k: int) -> Callable[[Data], Ranked]:

@@ -9,7 +9,7 @@ would hit always; ``"median"`` puts half of them ahead.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -125,7 +125,7 @@ class RankingMetrics(Metric):
         ties: See :func:`ranks`. (default: ``"conservative"``)
 
     Raises:
-        ValueError: If a cut-off is less than 1, or ``ties`` is unknown.
+        ValueError: If a cut-off is no whole number or less than 1, or ``ties`` is unknown.
     """
 
     full_state_update = False
@@ -138,7 +138,8 @@ class RankingMetrics(Metric):
     def __init__(self, num_items: int, ks: Sequence[int] = KS, ties: str = "conservative") -> None:
         super().__init__()
         with checking(self) as check:
-            check.that(bool(ks) and min(ks) >= 1, "ks", "whole numbers >= 1", list(ks))
+            fits = isinstance(ks, Sequence) and all(type(k) is int and k >= 1 for k in ks)
+            check.that(fits and len(ks) > 0, "ks", "a list of whole numbers >= 1", ks)
             check.one_of("ties", ties, TIES)
         self.ks = tuple(ks)
         self.ties = ties
@@ -158,11 +159,14 @@ class RankingMetrics(Metric):
             scores: Scores of all items [B, V]; or the rows as they are ranked already, with these
                 :attr:`ties` and the greatest of these :attr:`ks`, without targets.
             target: Targets [B].
+
+        Raises:
+            ValueError: If scores or targets are no tensors of these shapes.
         """
         if isinstance(scores, Ranked):
             found = scores
         else:
-            assert target is not None, "scores come with targets"
+            target = self._checked(scores, target)
             found = Ranked.of(scores, target, self.ties, max(self.ks))
         for i, k in enumerate(self.ks):
             for sums, value in zip(self.sums, self.functions.values(), strict=True):
@@ -170,6 +174,16 @@ class RankingMetrics(Metric):
             self.recommended[i, found.best[:, :k]] = True
         self.rows += found.rank.numel()
         self.tied += found.tied.sum()
+
+    def _checked(self, scores: Any, target: Any) -> Tensor:
+        """The targets, one for each row of scores."""
+        rows = len(target) if isinstance(target, Tensor) and target.dim() == 1 else None
+        fits = isinstance(scores, Tensor) and scores.dim() == 2
+        fits = fits and scores.size(1) == self.num_items and rows in (None, len(scores))
+        with checking(self) as check:
+            check.that(rows is not None, "target", "a tensor [B]", _shape(target))
+            check.that(fits, "scores", f"a tensor [B, {self.num_items}]", _shape(scores))
+        return cast(Tensor, target)
 
     def compute(self) -> dict[str, float]:
         """The means, as fractions from 0 to 1: ``hr@5`` … ``coverage@20``, ``tied``."""
@@ -181,3 +195,8 @@ class RankingMetrics(Metric):
             result[f"coverage@{k}"] = float(recommended.double().mean())
         result["tied"] = int(self.tied) / rows
         return result
+
+
+def _shape(value: Any) -> list[int] | str:
+    """The shape of a tensor, or the type of what is none."""
+    return list(value.shape) if isinstance(value, Tensor) else type(value).__name__

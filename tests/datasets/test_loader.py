@@ -5,7 +5,7 @@ import tracemalloc
 
 import pytest
 import torch
-from torch.utils.data import DistributedSampler
+from torch.utils.data import DistributedSampler, Subset
 from torch_geometric.data import Batch
 from torch_geometric.loader import DataLoader
 
@@ -283,6 +283,17 @@ def test_a_last_batch_smaller_than_the_processes(dataset):
 def test_a_rank_that_is_none_of_the_processes(dataset, rank, world):
     with pytest.raises(ValueError, match=f"rank.*{rank}"):
         SessionLoader(dataset, num_replicas=world, rank=rank)
+
+
+def test_a_part_made_by_torch_is_refused_by_its_type(dataset):
+    with pytest.raises(ValueError, match=r"'dataset' must be .*dataset\[indices\]"):
+        SessionLoader(Subset(dataset, [0, 2]))
+
+
+def test_batches_of_a_sampler(dataset):
+    chosen = [[4, 0], [3]]
+    found = list(SessionLoader(dataset, batch_sampler=chosen))
+    assert [batch.row.tolist() for batch in found] == chosen
 
 
 def test_half_life_draws_each_sample_with_its_probability() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.utils.data import Subset
+from torch_geometric.loader import DataLoader
 
 from pyg_srgnn.baselines import BASELINES, SessionPopularity
 from pyg_srgnn.data import SessionLoader, Sessions, Vocabulary
@@ -91,6 +93,16 @@ def test_every_sample_once(dataset, model, batch_size):
     recorder = Recorder(model)
     evaluate(recorder, SessionLoader(dataset, batch_size), ITEMS)
     assert recorder.samples == prefixes()
+
+
+@pytest.mark.parametrize("batch_size", [1, 7])
+def test_the_loaders_of_pyg(dataset, model, batch_size):
+    wanted, of_row = evaluate_rows(model, SessionLoader(dataset, 1000), ITEMS)
+    found, by_pyg = evaluate_rows(model, DataLoader(dataset, batch_size), ITEMS)
+    assert torch.equal(by_pyg, of_row)
+    same(found, wanted)
+    with pytest.raises(TypeError, match=r"got one of Subset.*dataset\[indices\]"):
+        evaluate(model, DataLoader(Subset(dataset, [0, 1])), ITEMS)
 
 
 def test_trap_the_last_evaluation_batch_padded(dataset, model):

@@ -211,7 +211,25 @@ def test_reset_and_copies():
     assert again == measured(scores[:1], target[:1], ks=(5,))
 
 
-@pytest.mark.parametrize("ks", [(), (0, 5), (5, -1)])
+@pytest.mark.parametrize(
+    ("shapes", "told"),
+    [
+        (((3, 9), (3,)), r"'scores' must be a tensor \[B, 10\] \(got \[3, 9\]\)"),
+        (((3, 10), (3, 1)), r"'target' must be a tensor \[B\] \(got \[3, 1\]\)"),
+        (((3, 10), (2,)), r"'scores' must be a tensor \[B, 10\] \(got \[3, 10\]\)"),
+    ],
+)
+def test_shapes_that_do_not_fit(shapes, told):
+    scores, target = (torch.zeros(shape, dtype=torch.long) for shape in shapes)
+    with pytest.raises(ValueError, match=told):
+        RankingMetrics(10).update(scores, target)
+    with pytest.raises(ValueError, match=r"'target' must be a tensor \[B\] \(got 'NoneType'\)"):
+        RankingMetrics(10).update(torch.zeros(3, 10))
+    with pytest.raises(ValueError, match=r"'scores' .*\(got 'ndarray'\)"):
+        RankingMetrics(10).update(torch.zeros(3, 10).numpy(), torch.zeros(3))
+
+
+@pytest.mark.parametrize("ks", [(), (0, 5), (5, -1), (1.5,), 10, (True,)])
 def test_cutoffs_that_cannot_be(ks):
     with pytest.raises(ValueError, match="ks"):
         RankingMetrics(10, ks=ks)
