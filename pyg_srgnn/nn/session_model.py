@@ -369,7 +369,8 @@ class SessionModel(nn.Module):
     def _made_once(self, name: str, of: Iterable[Tensor], make: Callable[[], Tensor]) -> Tensor:
         """A table made of tensors and the texts; in evaluation, it is kept until they change.
 
-        It is also made anew where autocast would give it another type.
+        It is also made anew where autocast would give it another type, and by :meth:`train` and
+        ``eval``: a change through ``.data``, which torch does not count, needs one of them.
         """
         if self.training or torch.is_grad_enabled():
             return make()
