@@ -16,7 +16,7 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException, MissingConfigException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from pyg_srgnn.commands.command_line import UNKNOWN
 from pyg_srgnn.sweeps.overrides import in_quotes, parse_overrides
@@ -67,16 +67,39 @@ def check_command(
     for overrides in jobs:
         try:
             with initialize_config_dir(str(folder), version_base="1.3"):
-                config = compose(name, [*extra, *overrides])
+                # Hydra's part has what a search varies.
+                searches = multirun and any(text.startswith("search=") for text in overrides)
+                config = compose(name, [*extra, *overrides], return_hydra_config=searches)
         except HydraException as error:
             groups = [text for text in overrides if _is_choice(text, conf)]
             message = _mistyped(error, folder, name, [*extra, *groups])
             where = f"{' '.join(groups)}: " if len(jobs) > 1 else ""
             raise ValueError(where + message) from error
+        if searches:
+            _check_search(config, conf)
+            with open_dict(config):
+                del config.hydra
         # Hydra itself refuses unknown keys, unless they are added or stand in another file.
         added = any(text.startswith(("+", "~")) for text in overrides)
         if (added or not own) and not (args.help or args.cfg or args.info):
             check_keys(config, conf, config_name)
+
+
+def _check_search(config: DictConfig, conf: Path) -> None:
+    """Refuse a search of keys that there are not: each trial would fail.
+
+    Raises:
+        ValueError: Names the keys, and the search that fits the model.
+    """
+    choices, known = config.hydra.runtime.choices, {*keys_of(OmegaConf.to_container(config))}
+    varied = OmegaConf.select(config, "hydra.sweeper.params") or {}
+    if lacking := [key for key in varied if key.startswith("model.") and key not in known]:
+        model = choices["model"]
+        fits = (conf / f"search/{model}.yaml").is_file()
+        raise ValueError(
+            f"search={choices['search']} varies {', '.join(lacking)}, which model={model} does not "
+            f"have; {f'use search={model}' if fits else 'there is no search for this model'}"
+        )
 
 
 def check_keys(config: DictConfig, conf: Path, config_name: str) -> None:
