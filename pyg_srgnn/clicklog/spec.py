@@ -119,6 +119,11 @@ class Preparation:
         object.__setattr__(self, "where", _plain(self.where or {}))
         object.__setattr__(self, "test", _plain(self.test))
         with checking(self) as check:
+            for name in ("session", "user", "item", "time", "event", "order"):
+                column = getattr(self, name)
+                fits = isinstance(column, str) or (column is None and name != "order")
+                check.that(fits, name, "the name of one column", column)
+            check.text("time_format", self.time_format, optional=True)
             check.whole("user_clicks", self.user_clicks, 1, optional=True)
             fits = self.user_clicks is None or self.user is not None or self.of_users
             check.that(fits, "user_clicks", "None without 'user'", self.user_clicks)

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
@@ -16,22 +17,42 @@ from pyg_srgnn.sweeps.overrides import get_args_parser, in_quotes
 _ID = re.compile(
     r"""\s*("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|(?:\\.|[^,\\])*?)\s*(?:,|$)""", re.DOTALL
 )
-# The keys whose values are paths.
+# The keys whose values are paths, or lists of them.
 PATHS = {
+    "add_items",
+    "answers",
+    "attributes",
+    "challenger",
     "checkpoint",
     "dataset.mirror",
     "dataset.path",
     "dataset.root",
     "dataset.vocabulary",
     "distil",
+    "encoder.model",
     "hydra.run.dir",
     "hydra.sweep.dir",
     "input",
+    "logger.tracking_uri",
+    "model.members",
     "names",
     "output",
     "report",
+    "rules",
+    "text",
     "warm_start",
 }
+# The keys whose values are lists of raw ids.
+_IDS = {"allow", "deny", "earlier", "items"}
+# What Hydra reads only in quotes, and the parts of a value: those it reads, and plain texts.
+UNKNOWN = re.compile(r"[^\w \t/\\+.$%*@?|()\[\]{},:=-]", re.ASCII)
+_FUNCTION = r"[A-Za-z_][\w-]*\s*\("
+_CHARS = r"[^()\[\]{},:=]*"
+_PARTS = re.compile(
+    rf"""\$\{{[^}}]*\}}|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|{_FUNCTION}"""
+    rf"""|(?P<plain>[^\s'"()\[\]{{}},:=]{_CHARS}(?:\({_CHARS}\){_CHARS})*)""",
+    re.ASCII,
+)
 
 
 def read_command() -> None:
@@ -58,12 +79,13 @@ def read_command() -> None:
 
 
 def quoted(override: str, multirun: bool) -> str:
-    """Quote the value of an override if Hydra would not read it as the path or the ids that it is.
+    """Quote the value of an override if Hydra would not read it as the path or the text that it is.
 
     What exists is a path. With ``-m`` another list with commas is a sweep; without, it is a path,
     too, unless all of its parts exist: then Hydra's error shows how to write a list. Each id of
-    ``items=[…]`` and ``earlier=[…]`` is a text: Hydra reads ``1_000`` as 1000 and ``1e3`` as
-    1000.0, and stops at ``ü``. Ids in quotes or with a backslash are left to it.
+    ``items=[…]``, ``earlier=[…]``, ``allow=[…]`` and ``deny=[…]`` is a text: Hydra reads ``1_000``
+    as 1000 and ``1e3`` as 1000.0, and stops at ``ü``. So it does in any other value, whose texts
+    are quoted then, if there is one way to. Texts in quotes or with a backslash are left to it.
 
     Args:
         override: Such as ``checkpoint=runs/a=1,b=2``.
@@ -73,16 +95,18 @@ def quoted(override: str, multirun: bool) -> str:
         ValueError: If the list of ids does not end; shows how to quote it.
     """
     key, _, value = override.partition("=")
-    if key in ("items", "earlier"):
+    name = key.lstrip("+")
+    if name in _IDS:
         return f"{key}={_quoted_ids(key, value)}"
-    if key.lstrip("+") not in PATHS or not value or value[0] in "'\"[":
+    if not value or value[0] in "'\"":
         return override
+    if name not in PATHS:
+        return _quoted_texts(key, value, multirun) if UNKNOWN.search(value) else override
+    parsed = _parsed(override)
+    if value[0] == "[":
+        return override if parsed else f"{key}={_quoted_ids(key, value)}"
     exists = Path(value).exists()
-    try:
-        parsed = OverridesParser.create().parse_override(override)
-    except HydraException:
-        pass
-    else:
+    if parsed is not None:
         if parsed.is_sweep_override():
             parts = value.split(",")
             if not exists and (multirun or all(Path(part).exists() for part in parts)):
@@ -90,6 +114,36 @@ def quoted(override: str, multirun: bool) -> str:
         elif not exists or parsed.value() == value:
             return override
     return f"{key}={in_quotes(value)}"
+
+
+def _parsed(override: str) -> Override | None:
+    """The override as Hydra reads it; None if it does not."""
+    try:
+        return OverridesParser.create().parse_override(override)
+    except HydraException:
+        return None
+
+
+def _quoted_texts(key: str, value: str, multirun: bool) -> str:
+    """The override with the texts that Hydra cannot read in quotes; as it was if that fails."""
+    override = f"{key}={value}"
+    if _parsed(override):
+        return override
+    if re.search(r"[\[\]{},]", value) or re.match(_FUNCTION, value, re.ASCII):
+        mended = f"{key}={_PARTS.sub(_quoted_part, value)}"
+    else:
+        mended = f"{key}={in_quotes(value.strip())}"
+    parsed = _parsed(mended)
+    # Without -m, the user has to say whether a comma is one of a text or of a list.
+    fits = parsed is not None and (multirun or not parsed.is_sweep_override())
+    return mended if fits else override
+
+
+def _quoted_part(found: re.Match[str]) -> str:
+    text = (found["plain"] or "").rstrip()
+    if "\\" in text or not UNKNOWN.search(text):
+        return found[0]
+    return in_quotes(text) + found[0][len(text) :]
 
 
 def _quoted_ids(key: str, value: str) -> str:

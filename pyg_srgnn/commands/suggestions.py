@@ -16,12 +16,15 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException, MissingConfigException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 
-from pyg_srgnn.sweeps.overrides import parse_overrides
+from pyg_srgnn.commands.command_line import UNKNOWN
+from pyg_srgnn.sweeps.overrides import in_quotes, parse_overrides
 
 _NO_KEY = re.compile(r"Could not (?:override|delete from config\.) '([^']+)")
 _THERE_ALREADY = re.compile(r"An item is already at '([^']+)'|Multiple values for ([^.]+)")
+# A name of a mapping with letters that Hydra's grammar has not.
+_NAME = re.compile(r"[{,]\s*([^'\"{}\[\],:]*[^\x00-\x7f'\"{}\[\],:][^'\"{}\[\],:]*):")
 _ALIKE = 0.65  # of two keys that might be one; 1 means equal
 _CLOSE = 0.2  # what is less alike than the best by more is not shown
 
@@ -64,16 +67,39 @@ def check_command(
     for overrides in jobs:
         try:
             with initialize_config_dir(str(folder), version_base="1.3"):
-                config = compose(name, [*extra, *overrides])
+                # Hydra's part has what a search varies.
+                searches = multirun and any(text.startswith("search=") for text in overrides)
+                config = compose(name, [*extra, *overrides], return_hydra_config=searches)
         except HydraException as error:
             groups = [text for text in overrides if _is_choice(text, conf)]
             message = _mistyped(error, folder, name, [*extra, *groups])
             where = f"{' '.join(groups)}: " if len(jobs) > 1 else ""
             raise ValueError(where + message) from error
+        if searches:
+            _check_search(config, conf)
+            with open_dict(config):
+                del config.hydra
         # Hydra itself refuses unknown keys, unless they are added or stand in another file.
         added = any(text.startswith(("+", "~")) for text in overrides)
         if (added or not own) and not (args.help or args.cfg or args.info):
             check_keys(config, conf, config_name)
+
+
+def _check_search(config: DictConfig, conf: Path) -> None:
+    """Refuse a search of keys that there are not: each trial would fail.
+
+    Raises:
+        ValueError: Names the keys, and the search that fits the model.
+    """
+    choices, known = config.hydra.runtime.choices, {*keys_of(OmegaConf.to_container(config))}
+    varied = OmegaConf.select(config, "hydra.sweeper.params") or {}
+    if lacking := [key for key in varied if key.startswith("model.") and key not in known]:
+        model = choices["model"]
+        fits = (conf / f"search/{model}.yaml").is_file()
+        raise ValueError(
+            f"search={choices['search']} varies {', '.join(lacking)}, which model={model} does not "
+            f"have; {f'use search={model}' if fits else 'there is no search for this model'}"
+        )
 
 
 def check_keys(config: DictConfig, conf: Path, config_name: str) -> None:
@@ -218,8 +244,8 @@ def _malformed(words: Sequence[str], place: int, error: HydraException) -> str:
         *(words[other] if 0 <= other < len(words) else "" for other in (place - 1, place + 1)),
     )
     if "=" in word[1:]:
-        reason = [line for line in map(str.strip, str(error).splitlines()) if line]
-        return f"{word} cannot be read: {' '.join(reason)}"
+        key, _, value = word.partition("=")
+        return f"{word} cannot be read: {_unreadable(key, value, str(error))}"
     if before.endswith("="):
         meant = before + word
     elif word.startswith("="):
@@ -229,6 +255,29 @@ def _malformed(words: Sequence[str], place: int, error: HydraException) -> str:
     else:
         meant = f"{word}={after}" if after and "=" not in after else f"{word}=VALUE"
     return f"{word}: a key is set by key=value, without blanks; did you mean {meant}?"
+
+
+def _unreadable(key: str, value: str, error: str) -> str:
+    """Why a value cannot be read, and how it can."""
+    reason = " ".join(filter(None, map(str.strip, error.partition("\nSee http")[0].splitlines())))
+    if not key.isascii():
+        return "a key has letters of ASCII alone"
+    if "LexerNoViable" in error and (character := UNKNOWN.search(value)):
+        reason = f"Hydra reads {character[0]} in quotes alone"
+    if name := _NAME.search(value):
+        return (
+            f"a name in braces, as {name[1]}, has letters of ASCII alone on the command line; in a "
+            f"file it may have any: --config-dir (docs/rules.md)"
+        )
+    if value.startswith(("'", '"')):
+        return "its quotes do not end where it ends; the shell takes some away"
+    if value.startswith("["):
+        return f"{reason}; a text in a list is quoted as in \"{key}=[one, 'a text']\""
+    if value.startswith("{"):
+        return f"{reason}; a text is quoted as in \"{key}={{name: 'a text'}}\""
+    if "while evaluating" in error and "Unknown function" not in error:
+        return reason
+    return f'{reason}; a text is quoted as in "{key}={in_quotes(value)}"'
 
 
 def _mistyped(error: HydraException, folder: Path, name: str, choices: Sequence[str]) -> str:

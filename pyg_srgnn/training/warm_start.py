@@ -68,7 +68,8 @@ def warm_start(
     except (FileNotFoundError, ValueError) as error:
         reason = str(error).removeprefix(f"checkpoint={path}: ")
         raise ValueError(f"warm_start={path}: {reason}") from error
-    _check_text(path, old.text, None if text is None else text.facts)
+    own = old.text is not None and old.text["source"] == old.dataset["name"]
+    _check_text(path, old.text, None if text is None else text.facts, own)
     _check_categories(path, old.categories, categories)
     _check_events(path, old.preparation, training)
     _check_model(path, read_checkpoint(old.path)["model"], settings)
@@ -215,15 +216,28 @@ def _check_events(
 
 
 def _check_text(
-    path: str | Path, old: Mapping[str, Any] | None, new: Mapping[str, Any] | None
+    path: str | Path, old: Mapping[str, Any] | None, new: Mapping[str, Any] | None, own: bool
 ) -> None:
+    """Refuse texts on one side alone, and those of another encoder.
+
+    Args:
+        path: The trained model.
+        old: What describes its texts.
+        new: What describes those of this run.
+        own: Whether its texts were those of its dataset, and not of a file.
+    """
     if old is None and new is None:
         return
     if old is None or new is None:
         there, here = ("no texts" if facts is None else facts["source"] for facts in (old, new))
+        remedy = "text=null takes none"
+        if old is not None:
+            columns = ",".join(old["columns"])
+            from_log = f"text=auto dataset.text=[{columns}]" if columns else "text=auto"
+            remedy = f"{from_log} takes those of the dataset" if own else f"text={there} takes them"
         raise ValueError(
             f"warm_start={path}: item texts there: {there}, here: {here}; with them, a model has "
-            f"other parameters (text=null takes none)"
+            f"other parameters ({remedy})"
         )
     differ = differences(old["encoder"] or {}, new["encoder"] or {}, set(), "encoder.")
     differ += differences(old, new, (old.keys() | new.keys()) - {"dimensions"}, "text ")

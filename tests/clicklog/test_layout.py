@@ -14,6 +14,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+from omegaconf import OmegaConf
 
 from pyg_srgnn.clicklog.files import find_files
 from pyg_srgnn.clicklog.layout import find_layout
@@ -807,3 +808,12 @@ def test_where_asks_for_truth_values(tmp_path: Path) -> None:
     for asked in (False, "false", [False]):
         rules = Preparation(where={"bot": asked}, min_support=1, test=0.5)
         assert prepare(log, rules).training.num_clicks == 2
+
+
+@pytest.mark.parametrize("name", ["session", "user", "item", "time", "event", "order"])
+def test_a_column_is_one_name(name: str) -> None:
+    for given in (["sku", "title"], OmegaConf.create(["sku"]), 3):
+        with pytest.raises(ValueError, match=f"'{name}' must be the name of one column"):
+            Preparation(**{name: given})
+    with pytest.raises(ValueError, match="'time_format' must be a text, or None"):
+        Preparation(time_format=["s"])  # type: ignore[arg-type]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from pyg_srgnn import Recommender
 from pyg_srgnn.commands import recommend
@@ -114,7 +115,27 @@ def test_what_is_no_list_of_ids_is_refused(folder: Path, override: str) -> None:
     assert result.status == 1 and "one id per line, @FILE or - (standard input)" in result.out
 
 
+@pytest.mark.parametrize("key", ["earlier", "allow", "deny"])
+def test_other_lists_of_ids_are_typed_alike(key: str) -> None:
+    for typed, ids in TYPED.items():
+        parsed = OverridesParser.create().parse_override(quoted(f"{key}=[{typed}]", multirun=False))
+        assert [str(raw) for raw in parsed.value()] == ids
+
+
+def test_rules_of_ids_that_are_texts_or_numbers(folder: Path) -> None:
+    checkpoint = f"checkpoint={folder / 'texts.ckpt'}"
+    keys = ["items=[ünï]", "allow=[red shoe,ünï,1_000]", "deny=[ünï]", "k=9"]
+    result = run(recommend.main, "srgnn-recommend", checkpoint, *keys)
+    assert result.status == 0, result.err
+    ids = {line[4:].rpartition("  ")[0].strip() for line in result.out.splitlines()}
+    assert ids == {"red shoe", "1_000"}
+    checkpoint = f"checkpoint={folder / 'numbers.ckpt'}"
+    keys = ["items=[17]", "allow=[17,1000]", "deny=[17]", "k=9"]
+    result = run(recommend.main, "srgnn-recommend", checkpoint, *keys)
+    assert result.out.split()[1:2] == ["1000"] and len(result.out.splitlines()) == 1
+
+
 def test_nothing_else_is_touched() -> None:
-    for override in ("k=5", "items=null", "items=[]", "items=-", "split=items=[1]"):
+    for override in ("k=5", "items=null", "deny=null", "items=[]", "items=-", "split=items=[1]"):
         assert quoted(override, multirun=False) == override
     assert given_ids([17, "x"], whole=False) == ["17", "x"]

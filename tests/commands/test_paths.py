@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from pyg_srgnn.commands import evaluate, export, prepare, recommend, serve, train
+from pyg_srgnn.commands.application import CONF
 from pyg_srgnn.commands.command_line import PATHS, quoted
 from pyg_srgnn.inference.recommender import Recommender
 from tests.commands import run
@@ -17,6 +19,10 @@ from tests.tiny import TINY
 
 pytestmark = pytest.mark.slow
 
+# How the comment of a key begins that names a file or a folder; after | stands another choice.
+NAMES_A_PATH = re.compile(
+    r"(?:^|\| )an? [^,;:.]*\b(?:file|folder|run|directory)\b|^folder\b|^\[RUN\b"
+)
 RUN = "runs/sweeps/a=1,b=2_0123abcd/model.num_steps=1,seed=0"
 
 
@@ -61,9 +67,47 @@ def test_two_files_with_a_comma_between_them_are_left_to_hydra() -> None:
     assert quoted("dataset.path=a,b", multirun=False) == "dataset.path=a,b"
 
 
+def comments(file: Path) -> dict[str, tuple[str, str]]:
+    """The keys of a file of conf/, but Hydra's, each with its value and its comment."""
+    group = "".join(f"{part}." for part in file.relative_to(CONF).parent.parts)
+    found, above = {}, ""
+    for line in file.read_text(encoding="utf-8").splitlines():
+        if line.startswith("hydra:"):
+            break
+        if key := re.match(r"( *)(\w+): *([^#]*?) *(?:#\s*(.*))?$", line):
+            indent, name, value, comment = key.groups()
+            above = above if indent else name
+            full = f"{group}{above}.{name}" if indent else f"{group}{name}"
+            found[full] = value, comment or ""
+    return found
+
+
+def test_every_key_that_names_a_path_is_among_them() -> None:
+    """Which they are, their comments say; what a command takes has one, where none is its value."""
+    declared = set()
+    for file in CONF.rglob("*.yaml"):
+        for key, (value, comment) in comments(file).items():
+            if NAMES_A_PATH.search(comment):
+                declared.add(key)
+            if file.parent == CONF and value in ("null", "???") and "." not in key:
+                assert comment, f"{file.name}: {key} has no comment"
+    assert declared == {key for key in PATHS if not key.startswith("hydra.")}
+
+
+def test_a_list_of_paths() -> None:
+    assert read("model.members=[runs/a=1,runs/größe (1)]") == [["runs/a=1", "runs/größe (1)"]]
+    assert read("dataset.path=[klicks größe(1).csv]") == [["klicks größe(1).csv"]]
+
+
 @pytest.mark.parametrize(
     ("command", "words"),
     [
+        (train, ["text=items=1.csv", "attributes=attr(1).csv"]),
+        (evaluate, ["attributes=größe.csv"]),
+        (export, ["add_items=artikel größe.csv", "output=größe"]),
+        (recommend, ["input=größe.csv", "attributes=a,b.csv"]),
+        (serve, ["answers=größe.jsonl", "rules=regeln größe.json", "challenger=a=b"]),
+        (prepare, ["report=größe (1)"]),
         (train, [f"checkpoint={RUN}"]),
         (train, [f"warm_start={RUN}"]),
         (evaluate, [f"checkpoint={RUN}"]),
@@ -80,7 +124,7 @@ def test_every_command_takes_it(command: Any, words: list[str]) -> None:
     found = OmegaConf.create(result.out)
     for word in words:
         key, _, value = word.partition("=")
-        if key in PATHS:
+        if key != "items" and key != "dataset":
             assert OmegaConf.select(found, key) == value
 
 

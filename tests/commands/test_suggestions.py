@@ -34,6 +34,12 @@ TYPOS = {
     "model=srgn": "there is no model=srgn; did you mean model=srgnn",
     "experiment=autors": "there is no experiment=autors; did you mean experiment=authors?",
     "-m search=srgn": "there is no search=srgn; did you mean search=srgnn?",
+    "-m search=item_knn model=stan": "search=item_knn varies model.shrinkage, model.neighbours, "
+    "which model=stan does not have; use search=stan",
+    "-m search=sequential_rules model=markov": "search=sequential_rules varies model.window, which "
+    "model=markov does not have; there is no search for this model",
+    "-m search=srgnn_plain model=srgnn,gru4rec": "search=srgnn_plain varies model.num_steps, "
+    "model.reset_after, which model=gru4rec does not have; use search=gru4rec",
     "-m model=stan,srgn": "model=srgn: there is no model=srgn; did you mean model=srgnn?",
     "-m model=srgnn,stan model.channels=3": "model=stan: there is no key model.channels; "
     "srgnn-train --help lists what there is",

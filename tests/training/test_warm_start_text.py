@@ -185,11 +185,17 @@ def test_ready_made_vectors_are_compared_by_the_items_that_both_have(tmp_path: P
 
 
 def test_texts_on_one_side_only(tmp_path: Path) -> None:
-    path = old_run(tmp_path / "old.ckpt", text_of(OLD))
-    with pytest.raises(ValueError, match=r"there: shop, here: no texts; .*text=null"):
+    path = old_run(tmp_path / "old.ckpt", text_of(OLD, source="items.csv", columns=["title"]))
+    told = r"there: items\.csv, here: no texts; .*\(text=items\.csv takes them\)"
+    with pytest.raises(ValueError, match=told):
         start(path, None)
+    for columns, keys in (([], "text=auto"), (["a", "b"], r"text=auto dataset\.text=\[a,b\]")):
+        path = old_run(tmp_path / "old.ckpt", text_of(OLD, columns=columns))  # of the dataset
+        with pytest.raises(ValueError, match=rf"\({keys} takes those of the dataset\)"):
+            start(path, None)
     path = old_run(tmp_path / "old.ckpt", None)
-    with pytest.raises(ValueError, match="item texts there: no texts, here: shop"):
+    told = r"item texts there: no texts, here: shop; .*\(text=null takes none\)"
+    with pytest.raises(ValueError, match=told):
         start(path, text_of(NEW))
 
 
