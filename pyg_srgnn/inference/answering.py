@@ -39,7 +39,7 @@ class _Read(NamedTuple):
 
 
 def answers_of(
-    asked: Sequence[Asked], catalogue: ItemCatalogue, types: Mapping[str, int]
+    asked: Sequence[Asked], catalogue: ItemCatalogue, types: Mapping[str, int], collapse: bool
 ) -> list[list[Answer]]:
     """The answers of every request.
 
@@ -47,6 +47,7 @@ def answers_of(
         asked: The requests.
         catalogue: The model and its items.
         types: The number of each type of click that the model knows.
+        collapse: See :func:`~pyg_srgnn.inference.clicks.known_clicks`.
 
     Raises:
         ValueError: If a k is no whole number >= 1, a rule names a column that is not there, or a
@@ -54,7 +55,7 @@ def answers_of(
         TypeError: If a session is no collection of ids.
     """
     applied = [_applied(one, catalogue) for one in asked]
-    read = [_read(one, catalogue, types) for one in asked]
+    read = [_read(one, catalogue, types, collapse) for one in asked]
     pairs = [
         (session.known, (one.k, way))
         for one, way, sessions in zip(asked, applied, read, strict=True)
@@ -74,13 +75,15 @@ def _applied(asked: Asked, catalogue: ItemCatalogue) -> Applied:
     return catalogue.rule_book.apply(asked.rules)
 
 
-def _read(asked: Asked, catalogue: ItemCatalogue, types: Mapping[str, int]) -> list[_Read]:
+def _read(
+    asked: Asked, catalogue: ItemCatalogue, types: Mapping[str, int], collapse: bool
+) -> list[_Read]:
     read = []
     for session in values_of(asked.sessions, "recommend: 'sessions'", "a list of sessions"):
         ids = ids_of(session, "recommend: a session", ", as in [[17, 4, 17]]")
         index = catalogue.vocabulary.encode(ids)
         unknown = [raw for raw, item in zip(ids, index, strict=True) if item < 0]
-        known = known_clicks(session, index, types, catalogue.vocabulary)
+        known = known_clicks(session, index, types, catalogue.vocabulary, collapse)
         read.append(_Read(unknown, known))
     return read
 

@@ -75,7 +75,11 @@ class Clicks(Sequence[int | str]):
 
 
 def known_clicks(
-    session: Any, indices: Sequence[int], types: Mapping[str, int], vocabulary: Vocabulary
+    session: Any,
+    indices: Sequence[int],
+    types: Mapping[str, int],
+    vocabulary: Vocabulary,
+    collapse: bool = False,
 ) -> list[int] | MarkedSession:
     """The clicks of a session on known items, with their marks where it has any.
 
@@ -86,19 +90,25 @@ def known_clicks(
         indices: Index of each item, -1 of an unknown one.
         types: The number of each type that the model knows; empty if it knows none.
         vocabulary: The raw ids of the catalogue.
+        collapse: Whether an immediate repeat of a click is left out, as it was where the model was
+            trained with ``dataset.collapse=true``. (default: False)
 
     Raises:
         ValueError: If a type is unknown.
     """
-    places = [place for place, index in enumerate(indices) if index >= 0]
+    named = session.types if types and isinstance(session, Clicks) else None
+    places = [
+        place
+        for place, index in enumerate(indices)
+        if index >= 0 and not (collapse and _is_repeat(place, indices, named))
+    ]
     items = [indices[place] for place in places]
     if not isinstance(session, Clicks):
         return items
     events = pauses = None
     check_types(session, types)
-    if types and session.types is not None:
-        named = (session.types[place] for place in places)
-        events = [0 if one is None else types[one] for one in named]
+    if named is not None:
+        events = [0 if (one := named[place]) is None else types[one] for place in places]
     if session.times is not None:
         times = [session.times[place] for place in places]
         pauses = [-1, *map(_pause, times, times[1:])][: len(places)]
@@ -121,6 +131,13 @@ def check_types(clicks: Clicks, types: Collection[str]) -> None:
         raise UnknownType(
             f"the model knows no clicks of the type {unknown[0]!r}; expected {', '.join(types)}"
         )
+
+
+def _is_repeat(place: int, indices: Sequence[int], types: Sequence[str | None] | None) -> bool:
+    """Whether a click repeats the one before; one of an unknown type repeats none."""
+    if place == 0 or indices[place] != indices[place - 1]:
+        return False
+    return types is None or types[place - 1] == types[place] is not None
 
 
 def _pause(before: float | None, now: float | None) -> int:

@@ -85,6 +85,7 @@ class Recommender(Sharing):
     ) -> None:
         self.text = text
         self.types = {name: number for number, name in enumerate(types)}
+        self.collapse = False  # whether a click that repeats the one before is left out
         self._catalogue = ItemCatalogue(scorer, vocabulary, clicks)
         self._adding = threading.Lock()
 
@@ -137,6 +138,7 @@ class Recommender(Sharing):
         """Recommend with a checkpoint or an export that is loaded."""
         types = (trained.preparation or {}).get("events") or ()
         made = cls(trained.scorer, trained.vocabulary, trained.clicks, trained.text, types)
+        made.collapse = bool((trained.preparation or {}).get("collapse"))
         made.trained = trained
         return made
 
@@ -316,7 +318,7 @@ class Recommender(Sharing):
             ValueError: See :meth:`recommend`.
             TypeError: See :meth:`recommend`.
         """
-        return answers_of(asked, self._catalogue, self.types)
+        return answers_of(asked, self._catalogue, self.types, self.collapse)
 
     def explain(
         self,
@@ -345,5 +347,5 @@ class Recommender(Sharing):
         ids = ids_of(session, "explain: the session", ", as in [17, 4, 17]")
         now, others = self._catalogue, ids_of(others, "explain: 'others'")
         known = self.types, now.vocabulary
-        clicks = known_clicks(session, now.vocabulary.encode(ids), *known)
+        clicks = known_clicks(session, now.vocabulary.encode(ids), *known, self.collapse)
         return explain(now.scorer, now.vocabulary, clicks, item, others)

@@ -105,7 +105,9 @@ class RuleBook:
         return Offsets(torch.from_numpy(added))
 
     def _known(self, ids: Any) -> list[int]:
-        return [item for item in self.vocabulary.encode(ids) if item >= 0]
+        # Of the vocabulary's type: an item that is to be left out must not stay for being "7".
+        alike = self.vocabulary.like(ids)
+        return [item for item in self.vocabulary.encode(alike) if item >= 0]
 
     def _column(self, rule: str, name: str) -> Numbers | Labels:
         """The column that a rule names."""

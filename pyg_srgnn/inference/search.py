@@ -10,7 +10,6 @@ from weakref import WeakKeyDictionary
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 from pyg_srgnn.functional.offsets import Offsets
 from pyg_srgnn.functional.topk import best_of_products
@@ -250,14 +249,17 @@ class VectorSearch:
 
 def most_seen(own: Sequence[Sequence[int]], wanted: Wanted) -> int:
     """How many items more than are wanted leave enough once a session's own are taken away."""
-    return max(len(own[row]) for row in wanted.rows) if wanted.exclude_seen else 0
+    return max(len(set(own[row])) for row in wanted.rows) if wanted.exclude_seen else 0
 
 
 def without_seen(best: Best, own: Sequence[Sequence[int]], wanted: Wanted) -> Best:
     """The wanted number of items, of those found, that their session does not hold."""
     values, items = best
-    clicks = [torch.tensor(own[row]) for row in wanted.rows]
-    padded = pad_sequence(clicks, batch_first=True, padding_value=-1)
-    seen = (items.unsqueeze(2) == padded.unsqueeze(1)).any(dim=2)
+    # Pairs of row and item as numbers: a long session costs its own length, not that of every row.
+    held = [list(set(own[row])) for row in wanted.rows]
+    size = 1 + max(int(items.max()), *(max(clicked, default=0) for clicked in held))
+    pairs = [row * size + item for row, clicked in enumerate(held) for item in clicked]
+    row = torch.arange(len(held)).unsqueeze(1)
+    seen = torch.isin(row * size + items, torch.tensor(pairs, dtype=torch.long))
     found = values.masked_fill(seen, -torch.inf).topk(wanted.k)
     return found.values, items.gather(1, found.indices)

@@ -84,6 +84,42 @@ def test_a_live_session_has_the_graph_of_its_sample(dataset: ClickLog) -> None:
     assert found > 3
 
 
+@pytest.mark.parametrize("typed", [True, False])
+def test_repeats_count_once_as_in_the_log_of_the_training(tmp_path: Path, typed: bool) -> None:
+    rules: dict[str, Any] = {"min_support": 1, "collapse": True, "cold": "keep"}
+    if typed:
+        rules |= {"event": "event", "events": EVENTS}
+    rows = log(sessions=60)
+    for row in rows:  # of three items, so that repeats are common
+        row["item"] %= 3
+    part = ClickLog(tmp_path, "trainval", path=write(rows, tmp_path / "log.csv"), **rules)
+    types = {name: number for number, name in enumerate(TYPES)} if typed else {}
+    by_session: dict[int, list[dict[str, Any]]] = {}
+    for row in sorted(rows, key=lambda row: row["time"]):
+        by_session.setdefault(row["session"], []).append(row)
+    found, repeats = [], 0
+    for clicks in by_session.values():
+        session = Clicks(*([row[key] for row in clicks] for key in ("item", "event")))
+        indices = part.vocabulary.encode(session.items)
+        known = known_clicks(session, indices, types, part.vocabulary, collapse=True)
+        assert isinstance(known, MarkedSession)
+        found.append(list(known))
+        repeats += len(clicks) - len(known)
+    assert repeats > 10
+    assert all(items in found for items in part.sessions.to_lists())
+
+
+def test_a_model_collapses_if_its_training_did(dataset: ClickLog) -> None:
+    checkpoint = trained(dataset)
+    ids, kept = list(dataset.vocabulary.ids[:3]), Recommender.of(checkpoint)
+    checkpoint.preparation["collapse"] = True  # type: ignore[index]
+    collapsed = Recommender.of(checkpoint)
+    once, twice = [ids[0], ids[1], ids[0]], [ids[0], ids[0], ids[1], ids[1], ids[0]]
+    assert collapsed.recommend([twice]) == collapsed.recommend([once]) == kept.recommend([once])
+    assert kept.recommend([twice]) != kept.recommend([once])
+    assert collapsed.explain(twice).clicks == kept.explain(once).clicks
+
+
 @pytest.mark.parametrize("kind", ["onnx", "torch_export"])
 def test_an_export_is_equal_to_the_run(dataset: ClickLog, tmp_path: Path, kind: str) -> None:
     checkpoint = trained(dataset, scale=12.0, transitions=5, repeat=True, positions=3)

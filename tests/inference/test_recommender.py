@@ -304,6 +304,14 @@ def test_the_rows_of_an_array_are_sessions(recommender, ids):
         assert recommender.recommend(torch.tensor([ids[:2], ids[2:4]])) == wanted
 
 
+def test_whole_numbers_may_be_filtered_by_their_texts(recommender, ids):
+    texts = list(map(str, ids[3:9]))
+    for name in ("deny", "allow"):
+        (best,) = recommender.recommend([ids[:2]], 30, **{name: texts})
+        assert [best] == recommender.recommend([ids[:2]], 30, **{name: ids[3:9]})
+        assert {item in ids[3:9] for item, _ in best} == {name == "allow"}
+
+
 def test_a_session_is_a_list_and_so_are_sessions(recommender, ids):
     """A text is one id, not a list of letters."""
     for flat in (ids[:3], np.array(ids[:3]), ids[0]):
