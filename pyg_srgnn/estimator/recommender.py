@@ -145,6 +145,7 @@ class SRGNNRecommender:
             path = write_frame(clicks, folder, "clicks")
             with about(folder, "clicks"):
                 prepared = prepare(path, rules, scratch=folder)
+                _refuse_one_item(prepared)
             _whole(prepared).save(folder / "log")
             config.dataset.path, config.dataset.root = str(folder / "log"), str(folder / "data")
             with about(folder / "items", "items"):
@@ -182,8 +183,10 @@ class SRGNNRecommender:
         recommender = self._fitted()
         preparation = Preparation.from_dict(_preparation_of(recommender), "the model")
         whole = type(recommender.vocabulary.ids[0]) is int
-        with TemporaryDirectory(prefix="srgnn-") as folder:
-            rows, (session, item) = read_sessions(sessions, preparation, whole, Path(folder))
+        with TemporaryDirectory(prefix="srgnn-") as name:
+            folder = Path(name)
+            with about(folder, "sessions"):
+                rows, (session, item) = read_sessions(sessions, preparation, whole, folder)
         clicks = [Clicks(**row) for row in rows.drop("session").iter_rows(named=True)]
         best = recommender.recommend(clicks, k, **rules)
         ids = rows["session"].to_list()
@@ -260,6 +263,16 @@ def _warn_of_users(preparation: Preparation) -> None:
             f"session's user, and recommend() passes none; recommender_.recommend takes them as "
             f"pyg_srgnn.inference.Clicks(items, earlier=[...])",
             stacklevel=3,
+        )
+
+
+def _refuse_one_item(prepared: Prepared) -> None:
+    """Refuse clicks of which one item is left: there is nothing to choose from."""
+    if len(prepared.vocabulary) == 1:
+        raise ValueError(
+            f"clicks: in the column {prepared.report['columns']['item']!r} one item is left, "
+            f"{prepared.vocabulary.ids[0]!r}; expected two at least. Give item=COLUMN if items are "
+            f"in another column, or lower min_support"
         )
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import tempfile
 import uuid
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -181,6 +183,11 @@ def test_types_and_pauses_of_the_clicks() -> None:
         found = made.recommend(frame, 20)
         assert found["item"].to_list() == [item for item, _ in wanted]
         assert found["score"].to_list() == pytest.approx([score for _, score in wanted])
+    with pytest.warns(UserWarning, match="sessions has no column 'kind': its clicks have no types"):
+        found = made.recommend(one.drop("time", "kind"), 20)
+    (wanted,) = made.recommender_.recommend([["item 3", "item 4"]], 20)
+    assert found["item"].to_list() == [item for item, _ in wanted]
+    found = made.recommend(one.drop("time"), 20)
     plain = made.recommend(one.drop("time").with_columns(kind=pl.lit("view")), 20)
     assert not plain.equals(found), "the case needs types that matter"
 
@@ -280,6 +287,43 @@ def test_sessions_that_are_refused(fitted: SRGNNRecommender) -> None:
     ):
         with pytest.raises(ValueError, match=said):
             fitted.recommend(frame)
+
+
+def test_a_column_that_might_be_another_one_is_said() -> None:
+    log = clicks().rename({"session": "sid", "item": "sku", "time": "ts"})
+    log = log.with_columns(item_id=pl.lit(1), session_id="sid")
+    said = (
+        "clicks: session=session_id is a guess, and might be sid; session=COLUMN settles it",
+        "clicks: item=item_id is a guess, and might be sku; item=COLUMN settles it",
+    )
+    with (
+        pytest.warns(UserWarning) as warned,
+        pytest.raises(ValueError, match=r"clicks: in the column 'item_id' one item is left, 1; .*"),
+    ):
+        SRGNNRecommender().fit(log)
+    assert [str(one.message) for one in warned] == [*said]
+    assert {one.filename for one in warned} == {__file__}
+
+
+@pytest.mark.slow
+def test_bad_rows_name_the_frame(fitted: SRGNNRecommender) -> None:
+    bad = SESSIONS.with_columns(item=pl.when(pl.col("session") == 7).then("item"))
+    remedy = r"""settings={"dataset.on_bad_rows": "skip"} leaves such rows out"""
+    with pytest.raises(ValueError) as error:
+        fitted.recommend(bad)
+    assert "sessions, row 3: item is empty" in str(error.value) and remedy in str(error.value)
+    loaded = copy.copy(fitted.recommender_)
+    trained = loaded.trained
+    assert isinstance(trained, Checkpoint) and trained.preparation is not None
+    skipping = trained.preparation | {"on_bad_rows": "skip"}
+    loaded.trained = replace(trained, preparation=skipping)
+    made = SRGNNRecommender()
+    made.recommender_ = loaded
+    with pytest.warns(UserWarning, match="bad rows are left out") as warned:
+        made.recommend(bad)
+    (warning,) = warned
+    assert "sessions, row 3: item is empty" in str(warning.message)
+    assert tempfile.gettempdir() not in str(warning.message) and warning.filename == __file__
 
 
 def test_arguments_as_scikit_learn_has_them() -> None:
