@@ -13,7 +13,7 @@ from typing import Any, Self
 from pyg_srgnn.clicklog.prepare import prepare
 from pyg_srgnn.clicklog.prepared import Prepared
 from pyg_srgnn.clicklog.spec import Preparation
-from pyg_srgnn.estimator.configuration import compose_training
+from pyg_srgnn.estimator.configuration import OWNED, check_settings, compose_training
 from pyg_srgnn.estimator.frames import about, read_sessions, to_frame, write_frame
 from pyg_srgnn.inference.clicks import Clicks
 from pyg_srgnn.inference.recommender import Recommender
@@ -48,7 +48,8 @@ class SRGNNRecommender:
             (default: True)
         seed: Seed of everything that is drawn. (default: 0)
         settings: Further keys of ``srgnn-train``, such as ``{"model.channels": 64,
-            "dataset.collapse": True}``. (default: none)
+            "dataset.collapse": True}``; none that is an argument here, or that :meth:`fit` sets.
+            (default: none)
         verbose: Whether to show the progress of training. (default: False)
 
     Attributes:
@@ -130,8 +131,9 @@ class SRGNNRecommender:
 
         Raises:
             TypeError: If it is no data frame.
-            ValueError: If a column is missing, a value is missing or unreadable, nothing is left
-                by the rules, or an argument is not allowed; names column and row.
+            ValueError: If a column is missing, a value is missing or unreadable, nothing, or one
+                item, is left by the rules, or an argument is not allowed; names column and row.
+            FileNotFoundError: If ``settings`` name a run that is not there.
         """
         rules, settings = self._split_settings()
         _warn_of_users(rules)
@@ -140,6 +142,8 @@ class SRGNNRecommender:
             texts = None
             if items is not None:
                 (folder / "items").mkdir()
+                if "text" in (self.settings or {}):
+                    raise ValueError("settings: 'text' is what fit(clicks, items=…) sets")
                 texts = str(write_frame(items, folder / "items", "items"))
             config = compose_training(settings | {"text": texts} if texts else settings)
             path = write_frame(clicks, folder, "clicks")
@@ -150,11 +154,6 @@ class SRGNNRecommender:
             config.dataset.path, config.dataset.root = str(folder / "log"), str(folder / "data")
             with about(folder / "items", "items"):
                 result = train(config, folder / "run")
-            if result.checkpoint is None:
-                raise ValueError(
-                    f"model={self.model}: has no weights to recommend with; expected srgnn, "
-                    f"srgnn_plain or gru4rec"
-                )
             self.recommender_ = Recommender.load(folder / "run")
             self.valid_ = result.valid
         return self
@@ -222,7 +221,7 @@ class SRGNNRecommender:
         rules = {
             _DATASET + name: value
             for name, value in stored.items()
-            if name in _RULES - {*own, "test", "cold"} and value != usual[name]
+            if name in _RULES - {*own} and _DATASET + name not in OWNED and value != usual[name]
         }
         made = cls(**{name: stored[name] for name in own if name in stored}, settings=rules or None)
         made.recommender_, made.valid_ = recommender, None
@@ -236,6 +235,7 @@ class SRGNNRecommender:
     def _split_settings(self) -> tuple[Preparation, dict[str, Any]]:
         """The rules of the preparation, and the keys of the training."""
         given = dict(self.settings or {})
+        check_settings(given)
         # A tenth that is cut off is put back; nothing of it may be dropped.
         rules: dict[str, Any] = {"test": 0.1, "cold": "keep"}
         rules |= {name: getattr(self, name) for name in self._names() if name in _RULES}

@@ -17,11 +17,13 @@ import torch
 from pyg_srgnn import SRGNNRecommender
 from pyg_srgnn.checkpoint import Checkpoint
 from pyg_srgnn.clicklog.spec import Preparation
+from pyg_srgnn.estimator.configuration import compose_training
 from pyg_srgnn.estimator.frames import read_sessions, write_frame
 from pyg_srgnn.export.write import export
 from pyg_srgnn.inference import Clicks
 from pyg_srgnn.inference.recommender import UnknownItemWarning
 from tests.estimator.logs import SETTINGS, clicks, lists
+from tests.results import run_result
 
 pd = pytest.importorskip("pandas")
 
@@ -255,18 +257,58 @@ def test_frames_that_are_refused(name: str, kind: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ({"model": "srgn"}, "srgn"),
+        (
+            {"model": "srgn"},
+            "^model='srgn': has no weights .* expected srgnn, srgnn_plain or gru4rec$",
+        ),
+        ({"model": None}, "model=None: has no weights"),
+        ({"model": "mixture"}, "model='mixture': has no weights"),
         ({"min_support": 0}, "min_support"),
         ({"settings": {"model.chanels": 3}}, "no key 'model.chanels'; did you mean model.channels"),
         ({"settings": {"model.channels": -1}}, r"model.channels=-1: expected"),
         ({"settings": {"dataset.colapse": True}}, "did you mean dataset.collapse"),
         ({"epochs": 0}, "trainer.max_epochs"),
-        ({"model": "vsknn"}, "model=vsknn: has no weights"),
+        ({"model": "vsknn"}, "model='vsknn': has no weights"),
+        ({"settings": {"optimizer": "adma"}}, "^optimizer='adma': expected one of adam"),
+        ({"settings": {"dataset.path": "no.csv"}}, "'dataset.path' cannot be set: .* fit.clicks"),
+        ({"settings": {"dataset": "synthetic"}}, "'dataset' cannot be set: .* fit.clicks"),
+        ({"settings": {"dataset.test": 0.5}}, "'dataset.test' .* no session out for a test"),
+        ({"settings": {"test": True}}, "'test' cannot be set"),
+        ({"settings": {"dataset.vocabulary": "runs"}}, "'dataset.vocabulary' .* warm_start=RUN"),
+        ({"settings": {"checkpoint": "latest"}}, "'checkpoint' .* warm_start=RUN"),
+        ({"settings": {"trainer.max_epochs": 3}}, "'trainer.max_epochs' is the argument epochs="),
+        ({"settings": {"dataset.item": "sku"}}, "'dataset.item' is the argument item="),
     ],
 )
-def test_arguments_that_are_refused(arguments: dict[str, Any], said: str) -> None:
+def test_arguments_that_are_refused(
+    monkeypatch: pytest.MonkeyPatch, arguments: dict[str, Any], said: str
+) -> None:
+    """Before the frame is read, but for what the rules of a preparation refuse."""
+    monkeypatch.setattr("pyg_srgnn.estimator.recommender.prepare", None)
     with pytest.raises(ValueError, match=said):
         SRGNNRecommender(**arguments).fit(clicks())
+
+
+def test_texts_are_given_once() -> None:
+    with pytest.raises(ValueError, match="'text' is what fit"):
+        SRGNNRecommender(settings={"text": "items.csv"}).fit(clicks(), items=clicks())
+
+
+def test_a_run_is_named_as_on_the_command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = {"warm_start": "latest", "distil": "runs/click_log"}
+    with pytest.raises(FileNotFoundError, match="warm_start=latest: there is no finished run"):
+        SRGNNRecommender(settings=settings).fit(clicks())
+    folder = Path("runs/click_log/one")
+    folder.mkdir(parents=True)
+    run_result(checkpoint="best.ckpt").write(folder)
+    (folder / "best.ckpt").touch()
+    found = compose_training(
+        {"model": "srgnn", "dataset": "click_log", "dataset.path": "."} | settings
+    )
+    assert found.warm_start == found.distil == str(folder)
 
 
 def test_what_is_no_frame() -> None:
