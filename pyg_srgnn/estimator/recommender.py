@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import warnings
 from collections.abc import Mapping
 from dataclasses import fields, replace
@@ -18,9 +19,12 @@ from pyg_srgnn.estimator.frames import about, read_sessions, to_frame, write_fra
 from pyg_srgnn.inference.clicks import Clicks
 from pyg_srgnn.inference.recommender import Recommender
 from pyg_srgnn.training import train
+from pyg_srgnn.utils.files import write_text
 
 _RULES = {one.name for one in fields(Preparation)}
 _DATASET = "dataset."
+_FILE = "estimator.json"
+_OF_TRAINING = ("model", "epochs", "refit", "seed", "settings")
 
 
 class SRGNNRecommender:
@@ -60,6 +64,7 @@ class SRGNNRecommender:
 
     recommender_: Recommender
     valid_: dict[str, float] | None
+    _forgotten: tuple[str, ...] = ()  # arguments of the training that a loaded folder does not keep
 
     def __init__(
         self,
@@ -110,6 +115,7 @@ class SRGNNRecommender:
                 )
         for name, value in params.items():
             setattr(self, name, value)
+        self._forgotten = tuple(name for name in self._forgotten if name not in params)
         return self
 
     def __repr__(self) -> str:
@@ -137,6 +143,12 @@ class SRGNNRecommender:
         """
         rules, settings = self._split_settings()
         _warn_of_users(rules)
+        if self._forgotten:
+            warnings.warn(
+                f"the folder that was loaded does not keep {', '.join(self._forgotten)} of its "
+                f"training, which are the defaults here; set_params(…) sets them",
+                stacklevel=2,
+            )
         with TemporaryDirectory(prefix="srgnn-") as name:
             folder = Path(name)
             texts = None
@@ -156,6 +168,7 @@ class SRGNNRecommender:
                 result = train(config, folder / "run")
             self.recommender_ = Recommender.load(folder / "run")
             self.valid_ = result.valid
+        self._forgotten = ()
         return self
 
     def recommend(self, sessions: Any, k: int = 20, **rules: Any) -> Any:
@@ -200,15 +213,25 @@ class SRGNNRecommender:
         )
 
     def save(self, folder: str | Path) -> Path:
-        """Write what was learned; see :meth:`pyg_srgnn.Recommender.save`."""
-        return self._fitted().save(folder)
+        """Write what was learned, see :meth:`pyg_srgnn.Recommender.save`, and the arguments.
+
+        Raises:
+            ValueError: See :meth:`pyg_srgnn.Recommender.save`; or if it is not fitted.
+        """
+        folder = self._fitted().save(folder)
+        if not self._forgotten:
+            text = json.dumps(self.get_params(), indent=2, default=_plain)
+            write_text(folder / _FILE, f"{text}\n")
+        return folder
 
     @classmethod
     def load(cls, path: str | Path) -> SRGNNRecommender:
         """Open what :meth:`save` wrote, a run of ``srgnn-train`` on a click log, or an export.
 
-        Its arguments are the columns and rules that the sessions were made by; those of the
-        training, such as ``model`` and ``epochs``, are not kept and have their defaults.
+        Of what :meth:`save` wrote, the arguments are those of the estimator that was saved. Of a
+        run or an export, they are the columns and rules that the sessions were made by; those of
+        the training, such as ``model`` and ``epochs``, have their defaults, of which :meth:`fit`
+        warns.
 
         Raises:
             FileNotFoundError: If there is none.
@@ -217,6 +240,25 @@ class SRGNNRecommender:
         recommender = Recommender.load(path)
         stored = _preparation_of(recommender)
         _warn_of_users(Preparation.from_dict(stored, str(path)))
+        made = cls._with_arguments(Path(path) / _FILE) or cls._of_preparation(stored)
+        made.recommender_, made.valid_ = recommender, None
+        return made
+
+    @classmethod
+    def _with_arguments(cls, file: Path) -> SRGNNRecommender | None:
+        """One with the arguments in a file that :meth:`save` wrote; None where there is none."""
+        if not file.is_file():
+            return None
+        try:
+            return cls(**json.loads(file.read_text(encoding="utf-8")))
+        except (ValueError, TypeError) as error:
+            raise ValueError(
+                f"{file} does not hold arguments of SRGNNRecommender: {error}"
+            ) from error
+
+    @classmethod
+    def _of_preparation(cls, stored: Mapping[str, Any]) -> SRGNNRecommender:
+        """One whose arguments are the columns and rules of a preparation, as far as known."""
         usual, own = Preparation().to_dict(), cls._names()
         rules = {
             _DATASET + name: value
@@ -224,7 +266,7 @@ class SRGNNRecommender:
             if name in _RULES - {*own} and _DATASET + name not in OWNED and value != usual[name]
         }
         made = cls(**{name: stored[name] for name in own if name in stored}, settings=rules or None)
-        made.recommender_, made.valid_ = recommender, None
+        made._forgotten = _OF_TRAINING
         return made
 
     def _fitted(self) -> Recommender:
@@ -264,6 +306,13 @@ def _warn_of_users(preparation: Preparation) -> None:
             f"pyg_srgnn.inference.Clicks(items, earlier=[...])",
             stacklevel=3,
         )
+
+
+def _plain(value: Any) -> Any:
+    """A value of ``settings`` that JSON does not have: a mapping, a number of NumPy, a path."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    return value.tolist() if hasattr(value, "tolist") else str(value)
 
 
 def _refuse_one_item(prepared: Prepared) -> None:

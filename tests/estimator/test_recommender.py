@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import copy
+import pickle
 import tempfile
 import uuid
+import warnings
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 import torch
@@ -104,19 +108,16 @@ def test_pandas_and_polars_are_prepared_alike(monkeypatch: pytest.MonkeyPatch) -
     """The sessions and settings of the training do not depend on the library of the frame."""
     held: list[Any] = []
 
-    class Stopped(Exception):
-        pass
-
     def stop(config: Any, folder: Path) -> None:
         held.append(pl.read_parquet(Path(config.dataset.path) / "training.parquet"))
-        raise Stopped
+        raise _Stopped
 
     monkeypatch.setattr("pyg_srgnn.estimator.recommender.train", stop)
     log = clicks()
     frame = pd.DataFrame(log.to_dict(as_series=False))
     zoned = frame.assign(time=pd.to_datetime(frame["time"], unit="s", utc=True))
     for one in (log, log.lazy(), frame, zoned.rename(columns={"item": "Product ID"})):
-        with pytest.raises(Stopped):
+        with pytest.raises(_Stopped):
             SRGNNRecommender().fit(one)
     assert all(one.equals(held[0]) for one in held) and len(held) == 4
 
@@ -136,11 +137,67 @@ def test_a_saved_one_recommends_the_same(fitted: SRGNNRecommender, tmp_path: Pat
     folder = fitted.save(tmp_path / "model")
     loaded = SRGNNRecommender.load(folder)
     assert loaded.recommend(SESSIONS).equals(fitted.recommend(SESSIONS))
-    assert (loaded.session, loaded.item, loaded.time) == ("session", "item", "time")
+    assert loaded.get_params() == fitted.get_params()
     export(Checkpoint.load(folder), tmp_path / "export", "torch_export")
-    assert lists(SRGNNRecommender.load(tmp_path / "export").recommend(SESSIONS)) == lists(
-        fitted.recommend(SESSIONS)
-    )
+    exported = SRGNNRecommender.load(tmp_path / "export")
+    assert lists(exported.recommend(SESSIONS)) == lists(fitted.recommend(SESSIONS))
+    assert (exported.session, exported.item, exported.time) == ("session", "item", "time")
+
+
+COPIES: dict[str, Callable[[Any], Any]] = {
+    "pickled": lambda given: pickle.loads(pickle.dumps(given)),
+    "copied": copy.deepcopy,
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", COPIES)
+def test_a_copy_recommends_the_same(fitted: SRGNNRecommender, way: str) -> None:
+    made = COPIES[way](fitted)
+    assert made.get_params() == fitted.get_params() and made.valid_ == fitted.valid_
+    assert made.recommend(SESSIONS).equals(fitted.recommend(SESSIONS))
+
+
+@pytest.mark.slow
+def test_joblib_keeps_it(fitted: SRGNNRecommender, tmp_path: Path) -> None:
+    joblib = pytest.importorskip("joblib")
+    joblib.dump(fitted, tmp_path / "model")
+    made = joblib.load(tmp_path / "model")
+    assert made.recommend(SESSIONS).equals(fitted.recommend(SESSIONS))
+
+
+@pytest.mark.slow
+def test_arguments_that_are_kept_and_forgotten(
+    fitted: SRGNNRecommender, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pyg_srgnn.estimator.recommender.compose_training", _stop)
+    rules = {"dataset.where": {"item": ("item 1", "item 2")}, "patience": np.int64(3)}
+    given = SRGNNRecommender(model="gru4rec", epochs=3, refit=False, settings=rules)
+    given.recommender_ = fitted.recommender_
+    folder = given.save(tmp_path / "model")
+    loaded = SRGNNRecommender.load(folder)
+    assert (loaded.model, loaded.epochs, loaded.refit) == ("gru4rec", 3, False)
+    plain = {"dataset.where": {"item": ["item 1", "item 2"]}, "patience": 3}
+    assert loaded.settings == plain
+    with warnings.catch_warnings(action="error"), pytest.raises(_Stopped):
+        loaded.fit(clicks())
+    (folder / "estimator.json").write_text('{"modle": "srgnn"}')
+    with pytest.raises(ValueError, match=r"estimator\.json does not hold arguments .*'modle'"):
+        SRGNNRecommender.load(folder)
+    (folder / "estimator.json").unlink()
+    older = SRGNNRecommender.load(folder).set_params(model="gru4rec")
+    said = "does not keep epochs, refit, seed, settings of its training"
+    with pytest.warns(UserWarning, match=said), pytest.raises(_Stopped):
+        older.fit(clicks())
+    assert not (older.save(tmp_path / "older") / "estimator.json").exists()
+
+
+class _Stopped(Exception):
+    pass
+
+
+def _stop(*_: Any) -> None:
+    raise _Stopped
 
 
 @pytest.mark.slow
