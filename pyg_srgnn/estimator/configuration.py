@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -50,16 +50,16 @@ OWNED = {
 """Keys that fit sets, or that would be without effect, with the reason."""
 
 
-def check_settings(settings: Iterable[str]) -> None:
+def check_settings(settings: Mapping[str, Any]) -> None:
     """Refuse keys that belong to arguments of the estimator, or that it sets itself.
 
     Args:
-        settings: The keys.
+        settings: Values by their key.
 
     Raises:
         ValueError: If there is one; says who sets it.
     """
-    for key in settings:
+    for key in keys_of(dict(settings)):  # those in a dictionary of a group, too
         if key in _ARGUMENTS:
             raise ValueError(f"settings: {key!r} is the argument {_ARGUMENTS[key]}=")
         if key in OWNED:

@@ -334,6 +334,7 @@ def test_frames_that_are_refused(name: str, kind: str) -> None:
         ({"settings": {"dataset.vocabulary": "runs"}}, "'dataset.vocabulary' .* warm_start=RUN"),
         ({"settings": {"checkpoint": "latest"}}, "'checkpoint' .* warm_start=RUN"),
         ({"settings": {"trainer.max_epochs": 3}}, "'trainer.max_epochs' is the argument epochs="),
+        ({"settings": {"trainer": {"max_epochs": 3}}}, "'trainer.max_epochs' is the argument"),
         ({"settings": {"dataset.item": "sku"}}, "'dataset.item' is the argument item="),
     ],
 )
