@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from pyg_srgnn.clicklog.dialect import best_delimiter, fields
 from pyg_srgnn.clicklog.spec import Preparation
@@ -20,9 +21,16 @@ COMMON_NAMES = {
 """Column names that are guessed, compared without case, - and _."""
 
 
-def roles(
-    file: Path, names: tuple[str, ...], preparation: Preparation
-) -> tuple[dict[str, str], tuple[str, ...]]:
+class Roles(NamedTuple):
+    """The columns of the roles."""
+
+    columns: dict[str, str]
+    """The column of each role."""
+    guessed: dict[str, tuple[str, ...]]
+    """The roles whose column was guessed, each with the other columns that it might have been."""
+
+
+def roles(file: Path, names: tuple[str, ...], preparation: Preparation) -> Roles:
     """The column of every role, and which of them were guessed.
 
     Args:
@@ -36,11 +44,8 @@ def roles(
     """
     for pattern in (name for name in names if name == "*" or name[:1] + name[-1:] == "^$"):
         raise ValueError(f"{file}: no column can be called {pattern!r}, a pattern; rename it")
-    plain = {re.sub(r"[\W_]", "", name.lower()): name for name in reversed(names)}
-    guesses = {
-        role: next((plain[n] for n in common if n in plain), None)
-        for role, common in COMMON_NAMES.items()
-    }
+    likely = {role: _likely(names, common) for role, common in COMMON_NAMES.items()}
+    guesses = {role: next(iter(found), None) for role, found in likely.items()}
     declared = {role: getattr(preparation, role) for role in COMMON_NAMES}
     base = "user" if preparation.gap and not declared["session"] else "session"
     users = declared["user"] or guesses["user"]
@@ -50,7 +55,7 @@ def roles(
             f"dataset.gap=30m (how long a silence ends a session), or dataset.session=COLUMN"
         )
     columns: dict[str, str] = {}
-    guessed = []
+    guessed: dict[str, tuple[str, ...]] = {}
     for role in (base, "item", "time"):
         name = declared[role] or guesses[role]
         if name is None and role == "time" and preparation.order == "file":
@@ -58,7 +63,8 @@ def roles(
         if name is None or name not in names:
             raise ValueError(_no_column(file, role, name, names))
         columns[role] = name
-        guessed += [] if declared[role] else [role]
+        if not declared[role]:
+            guessed[role] = tuple(likely[role][1:])
     if base == "session" and declared["user"]:
         if declared["user"] not in names:
             raise ValueError(_no_column(file, "user", declared["user"], names))
@@ -77,7 +83,13 @@ def roles(
     for name in preparation.text or ():
         if name not in names:
             raise ValueError(_no_column(file, "text", name, names))
-    return columns, tuple(guessed)
+    return Roles(columns, guessed)
+
+
+def _likely(names: Sequence[str], common: Sequence[str]) -> list[str]:
+    """The columns with one of the common names, the most common first."""
+    plain = {name: re.sub(r"[\W_]", "", name.lower()) for name in names}
+    return [name for one in common for name in names if plain[name] == one]
 
 
 def _no_column(file: Path, role: str, name: str | None, names: Sequence[str]) -> str:

@@ -51,7 +51,8 @@ class Layout:
         whole: The roles whose ids are whole numbers; the others are text.
         time_format: How times are written, as in ``Preparation``; None without times.
         sample: A time as the log writes it.
-        guessed: The roles whose column was guessed.
+        guessed: The roles whose column was guessed, each with the other columns that it might have
+            been.
     """
 
     files: tuple[Path, ...]
@@ -63,7 +64,7 @@ class Layout:
     whole: frozenset[str]
     time_format: str | None
     sample: str
-    guessed: tuple[str, ...]
+    guessed: dict[str, tuple[str, ...]]
 
     @property
     def session(self) -> str:
@@ -74,6 +75,16 @@ class Layout:
     def known_user(self) -> str | None:
         """The column of the user of each session, where there is one."""
         return self.columns.get("user") if "session" in self.columns else None
+
+    @property
+    def doubts(self) -> list[str]:
+        """A line for each guess of a column that might have been another one."""
+        return [
+            f"{self.files[0]}: {role}={self.columns[role]} is a guess, and might be "
+            f"{' or '.join(others)}; dataset.{role}=COLUMN settles it"
+            for role, others in self.guessed.items()
+            if others
+        ]
 
     def describe(self) -> str:
         """One line with the columns, the format of times, and which of them were guessed."""

@@ -87,6 +87,8 @@ def prepare(
     if vocabulary is not None:
         layout = in_terms_of(layout, vocabulary)
     log.info("%s", layout.describe())
+    for doubt in layout.doubts:
+        log.warning("%s", doubt)
     if scratch is not None:
         Path(scratch).mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="clicks-", dir=scratch))

@@ -152,6 +152,8 @@ def _write_sessions(
     engine = PolarsEngine()
     layout = find_layout(tuple(files), preparation)
     log.info("%s", layout.describe())
+    for doubt in layout.doubts:
+        log.warning("%s", doubt)
     if not whole:
         layout = replace(layout, whole=layout.whole - {"item"})
     if preparation.dedupe and "time" not in layout.columns:

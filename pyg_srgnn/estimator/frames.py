@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import re
+import threading
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,8 +20,13 @@ from pyg_srgnn.clicklog.layout import find_layout
 from pyg_srgnn.clicklog.session_rows import MARKS, session_rows
 from pyg_srgnn.clicklog.spec import Preparation
 
+log = logging.getLogger(__name__)
+
+# Of the modules that warn of a frame's file.
+_LOGGERS = (__name__, "pyg_srgnn.clicklog.prepare", "pyg_srgnn.clicklog.session_rows")
 _FILE = "frame.parquet"
 _KEY = re.compile(r"\bdataset\.(?=(session|user|item|time|gap|order|min_support)\b)")
+_SETTING = re.compile(r"\b(dataset\.on_bad_rows)=(\w+)")
 
 
 def write_frame(frame: Any, folder: Path, name: str) -> Path:
@@ -77,17 +85,41 @@ def _series(values: nw.Series[Any]) -> pl.Series:
 
 @contextmanager
 def about(folder: Path, name: str) -> Iterator[None]:
-    """Let errors about the file of a frame speak of the frame.
+    """Let errors about the file of a frame speak of the frame, and warn of what is logged of it.
+
+    To be used by what the user calls, to which the warnings point.
 
     Args:
         folder: Where :func:`write_frame` put it.
         name: What the frame is called.
     """
+    file, thread = str(folder / _FILE), threading.get_ident()
+    found: list[str] = []
+
+    def of_frame(text: str) -> str:
+        text = _SETTING.sub(r'settings={"\1": "\2"}', text.replace(file, name))
+        return _KEY.sub("", text)
+
+    def heard(record: logging.LogRecord) -> bool:
+        """Take the warnings of this thread that name the file out of the log."""
+        ours = record.thread == thread and record.levelno == logging.WARNING
+        if ours := ours and file in record.getMessage():
+            found.append(of_frame(record.getMessage()))
+        return not ours
+
+    # Each logger by itself: a filter of their parent does not see what they log.
+    loggers = [logging.getLogger(one) for one in _LOGGERS]
+    for logger in loggers:
+        logger.addFilter(heard)
     try:
         yield
     except ValueError as error:
-        text = str(error).replace(str(folder / _FILE), name)
-        raise ValueError(_KEY.sub("", text)) from error
+        raise ValueError(of_frame(str(error))) from error
+    finally:
+        for logger in loggers:
+            logger.removeFilter(heard)
+        for text in found:
+            warnings.warn(text, stacklevel=4)
 
 
 def read_sessions(
@@ -102,6 +134,8 @@ def read_sessions(
         whole: Whether the catalogue's ids are whole numbers.
         folder: Where temporary files go.
 
+    A frame without the column of types is taken, with a warning, for clicks without types.
+
     Returns:
         ``session``, ``items`` and, where the model was trained with them, ``types`` and ``times``
         of the clicks, one row per session; and the names of the first two columns in the frame.
@@ -111,16 +145,18 @@ def read_sessions(
         ValueError: If a column is missing or a value is none.
     """
     path = write_frame(frame, folder, "sessions")
-    with about(folder, "sessions"):
-        names = pl.read_parquet_schema(path)
-        guessed = {re.sub(r"[\W_]", "", name.lower()) for name in names}
-        known = {preparation.time} if preparation.time else set(COMMON_NAMES["time"])
-        if preparation.gap is None and not known & (set(names) if preparation.time else guessed):
-            preparation = _without_times(preparation)
-        layout = find_layout((path,), preparation)
-        table, clicks = session_rows([path], preparation, None, whole, folder)
-        marks = [name for name in MARKS if name in table.collect_schema()]
-        found = table.select("session", pl.col(clicks).alias("items"), *marks).collect()
+    names = pl.read_parquet_schema(path)
+    guessed = {re.sub(r"[\W_]", "", name.lower()) for name in names}
+    known = {preparation.time} if preparation.time else set(COMMON_NAMES["time"])
+    if preparation.gap is None and not known & (set(names) if preparation.time else guessed):
+        preparation = _without_times(preparation)
+    if preparation.event not in (None, *names):
+        log.warning("%s has no column %r: its clicks have no types", path, preparation.event)
+        preparation = replace(preparation, event=None, events=None, targets=None)
+    layout = find_layout((path,), preparation)
+    table, clicks = session_rows([path], preparation, None, whole, folder)
+    marks = [name for name in MARKS if name in table.collect_schema()]
+    found = table.select("session", pl.col(clicks).alias("items"), *marks).collect()
     return found, (layout.session, layout.columns["item"])
 
 

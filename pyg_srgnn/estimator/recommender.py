@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import warnings
 from collections.abc import Mapping
 from dataclasses import fields, replace
@@ -13,14 +14,17 @@ from typing import Any, Self
 from pyg_srgnn.clicklog.prepare import prepare
 from pyg_srgnn.clicklog.prepared import Prepared
 from pyg_srgnn.clicklog.spec import Preparation
-from pyg_srgnn.estimator.configuration import compose_training
+from pyg_srgnn.estimator.configuration import OWNED, check_settings, compose_training
 from pyg_srgnn.estimator.frames import about, read_sessions, to_frame, write_frame
 from pyg_srgnn.inference.clicks import Clicks
 from pyg_srgnn.inference.recommender import Recommender
 from pyg_srgnn.training import train
+from pyg_srgnn.utils.files import write_text
 
 _RULES = {one.name for one in fields(Preparation)}
 _DATASET = "dataset."
+_FILE = "estimator.json"
+_OF_TRAINING = ("model", "epochs", "refit", "seed", "settings")
 
 
 class SRGNNRecommender:
@@ -48,7 +52,8 @@ class SRGNNRecommender:
             (default: True)
         seed: Seed of everything that is drawn. (default: 0)
         settings: Further keys of ``srgnn-train``, such as ``{"model.channels": 64,
-            "dataset.collapse": True}``. (default: none)
+            "dataset.collapse": True}``; none that is an argument here, or that :meth:`fit` sets.
+            (default: none)
         verbose: Whether to show the progress of training. (default: False)
 
     Attributes:
@@ -59,6 +64,7 @@ class SRGNNRecommender:
 
     recommender_: Recommender
     valid_: dict[str, float] | None
+    _forgotten: tuple[str, ...] = ()  # arguments of the training that a loaded folder does not keep
 
     def __init__(
         self,
@@ -109,6 +115,7 @@ class SRGNNRecommender:
                 )
         for name, value in params.items():
             setattr(self, name, value)
+        self._forgotten = tuple(name for name in self._forgotten if name not in params)
         return self
 
     def __repr__(self) -> str:
@@ -130,32 +137,38 @@ class SRGNNRecommender:
 
         Raises:
             TypeError: If it is no data frame.
-            ValueError: If a column is missing, a value is missing or unreadable, nothing is left
-                by the rules, or an argument is not allowed; names column and row.
+            ValueError: If a column is missing, a value is missing or unreadable, nothing, or one
+                item, is left by the rules, or an argument is not allowed; names column and row.
+            FileNotFoundError: If ``settings`` name a run that is not there.
         """
         rules, settings = self._split_settings()
         _warn_of_users(rules)
+        if self._forgotten:
+            warnings.warn(
+                f"the folder that was loaded does not keep {', '.join(self._forgotten)} of its "
+                f"training, which are the defaults here; set_params(…) sets them",
+                stacklevel=2,
+            )
         with TemporaryDirectory(prefix="srgnn-") as name:
             folder = Path(name)
             texts = None
             if items is not None:
                 (folder / "items").mkdir()
+                if "text" in (self.settings or {}):
+                    raise ValueError("settings: 'text' is what fit(clicks, items=…) sets")
                 texts = str(write_frame(items, folder / "items", "items"))
             config = compose_training(settings | {"text": texts} if texts else settings)
             path = write_frame(clicks, folder, "clicks")
             with about(folder, "clicks"):
                 prepared = prepare(path, rules, scratch=folder)
+                _refuse_one_item(prepared)
             _whole(prepared).save(folder / "log")
             config.dataset.path, config.dataset.root = str(folder / "log"), str(folder / "data")
             with about(folder / "items", "items"):
                 result = train(config, folder / "run")
-            if result.checkpoint is None:
-                raise ValueError(
-                    f"model={self.model}: has no weights to recommend with; expected srgnn, "
-                    f"srgnn_plain or gru4rec"
-                )
             self.recommender_ = Recommender.load(folder / "run")
             self.valid_ = result.valid
+        self._forgotten = ()
         return self
 
     def recommend(self, sessions: Any, k: int = 20, **rules: Any) -> Any:
@@ -182,8 +195,10 @@ class SRGNNRecommender:
         recommender = self._fitted()
         preparation = Preparation.from_dict(_preparation_of(recommender), "the model")
         whole = type(recommender.vocabulary.ids[0]) is int
-        with TemporaryDirectory(prefix="srgnn-") as folder:
-            rows, (session, item) = read_sessions(sessions, preparation, whole, Path(folder))
+        with TemporaryDirectory(prefix="srgnn-") as name:
+            folder = Path(name)
+            with about(folder, "sessions"):
+                rows, (session, item) = read_sessions(sessions, preparation, whole, folder)
         clicks = [Clicks(**row) for row in rows.drop("session").iter_rows(named=True)]
         best = recommender.recommend(clicks, k, **rules)
         ids = rows["session"].to_list()
@@ -198,15 +213,25 @@ class SRGNNRecommender:
         )
 
     def save(self, folder: str | Path) -> Path:
-        """Write what was learned; see :meth:`pyg_srgnn.Recommender.save`."""
-        return self._fitted().save(folder)
+        """Write what was learned, see :meth:`pyg_srgnn.Recommender.save`, and the arguments.
+
+        Raises:
+            ValueError: See :meth:`pyg_srgnn.Recommender.save`; or if it is not fitted.
+        """
+        folder = self._fitted().save(folder)
+        if not self._forgotten:
+            text = json.dumps(self.get_params(), indent=2, default=_plain)
+            write_text(folder / _FILE, f"{text}\n")
+        return folder
 
     @classmethod
     def load(cls, path: str | Path) -> SRGNNRecommender:
         """Open what :meth:`save` wrote, a run of ``srgnn-train`` on a click log, or an export.
 
-        Its arguments are the columns and rules that the sessions were made by; those of the
-        training, such as ``model`` and ``epochs``, are not kept and have their defaults.
+        Of what :meth:`save` wrote, the arguments are those of the estimator that was saved. Of a
+        run or an export, they are the columns and rules that the sessions were made by; those of
+        the training, such as ``model`` and ``epochs``, have their defaults, of which :meth:`fit`
+        warns.
 
         Raises:
             FileNotFoundError: If there is none.
@@ -215,14 +240,33 @@ class SRGNNRecommender:
         recommender = Recommender.load(path)
         stored = _preparation_of(recommender)
         _warn_of_users(Preparation.from_dict(stored, str(path)))
+        made = cls._with_arguments(Path(path) / _FILE) or cls._of_preparation(stored)
+        made.recommender_, made.valid_ = recommender, None
+        return made
+
+    @classmethod
+    def _with_arguments(cls, file: Path) -> SRGNNRecommender | None:
+        """One with the arguments in a file that :meth:`save` wrote; None where there is none."""
+        if not file.is_file():
+            return None
+        try:
+            return cls(**json.loads(file.read_text(encoding="utf-8")))
+        except (ValueError, TypeError) as error:
+            raise ValueError(
+                f"{file} does not hold arguments of SRGNNRecommender: {error}"
+            ) from error
+
+    @classmethod
+    def _of_preparation(cls, stored: Mapping[str, Any]) -> SRGNNRecommender:
+        """One whose arguments are the columns and rules of a preparation, as far as known."""
         usual, own = Preparation().to_dict(), cls._names()
         rules = {
             _DATASET + name: value
             for name, value in stored.items()
-            if name in _RULES - {*own, "test", "cold"} and value != usual[name]
+            if name in _RULES - {*own} and _DATASET + name not in OWNED and value != usual[name]
         }
         made = cls(**{name: stored[name] for name in own if name in stored}, settings=rules or None)
-        made.recommender_, made.valid_ = recommender, None
+        made._forgotten = _OF_TRAINING
         return made
 
     def _fitted(self) -> Recommender:
@@ -233,6 +277,7 @@ class SRGNNRecommender:
     def _split_settings(self) -> tuple[Preparation, dict[str, Any]]:
         """The rules of the preparation, and the keys of the training."""
         given = dict(self.settings or {})
+        check_settings(given)
         # A tenth that is cut off is put back; nothing of it may be dropped.
         rules: dict[str, Any] = {"test": 0.1, "cold": "keep"}
         rules |= {name: getattr(self, name) for name in self._names() if name in _RULES}
@@ -260,6 +305,23 @@ def _warn_of_users(preparation: Preparation) -> None:
             f"session's user, and recommend() passes none; recommender_.recommend takes them as "
             f"pyg_srgnn.inference.Clicks(items, earlier=[...])",
             stacklevel=3,
+        )
+
+
+def _plain(value: Any) -> Any:
+    """A value of ``settings`` that JSON does not have: a mapping, a number of NumPy, a path."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    return value.tolist() if hasattr(value, "tolist") else str(value)
+
+
+def _refuse_one_item(prepared: Prepared) -> None:
+    """Refuse clicks of which one item is left: there is nothing to choose from."""
+    if len(prepared.vocabulary) == 1:
+        raise ValueError(
+            f"clicks: in the column {prepared.report['columns']['item']!r} one item is left, "
+            f"{prepared.vocabulary.ids[0]!r}; expected two at least. Give item=COLUMN if items are "
+            f"in another column, or lower min_support"
         )
 
 

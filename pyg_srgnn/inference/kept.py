@@ -13,6 +13,8 @@ V = TypeVar("V")
 class Kept(Generic[V]):
     """The results that were asked for last, by their keys; several threads may ask at once.
 
+    Copies and pickles are empty: the results are made again.
+
     Args:
         most: How many are kept.
     """
@@ -21,6 +23,10 @@ class Kept(Generic[V]):
         self.most = most
         self._held: OrderedDict[Hashable, V] = OrderedDict()
         self._lock = threading.Lock()
+
+    def __reduce__(self) -> tuple[type[Kept[V]], tuple[int]]:
+        """An empty one."""
+        return type(self), (self.most,)
 
     def get(self, key: Hashable, make: Callable[[], V]) -> V:
         """The result of a key, made if it is not there."""

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_OWN = ("_adding", "_fetched")  # attributes that no copy shares
+
 
 def load_trained(path: str | Path, precision: str = AUTO) -> Checkpoint | Artifact:
     """Open a run directory, a checkpoint file or an exported folder, or a run by its name.
@@ -66,6 +68,9 @@ class UnknownItemWarning(UserWarning):
 class Recommender(Sharing):
     """Recommends the next items of sessions given as raw ids.
 
+    It can be copied and pickled. Unpickling runs what a file says; :meth:`save` writes, and
+    :meth:`load` opens, files in which nothing is executed.
+
     Args:
         scorer: A trained or an exported model that scores the items.
         vocabulary: The raw ids of the catalogue.
@@ -87,6 +92,15 @@ class Recommender(Sharing):
         self.types = {name: number for number, name in enumerate(types)}
         self.collapse = False  # whether a click that repeats the one before is left out
         self._catalogue = ItemCatalogue(scorer, vocabulary, clicks)
+        self._adding = threading.Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What copies and pickles hold: no lock, and no folder that goes with one recommender."""
+        return {key: value for key, value in vars(self).items() if key not in _OWN}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take what another one held."""
+        vars(self).update(state)
         self._adding = threading.Lock()
 
     @property

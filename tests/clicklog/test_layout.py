@@ -685,6 +685,21 @@ def test_the_guess_is_printed(tmp_path: Path, caplog: pytest.LogCaptureFixture) 
     assert said + "delimiter=';'" in caplog.text
 
 
+def test_a_guess_that_might_be_another_column_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "a.csv"
+    header = "sid,sku,ts"
+    path.write_text(table(header=header).replace(header, f"{header},Item-ID,product", 1))
+    path.write_text(re.sub(r"(?m)(?<=\d)$", ",1,1", path.read_text()))
+    prepared(path, item="sku")
+    assert not caplog.messages
+    with pytest.raises(ValueError):
+        prepared(path, min_support=10_000)
+    said = f"{path}: item=Item-ID is a guess, and might be product or sku; dataset.item=COLUMN"
+    assert caplog.messages == [f"{said} settles it"]
+
+
 def test_where(tmp_path: Path, clean: Prepared) -> None:
     lines = ["session,item,time,event,shop"]
     for number, (session, item, second) in enumerate(ROWS):

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import tempfile
 import uuid
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 import torch
@@ -15,11 +21,13 @@ import torch
 from pyg_srgnn import SRGNNRecommender
 from pyg_srgnn.checkpoint import Checkpoint
 from pyg_srgnn.clicklog.spec import Preparation
+from pyg_srgnn.estimator.configuration import compose_training
 from pyg_srgnn.estimator.frames import read_sessions, write_frame
 from pyg_srgnn.export.write import export
 from pyg_srgnn.inference import Clicks
 from pyg_srgnn.inference.recommender import UnknownItemWarning
 from tests.estimator.logs import SETTINGS, clicks, lists
+from tests.results import run_result
 
 pd = pytest.importorskip("pandas")
 
@@ -100,19 +108,16 @@ def test_pandas_and_polars_are_prepared_alike(monkeypatch: pytest.MonkeyPatch) -
     """The sessions and settings of the training do not depend on the library of the frame."""
     held: list[Any] = []
 
-    class Stopped(Exception):
-        pass
-
     def stop(config: Any, folder: Path) -> None:
         held.append(pl.read_parquet(Path(config.dataset.path) / "training.parquet"))
-        raise Stopped
+        raise _Stopped
 
     monkeypatch.setattr("pyg_srgnn.estimator.recommender.train", stop)
     log = clicks()
     frame = pd.DataFrame(log.to_dict(as_series=False))
     zoned = frame.assign(time=pd.to_datetime(frame["time"], unit="s", utc=True))
     for one in (log, log.lazy(), frame, zoned.rename(columns={"item": "Product ID"})):
-        with pytest.raises(Stopped):
+        with pytest.raises(_Stopped):
             SRGNNRecommender().fit(one)
     assert all(one.equals(held[0]) for one in held) and len(held) == 4
 
@@ -132,11 +137,67 @@ def test_a_saved_one_recommends_the_same(fitted: SRGNNRecommender, tmp_path: Pat
     folder = fitted.save(tmp_path / "model")
     loaded = SRGNNRecommender.load(folder)
     assert loaded.recommend(SESSIONS).equals(fitted.recommend(SESSIONS))
-    assert (loaded.session, loaded.item, loaded.time) == ("session", "item", "time")
+    assert loaded.get_params() == fitted.get_params()
     export(Checkpoint.load(folder), tmp_path / "export", "torch_export")
-    assert lists(SRGNNRecommender.load(tmp_path / "export").recommend(SESSIONS)) == lists(
-        fitted.recommend(SESSIONS)
-    )
+    exported = SRGNNRecommender.load(tmp_path / "export")
+    assert lists(exported.recommend(SESSIONS)) == lists(fitted.recommend(SESSIONS))
+    assert (exported.session, exported.item, exported.time) == ("session", "item", "time")
+
+
+COPIES: dict[str, Callable[[Any], Any]] = {
+    "pickled": lambda given: pickle.loads(pickle.dumps(given)),
+    "copied": copy.deepcopy,
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", COPIES)
+def test_a_copy_recommends_the_same(fitted: SRGNNRecommender, way: str) -> None:
+    made = COPIES[way](fitted)
+    assert made.get_params() == fitted.get_params() and made.valid_ == fitted.valid_
+    assert made.recommend(SESSIONS).equals(fitted.recommend(SESSIONS))
+
+
+@pytest.mark.slow
+def test_joblib_keeps_it(fitted: SRGNNRecommender, tmp_path: Path) -> None:
+    joblib = pytest.importorskip("joblib")
+    joblib.dump(fitted, tmp_path / "model")
+    made = joblib.load(tmp_path / "model")
+    assert made.recommend(SESSIONS).equals(fitted.recommend(SESSIONS))
+
+
+@pytest.mark.slow
+def test_arguments_that_are_kept_and_forgotten(
+    fitted: SRGNNRecommender, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pyg_srgnn.estimator.recommender.compose_training", _stop)
+    rules = {"dataset.where": {"item": ("item 1", "item 2")}, "patience": np.int64(3)}
+    given = SRGNNRecommender(model="gru4rec", epochs=3, refit=False, settings=rules)
+    given.recommender_ = fitted.recommender_
+    folder = given.save(tmp_path / "model")
+    loaded = SRGNNRecommender.load(folder)
+    assert (loaded.model, loaded.epochs, loaded.refit) == ("gru4rec", 3, False)
+    plain = {"dataset.where": {"item": ["item 1", "item 2"]}, "patience": 3}
+    assert loaded.settings == plain
+    with warnings.catch_warnings(action="error"), pytest.raises(_Stopped):
+        loaded.fit(clicks())
+    (folder / "estimator.json").write_text('{"modle": "srgnn"}')
+    with pytest.raises(ValueError, match=r"estimator\.json does not hold arguments .*'modle'"):
+        SRGNNRecommender.load(folder)
+    (folder / "estimator.json").unlink()
+    older = SRGNNRecommender.load(folder).set_params(model="gru4rec")
+    said = "does not keep epochs, refit, seed, settings of its training"
+    with pytest.warns(UserWarning, match=said), pytest.raises(_Stopped):
+        older.fit(clicks())
+    assert not (older.save(tmp_path / "older") / "estimator.json").exists()
+
+
+class _Stopped(Exception):
+    pass
+
+
+def _stop(*_: Any) -> None:
+    raise _Stopped
 
 
 @pytest.mark.slow
@@ -181,6 +242,11 @@ def test_types_and_pauses_of_the_clicks() -> None:
         found = made.recommend(frame, 20)
         assert found["item"].to_list() == [item for item, _ in wanted]
         assert found["score"].to_list() == pytest.approx([score for _, score in wanted])
+    with pytest.warns(UserWarning, match="sessions has no column 'kind': its clicks have no types"):
+        found = made.recommend(one.drop("time", "kind"), 20)
+    (wanted,) = made.recommender_.recommend([["item 3", "item 4"]], 20)
+    assert found["item"].to_list() == [item for item, _ in wanted]
+    found = made.recommend(one.drop("time"), 20)
     plain = made.recommend(one.drop("time").with_columns(kind=pl.lit("view")), 20)
     assert not plain.equals(found), "the case needs types that matter"
 
@@ -248,18 +314,59 @@ def test_frames_that_are_refused(name: str, kind: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ({"model": "srgn"}, "srgn"),
+        (
+            {"model": "srgn"},
+            "^model='srgn': has no weights .* expected srgnn, srgnn_plain or gru4rec$",
+        ),
+        ({"model": None}, "model=None: has no weights"),
+        ({"model": "mixture"}, "model='mixture': has no weights"),
         ({"min_support": 0}, "min_support"),
         ({"settings": {"model.chanels": 3}}, "no key 'model.chanels'; did you mean model.channels"),
         ({"settings": {"model.channels": -1}}, r"model.channels=-1: expected"),
         ({"settings": {"dataset.colapse": True}}, "did you mean dataset.collapse"),
         ({"epochs": 0}, "trainer.max_epochs"),
-        ({"model": "vsknn"}, "model=vsknn: has no weights"),
+        ({"model": "vsknn"}, "model='vsknn': has no weights"),
+        ({"settings": {"optimizer": "adma"}}, "^optimizer='adma': expected one of adam"),
+        ({"settings": {"dataset.path": "no.csv"}}, "'dataset.path' cannot be set: .* fit.clicks"),
+        ({"settings": {"dataset": "synthetic"}}, "'dataset' cannot be set: .* fit.clicks"),
+        ({"settings": {"dataset.test": 0.5}}, "'dataset.test' .* no session out for a test"),
+        ({"settings": {"test": True}}, "'test' cannot be set"),
+        ({"settings": {"dataset.vocabulary": "runs"}}, "'dataset.vocabulary' .* warm_start=RUN"),
+        ({"settings": {"checkpoint": "latest"}}, "'checkpoint' .* warm_start=RUN"),
+        ({"settings": {"trainer.max_epochs": 3}}, "'trainer.max_epochs' is the argument epochs="),
+        ({"settings": {"trainer": {"max_epochs": 3}}}, "'trainer.max_epochs' is the argument"),
+        ({"settings": {"dataset.item": "sku"}}, "'dataset.item' is the argument item="),
     ],
 )
-def test_arguments_that_are_refused(arguments: dict[str, Any], said: str) -> None:
+def test_arguments_that_are_refused(
+    monkeypatch: pytest.MonkeyPatch, arguments: dict[str, Any], said: str
+) -> None:
+    """Before the frame is read, but for what the rules of a preparation refuse."""
+    monkeypatch.setattr("pyg_srgnn.estimator.recommender.prepare", None)
     with pytest.raises(ValueError, match=said):
         SRGNNRecommender(**arguments).fit(clicks())
+
+
+def test_texts_are_given_once() -> None:
+    with pytest.raises(ValueError, match="'text' is what fit"):
+        SRGNNRecommender(settings={"text": "items.csv"}).fit(clicks(), items=clicks())
+
+
+def test_a_run_is_named_as_on_the_command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = {"warm_start": "latest", "distil": "runs/click_log"}
+    with pytest.raises(FileNotFoundError, match="warm_start=latest: there is no finished run"):
+        SRGNNRecommender(settings=settings).fit(clicks())
+    folder = Path("runs/click_log/one")
+    folder.mkdir(parents=True)
+    run_result(checkpoint="best.ckpt").write(folder)
+    (folder / "best.ckpt").touch()
+    found = compose_training(
+        {"model": "srgnn", "dataset": "click_log", "dataset.path": "."} | settings
+    )
+    assert found.warm_start == found.distil == str(folder)
 
 
 def test_what_is_no_frame() -> None:
@@ -280,6 +387,43 @@ def test_sessions_that_are_refused(fitted: SRGNNRecommender) -> None:
     ):
         with pytest.raises(ValueError, match=said):
             fitted.recommend(frame)
+
+
+def test_a_column_that_might_be_another_one_is_said() -> None:
+    log = clicks().rename({"session": "sid", "item": "sku", "time": "ts"})
+    log = log.with_columns(item_id=pl.lit(1), session_id="sid")
+    said = (
+        "clicks: session=session_id is a guess, and might be sid; session=COLUMN settles it",
+        "clicks: item=item_id is a guess, and might be sku; item=COLUMN settles it",
+    )
+    with (
+        pytest.warns(UserWarning) as warned,
+        pytest.raises(ValueError, match=r"clicks: in the column 'item_id' one item is left, 1; .*"),
+    ):
+        SRGNNRecommender().fit(log)
+    assert [str(one.message) for one in warned] == [*said]
+    assert {one.filename for one in warned} == {__file__}
+
+
+@pytest.mark.slow
+def test_bad_rows_name_the_frame(fitted: SRGNNRecommender) -> None:
+    bad = SESSIONS.with_columns(item=pl.when(pl.col("session") == 7).then("item"))
+    remedy = r"""settings={"dataset.on_bad_rows": "skip"} leaves such rows out"""
+    with pytest.raises(ValueError) as error:
+        fitted.recommend(bad)
+    assert "sessions, row 3: item is empty" in str(error.value) and remedy in str(error.value)
+    loaded = copy.copy(fitted.recommender_)
+    trained = loaded.trained
+    assert isinstance(trained, Checkpoint) and trained.preparation is not None
+    skipping = trained.preparation | {"on_bad_rows": "skip"}
+    loaded.trained = replace(trained, preparation=skipping)
+    made = SRGNNRecommender()
+    made.recommender_ = loaded
+    with pytest.warns(UserWarning, match="bad rows are left out") as warned:
+        made.recommend(bad)
+    (warning,) = warned
+    assert "sessions, row 3: item is empty" in str(warning.message)
+    assert tempfile.gettempdir() not in str(warning.message) and warning.filename == __file__
 
 
 def test_arguments_as_scikit_learn_has_them() -> None:

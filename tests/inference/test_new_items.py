@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import pickle
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from types import SimpleNamespace
@@ -56,6 +57,14 @@ def test_the_precision_is_the_one_that_was_asked_for(asked: str) -> None:
     more = found.with_items(text_vectors()[KNOWN:]).choices["items"]
     assert more.asked == found.choices["items"].asked == asked
     assert more.items > found.choices["items"].items
+
+
+def test_copies_have_the_added_items() -> None:
+    given = Recommender.of(checkpoint("mixture", BEFORE))
+    given.add_items(IDS[KNOWN:], text_vectors()[KNOWN:])
+    clicked = [[IDS[1], IDS[-1]], [IDS[-1]]]
+    for made in (pickle.loads(pickle.dumps(given)), copy.deepcopy(given)):
+        assert made.answer(clicked, 10) == given.answer(clicked, 10)
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import os
@@ -20,6 +21,7 @@ import pyg_srgnn
 from pyg_srgnn import Recommender
 from pyg_srgnn.checkpoint import Checkpoint, ModelScorer, describe_training
 from pyg_srgnn.data import Vocabulary
+from pyg_srgnn.data.attributes import ItemAttributes
 from pyg_srgnn.data.graphs import session_graph
 from pyg_srgnn.inference.answer import unknown_messages
 from pyg_srgnn.inference.recommender import UnknownItemWarning
@@ -51,6 +53,20 @@ def entries(ids, seed=0, **changed):
 @pytest.fixture(params=IDS)
 def ids(request):
     return IDS[request.param]
+
+
+COPIES = {"pickled": lambda given: pickle.loads(pickle.dumps(given)), "copied": copy.deepcopy}
+
+
+@pytest.mark.parametrize("way", COPIES)
+def test_a_copy_recommends_the_same(file, ids, way):
+    given = Recommender.load(file)
+    sessions = [[ids[3], ids[4]], [ids[17]], []]
+    wanted = given.answer(sessions, 5, [Rules(deny=ids[:5])])
+    made = COPIES[way](given)
+    assert made.answer(sessions, 5, [Rules(deny=ids[:5])]) == wanted
+    made.set_attributes(ItemAttributes(ids, {"shop": ["a", "b"] * 15}))
+    assert given.attributes is None and made.recommend(sessions, 5, where={"shop": "a"})
 
 
 @pytest.fixture

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import pytest
 import torch
 
@@ -28,6 +31,9 @@ def test_it_answers_as_the_model_does(tmp_path, name):
         (tmp_path / f"{kind}.bin").unlink()  # the memory stays
         wanted = Recommender.of(given).answer(sessions, 10)
         assert Recommender.of(mapped).answer(sessions, 10) == wanted
+        recommender = Recommender.of(given)
+        for copied in (pickle.loads(pickle.dumps(recommender)), copy.deepcopy(recommender)):
+            assert copied.answer(sessions, 10) == wanted
 
 
 def test_tensors_that_share_memory_share_it_again(tmp_path):
