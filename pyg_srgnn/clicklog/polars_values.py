@@ -54,11 +54,11 @@ def text_of(column: pl.Expr, kind: pl.DataType) -> pl.Expr:
 
 
 def joined_text(columns: list[tuple[pl.Expr, pl.DataType]]) -> pl.Expr:
-    """The values of columns as one text; null where all are null or blank."""
+    """The values of columns as one text, without needless blanks; null where all are blank."""
     parts = []
     for column, kind in columns:
         written = text_of(column.fill_nan(None) if kind.is_float() else column, kind)
-        stripped = written.str.strip_chars()
+        stripped = written.str.replace_all(r"\s+", " ").str.strip_chars()
         parts.append(pl.when(stripped != "").then(stripped))
     joined = pl.concat_str(parts, separator=". ", ignore_nulls=True)
     return pl.when(joined != "").then(joined)

@@ -72,13 +72,13 @@ def text(cell: Any, kind: str) -> Any:
 
 
 def joined(columns: list[tuple[Any, str]]) -> Any:
-    """The values of columns, each with its type, as one text; null where all are null or blank."""
+    """The values of columns, with their types, as one text without needless blanks; null: none."""
     from pyspark.sql import functions as F
 
     parts = []
     for cell, kind in columns:
         written = text(F.when(~F.isnan(cell), cell) if kind in EXACT else cell, kind)
-        stripped = F.regexp_replace(written, r"(?U)^\s+|\s+$", "")
+        stripped = F.btrim(F.regexp_replace(written, r"(?U)\s+", " "))
         parts.append(F.when(stripped != "", stripped))
     whole_text = F.concat_ws(". ", *parts)
     return F.when(whole_text != "", whole_text)

@@ -217,6 +217,8 @@ def _rules(preparation: Preparation) -> dict[str, Any]:
     del rules["targets"], rules["user_clicks"]
     if preparation.of_users and preparation.earlier_clicks:
         rules["users"] = "known"
+    if preparation.text is not None:
+        rules["blanks"] = "single"  # within a text, as those of files have them
     if preparation.events is not None:
         rules["events"] = list(preparation.events)
     return {

@@ -88,7 +88,7 @@ ROWS = [
     # session, item, title, brand
     ("1", "a", "Tea cup", "Ash"),
     ("1", "b", "tray", None),
-    ("1", "a", " Tea cup ", "Ash"),  # the same, without its blanks
+    ("1", "a", " Tea \t cup ", "Ash"),  # the same, without needless blanks
     ("2", "a", "cup", ""),
     ("2", "b", "Tray", " "),  # as often as "tray", and before it
     ("2", "c", "", None),

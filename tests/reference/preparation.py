@@ -108,7 +108,7 @@ def texts(
     """The text that most rows of an item have, of equally many the first alphabetically."""
     found: dict[Any, Counter[str]] = {}
     for row in rows:
-        values = [str(row[name]).strip() for name in columns if row[name] is not None]
+        values = [" ".join(str(row[name]).split()) for name in columns if row[name] is not None]
         text = ". ".join(value for value in values if value)
         if text:
             found.setdefault(row[item], Counter())[text] += 1
