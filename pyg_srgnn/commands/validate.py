@@ -108,13 +108,15 @@ def validate_run(config: DictConfig) -> None:
                 BASELINES[name].fit(Sessions.from_lists([[0, 0]]), 1, **settings)
             elif name == MIXTURE:
                 _check_members(check, settings["members"])
-            elif check.one_of("name", name, [*MODELS, *BASELINES, MIXTURE]):
+            elif name in MODELS:
                 with torch.device("meta"):
                     data: dict[str, Any] = {"num_items": 1}
                     if "item_table" in plain["model"]:  # else it takes no texts
                         data["text_channels"] = int(plain["text"] is not None)
                         data["category_sizes"] = [1] * bool(plain["categories"])
                     model = build_model(plain["model"] | data)
+            else:
+                check.one_of("name", name, [*MODELS.names(), *BASELINES.names(), MIXTURE])
         with group(""), checking("configuration") as check:
             fits = plain["distil"] is None or model.loss_name != "sampled"
             expected = "None with model.loss=sampled, which never computes all probabilities"
