@@ -22,8 +22,10 @@ from pyg_srgnn.utils.arguments import ArgumentError, Checks, checking
 _YAML = {"None": "null", "True": "true", "False": "false"}
 _Settings = TypeVar("_Settings")
 # What changes a training, and its value where nothing is trained.
-_OF_TRAINING: dict[str, Any] = dict.fromkeys(("distil", "warm_start")) | dict.fromkeys(
-    ("average", "drop_items", "crop", "r_drop", "contrast"), 0
+_OF_TRAINING: dict[str, Any] = (
+    dict.fromkeys(("distil", "warm_start"))
+    | dict.fromkeys(("average", "drop_items", "crop", "r_drop", "contrast"), 0)
+    | {"callbacks": []}
 )
 
 
@@ -79,6 +81,7 @@ def validate_run(config: DictConfig) -> None:
     from pyg_srgnn.nn import MODELS, SRGNN, SessionModel, build_model
     from pyg_srgnn.nn.model_mixture import MIXTURE
     from pyg_srgnn.text.encoder import open_encoder
+    from pyg_srgnn.training.callbacks import make_callbacks
     from pyg_srgnn.training.loggers import check_logger
     from pyg_srgnn.training.mixing import check_mixed
     from pyg_srgnn.training.module import SessionModule, check_clipping
@@ -88,7 +91,7 @@ def validate_run(config: DictConfig) -> None:
     plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     with validating(config) as group:
         with group(""):
-            RunSettings.of(plain)
+            make_callbacks(RunSettings.of(plain).callbacks)
         if (window := plain["dataset"].get("window")) is not None:
             with group("dataset.window"):
                 Window(**window)
