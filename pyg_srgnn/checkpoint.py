@@ -24,6 +24,7 @@ from pyg_srgnn.model_folder import WEIGHTS, read_model, write_model
 from pyg_srgnn.nn import ModelMixture, SessionModel, rebuild_model
 from pyg_srgnn.nn.encoders import Encoder, encoder_of, weights_of
 from pyg_srgnn.runs.result import METRICS_FILE, Metrics, RunResult
+from pyg_srgnn.utils.packages import PackageError
 
 if TYPE_CHECKING:
     from pyg_srgnn.clicklog.spec import Preparation
@@ -205,7 +206,8 @@ class Checkpoint:
 
         Raises:
             FileNotFoundError: If there is no checkpoint.
-            ValueError: If the file is not a checkpoint of this package.
+            ValueError: If the file is not a checkpoint of this package, or its model is of another
+                package that is not installed or cannot be loaded.
         """
         file = find_checkpoint(path)
         stored = read_checkpoint(file)
@@ -302,6 +304,8 @@ def _refusing(path: str | Path) -> Iterator[None]:
     """Turn the errors of a file of another kind into one message."""
     try:
         yield
+    except PackageError as error:
+        raise ValueError(f"{path}: {error}") from error
     except Exception as error:
         reason = str(error).strip().split("\n")[0]
         if isinstance(error, pickle.UnpicklingError):  # torch explains how to run it

@@ -122,6 +122,7 @@ def test_a_run_is_configured_as_its_settings() -> None:
     expected = asdict(RunSettings())
     assert own_keys("train") == expected | {
         "baselines": list(expected["baselines"]),
+        "callbacks": [],
         "metrics": [],
         "categories": [],
     }

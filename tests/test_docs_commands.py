@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import re
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from pyg_srgnn.commands.application import CONF
 from pyg_srgnn.commands.suggestions import check_command
 from pyg_srgnn.sweeps.overrides import get_args_parser
 from study import results
+from tests import acme
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -40,8 +42,17 @@ def test_there_are_commands() -> None:
     assert {name for name, _ in COMMANDS} == {file.stem for file in CONF.glob("*.yaml")}
 
 
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The package of docs/packages.md is installed."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(acme.install(tmp_path_factory.mktemp("site"))))
+        yield
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "arguments"), COMMANDS, ids=" ".join)
+@pytest.mark.usefixtures("package")
 def test_a_command_is_composed(name: str, arguments: str) -> None:
     args = get_args_parser().parse_args(shlex.split(arguments, comments=True))
     check_command(args, CONF, name, CONF, name)

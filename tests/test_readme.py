@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+from pyg_srgnn import Recommender
 from pyg_srgnn.training import train
 
 README = Path(__file__).parents[1] / "README.md"
@@ -64,6 +66,18 @@ def test_data_frames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def _few_epochs(config: Any, folder: Path) -> Any:
     config.trainer.max_epochs = 1
     return train(config, folder)
+
+
+@pytest.mark.slow
+def test_your_own_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = run("SessionModule(model")
+    sessions = [[int(i) for i in names["valid"].vocabulary.ids[:3]]]
+    (best,) = names["recommender"].recommend(sessions)
+    assert best == Recommender.load("own").recommend(sessions)[0]
+    scores = names["model"].eval().scores(next(iter(names["SessionLoader"](names["valid"], 128))))
+    assert torch.equal(names["items"], scores.topk(20).indices)
+    assert names["hit_rate"] > 0
 
 
 def test_the_layer_alone() -> None:

@@ -20,6 +20,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from pyg_srgnn.commands.command_line import read_command
+from pyg_srgnn.commands.configurations import CONF as CONF
 from pyg_srgnn.commands.ending import again, end, ending_with_pipe, stoppable
 from pyg_srgnn.commands.fresh import leaving_no_trace
 from pyg_srgnn.commands.rerun import rerunnable
@@ -30,12 +31,6 @@ from pyg_srgnn.utils.imports import gc_paused
 log = logging.getLogger(__name__)
 
 _PACKAGE = Path(__file__).parents[1]
-# In a wheel the configurations lie in the package, in a checkout beside it.
-CONF = next(
-    folder
-    for folder in (_PACKAGE / "conf", _PACKAGE.parent / "conf")
-    if (folder / "train.yaml").is_file()
-)
 _FIXABLE = (ValueError, OSError, FloatingPointError)  # a DownloadError is an OSError
 # Errors of the operating system that a user can fix.
 _FIXABLE_BY_NUMBER = {

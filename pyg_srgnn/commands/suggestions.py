@@ -19,7 +19,7 @@ from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from pyg_srgnn.commands.command_line import UNKNOWN
-from pyg_srgnn.sweeps.overrides import in_quotes, parse_overrides
+from pyg_srgnn.sweeps.overrides import has_option, in_quotes, parse_overrides
 
 _NO_KEY = re.compile(r"Could not (?:override|delete from config\.) '([^']+)")
 _THERE_ALREADY = re.compile(r"An item is already at '([^']+)'|Multiple values for ([^.]+)")
@@ -118,9 +118,7 @@ def check_keys(config: DictConfig, conf: Path, config_name: str) -> None:
     values: Any = OmegaConf.to_container(config)
     groups = {group: below for group, below in values.items() if isinstance(below, dict)}
     names = ((group, below.get("name")) for group, below in groups.items())
-    chosen = [
-        f"{group}={name}" for group, name in names if (conf / f"{group}/{name}.yaml").is_file()
-    ]
+    chosen = [f"{group}={name}" for group, name in names if name and has_option(group, name, conf)]
     if "windows" in values:  # of a window of a rolling evaluation
         chosen.append("evaluation=rolling")
     valid, found = known_keys(conf, config_name, chosen), set(keys_of(values))

@@ -22,8 +22,10 @@ from pyg_srgnn.utils.arguments import ArgumentError, Checks, checking
 _YAML = {"None": "null", "True": "true", "False": "false"}
 _Settings = TypeVar("_Settings")
 # What changes a training, and its value where nothing is trained.
-_OF_TRAINING: dict[str, Any] = dict.fromkeys(("distil", "warm_start")) | dict.fromkeys(
-    ("average", "drop_items", "crop", "r_drop", "contrast"), 0
+_OF_TRAINING: dict[str, Any] = (
+    dict.fromkeys(("distil", "warm_start"))
+    | dict.fromkeys(("average", "drop_items", "crop", "r_drop", "contrast"), 0)
+    | {"callbacks": []}
 )
 
 
@@ -79,6 +81,7 @@ def validate_run(config: DictConfig) -> None:
     from pyg_srgnn.nn import MODELS, SRGNN, SessionModel, build_model
     from pyg_srgnn.nn.model_mixture import MIXTURE
     from pyg_srgnn.text.encoder import open_encoder
+    from pyg_srgnn.training.callbacks import make_callbacks
     from pyg_srgnn.training.loggers import check_logger
     from pyg_srgnn.training.mixing import check_mixed
     from pyg_srgnn.training.module import SessionModule, check_clipping
@@ -88,7 +91,7 @@ def validate_run(config: DictConfig) -> None:
     plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     with validating(config) as group:
         with group(""):
-            RunSettings.of(plain)
+            make_callbacks(RunSettings.of(plain).callbacks)
         if (window := plain["dataset"].get("window")) is not None:
             with group("dataset.window"):
                 Window(**window)
@@ -108,13 +111,15 @@ def validate_run(config: DictConfig) -> None:
                 BASELINES[name].fit(Sessions.from_lists([[0, 0]]), 1, **settings)
             elif name == MIXTURE:
                 _check_members(check, settings["members"])
-            elif check.one_of("name", name, [*MODELS, *BASELINES, MIXTURE]):
+            elif name in MODELS:
                 with torch.device("meta"):
                     data: dict[str, Any] = {"num_items": 1}
                     if "item_table" in plain["model"]:  # else it takes no texts
                         data["text_channels"] = int(plain["text"] is not None)
                         data["category_sizes"] = [1] * bool(plain["categories"])
                     model = build_model(plain["model"] | data)
+            else:
+                check.one_of("name", name, [*MODELS.names(), *BASELINES.names(), MIXTURE])
         with group(""), checking("configuration") as check:
             fits = plain["distil"] is None or model.loss_name != "sampled"
             expected = "None with model.loss=sampled, which never computes all probabilities"

@@ -20,6 +20,7 @@ from pyg_srgnn.datasets.tmall import Tmall, TmallRaw
 from pyg_srgnn.datasets.window import Window, WindowDataset, known_to
 from pyg_srgnn.datasets.yoochoose import Yoochoose, YoochooseRaw
 from pyg_srgnn.utils.arguments import ArgumentError, Wrong
+from pyg_srgnn.utils.packages import Registry
 
 __all__ = [
     "DATASETS",
@@ -47,32 +48,37 @@ __all__ = [
     "open_dataset",
 ]
 
-DATASETS: dict[str, Callable[..., SessionDataset]] = {
-    "synthetic": Synthetic,
-    "click_log": ClickLog,
-    "diginetica": Diginetica,
-    "diginetica_raw": DigineticaRaw,
-    "yoochoose1_64": Yoochoose,
-    "yoochoose1_64_raw": partial(YoochooseRaw, fraction=64),
-    "yoochoose1_4": partial(YoochooseRaw, fraction=4),
-    "yoochoose": YoochooseRaw,
-    "retailrocket": RetailRocket,
-    "otto": Otto,
-    "online_retail": OnlineRetail,
-    "scientific": Scientific,
-    "tmall": Tmall,
-    "tmall_raw": TmallRaw,
-    "nowplaying": Nowplaying,
-    "nowplaying_raw": NowplayingRaw,
-}
+DATASETS: Registry[Callable[..., SessionDataset]] = Registry(
+    "dataset",
+    "pyg_srgnn.datasets",
+    {
+        "synthetic": Synthetic,
+        "click_log": ClickLog,
+        "diginetica": Diginetica,
+        "diginetica_raw": DigineticaRaw,
+        "yoochoose1_64": Yoochoose,
+        "yoochoose1_64_raw": partial(YoochooseRaw, fraction=64),
+        "yoochoose1_4": partial(YoochooseRaw, fraction=4),
+        "yoochoose": YoochooseRaw,
+        "retailrocket": RetailRocket,
+        "otto": Otto,
+        "online_retail": OnlineRetail,
+        "scientific": Scientific,
+        "tmall": Tmall,
+        "tmall_raw": TmallRaw,
+        "nowplaying": Nowplaying,
+        "nowplaying_raw": NowplayingRaw,
+    },
+)
 
 
 def open_dataset(settings: Mapping[str, Any], split: str) -> SessionDataset:
     """Open one split of a dataset from its name and arguments, such as a configuration holds.
 
     Args:
-        settings: ``name``, one of :data:`DATASETS`, and that class's arguments; perhaps
-            ``window``, the arguments of :class:`~pyg_srgnn.datasets.window.Window`.
+        settings: ``name``, one of :data:`DATASETS` or of an installed package that adds it, and
+            that class's arguments; perhaps ``window``, the arguments of
+            :class:`~pyg_srgnn.datasets.window.Window`.
         split: ``"train"``, ``"valid"``, ``"trainval"`` or ``"test"``.
 
     Raises:
@@ -82,10 +88,14 @@ def open_dataset(settings: Mapping[str, Any], split: str) -> SessionDataset:
     name, given = arguments.pop("name"), arguments.pop("window", None)
     window = None if given is None else Window(**given)
     if name not in DATASETS:
-        raise ValueError(f"dataset.name must be one of {', '.join(DATASETS)} (got {name!r})")
+        raise ValueError(
+            f"dataset.name must be one of {', '.join(DATASETS.names())} (got {name!r}); one of "
+            f"another package needs that package, with an entry point {DATASETS.group}"
+        )
+    made = DATASETS[name]
     required = [
         each.name
-        for each in inspect.signature(DATASETS[name]).parameters.values()
+        for each in inspect.signature(made).parameters.values()
         if each.default is each.empty and each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)
     ]
     if missing := [each for each in required if each != "split" and each not in arguments]:
@@ -95,8 +105,8 @@ def open_dataset(settings: Mapping[str, Any], split: str) -> SessionDataset:
         )
     try:
         if window is not None:
-            return _open_window(DATASETS[name], window, split, arguments)
-        return DATASETS[name](split=split, **arguments)
+            return _open_window(made, window, split, arguments)
+        return made(split=split, **arguments)
     except ArgumentError as error:
         keys = {f"dataset.{argument}": wrong for argument, wrong in error}
         raise ArgumentError(f"dataset={name}", keys) from error

@@ -48,7 +48,8 @@ class KeptResults:
     """The results of baselines on some samples, kept in ``root/name/baselines``.
 
     A result is found again if the sessions, the vocabulary, the baseline's arguments, the metrics
-    and the code that counts are the same; else it is counted again. A folder that cannot be written
+    and the code that counts are the same; else it is counted again, as is every baseline of another
+    package. A folder that cannot be written
     to keeps nothing, which a warning says.
 
     Args:
@@ -66,7 +67,7 @@ class KeptResults:
         self.num_samples = len(dataset)
         # A part of a split, or of its processes, is not kept, nor what depends on a model.
         whole = dataset._indices is None and dataset.transform is None
-        self.kept = whole and loader.whole and "diversity" not in beyond
+        self._whole = whole and loader.whole and "diversity" not in beyond
         self._data = training.sessions, dataset.sessions, dataset.vocabulary
         self._settings = {
             "ties": ties,
@@ -83,6 +84,10 @@ class KeptResults:
             "torch": torch.__version__,
         }
 
+    def keeps(self, baseline: str) -> bool:
+        """Whether the result of a baseline is kept: the code of another package is in no key."""
+        return self._whole and BASELINES[baseline].__module__.startswith("pyg_srgnn.")
+
     def path(self, baseline: str) -> Path:
         """The file of a baseline's result."""
         arguments = inspect.signature(BASELINES[baseline].fit).parameters.values()
@@ -92,7 +97,7 @@ class KeptResults:
 
     def read(self, baseline: str) -> Result | None:
         """The result of a baseline; None where there is none, or its file is damaged."""
-        if not self.kept or not (path := self.path(baseline)).is_file():
+        if not self.keeps(baseline) or not (path := self.path(baseline)).is_file():
             return None
         try:
             with safe_open(path, "pt") as file:
@@ -107,7 +112,7 @@ class KeptResults:
 
     def write(self, baseline: str, result: Result) -> None:
         """Keep the result of a baseline."""
-        if not self.kept:
+        if not self.keeps(baseline):
             return
         path = self.path(baseline)
         found: dict[str, Any] = {"metrics": result.metrics, "targets": result.targets}

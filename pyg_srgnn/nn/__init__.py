@@ -17,6 +17,7 @@ from pyg_srgnn.nn.sampled import NegativeSampler, sampled_softmax_cross_entropy
 from pyg_srgnn.nn.session_model import SessionModel
 from pyg_srgnn.nn.srgnn import SRGNN
 from pyg_srgnn.nn.srgnn_conv import SRGNNConv
+from pyg_srgnn.utils.packages import Registry
 
 __all__ = [
     "MODELS",
@@ -41,23 +42,25 @@ __all__ = [
     "softmax_cross_entropy",
 ]
 
-MODELS: dict[str, type[SessionModel]] = {"srgnn": SRGNN, "gru4rec": GRU4Rec}
+MODELS: Registry[type[SessionModel]] = Registry(
+    "model", "pyg_srgnn.models", {"srgnn": SRGNN, "gru4rec": GRU4Rec}
+)
 
 
 def build_model(settings: Mapping[str, Any]) -> SessionModel:
     """Make a model from its name and arguments, as configurations and checkpoints hold them.
 
     Args:
-        settings: ``name``, one of :data:`MODELS`, and that class's arguments.
+        settings: ``name``, one of :data:`MODELS` or of an installed package that adds it, and that
+            class's arguments.
 
     Raises:
         ValueError: If the name is unknown or an argument out of its range.
     """
-    arguments = dict(settings)
-    name = arguments.pop("name")
+    name = settings["name"]
     if name not in MODELS:
-        raise ValueError(f"model.name must be one of {', '.join(MODELS)} (got {name!r})")
-    return MODELS[name](**arguments)
+        raise ValueError(f"model.name must be one of {', '.join(MODELS.names())} (got {name!r})")
+    return _make(settings)
 
 
 def rebuild_model(settings: Mapping[str, Any]) -> SessionModel | ModelMixture:
@@ -68,8 +71,14 @@ def rebuild_model(settings: Mapping[str, Any]) -> SessionModel | ModelMixture:
             settings of each.
 
     Raises:
-        ValueError: See :func:`build_model`.
+        PackageError: If it is of a package that is not installed, or cannot be loaded.
+        ValueError: If an argument is out of its range.
     """
     if settings["name"] != MIXTURE:
-        return build_model(settings)
+        return _make(settings)
     return ModelMixture([rebuild_model(each) for each in settings["members"]])
+
+
+def _make(settings: Mapping[str, Any]) -> SessionModel:
+    arguments = dict(settings)
+    return MODELS[arguments.pop("name")](**arguments)

@@ -11,7 +11,7 @@ from hydra._internal.utils import create_config_search_path, get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, Quote, QuotedString
 
-__all__ = ["get_args_parser", "in_quotes", "parse_overrides", "run_hydra"]
+__all__ = ["get_args_parser", "has_option", "in_quotes", "parse_overrides", "run_hydra"]
 
 
 def parse_overrides(overrides: Sequence[str], conf: Path) -> list[Override]:
@@ -24,9 +24,23 @@ def parse_overrides(overrides: Sequence[str], conf: Path) -> list[Override]:
     Raises:
         HydraException: If one is no override.
     """
-    loader = ConfigLoaderImpl(create_config_search_path(f"file://{conf}"))
-    parsed: list[Override] = OverridesParser.create(loader).parse_overrides(list(overrides))
+    parsed: list[Override] = OverridesParser.create(_loader(conf)).parse_overrides(list(overrides))
     return parsed
+
+
+def has_option(group: str, name: str, conf: Path) -> bool:
+    """Whether a group has an option, here or in a package that adds it.
+
+    Args:
+        group: Such as ``"model"``.
+        name: Such as ``"srgnn"``.
+        conf: The folder of the configurations.
+    """
+    return _loader(conf).repository.config_exists(f"{group}/{name}")
+
+
+def _loader(conf: Path) -> ConfigLoaderImpl:
+    return ConfigLoaderImpl(create_config_search_path(f"file://{conf}"))
 
 
 def in_quotes(text: str) -> str:

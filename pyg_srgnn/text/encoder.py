@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from pyg_srgnn.utils.packages import load, names_in
 
 GROUP = "pyg_srgnn.text_encoders"
 """The group of entry points in which another package names its encoders."""
@@ -68,10 +70,14 @@ def open_encoder(name: str, **settings: Any) -> TextEncoder:
         ValueError: If no installed package has an encoder of this name, if it has no such argument,
             or if it cannot be used: names what it lacks.
     """
-    known = {point.name: point for point in (*entry_points(group=GROUP), *OWN)}
-    if name not in known:
-        raise ValueError(f"encoder.name must be one of {', '.join(sorted(known))} (got {name!r})")
-    encoder = known[name].load()
+    own = {point.name: point for point in OWN}
+    if name in own:
+        encoder = own[name].load()
+    elif name in (others := names_in(GROUP)):
+        encoder = load("encoder", GROUP, name)
+    else:
+        known = ", ".join(sorted({*own, *others}))
+        raise ValueError(f"encoder.name must be one of {known} (got {name!r})")
     try:
         inspect.signature(encoder).bind(**settings)
     except TypeError as error:

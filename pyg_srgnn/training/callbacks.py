@@ -6,7 +6,7 @@ import csv
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,6 +23,36 @@ from pyg_srgnn.utils.files import written_aside
 from pyg_srgnn.utils.progress import Bar
 
 log = logging.getLogger(__name__)
+
+
+def make_callbacks(listed: Sequence[Mapping[str, Any]]) -> list[Callback]:
+    """Make the callbacks that a configuration lists.
+
+    Args:
+        listed: For each one its class, by its dotted name in ``_target_``, and its arguments.
+
+    Raises:
+        ValueError: If one cannot be made, or is no callback of Lightning's; says which, and why.
+    """
+    from hydra.utils import instantiate
+
+    made = []
+    for place, each in enumerate(listed):
+        name = f"callbacks[{place}]._target_={each['_target_']}"
+        try:
+            callback = instantiate(each)
+        except Exception as error:  # whatever its code raises
+            cause: BaseException = error
+            while cause.__cause__ is not None:  # of Hydra's errors
+                cause = cause.__cause__
+            raise ValueError(f"{name}: cannot be made ({type(cause).__name__}: {cause})") from error
+        if not isinstance(callback, Callback):
+            raise ValueError(
+                f"{name}: expected a lightning.pytorch.callbacks.Callback (got a "
+                f"{type(callback).__name__})"
+            )
+        made.append(callback)
+    return made
 
 
 class SafeCheckpointIO(TorchCheckpointIO):

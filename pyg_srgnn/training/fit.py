@@ -29,6 +29,7 @@ from pyg_srgnn.training.callbacks import (
     ResumableEarlyStopping,
     SafeCheckpointIO,
     TrainingProgress,
+    make_callbacks,
 )
 from pyg_srgnn.training.halving import Halving
 from pyg_srgnn.training.header import ingredients
@@ -296,6 +297,7 @@ def _callbacks(
         ]
     if halving is not None:
         callbacks.append(halving)
+    callbacks += make_callbacks(settings.callbacks)
     last = MovableCheckpoint(
         dirpath=checkpoints,
         filename=_REFIT if watched is None else "last",

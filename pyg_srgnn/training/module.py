@@ -13,6 +13,7 @@ from torch import Tensor
 from torch_geometric.data import Batch
 
 from pyg_srgnn.evaluation.metrics import RankingMetrics
+from pyg_srgnn.functional.metrics import K
 from pyg_srgnn.nn import Distillation, SessionModel, contrast, r_drop
 from pyg_srgnn.training.optimizer import adam
 from pyg_srgnn.utils.arguments import checking
@@ -147,6 +148,15 @@ class SessionModule(lightning.LightningModule):
         for name, value in self.metrics.compute().items():
             self.log(f"{self.part}/{name}", value)
         self.metrics.reset()
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> tuple[Tensor, Tensor]:
+        """Scores and numbers of the 20 best items of every session [B, 20], the best first.
+
+        ``Trainer.predict`` takes ``iter(loader)``: a loader itself it would make anew, as it cannot
+        make a :class:`~pyg_srgnn.datasets.loader.SessionLoader`.
+        """
+        with torch.autocast(self.device.type, enabled=False):
+            return self.model.topk(batch, min(K, self.model.num_items))
 
     def configure_optimizers(self) -> Any:
         """Adam in one kernel, with its schedule."""

@@ -19,7 +19,7 @@ from pyg_srgnn.runs.result import METRICS_FILE, RunResult
 from pyg_srgnn.utils.files import written_aside
 
 # Keys that may differ when a run is resumed.
-_MAY_DIFFER = CIRCUMSTANCES | {"checkpoint", "trainer.max_epochs"}
+_MAY_DIFFER = CIRCUMSTANCES | {"callbacks", "checkpoint", "trainer.max_epochs"}
 
 
 def claim(run_dir: Path, config: DictConfig) -> RunResult | None:

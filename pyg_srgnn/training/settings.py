@@ -34,6 +34,8 @@ class RunSettings:
         order: ``"shuffle"``, or ``"time"``: training samples as they were clicked.
         half_life: Share of the training samples, back in time, over which their weight halves;
             None weighs all alike.
+        callbacks: Further callbacks of Lightning's, each as its class in ``_target_`` and its
+            arguments; see :func:`pyg_srgnn.training.callbacks.make_callbacks`.
         average: Decay of the average of the weights that is evaluated; 0 takes no average.
         eval_batch_size: Samples scored at once, at most; fewer where the catalogue is large.
         deterministic: Whether the same machine gives the same bits, at the cost of speed.
@@ -88,6 +90,7 @@ class RunSettings:
     batch_size: int = 512
     order: str = "shuffle"
     half_life: float | None = 0.5
+    callbacks: Sequence[Mapping[str, Any]] = ()
     average: float = 0.0
     eval_batch_size: int = EvaluationSettings.batch_size
     deterministic: bool = False
@@ -132,6 +135,13 @@ class RunSettings:
             check.whole("batch_size", self.batch_size, 1)
             check.one_of("order", self.order, ORDERS)
             check.number("half_life", self.half_life, above=0, optional=True)
+            fits = isinstance(self.callbacks, Sequence) and not isinstance(self.callbacks, str)
+            fits = fits and all(
+                isinstance(each, Mapping) and isinstance(each.get("_target_"), str)
+                for each in self.callbacks
+            )
+            expected = "a list such as [{_target_: package.Class, argument: value}]"
+            check.that(fits, "callbacks", expected, self.callbacks)
             check.number("average", self.average, least=0, below=1)
             check.flag("deterministic", self.deterministic)
             check.whole("num_workers", self.num_workers, 0)

@@ -58,7 +58,7 @@ def test_a_package_that_was_never_installed(
         return found(name)
 
     monkeypatch.setattr(Distribution, "from_name", from_name)
-    monkeypatch.setattr("pyg_srgnn.text.encoder.entry_points", lambda group: ())
+    monkeypatch.setattr("pyg_srgnn.utils.packages.entry_points", lambda **_: ())
     keys = ["encoder=hashed", "+trainer.limit_train_batches=2", "trainer.max_epochs=1"]
     train(tiny_config(root, *COLD, *keys, "test=false"), tmp_path / "run")
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
