@@ -15,7 +15,6 @@ from pyg_srgnn.export.model_card import with_added_items
 from pyg_srgnn.export.write import (
     TOLERANCE,
     check_output,
-    keep_others,
     largest_difference,
     seal,
     write_items,
@@ -26,6 +25,7 @@ from pyg_srgnn.inference.formats import FILES
 from pyg_srgnn.inference.index import Index
 from pyg_srgnn.inference.manifest import CARD, MANIFEST, VERSION
 from pyg_srgnn.inference.new_texts import Texts, named
+from pyg_srgnn.inference.others import keep_others
 from pyg_srgnn.inference.recommender import Recommender
 from pyg_srgnn.text.files import read_item_texts
 from pyg_srgnn.text.tables import is_table
@@ -95,7 +95,8 @@ def extend(artifact: Artifact, items: NewItems, output: str | Path) -> Path:
     Args:
         artifact: The export.
         items: The items.
-        output: The folder; an export that is there is replaced, other files in it are kept.
+        output: The folder; an export that is there is replaced; other files and folders in it are
+            kept.
 
     Returns:
         The folder.
