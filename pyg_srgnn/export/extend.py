@@ -29,7 +29,8 @@ from pyg_srgnn.inference.others import keep_others
 from pyg_srgnn.inference.recommender import Recommender
 from pyg_srgnn.text.files import read_item_texts
 from pyg_srgnn.text.tables import is_table
-from pyg_srgnn.utils.files import folder_written_aside
+from pyg_srgnn.utils.files import folder_written_aside, target_of
+from pyg_srgnn.utils.lock import sole_writer
 
 
 class NewItems(NamedTuple):
@@ -96,16 +97,17 @@ def extend(artifact: Artifact, items: NewItems, output: str | Path) -> Path:
         artifact: The export.
         items: The items.
         output: The folder; an export that is there is replaced; other files and folders in it are
-            kept.
+            kept. Of a link, the folder that it points to.
 
     Returns:
         The folder.
 
     Raises:
-        ValueError: If an item cannot be added, or the folder holds something else.
+        ValueError: If an item cannot be added, the folder holds something else, or another command
+            is writing it.
         RuntimeError: If the scores of what was written differ.
     """
-    output = Path(output)
+    output = target_of(Path(output))
     check_output(output)
     model = Recommender.of(artifact)
     model.add_items(items.ids, items.given)
@@ -119,7 +121,8 @@ def extend(artifact: Artifact, items: NewItems, output: str | Path) -> Path:
     manifest["scorer"] = asdict(scorer.facts)
     manifest["text"]["items"] += len(items.ids)
     manifest["added_items"] = manifest.get("added_items", 0) + len(items.ids)
-    with folder_written_aside(output, output.with_name(f".{output.name}.part")) as aside:
+    aside = output.with_name(f".{output.name}.part")
+    with sole_writer(output), folder_written_aside(output, aside):
         shutil.copyfile(artifact.path / encoder, aside / encoder)
         index = scorer.catalogue if isinstance(scorer.catalogue, Index) else None
         write_items(aside, model.vocabulary, scorer.weights, index)

@@ -44,7 +44,8 @@ from pyg_srgnn.inference.recommender import Recommender
 from pyg_srgnn.nn import ModelMixture, SessionModel
 from pyg_srgnn.nn.encoders import Encoder, encoder_of, weights_of
 from pyg_srgnn.utils.arguments import checking
-from pyg_srgnn.utils.files import folder_written_aside, sha256_of
+from pyg_srgnn.utils.files import folder_written_aside, sha256_of, target_of
+from pyg_srgnn.utils.lock import sole_writer
 
 TOLERANCE = 1e-4  # of a score; more than rounding is a defect of the export
 _CHECKED = 32  # random sessions that both models score
@@ -77,7 +78,7 @@ def export(
     Args:
         checkpoint: The trained model.
         output: The folder; an export that is there is replaced; other files and folders in it are
-            kept.
+            kept. Of a link, the folder that it points to.
         kind: ``"onnx"``, run by onnxruntime, or ``"torch_export"``, run by torch. (default:
             ``"onnx"``)
         precision: See :func:`pyg_srgnn.inference.precision.choose`; a model of several softmaxes
@@ -90,11 +91,11 @@ def export(
         The folder.
 
     Raises:
-        ValueError: If a setting is unknown, the folder holds something else, there is no export of
-            such a model, or none with an index.
+        ValueError: If a setting is unknown, the folder holds something else, or another command is
+            writing it; there is no export of such a model, or none with an index.
         RuntimeError: If the export's scores differ from the checkpoint's.
     """
-    output = Path(output)
+    output = target_of(Path(output))
     check_settings(kind, precision, index_above)
     if index_above is not None and (several := _softmaxes(checkpoint.model)):
         raise ValueError(
@@ -104,7 +105,7 @@ def export(
     check_output(output)
     checkpoint.model.to("cpu", torch.float32).eval()
     aside = output.with_name(f".{output.name}.part")
-    with folder_written_aside(output, aside):
+    with sole_writer(output), folder_written_aside(output, aside):
         manifest: dict[str, Any] = {
             "format": FORMAT,
             "version": VERSION,

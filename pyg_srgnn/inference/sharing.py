@@ -15,7 +15,7 @@ from pyg_srgnn.inference.card import front_matter, shared_card
 from pyg_srgnn.inference.manifest import CARD, MANIFEST
 from pyg_srgnn.inference.others import README, keep_others
 from pyg_srgnn.utils.extras import required_version
-from pyg_srgnn.utils.files import folder_written_aside
+from pyg_srgnn.utils.files import folder_written_aside, target_of
 
 if TYPE_CHECKING:
     from pyg_srgnn.checkpoint import Checkpoint
@@ -58,14 +58,15 @@ class Sharing:
 
         Args:
             folder: The folder; what an earlier call wrote there is replaced, whole or not at all.
-                Other files and folders beside it, such as ``.git``, are kept.
+                Other files and folders beside it, such as ``.git``, are kept. Of a link, the
+                folder that it points to.
 
         Raises:
             ValueError: If something else lies there, or has the name of a file of the model; items
                 were added that no file has; or a file of the export is not the one that was
                 written.
         """
-        trained, folder = self.trained, Path(folder)
+        trained, folder = self.trained, target_of(Path(folder))
         if trained is None:
             raise ValueError("only a recommender that was loaded can be saved")
         if len(self.vocabulary) != len(trained.vocabulary):

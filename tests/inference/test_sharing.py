@@ -139,6 +139,11 @@ def test_folders_that_are_replaced_and_those_that_are_not(tiny_run: Path, tmp_pa
     recommender.save(folder)
     assert {path.name for path in folder.iterdir()} == FILES | {"notes.txt", ".git"}
     assert (folder / ".git" / "objects" / "ab").read_text() == "of git"
+    (tmp_path / "current").symlink_to(folder.name)
+    (folder / "config.json").write_text((folder / "config.json").read_text() + "\n")
+    assert recommender.save(tmp_path / "current") == folder
+    assert (tmp_path / "current").is_symlink()
+    assert not (folder / "config.json").read_text().endswith("\n\n")
     (folder / "README.md").write_text("# Of somebody else\n")
     with pytest.raises(ValueError, match=r"README\.md is no file of a saved model, so it is left"):
         recommender.save(folder)
