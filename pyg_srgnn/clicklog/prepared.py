@@ -13,7 +13,7 @@ import torch
 
 from pyg_srgnn.data.sessions import Sessions
 from pyg_srgnn.data.vocabulary import Vocabulary
-from pyg_srgnn.utils.files import folder_written_aside
+from pyg_srgnn.utils.files import folder_written_aside, target_of
 
 TRAINING, TEST, ITEMS, REPORT = FILES = (
     "training.parquet",
@@ -60,7 +60,7 @@ class Prepared:
         Raises:
             ValueError: If there is something else under that name.
         """
-        folder = Path(folder)
+        folder = target_of(Path(folder))
         folder.parent.mkdir(parents=True, exist_ok=True)
         other = folder.exists() and not is_prepared(folder)
         if other and not (folder.is_dir() and not any(folder.iterdir())):

@@ -80,7 +80,9 @@ def main(config: DictConfig) -> None:
         notes = "".join(f"; left out: {count:,} {what}" for count, what in left_out if count)
         print(f"new items: {len(new.ids):,}{notes}")
     for file in sorted(path for path in folder.rglob("*") if path.is_file()):
-        print(f"{file.stat().st_size:>14,}  {folder.name}/{file.relative_to(folder)}")
+        name = file.relative_to(folder)
+        if not name.parts[0].startswith("."):  # such as .git, which was there before
+            print(f"{file.stat().st_size:>14,}  {folder.name}/{name}")
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from pyg_srgnn.inference.clicks import Clicks, check_types
 from pyg_srgnn.inference.recommender import Recommender
 from pyg_srgnn.inference.rules import Rules
 from pyg_srgnn.utils.files import write_text, written_aside
+from pyg_srgnn.utils.lock import sole_writer
 from pyg_srgnn.utils.progress import Bar
 
 _OUTPUTS = (".parquet", ".jsonl")
@@ -69,7 +70,7 @@ def recommend_file(
 
     Raises:
         ValueError: If the input cannot be read as sessions, a click has a type that the model does
-            not know, or the output has another suffix.
+            not know, the output has another suffix, or another command is writing it.
         FileNotFoundError: If there is no such file.
     """
     output = Path(output)
@@ -80,51 +81,52 @@ def recommend_file(
         raise ValueError(f"output={output}: this is a file of the input; name another one")
     preparation = preparation or Preparation()
     work, rules = _work(output), rules or Rules()
-    _keep_parts_of(
-        work,
-        {
-            "files": [[str(f), f.stat().st_size, f.stat().st_mtime_ns] for f in files],
-            "settings": [key, k, rules.key, sessions_at_once, repr(preparation), new_log],
-        },
-    )
-    whole = isinstance(recommender.vocabulary.ids[0], int)
-    sessions, column = session_rows(files, preparation, new_log, whole, work)
-    schema = sessions.collect_schema()
-    marks = [
-        name
-        for name in MARKS
-        if isinstance(schema.get(name), pl.List | pl.Array) and name != column
-    ]
-    others = {*schema} - {column, *marks}
-    made = {"items", *_MADE} | ({"cold"} if recommender.cold else set())
-    made |= {"reason"} if rules.bars else set()
-    if replaced := others & made:
-        warnings.warn(
-            f"{files[0]}: columns of which the output has its own, which take their place: "
-            f"{', '.join(sorted(replaced))}; rename them to keep them",
-            stacklevel=2,
+    with sole_writer(output):
+        _keep_parts_of(
+            work,
+            {
+                "files": [[str(f), f.stat().st_size, f.stat().st_mtime_ns] for f in files],
+                "settings": [key, k, rules.key, sessions_at_once, repr(preparation), new_log],
+            },
         )
-    total = sessions.select(pl.len()).collect().item()
-    parts = []
-    # One part at least: an input without rows gives an output with the same columns.
-    starts = range(0, max(total, 1), sessions_at_once)
-    with Bar("recommend", len(starts), "parts") as bar:
-        for start in starts:
-            part = work / f"part-{start:012d}.parquet"
-            if not part.is_file():
-                rows = sessions.slice(start, sessions_at_once).collect()
-                clicks = _sessions(rows, [column, *marks], start, files[0], recommender.types)
-                rest = rows.drop(column, *marks)
-                found = _recommended(recommender, clicks, rest, rows.schema[column], k, rules)
-                with written_aside(part) as aside:
-                    found.write_parquet(aside)
-            parts.append(part)
-            bar.advance()
-    with written_aside(output) as aside:
-        table = pl.scan_parquet(parts, glob=False)
-        table.sink_parquet(aside) if output.suffix == ".parquet" else table.sink_ndjson(aside)
-    shutil.rmtree(work)
-    return int(total)
+        whole = isinstance(recommender.vocabulary.ids[0], int)
+        sessions, column = session_rows(files, preparation, new_log, whole, work)
+        schema = sessions.collect_schema()
+        marks = [
+            name
+            for name in MARKS
+            if isinstance(schema.get(name), pl.List | pl.Array) and name != column
+        ]
+        others = {*schema} - {column, *marks}
+        made = {"items", *_MADE} | ({"cold"} if recommender.cold else set())
+        made |= {"reason"} if rules.bars else set()
+        if replaced := others & made:
+            warnings.warn(
+                f"{files[0]}: columns of which the output has its own, which take their place: "
+                f"{', '.join(sorted(replaced))}; rename them to keep them",
+                stacklevel=2,
+            )
+        total = sessions.select(pl.len()).collect().item()
+        parts = []
+        # One part at least: an input without rows gives an output with the same columns.
+        starts = range(0, max(total, 1), sessions_at_once)
+        with Bar("recommend", len(starts), "parts") as bar:
+            for start in starts:
+                part = work / f"part-{start:012d}.parquet"
+                if not part.is_file():
+                    rows = sessions.slice(start, sessions_at_once).collect()
+                    clicks = _sessions(rows, [column, *marks], start, files[0], recommender.types)
+                    rest = rows.drop(column, *marks)
+                    found = _recommended(recommender, clicks, rest, rows.schema[column], k, rules)
+                    with written_aside(part) as aside:
+                        found.write_parquet(aside)
+                parts.append(part)
+                bar.advance()
+        with written_aside(output) as aside:
+            table = pl.scan_parquet(parts, glob=False)
+            table.sink_parquet(aside) if output.suffix == ".parquet" else table.sink_ndjson(aside)
+        shutil.rmtree(work)
+        return int(total)
 
 
 def kept(output: str | Path) -> str:

@@ -73,7 +73,8 @@ def fetch(
     used: it is moved aside to ``<name>.wrong``, with a warning. The mirror is tried first, then
     the source's URLs in order. Bytes are written to ``<name>.part``, where an interrupted download
     resumes; the file gets its name only after its checksum was found right. A file that none is
-    known for is used with a warning. Processes that want the same folder wait for one another.
+    known for is fetched in one piece, and used with a warning. Processes that want the same folder
+    wait for one another.
 
     Args:
         source: The file.
@@ -100,8 +101,6 @@ def fetch(
             return _reported(path, source)
         _move_aside(path, source)
         part = path.with_name(path.name + ".part")
-        if not source.sha256:
-            part.unlink(missing_ok=True)  # nothing could tell whether it belongs to this source
         failures: list[str] = []
         for place in places:
             try:
@@ -162,10 +161,10 @@ def _get(place: str | Path, part: Path, source: Source) -> None:
     """Fill the part file from one place, from zero once more where resuming gave a wrong file."""
     if source.sha256 and _is_right(part, source):
         return  # whole already: the process before this one died just before it gave it its name
-    pieces = _copy(place, part) if isinstance(place, Path) else _download(place, part)
+    pieces = _copy(place, part) if isinstance(place, Path) else _download(place, part, source)
     if pieces > 1 and not _is_right(part, source):
         part.unlink()
-        pieces = _download(str(place), part)
+        pieces = _download(str(place), part, source)
     if not _is_right(part, source):
         found = sha256_of(part)
         part.unlink()
@@ -183,11 +182,17 @@ def _copy(origin: Path, part: Path) -> int:
     return 1
 
 
-def _download(url: str, part: Path) -> int:
-    """Download to the part file, resuming where it ends; return the number of pieces."""
+def _download(url: str, part: Path, source: Source) -> int:
+    """Download to the part file, resuming where it ends; return the number of pieces.
+
+    Without a checksum nothing could tell whether the pieces are of one file: the part of another
+    place, of an earlier call or of a broken connection is removed, and all is fetched anew.
+    """
     pieces = 1 if part.is_file() and part.stat().st_size else 0
     failed = longest = 0
     while True:
+        if not source.sha256:
+            part.unlink(missing_ok=True)
         try:
             _read(url, part)
             return pieces + 1

@@ -15,7 +15,6 @@ from pyg_srgnn.export.model_card import with_added_items
 from pyg_srgnn.export.write import (
     TOLERANCE,
     check_output,
-    keep_others,
     largest_difference,
     seal,
     write_items,
@@ -26,10 +25,12 @@ from pyg_srgnn.inference.formats import FILES
 from pyg_srgnn.inference.index import Index
 from pyg_srgnn.inference.manifest import CARD, MANIFEST, VERSION
 from pyg_srgnn.inference.new_texts import Texts, named
+from pyg_srgnn.inference.others import keep_others
 from pyg_srgnn.inference.recommender import Recommender
 from pyg_srgnn.text.files import read_item_texts
 from pyg_srgnn.text.tables import is_table
-from pyg_srgnn.utils.files import folder_written_aside
+from pyg_srgnn.utils.files import folder_written_aside, target_of
+from pyg_srgnn.utils.lock import sole_writer
 
 
 class NewItems(NamedTuple):
@@ -95,16 +96,18 @@ def extend(artifact: Artifact, items: NewItems, output: str | Path) -> Path:
     Args:
         artifact: The export.
         items: The items.
-        output: The folder; an export that is there is replaced, other files in it are kept.
+        output: The folder; an export that is there is replaced; other files and folders in it are
+            kept. Of a link, the folder that it points to.
 
     Returns:
         The folder.
 
     Raises:
-        ValueError: If an item cannot be added, or the folder holds something else.
+        ValueError: If an item cannot be added, the folder holds something else, or another command
+            is writing it.
         RuntimeError: If the scores of what was written differ.
     """
-    output = Path(output)
+    output = target_of(Path(output))
     check_output(output)
     model = Recommender.of(artifact)
     model.add_items(items.ids, items.given)
@@ -118,7 +121,8 @@ def extend(artifact: Artifact, items: NewItems, output: str | Path) -> Path:
     manifest["scorer"] = asdict(scorer.facts)
     manifest["text"]["items"] += len(items.ids)
     manifest["added_items"] = manifest.get("added_items", 0) + len(items.ids)
-    with folder_written_aside(output, output.with_name(f".{output.name}.part")) as aside:
+    aside = output.with_name(f".{output.name}.part")
+    with sole_writer(output), folder_written_aside(output, aside):
         shutil.copyfile(artifact.path / encoder, aside / encoder)
         index = scorer.catalogue if isinstance(scorer.catalogue, Index) else None
         write_items(aside, model.vocabulary, scorer.weights, index)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import random
-import shutil
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -40,15 +39,15 @@ from pyg_srgnn.inference.manifest import (
     Facts,
 )
 from pyg_srgnn.inference.mixture_facts import MixtureFacts
+from pyg_srgnn.inference.others import keep_others
 from pyg_srgnn.inference.recommender import Recommender
 from pyg_srgnn.nn import ModelMixture, SessionModel
 from pyg_srgnn.nn.encoders import Encoder, encoder_of, weights_of
 from pyg_srgnn.utils.arguments import checking
-from pyg_srgnn.utils.files import folder_written_aside, sha256_of
+from pyg_srgnn.utils.files import folder_written_aside, sha256_of, target_of
+from pyg_srgnn.utils.lock import sole_writer
 
 TOLERANCE = 1e-4  # of a score; more than rounding is a defect of the export
-# With the README of Recommender.save, which has the model's card.
-_EXPORTED = {MANIFEST, WEIGHTS, VOCABULARY, INDEX, CARD, "README.md", *FILES.values()}
 _CHECKED = 32  # random sessions that both models score
 
 
@@ -78,7 +77,8 @@ def export(
 
     Args:
         checkpoint: The trained model.
-        output: The folder; an export that is there is replaced, other files in it are kept.
+        output: The folder; an export that is there is replaced; other files and folders in it are
+            kept. Of a link, the folder that it points to.
         kind: ``"onnx"``, run by onnxruntime, or ``"torch_export"``, run by torch. (default:
             ``"onnx"``)
         precision: See :func:`pyg_srgnn.inference.precision.choose`; a model of several softmaxes
@@ -91,11 +91,11 @@ def export(
         The folder.
 
     Raises:
-        ValueError: If a setting is unknown, the folder holds something else, there is no export of
-            such a model, or none with an index.
+        ValueError: If a setting is unknown, the folder holds something else, or another command is
+            writing it; there is no export of such a model, or none with an index.
         RuntimeError: If the export's scores differ from the checkpoint's.
     """
-    output = Path(output)
+    output = target_of(Path(output))
     check_settings(kind, precision, index_above)
     if index_above is not None and (several := _softmaxes(checkpoint.model)):
         raise ValueError(
@@ -105,7 +105,7 @@ def export(
     check_output(output)
     checkpoint.model.to("cpu", torch.float32).eval()
     aside = output.with_name(f".{output.name}.part")
-    with folder_written_aside(output, aside):
+    with sole_writer(output), folder_written_aside(output, aside):
         manifest: dict[str, Any] = {
             "format": FORMAT,
             "version": VERSION,
@@ -219,15 +219,6 @@ def seal(folder: Path, manifest: dict[str, Any]) -> None:
     manifest["sizes"] = {name: file.stat().st_size for name, file in zip(names, files, strict=True)}
     text = json.dumps(manifest, indent=2) + "\n"
     (folder / MANIFEST).write_text(text, encoding="utf-8")
-
-
-def keep_others(before: Path, after: Path) -> None:
-    """Copy files that nobody exported, such as names of the items, from an export to the next."""
-    if before.is_dir():
-        for path in before.iterdir():
-            if path.is_file() and path.name not in _EXPORTED:
-                with suppress(FileNotFoundError):  # removed meanwhile
-                    shutil.copy2(path, after / path.name, follow_symlinks=False)
 
 
 def largest_difference(model: Checkpoint | Recommender, artifact: Artifact) -> float:

@@ -35,15 +35,14 @@ _MIXTURE = (
 )
 _PRODUCT = "Scores rank items within a session. They are no probabilities."
 _SHOWN = ("hr@20", "mrr@20", "ndcg@20")
-_HEAD = """\
----
-library_name: pyg_srgnn
-tags:
+_LIBRARY = "---\nlibrary_name: pyg_srgnn\n"
+_HEAD = f"""\
+{_LIBRARY}tags:
 - recommender-system
 - session-based-recommendation
 - graph-neural-network
 - sr-gnn
-{results}---
+{{results}}---
 """
 
 
@@ -167,6 +166,11 @@ def front_matter(name: str, dataset: str, metrics: Mapping[str, Any] | None = No
     if lines:
         results = "\n".join(["model-index:", f"- name: {name}", "  results:", *lines, ""])
     return _HEAD.format(results=results)
+
+
+def is_front_matter(text: str) -> bool:
+    """Whether a text begins as :func:`front_matter` does."""
+    return text.startswith(_LIBRARY)
 
 
 def _metrics(checkpoint: Checkpoint) -> str:

@@ -11,7 +11,7 @@ import torch
 
 from pyg_srgnn.functional.model_mixture import Weights
 
-_MEMBER = re.compile(r"member_[1-9]\d*")
+MEMBER = re.compile(r"member_[1-9]\d*")
 _MOST = 64  # members
 
 
@@ -53,7 +53,7 @@ class MixtureFacts:
             raise ValueError(f"scorer must have {', '.join(names)} (got {found!r:.80})")
         members = found["members"]
         fits = isinstance(members, list) and 0 < len(members) <= _MOST
-        fits = fits and all(isinstance(one, str) and _MEMBER.fullmatch(one) for one in members)
+        fits = fits and all(isinstance(one, str) and MEMBER.fullmatch(one) for one in members)
         if not fits or len(set(members)) != len(members):
             raise ValueError(f"scorer.members must be 1 to {_MOST} folders (got {members!r:.80})")
         for name in Weights._fields:

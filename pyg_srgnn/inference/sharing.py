@@ -13,14 +13,15 @@ from pyg_srgnn.data.vocabulary import Vocabulary
 from pyg_srgnn.inference.artifact import Artifact
 from pyg_srgnn.inference.card import front_matter, shared_card
 from pyg_srgnn.inference.manifest import CARD, MANIFEST
+from pyg_srgnn.inference.others import README, keep_others
 from pyg_srgnn.utils.extras import required_version
-from pyg_srgnn.utils.files import folder_written_aside
+from pyg_srgnn.utils.files import folder_written_aside, target_of
 
 if TYPE_CHECKING:
     from pyg_srgnn.checkpoint import Checkpoint
 
-_README = "README.md"
 _CONFIG = "config.json"
+_CHECKPOINT = ("model.safetensors", _CONFIG)  # beside what an export has, too
 _FORMAT = "pyg_srgnn.model"  # of what pyg_srgnn.model_folder writes there
 # What is fetched from a hub: no pickles, whatever else lies there.
 _FILES = ("*.safetensors", "*.json", "*.md", "encoder.onnx", "encoder.pt2")
@@ -57,12 +58,15 @@ class Sharing:
 
         Args:
             folder: The folder; what an earlier call wrote there is replaced, whole or not at all.
+                Other files and folders beside it, such as ``.git``, are kept. Of a link, the
+                folder that it points to.
 
         Raises:
-            ValueError: If something else lies there, items were added that no file has, or a file
-                of the export is not the one that was written.
+            ValueError: If something else lies there, or has the name of a file of the model; items
+                were added that no file has; or a file of the export is not the one that was
+                written.
         """
-        trained, folder = self.trained, Path(folder)
+        trained, folder = self.trained, target_of(Path(folder))
         if trained is None:
             raise ValueError("only a recommender that was loaded can be saved")
         if len(self.vocabulary) != len(trained.vocabulary):
@@ -81,10 +85,11 @@ class Sharing:
                 name, path = trained.dataset["name"], aside / CARD
                 card = path.read_text(encoding="utf-8") if path.is_file() else f"# {name}\n"
                 head = front_matter(card.partition("\n")[0].strip("# "), name)
-                (aside / _README).write_text(f"{head}\n{card}", encoding="utf-8")
+                (aside / README).write_text(f"{head}\n{card}", encoding="utf-8")
             else:
                 trained.save(aside)
-                (aside / _README).write_text(shared_card(trained), encoding="utf-8")
+                (aside / README).write_text(shared_card(trained), encoding="utf-8")
+            keep_others(folder, aside, _CHECKPOINT if _holds_checkpoint(folder) else ())
         return folder
 
     def push_to_hub(
@@ -182,10 +187,12 @@ def _may_be_replaced(folder: Path) -> bool:
         return False
     if not any(folder.iterdir()):
         return True
-    if (folder / ".git").exists() or not (folder / _README).is_file():
-        return False
-    if (folder / MANIFEST).is_file():
-        return True
+    written = (folder / MANIFEST).is_file() or _holds_checkpoint(folder)
+    return written and (folder / README).is_file()
+
+
+def _holds_checkpoint(folder: Path) -> bool:
+    """Whether ``save`` wrote a checkpoint there, and no export."""
     try:
         held = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
     except (OSError, ValueError):

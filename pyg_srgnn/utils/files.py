@@ -42,13 +42,19 @@ def write_text(path: str | Path, text: str) -> None:
         aside.write_text(text, encoding="utf-8")
 
 
+def target_of(path: Path) -> Path:
+    """What a link points to, which need not be there; any other path as it is."""
+    return path.resolve() if path.is_symlink() else path
+
+
 @contextmanager
 def folder_written_aside(folder: Path, aside: Path) -> Iterator[Path]:
     """Make the folder ``aside`` to write files to, and rename it to ``folder`` once it is whole.
 
     Folders of either name are replaced; files of a failed writer are removed. A folder that
     is there is called ``.NAME.old`` between two renames. Where a writer was killed just then, the
-    next one gives it back its name before anything else.
+    next one gives it back its name before anything else. A link is not followed: give
+    :func:`target_of` it.
 
     Raises:
         OSError: Such as that the disk is full.
@@ -102,7 +108,12 @@ def is_parquet(file: Path) -> bool:
 
 def flush(path: Path) -> None:
     """Wait until a file's bytes are on the disk, so that no later rename can overtake them."""
-    with path.open("rb") as file:
+    mode = "rb"
+    if os.name == "nt":  # which flushes only what is open for writing
+        if not os.access(path, os.W_OK):
+            return  # a copy of what is read-only, such as git's objects
+        mode = "r+b"
+    with path.open(mode) as file:
         os.fsync(file.fileno())
 
 

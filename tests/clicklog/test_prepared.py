@@ -47,6 +47,14 @@ def test_a_folder_is_replaced_whole_or_stays_as_it_is(
     assert [entry.name for entry in tmp_path.iterdir()] == ["prepared"]
 
 
+def test_a_link_to_a_folder_stays_one(tmp_path: Path) -> None:
+    link = tmp_path / "current"
+    link.symlink_to("v1")
+    for ids in ([1, 2, 3], [4, 5, 6]):
+        made(ids).save(link)
+        assert Prepared.load(tmp_path / "v1").vocabulary.ids == ids and link.is_symlink()
+
+
 def test_a_folder_with_something_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("all of it")
     with pytest.raises(ValueError, match="holds something else"):

@@ -12,6 +12,7 @@ import torch
 from pyg_srgnn.checkpoint import describe_training
 from pyg_srgnn.clicklog.spec import Preparation
 from pyg_srgnn.commands import export, recommend
+from pyg_srgnn.inference.card import front_matter
 from pyg_srgnn.utils.files import sha256_of
 from tests.commands import Result, run
 from tests.export.exports import IDS, checkpoint
@@ -146,16 +147,26 @@ def test_a_folder_of_somebody_else(run_dir: Path, tmp_path: Path) -> None:
     assert (tmp_path / "letter.txt").read_text() == "Dear …"
 
 
-def test_files_of_others_beside_an_export_are_kept(run_dir: Path, tmp_path: Path) -> None:
+def test_files_and_folders_of_others_in_an_export_are_kept(run_dir: Path, tmp_path: Path) -> None:
     folder = tmp_path / "export"
     for kind in ("torch_export", "onnx"):
         keys = f"checkpoint={run_dir}", f"output={folder}", f"format={kind}"
-        assert run(export.main, "srgnn-export", *keys).status == 0
+        result = run(export.main, "srgnn-export", *keys)
+        assert result.status == 0 and ".git" not in result.out
         (folder / "names.csv").write_text("id,name\n")
         if kind == "torch_export":
             (folder / "link").symlink_to("names.csv")
-            (folder / "README.md").write_text("that of Recommender.save, with the old metrics")
+            (folder / "README.md").write_text(front_matter("srgnn", "clicks"))  # by save
+            (folder / ".git" / "objects").mkdir(parents=True)
+            (folder / ".git" / "objects" / "ab").write_text("of git")
+            (folder / ".git" / "link").symlink_to("objects")
+            (folder / "member_1").mkdir()  # of an earlier export, of a mixture
     names = {path.name for path in folder.iterdir()}
     assert {"names.csv", "link", "encoder.onnx"} <= names
-    assert not {"encoder.pt2", "README.md"} & names
+    assert not {"encoder.pt2", "README.md", "member_1"} & names
+    assert (folder / ".git" / "objects" / "ab").read_text() == "of git"
+    assert (folder / ".git" / "link").is_symlink()
     assert (folder / "link").is_symlink() and (folder / "names.csv").read_text() == "id,name\n"
+    (folder / "README.md").write_text("# Of somebody\n")
+    assert run(export.main, "srgnn-export", *keys).status == 0
+    assert (folder / "README.md").read_text() == "# Of somebody\n"

@@ -339,6 +339,27 @@ def test_an_interrupted_run_goes_on(recommender, tmp_path, monkeypatch):
     assert pl.read_parquet(output).equals(whole)
 
 
+def test_two_commands_do_not_write_one_output(tmp_path, monkeypatch):
+    """The parts of both would lie in one folder, and the output be of two models."""
+    model = Recommender(ModelScorer(SRGNN(19, 5)), Vocabulary(IDS["int"]), torch.arange(1, 20))
+    file, output = tmp_path / "in.parquet", tmp_path / "top.parquet"
+    pl.DataFrame({"clicks": [[3], [6]]}).write_parquet(file)
+    right, refused = batch._recommended, []
+
+    def meanwhile(*args):
+        with pytest.raises(ValueError, match=r"top\.parquet: another command is writing it"):
+            recommend_file(model, file, output, 4, key="other")
+        refused.append(1)
+        return right(*args)
+
+    monkeypatch.setattr(batch, "_recommended", meanwhile)
+    assert recommend_file(model, file, output, 4, key="this", sessions_at_once=1) == 2
+    assert refused == [1, 1]
+    assert {path.name for path in tmp_path.iterdir()} == {"in.parquet", "top.parquet"}
+    monkeypatch.setattr(batch, "_recommended", right)
+    assert recommend_file(model, file, output, 4, key="other") == 2, "the lock has ended"
+
+
 @pytest.mark.parametrize("change", ["k", "key", "file"])
 def test_parts_of_another_task_are_not_taken(recommender, tmp_path, monkeypatch, change):
     sessions = sessions_of(recommender)

@@ -273,6 +273,32 @@ def test_a_file_without_a_known_checksum(served, folder):
     assert fetch(unknown, folder, served, "set").read_bytes() == b"by hand"
 
 
+def test_without_a_checksum_no_two_places_make_one_file(served, wrong, folder):
+    address = f"/set/{NAME.replace(' ', '%20')}"
+    with FileServer(wrong, drops=(100_000,) * 9) as breaks, FileServer(served) as right:
+        unknown = Source(NAME, urls=(breaks.url + address, right.url + address))
+        with pytest.warns(UserWarning, match="is used unchecked"):
+            fetch(unknown, folder)
+        assert {asked for _, asked in breaks.requests + right.requests} == {None}
+    assert holds_only_the_file(folder)
+
+
+def test_without_a_checksum_a_file_that_changes_is_fetched_whole(served, wrong, folder):
+    with FileServer(wrong, drops=(100_000,)) as server:
+        answer, server._answer = server._answer, None
+
+        def then_changed(handler):
+            answer(handler)
+            server.folder = served
+
+        server._answer = then_changed
+        address = f"{server.url}/set/{NAME.replace(' ', '%20')}"
+        with pytest.warns(UserWarning, match="is used unchecked"):
+            fetch(Source(NAME, urls=(address,)), folder)
+        assert len(server.requests) == 2
+    assert holds_only_the_file(folder)
+
+
 def test_a_full_disk_is_not_blamed_on_the_sources(served, folder, monkeypatch):
     def full(*args, **kwargs):
         raise OSError(28, "No space left on device")

@@ -241,6 +241,35 @@ def test_a_disk_that_fills_up(exported: Exported, tmp_path: Path) -> None:
         Artifact.load(folder)
 
 
+def test_two_do_not_write_one_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trained, folder, refused = checkpoint("gru4rec"), tmp_path / "export", []
+    weights_of = exporting.weights_of
+
+    def meanwhile(model: SessionModel, clicks: Tensor) -> dict[str, Tensor]:
+        with pytest.raises(ValueError, match=f"{folder}: another command is writing it"):
+            export(checkpoint("gru4rec"), folder, "torch_export")
+        refused.append(1)
+        return weights_of(model, clicks)
+
+    monkeypatch.setattr(exporting, "weights_of", meanwhile)
+    assert export(trained, folder, "torch_export") == folder
+    assert refused == [1] and [path.name for path in tmp_path.iterdir()] == ["export"]
+    Artifact.load(folder)
+
+
+def test_a_link_to_a_folder_stays_one(tmp_path: Path) -> None:
+    """Whether the folder is there yet or not."""
+    link = tmp_path / "current"
+    (tmp_path / "models").mkdir()
+    link.symlink_to("models/v1")
+    for name in ("plain", "gru4rec"):
+        export(checkpoint(name), link, "torch_export")
+        assert link.readlink() == Path("models/v1")
+        assert [path.name for path in (tmp_path / "models").iterdir()] == ["v1"]
+    assert json.loads((link / "manifest.json").read_text())["model"]["name"] == "gru4rec"
+    assert {path.name for path in tmp_path.iterdir()} == {"current", "models"}
+
+
 def test_an_export_that_scores_otherwise_is_not_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -133,9 +133,21 @@ def test_a_mixture_that_was_exported_is_copied(
 def test_folders_that_are_replaced_and_those_that_are_not(tiny_run: Path, tmp_path: Path) -> None:
     recommender = Recommender.load(tiny_run)
     folder = recommender.save(tmp_path / "model")
-    (folder / "old.txt").touch()
+    (folder / "notes.txt").touch()
+    (folder / ".git" / "objects").mkdir(parents=True)  # a clone of the model's repository
+    (folder / ".git" / "objects" / "ab").write_text("of git")
     recommender.save(folder)
-    assert {path.name for path in folder.iterdir()} == FILES
+    assert {path.name for path in folder.iterdir()} == FILES | {"notes.txt", ".git"}
+    assert (folder / ".git" / "objects" / "ab").read_text() == "of git"
+    (tmp_path / "current").symlink_to(folder.name)
+    (folder / "config.json").write_text((folder / "config.json").read_text() + "\n")
+    assert recommender.save(tmp_path / "current") == folder
+    assert (tmp_path / "current").is_symlink()
+    assert not (folder / "config.json").read_text().endswith("\n\n")
+    (folder / "README.md").write_text("# Of somebody else\n")
+    with pytest.raises(ValueError, match=r"README\.md is no file of a saved model, so it is left"):
+        recommender.save(folder)
+    assert (folder / "README.md").read_text() == "# Of somebody else\n"
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter.txt").touch()
     with pytest.raises(ValueError, match="mine is there and holds something else"):
@@ -144,12 +156,23 @@ def test_folders_that_are_replaced_and_those_that_are_not(tiny_run: Path, tmp_pa
         (tmp_path / "mine" / name).write_text("{}")
     with pytest.raises(ValueError, match="mine is there and holds something else"):
         recommender.save(tmp_path / "mine")
-    (folder / ".git").mkdir()  # a clone of the model's repository
-    with pytest.raises(ValueError, match="model is there and holds something else"):
-        recommender.save(folder)
     alone = Recommender(recommender.scorer, recommender.vocabulary, torch.ones(40))
     with pytest.raises(ValueError, match="only a recommender that was loaded"):
         alone.save(tmp_path / "other")
+
+
+def test_a_checkpoint_and_an_export_take_each_others_place(
+    tiny_run: Path, exported: Callable[[str, str], Path], tmp_path: Path
+) -> None:
+    run = Recommender.load(tiny_run)
+    export = Recommender.load(exported("default", "torch_export"))
+    folder = run.save(tmp_path / "model")
+    (folder / "notes").mkdir()
+    export.save(folder)
+    names = {path.name for path in export.save(tmp_path / "other").iterdir()}
+    assert {path.name for path in folder.iterdir()} == names | {"notes"}
+    run.save(folder)
+    assert {path.name for path in folder.iterdir()} == FILES | {"notes"}
 
 
 def test_damaged_folders(tiny_run: Path, tmp_path: Path) -> None:

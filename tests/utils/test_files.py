@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pyg_srgnn.utils.files import folder_written_aside
+from pyg_srgnn.utils.files import flush, folder_written_aside, target_of
 
 OLD, NEW = ({name: word for name in "abc"} for word in ("old", "new"))
 
@@ -117,3 +117,34 @@ def test_a_file_of_that_name_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(NotADirectoryError):
         write(tmp_path / "folder")
     assert (tmp_path / "folder").read_text() == "mine" and alone(tmp_path / "folder")
+
+
+def test_a_link_to_a_folder(folder: Path, tmp_path: Path) -> None:
+    link, missing = tmp_path / "current", tmp_path / "next"
+    link.symlink_to(folder.name)
+    missing.symlink_to("v2")
+    found = [target_of(path) for path in (link, missing, folder)]
+    assert found == [folder, tmp_path / "v2", folder]
+    write(target_of(link))
+    assert link.is_symlink() and read(link) == read(folder) == NEW
+
+
+def test_windows_flushes_what_is_open_for_writing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, modes, opened = tmp_path / "a", [], Path.open
+    file.write_text("kept")
+
+    def watched(self: Path, mode: str, **options: Any) -> Any:
+        modes.append(mode)
+        return opened(self, mode, **options)
+
+    monkeypatch.setattr(Path, "open", watched)
+    flush(file)
+    with monkeypatch.context() as windows:
+        windows.setattr(os, "name", "nt")
+        flush(file)
+        windows.setattr(os, "access", lambda path, mode: False)  # of what is read-only
+        flush(file)
+    assert modes == ["rb", "r+b"]
+    assert file.read_text() == "kept"
