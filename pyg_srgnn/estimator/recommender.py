@@ -250,11 +250,20 @@ class SRGNNRecommender:
         if not file.is_file():
             return None
         try:
-            return cls(**json.loads(file.read_text(encoding="utf-8")))
-        except (ValueError, TypeError) as error:
+            made = cls(**json.loads(file.read_text(encoding="utf-8")))
+            named = [key for key in made.settings or {} if key.split(".")[0] == "callbacks"]
+        except (ValueError, TypeError, AttributeError) as error:
             raise ValueError(
                 f"{file} does not hold arguments of SRGNNRecommender: {error}"
             ) from error
+        if named:  # which fit would import and call, whoever wrote the file
+            made.settings = {k: v for k, v in (made.settings or {}).items() if k not in named}
+            warnings.warn(
+                f"{file}: callbacks are code, which is not taken from a file; "
+                f"set_params(settings=…) gives them",
+                stacklevel=3,
+            )
+        return made
 
     @classmethod
     def _of_preparation(cls, stored: Mapping[str, Any]) -> SRGNNRecommender:

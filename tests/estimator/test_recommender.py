@@ -181,6 +181,11 @@ def test_arguments_that_are_kept_and_forgotten(
     assert loaded.settings == plain
     with warnings.catch_warnings(action="error"), pytest.raises(_Stopped):
         loaded.fit(clicks())
+    named = '{"settings": {"optimizer.lr": 0.1, "callbacks": [{"_target_": "os.getcwd"}]}}'
+    (folder / "estimator.json").write_text(named)
+    with pytest.warns(UserWarning, match="callbacks are code") as warned:
+        assert SRGNNRecommender.load(folder).settings == {"optimizer.lr": 0.1}
+    assert warned[0].filename == __file__
     (folder / "estimator.json").write_text('{"modle": "srgnn"}')
     with pytest.raises(ValueError, match=r"estimator\.json does not hold arguments .*'modle'"):
         SRGNNRecommender.load(folder)
