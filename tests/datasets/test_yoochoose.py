@@ -46,7 +46,7 @@ def raw(tmp_path):
 
 @pytest.fixture
 def offline(monkeypatch):
-    def dead(url, part):
+    def dead(url, part, source):
         raise download._SourceError("HTTP 404 Not Found")
 
     monkeypatch.setattr(download, "_download", dead)
