@@ -6,12 +6,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.core_plugins.file_config_source import FileConfigSource
 from hydra._internal.utils import _run_hydra as run_hydra
 from hydra._internal.utils import create_config_search_path, get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, Quote, QuotedString
 
-__all__ = ["get_args_parser", "has_option", "in_quotes", "parse_overrides", "run_hydra"]
+__all__ = [
+    "FileConfigSource",
+    "get_args_parser",
+    "has_option",
+    "in_quotes",
+    "parse_overrides",
+    "run_hydra",
+]
 
 
 def parse_overrides(overrides: Sequence[str], conf: Path) -> list[Override]:
