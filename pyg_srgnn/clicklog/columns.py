@@ -44,8 +44,8 @@ def roles(file: Path, names: tuple[str, ...], preparation: Preparation) -> Roles
     """
     for pattern in (name for name in names if name == "*" or name[:1] + name[-1:] == "^$"):
         raise ValueError(f"{file}: no column can be called {pattern!r}, a pattern; rename it")
-    likely = {role: _likely(names, common) for role, common in COMMON_NAMES.items()}
-    guesses = {role: next(iter(found), None) for role, found in likely.items()}
+    fitting = {role: likely(names, common) for role, common in COMMON_NAMES.items()}
+    guesses = {role: next(iter(found), None) for role, found in fitting.items()}
     declared = {role: getattr(preparation, role) for role in COMMON_NAMES}
     base = "user" if preparation.gap and not declared["session"] else "session"
     users = declared["user"] or guesses["user"]
@@ -64,7 +64,7 @@ def roles(file: Path, names: tuple[str, ...], preparation: Preparation) -> Roles
             raise ValueError(_no_column(file, role, name, names))
         columns[role] = name
         if not declared[role]:
-            guessed[role] = tuple(likely[role][1:])
+            guessed[role] = tuple(fitting[role][1:])
     if base == "session" and declared["user"]:
         if declared["user"] not in names:
             raise ValueError(_no_column(file, "user", declared["user"], names))
@@ -86,7 +86,7 @@ def roles(file: Path, names: tuple[str, ...], preparation: Preparation) -> Roles
     return Roles(columns, guessed)
 
 
-def _likely(names: Sequence[str], common: Sequence[str]) -> list[str]:
+def likely(names: Sequence[str], common: Sequence[str]) -> list[str]:
     """The columns with one of the common names, the most common first."""
     plain = {name: re.sub(r"[\W_]", "", name.lower()) for name in names}
     return [name for one in common for name in names if plain[name] == one]

@@ -15,7 +15,7 @@ from typing import Any
 import narwhals as nw
 import polars as pl
 
-from pyg_srgnn.clicklog.columns import COMMON_NAMES
+from pyg_srgnn.clicklog.columns import COMMON_NAMES, likely
 from pyg_srgnn.clicklog.layout import find_layout
 from pyg_srgnn.clicklog.session_rows import MARKS, session_rows
 from pyg_srgnn.clicklog.spec import Preparation
@@ -127,14 +127,14 @@ def read_sessions(
 ) -> tuple[pl.DataFrame, tuple[str, str]]:
     """The sessions of a frame of clicks, made by the rules of training.
 
+    A frame without the column of types is taken, with a warning, for clicks without types.
+
     Args:
         frame: The clicks; without the column of times, in the order of its rows, and without
             pauses.
         preparation: The columns and rules.
         whole: Whether the catalogue's ids are whole numbers.
         folder: Where temporary files go.
-
-    A frame without the column of types is taken, with a warning, for clicks without types.
 
     Returns:
         ``session``, ``items`` and, where the model was trained with them, ``types`` and ``times``
@@ -146,9 +146,9 @@ def read_sessions(
     """
     path = write_frame(frame, folder, "sessions")
     names = pl.read_parquet_schema(path)
-    guessed = {re.sub(r"[\W_]", "", name.lower()) for name in names}
-    known = {preparation.time} if preparation.time else set(COMMON_NAMES["time"])
-    if preparation.gap is None and not known & (set(names) if preparation.time else guessed):
+    known = preparation.time
+    timed = known in names if known else bool(likely([*names], COMMON_NAMES["time"]))
+    if preparation.gap is None and not timed:
         preparation = _without_times(preparation)
     if preparation.event not in (None, *names):
         log.warning("%s has no column %r: its clicks have no types", path, preparation.event)

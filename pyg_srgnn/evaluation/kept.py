@@ -49,8 +49,7 @@ class KeptResults:
 
     A result is found again if the sessions, the vocabulary, the baseline's arguments, the metrics
     and the code that counts are the same; else it is counted again, as is every baseline of another
-    package. A folder that cannot be written
-    to keeps nothing, which a warning says.
+    package. A folder that cannot be written to keeps nothing, which a warning says.
 
     Args:
         training: The sessions that the baselines are fitted to.

@@ -150,7 +150,8 @@ def fit(
             job.training_loader(training, place),
             None if watched is None else job.ranking_loader(watched, place),
         )
-        if resumed is not None and isinstance(sampler := loaders[0].sampler, DistributedSampler):
+        sampler = loaders[0].sampler
+        if resumed is not None and settings.num_workers and isinstance(sampler, DistributedSampler):
             # Lightning does so as well, but after workers have drawn the first samples.
             sampler.set_epoch(read_checkpoint(resumed)["epoch"] + 1)
         with trainer_errors(MisconfigurationException), _interrupts(trainer):
